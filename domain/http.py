@@ -1,0 +1,241 @@
+"""One careful request: bounded in time and size, sent once, never redirected.
+
+A job API forgets what it serves, so the errors tell whether the request was
+sent, and keep what was served (see `domain.errors`).
+"""
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import requests
+
+from .errors import (
+    KEPT_BODY_BYTES,
+    BadStatusError,
+    BadUrlError,
+    RedirectedError,
+    SourceError,
+    TooLargeError,
+)
+from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened
+from .failures import FAILURES, causes_of, classified
+from .retry_after import parse_retry_after
+from .transport import CarefulAdapter, thread_session
+from .urls import shown
+
+__all__ = ["NOT_MODIFIED", "Answer", "Request", "get", "hurry", "send"]
+
+#: Bytes decoded at a time: bounds what a compression bomb can take at once.
+CHUNK_BYTES = 16 * 1024
+
+_HEADERS = {"Accept": "application/json", "User-Agent": "lowtide"}
+
+
+NOT_MODIFIED = 304
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What to ask.
+
+    Attributes:
+        url: http or https.
+        headers: Beside ours, or instead of them; none of them is ever shown.
+        body: None for none.
+        wait_s: How long the server is asked, by whatever it understands, to hold
+            the request open; the limits in time grow by as much.
+    """
+
+    url: str
+    method: str = "GET"
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+    wait_s: float = 0.0
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it asks only for what has changed."""
+        return any(name.lower() == "if-none-match" for name in self.headers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the server said: a status from 200 to 299, and the body decoded.
+
+    The answer to a conditional request may be a 304, without a body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+def get(
+    url: str,
+    *,
+    session: requests.Session | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Answer:
+    """GET once and read the whole answer; see `send`."""
+    return send(Request(url=url), session=session, limits=limits)
+
+
+def hurry() -> None:
+    """Have requests that are held open answered soon; see `domain.exchange.Held`."""
+    HELD.end()
+
+
+def send(
+    request: Request,
+    *,
+    session: requests.Session | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Answer:
+    """Ask once and read the whole answer.
+
+    Args:
+        request: What to ask.
+        session: Default: one per thread, from `domain.transport.new_session`. Any
+            other is used with its own adapters, proxies and retries, and cannot
+            be held to the total limit while it connects and reads the headers.
+        limits: In time and size.
+
+    Raises:
+        BadUrlError: The URL is not one to ask; nothing was sent.
+        UnreachableError: There was no connection; nothing was sent.
+        TimedOutError: A limit in time was reached after the request was sent.
+        CutOffError: The connection died after the request was sent.
+        GarbledError: The answer is not HTTP.
+        TooLargeError: The body is larger than ``limits.max_bytes``.
+        RedirectedError: The status is 3xx, other than a 304 that was asked for.
+        BadStatusError: The status is anything else but 2xx.
+    """
+    name = f"{request.method} {shown(request.url)}"
+    session = session or thread_session()
+    limits = limits.longer(request.wait_s)
+    with _exchange(name, limits) as exchange, ExitStack() as open_:
+        if request.wait_s:
+            open_.enter_context(HELD.holding(exchange))
+        careful = isinstance(session.get_adapter(request.url), CarefulAdapter)
+        exchange.sent = not careful
+        response = open_.enter_context(
+            closing(_response(name, request, session, exchange))
+        )
+        _refuse_status(name, response, exchange)
+        _read(name, response, exchange, limits.max_bytes)
+    if exchange.leaving:
+        # Half of its connection is closed.
+        session.close()
+    body = bytes(exchange.body)
+    return Answer(status=response.status_code, headers=response.headers, body=body)
+
+
+def _response(
+    name: str, request: Request, session: requests.Session, exchange: Exchange
+) -> requests.Response:
+    limits = exchange.limits
+    return session.request(
+        request.method,
+        request.url,
+        headers={**_HEADERS, **request.headers},
+        data=request.body,
+        hooks={"response": _hooks(name, session, request)},
+        stream=True,
+        allow_redirects=False,
+        # False would accept any certificate; a path names the ones to trust.
+        verify=session.verify or True,
+        timeout=(exchange.left(limits.connect_s), exchange.left(limits.read_s)),
+    )
+
+
+@contextmanager
+def _exchange(name: str, limits: Limits) -> Iterator[Exchange]:
+    handled = sys.exception()
+    with opened(limits) as exchange:
+        try:
+            yield exchange
+        except FAILURES as error:
+            causes = causes_of(error, handled)
+            kind, what = classified(causes, exchange)
+            body = bytes(exchange.body)
+            # From the first cause: those above it quote the URL with its query.
+            raise kind(f"{name}: {what}", body=body) from causes[-1]
+
+
+def _hooks(
+    name: str, session: requests.Session, request: Request
+) -> list[Callable[..., Any]]:
+    def refuse_redirect(response: requests.Response, **_: Any) -> None:
+        status = response.status_code
+        if status == NOT_MODIFIED and request.is_conditional:
+            return
+        if 300 <= status <= 399:  # noqa: PLR2004
+            response.close()
+            target = _target(response.headers.get("Location"))
+            raise RedirectedError(
+                f"{name}: expected an answer, got status {status} pointing to "
+                f"{target}, which is not followed",
+                status=status,
+            )
+
+    # Requests looks at redirects after its hooks, and then reads the body of one
+    # without a limit, even if told not to follow it.
+    own = session.hooks.get("response") or []
+    return [refuse_redirect, *([own] if callable(own) else own)]
+
+
+def _target(location: str | None) -> str:
+    if location is None:
+        return "nowhere"
+    try:
+        return shown(location)[:200]
+    except BadUrlError:
+        return "another path or an unusable URL"
+
+
+def _refuse_status(name: str, response: requests.Response, exchange: Exchange) -> None:
+    status = response.status_code
+    if 200 <= status <= 299 or status == NOT_MODIFIED:  # noqa: PLR2004
+        return
+    # After a 1xx comes the real answer. It is left unread, which closes the
+    # connection, so that it cannot answer the next request.
+    if status >= 400:  # noqa: PLR2004
+        with suppress(*FAILURES, SourceError):
+            _read(name, response, exchange, KEPT_BODY_BYTES)
+    retry_after = response.headers.get("Retry-After")
+    raise BadStatusError(
+        f"{name}: expected status 200 or 204, got {status}",
+        status=status,
+        retry_after_s=parse_retry_after(retry_after, now=datetime.now(UTC)),
+        body=bytes(exchange.body),
+    )
+
+
+def _read(
+    name: str, response: requests.Response, exchange: Exchange, max_bytes: int
+) -> None:
+    too_large = f"{name}: expected a body of at most {max_bytes} bytes, got more"
+    announced = response.headers.get("Content-Length", "")
+    # Unlike int, float takes any number of digits.
+    if announced.isdecimal() and float(announced) > max_bytes:
+        # As much as is kept is worth reading: there may be a job in it.
+        with suppress(*FAILURES, TooLargeError):
+            _read_up_to(response, exchange, KEPT_BODY_BYTES, too_large)
+        raise TooLargeError(too_large, body=bytes(exchange.body))
+    _read_up_to(response, exchange, max_bytes, too_large)
+
+
+def _read_up_to(
+    response: requests.Response, exchange: Exchange, max_bytes: int, too_large: str
+) -> None:
+    # Unlike read, read1 returns what is there: a body that breaks off is kept up
+    # to that point, and a foreign session is held to the total limit here.
+    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+        exchange.body += chunk
+        if len(exchange.body) > max_bytes:
+            raise TooLargeError(too_large, body=bytes(exchange.body))
+        exchange.left(exchange.limits.read_s)

@@ -1,0 +1,527 @@
+from __future__ import annotations
+
+import gzip
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from traceback import TracebackException
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from domain import transport
+from domain.errors import (
+    BadStatusError,
+    BadUrlError,
+    CutOffError,
+    GarbledError,
+    RedirectedError,
+    TimedOutError,
+    TooLargeError,
+    UnreachableError,
+)
+from domain.exchange import Limits
+from domain.http import Answer, get
+from domain.transport import new_session, thread_session
+
+if TYPE_CHECKING:
+    import ssl
+    from pathlib import Path
+
+    from tests.domain.conftest import ScriptedServer, Serve
+
+Answering = Callable[[bytes], "ScriptedServer"]
+
+SHORT = Limits(connect_s=0.15, read_s=0.15, total_s=0.2)
+OK = b"HTTP/1.1 200 OK\r\n"
+JOB = b'{"id": 17, "number": 1764}'
+WHOLE = OK + b"Content-Length: %d\r\n\r\n%b" % (len(JOB), JOB)
+
+
+@contextmanager
+def at_most(seconds: float) -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < seconds
+
+
+def keep_saying(data: bytes) -> Callable[[socket.socket, threading.Event], bool]:
+    def script(connection: socket.socket, _: threading.Event) -> bool:
+        connection.sendall(data)
+        return True
+
+    return script
+
+
+def drip(first: bytes, each: bytes) -> Callable[[socket.socket, threading.Event], None]:
+    def script(connection: socket.socket, stopping: threading.Event) -> None:
+        connection.sendall(first)
+        while not stopping.wait(0.05):
+            connection.sendall(each)
+
+    return script
+
+
+def test_a_whole_answer_is_returned(answer: Answering) -> None:
+    server = answer(OK + b"X-Some: thing\r\nContent-Length: 2\r\n\r\nhi")
+
+    got = get(server.url)
+
+    assert got == Answer(
+        status=200, headers={"X-Some": "thing", "Content-Length": "2"}, body=b"hi"
+    )
+
+
+def test_the_request_says_who_asks_and_for_what(answer: Answering) -> None:
+    server = answer(WHOLE)
+
+    get(f"{server.url}/number?a=b")
+
+    [request] = server.requests
+    lines = request.split(b"\r\n")
+    assert lines[0] == b"GET /number?a=b HTTP/1.1"
+    assert {b"Accept: application/json", b"User-Agent: lowtide"} <= set(lines)
+
+
+def test_one_connection_serves_many_requests(serve: Serve) -> None:
+    server = serve(keep_saying(WHOLE))
+
+    bodies = [get(server.url).body for _ in range(3)]
+
+    assert bodies == [JOB, JOB, JOB]
+    assert server.connections == 1
+
+
+def test_a_connection_idle_for_long_is_not_used_again(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(keep_saying(WHOLE))
+    get(server.url)
+    monkeypatch.setattr(transport, "MAX_IDLE_S", 0.0)
+
+    get(server.url)
+
+    assert server.connections == 2
+
+
+def test_each_thread_has_a_session_of_its_own() -> None:
+    sessions = [thread_session(), thread_session()]
+    thread = threading.Thread(target=lambda: sessions.append(thread_session()))
+    thread.start()
+    thread.join()
+
+    assert sessions[0] is sessions[1]
+    assert sessions[0] is not sessions[2]
+
+
+def test_a_forked_process_does_not_share_its_parents_connections() -> None:
+    program = """
+import os
+from domain.transport import thread_session
+before = thread_session()
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if thread_session() is not before else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("head", [b"", b"HTTP/1.1", OK, OK + b"X: 1\r\n\r\n"])
+def test_a_silent_server_is_given_up(serve: Serve, head: bytes) -> None:
+    def script(connection: socket.socket, stopping: threading.Event) -> None:
+        connection.sendall(head)
+        stopping.wait()
+
+    server = serve(script)
+
+    with at_most(1.0), pytest.raises(TimedOutError):
+        get(server.url, limits=SHORT)
+
+
+@pytest.mark.parametrize(
+    ("first", "each"),
+    [
+        (b"HTTP/1.1 200 ", b"O"),
+        (OK + b"X-Long: ", b"x"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (OK + b"Content-Length: 9999\r\n\r\n", b"x"),
+        (OK + b"\r\n", b"x"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n", b"0"),
+        (OK + b"Transfer-Encoding: chunked\r\n\r\n0\r\n", b"X-Trailer: x\r\n"),
+    ],
+    ids=["status", "header", "1xx", "body", "endless", "chunks", "size", "trailers"],
+)
+def test_a_dripping_answer_is_given_up_in_total(
+    serve: Serve, first: bytes, each: bytes
+) -> None:
+    server = serve(drip(first, each))
+
+    with at_most(1.0), pytest.raises(TimedOutError, match=r"0\.2 s in all"):
+        get(server.url, limits=SHORT)
+
+
+def test_a_dripping_body_is_given_up_on_a_foreign_session_too(serve: Serve) -> None:
+    server = serve(drip(OK + b"Content-Length: 9999\r\n\r\n", b"x"))
+
+    with requests.Session() as session, at_most(1.0), pytest.raises(TimedOutError):
+        get(server.url, session=session, limits=SHORT)
+
+
+def test_what_came_before_the_deadline_is_kept(serve: Serve) -> None:
+    server = serve(drip(OK + b"Content-Length: 9999\r\n\r\nabc", b"x"))
+
+    with pytest.raises(TimedOutError) as caught:
+        get(server.url, limits=SHORT)
+
+    assert caught.value.body.startswith(b"abcx")
+
+
+def test_a_refused_connection_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    with pytest.raises(UnreachableError, match="Connection refused"):
+        get(f"http://127.0.0.1:{port}")
+
+
+def test_an_unknown_name_is_unreachable() -> None:
+    with pytest.raises(UnreachableError, match=r"GET http://nowhere\.invalid/number"):
+        get("http://nowhere.invalid/number")
+
+
+def test_connecting_too_long_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as all_:
+        address = full.getsockname()
+        for _ in range(3):
+            waiting = all_.enter_context(socket.socket())
+            waiting.setblocking(False)  # noqa: FBT003
+            waiting.connect_ex(address)
+
+        with at_most(1.0), pytest.raises(UnreachableError):
+            get(f"http://127.0.0.1:{address[1]}", limits=SHORT)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nX-Some",
+        OK + b"Content-Length: 99\r\n\r\n" + JOB,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1a\r\n" + JOB + b"\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n1a\r\n" + JOB + b"\r\nzz\r\n",
+    ],
+    ids=["nothing", "headers", "length", "chunks", "chunk size"],
+)
+def test_an_answer_that_breaks_off_is_cut_off(answer: Answering, data: bytes) -> None:
+    server = answer(data)
+
+    with pytest.raises(CutOffError) as caught:
+        get(server.url)
+
+    assert caught.value.body == (JOB if JOB in data else b"")
+
+
+def test_a_request_that_was_sent_is_never_sent_again(answer: Answering) -> None:
+    server = answer(b"")
+
+    with pytest.raises(CutOffError):
+        get(server.url)
+
+    assert len(server.requests) == 1
+
+
+def test_an_error_with_retry_after_is_not_tried_again(answer: Answering) -> None:
+    server = answer(
+        b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 4\r\n\r\nbusy"
+    )
+
+    with pytest.raises(BadStatusError) as caught:
+        get(server.url)
+
+    error = caught.value
+    assert (error.status, error.retry_after_s, error.body) == (503, 7.0, b"busy")
+    assert len(server.requests) == 1
+
+
+def test_a_status_counts_even_if_its_body_is_unusable(answer: Answering) -> None:
+    server = answer(
+        b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Length: 9\r\n\r\nx"
+    )
+
+    with pytest.raises(BadStatusError) as caught:
+        get(server.url)
+
+    assert (caught.value.retry_after_s, caught.value.body) == (7.0, b"x")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        OK + b"X: y\r\n" * 200 + b"\r\n",
+        OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+        OK + b"Content-Length: 3, 4\r\n\r\nabc",
+        OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=["not http", "many headers", "long header", "two lengths", "not gzip"],
+)
+def test_an_answer_that_is_not_http_is_garbled(answer: Answering, data: bytes) -> None:
+    server = answer(data)
+
+    with pytest.raises(GarbledError, match="expected an HTTP answer"):
+        get(server.url)
+
+
+@pytest.mark.parametrize("session", [None, requests.Session()])
+def test_a_redirect_is_not_followed_nor_read(
+    serve: Serve, session: requests.Session | None
+) -> None:
+    head = b"HTTP/1.1 302 Go\r\nLocation: http://u:p@other/x?key=1\r\n"
+    server = serve(drip(head + b"\r\n", b"x"))
+
+    with (
+        at_most(0.4),
+        pytest.raises(
+            RedirectedError, match="302 pointing to http://other/x,"
+        ) as caught,
+    ):
+        get(server.url, session=session)
+
+    assert caught.value.status == 302
+    assert len(server.requests) == 1
+
+
+def test_what_follows_an_informational_answer_answers_no_later_request(
+    serve: Serve,
+) -> None:
+    server = serve(keep_saying(b"HTTP/1.1 103 Hints\r\n\r\n" + WHOLE))
+
+    for _ in range(2):
+        with pytest.raises(BadStatusError, match="got 103"):
+            get(server.url)
+
+    assert server.connections == 2
+
+
+def test_a_body_as_large_as_allowed_is_read(answer: Answering) -> None:
+    server = answer(OK + b"\r\n" + b"x" * 100_000)
+
+    got = get(server.url, limits=Limits(max_bytes=100_000))
+
+    assert len(got.body) == 100_000
+
+
+def test_a_length_above_the_limit_is_refused_though_nothing_follows(
+    serve: Serve,
+) -> None:
+    server = serve(drip(OK + b"Content-Length: 1001\r\n\r\n", b""))
+
+    with at_most(0.4), pytest.raises(TooLargeError, match="at most 1000 bytes"):
+        get(server.url, limits=Limits(max_bytes=1000, read_s=0.1))
+
+
+def test_of_a_length_above_the_limit_the_beginning_is_kept(serve: Serve) -> None:
+    head = OK + b"Content-Length: 100000000\r\n\r\n"
+    server = serve(drip(head + JOB, b"x" * 10_000))
+
+    with pytest.raises(TooLargeError, match="at most 1048576 bytes") as caught:
+        get(server.url)
+
+    assert caught.value.body.startswith(JOB)
+    assert len(caught.value.body) == 64 * 1024
+
+
+def test_a_body_without_a_length_is_read_up_to_the_limit(serve: Serve) -> None:
+    server = serve(drip(OK + b"\r\n", b"x" * 10_000))
+
+    with pytest.raises(TooLargeError) as caught:
+        get(server.url, limits=Limits(max_bytes=15_000))
+
+    assert len(caught.value.body) == 20_000
+
+
+def test_a_compressed_body_is_decoded(answer: Answering) -> None:
+    server = answer(OK + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(JOB))
+
+    got = get(server.url)
+
+    assert got.body == JOB
+
+
+def test_a_compression_bomb_is_refused(answer: Answering) -> None:
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(20))
+    head = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(bomb)
+    server = answer(OK + head + bomb)
+
+    with pytest.raises(TooLargeError) as caught:
+        get(server.url)
+
+    assert caught.value.body == bytes(64 * 1024)
+
+
+def test_endless_headers_are_refused(serve: Serve) -> None:
+    server = serve(drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000))
+
+    with pytest.raises(TooLargeError, match="too much around its body"):
+        get(server.url, limits=Limits(max_bytes=1000))
+
+
+def test_tls_with_a_trusted_certificate_works(
+    serve: Serve, tls: ssl.SSLContext, certificate: tuple[Path, Path]
+) -> None:
+    server = serve(keep_saying(WHOLE), tls)
+
+    with new_session() as session:
+        session.verify = str(certificate[0])
+        bodies = [get(server.url, session=session).body for _ in range(2)]
+
+    assert bodies == [JOB, JOB]
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("verify", [True, False])
+def test_tls_with_an_unknown_certificate_is_unreachable(
+    serve: Serve, tls: ssl.SSLContext, *, verify: bool
+) -> None:
+    server = serve(keep_saying(WHOLE), tls)
+
+    for session in (new_session(), requests.Session()):
+        session.verify = verify
+        with (
+            session,
+            pytest.raises(UnreachableError, match="certificate verify failed"),
+        ):
+            get(server.url, session=session)
+
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("first", [b"HTTP/1.1 200 OK\r\nX: ", OK + b"\r\n"])
+def test_a_dripping_answer_over_tls_is_given_up_in_total(
+    serve: Serve, tls: ssl.SSLContext, certificate: tuple[Path, Path], first: bytes
+) -> None:
+    server = serve(drip(first, b"x"), tls)
+
+    with new_session() as session:
+        session.verify = str(certificate[0])
+        with at_most(1.0), pytest.raises(TimedOutError, match=r"0\.2 s in all"):
+            get(server.url, session=session, limits=SHORT)
+
+
+def test_a_handshake_that_never_ends_is_unreachable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+
+        with at_most(1.0), pytest.raises(UnreachableError):
+            get(f"https://127.0.0.1:{port}", limits=SHORT)
+
+
+def test_proxies_of_the_environment_are_ignored(
+    answer: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = answer(WHOLE)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    got = get(server.url)
+
+    assert got.body == JOB
+
+
+def test_an_error_handled_by_the_caller_is_not_taken_for_a_cause(
+    answer: Answering,
+) -> None:
+    server = answer(b"")
+
+    try:
+        raise TimeoutError  # noqa: TRY301
+    except TimeoutError:
+        with pytest.raises(CutOffError):
+            get(server.url)
+
+
+def test_no_traceback_shows_credentials_or_the_query() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+
+    with pytest.raises(UnreachableError) as caught:
+        get(f"http://user:s3cret@127.0.0.1:{port}/number?token=s3cret")
+
+    assert f"GET http://127.0.0.1:{port}/number:" in str(caught.value)
+    said = TracebackException.from_exception(caught.value, lookup_lines=False)
+    messages = [line for line in said.format() if not line.startswith("  File")]
+    assert "s3cret" not in "".join(messages)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "127.0.0.1:4567",
+        "ftp://host/number",
+        "file:///etc/passwd",
+        "http://",
+        "http:///number",
+        "http://:4567",
+        "http://host:0",
+        "http://host:99999",
+        "http://[::1",
+        "http://ho st/",
+        "http://host/\r\nX: y",
+        "http://host\\@other/",
+        f"http://{'a' * 70}.example/",
+        "http://*.example/",
+        b"http://host",
+        None,
+    ],
+)
+def test_a_url_that_may_not_be_asked_is_refused(url: str) -> None:
+    with pytest.raises(BadUrlError) as caught:
+        get(url)
+
+    assert caught.value.permanent
+    assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["connect_s", "read_s", "total_s", "max_bytes"])
+def test_a_limit_that_is_none_is_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be above 0"):
+        Limits(**{name: value})  # type: ignore[arg-type]
+
+
+def test_hooks_of_a_given_session_still_run(answer: Answering) -> None:
+    server = answer(WHOLE)
+    seen: list[int] = []
+
+    with new_session() as session:
+        session.hooks["response"] = lambda response, **_: seen.append(
+            response.status_code
+        )
+        get(server.url, session=session)
+
+    assert seen == [200]
+
+
+def test_an_error_survives_the_way_to_another_process(answer: Answering) -> None:
+    server = answer(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\n\r\nbusy")
+    with pytest.raises(BadStatusError) as caught:
+        get(server.url)
+
+    copy = pickle.loads(pickle.dumps(caught.value))  # noqa: S301
+
+    assert type(copy) is BadStatusError
+    assert str(copy) == str(caught.value)
+    assert vars(copy) == vars(caught.value)
