@@ -1,0 +1,120 @@
+"""One line that says why nothing moves, or what does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.flow import waiting
+
+
+def explain(status: dict[str, Any]) -> str:
+    """Say in one line what a system waits for.
+
+    Args:
+        status: As ``status --json`` prints it.
+    """
+    if status["state"] == "draining":
+        return f"draining: {_left(status)}; nothing is fetched any more"
+    broken = [_broken(each) for each in status["fetchers"] + status["processors"]]
+    if troubles := [each for each in broken if each]:
+        return "; ".join(troubles)
+    in_flight = status["accounting"]["in_flight"]
+    if in_flight:
+        behind = status["accounting"]["buffered"]
+        more = (
+            f", {behind} behind {'it' if in_flight == 1 else 'them'}" if behind else ""
+        )
+        return f"{_count(in_flight, 'job')} in flight{more}{_beside(status)}"
+    return "; ".join(_fetcher(each, status) for each in status["fetchers"])
+
+
+def _broken(stage: dict[str, Any]) -> str:
+    if stage.get("journal_error"):
+        return (
+            f"{stage['name']} cannot write its journal, so it neither fetches nor "
+            f"sends: {stage['journal_error']}"
+        )
+    if stage["state"] == "faulted":
+        return f"{stage['name']} is refused by its source: {stage.get('last_error')}"
+    says = {
+        "silent": "does not answer",
+        "backoff": "died and is about to be started again",
+        "fatal": "died too often and is given up",
+    }
+    word = says.get(stage["state"])
+    return f"{stage['name']} {word}" if word else ""
+
+
+def _beside(status: dict[str, Any]) -> str:
+    held = [
+        f"{each['name']} {_HELD[each['waiting_for']]}"
+        for each in status["fetchers"]
+        if each["waiting_for"] in _HELD
+    ]
+    return f"; {', '.join(held)}" if held else ""
+
+
+_HELD = {
+    waiting.PAUSED: "is paused",
+    waiting.ROOM: "is full and polls no more",
+    waiting.BACKOFF: "backs off from its source",
+}
+
+
+def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
+    name = stage["name"]
+    match stage["waiting_for"]:
+        case waiting.PAUSED:
+            return f"{name} is paused; lowtide resume goes on"
+        case waiting.ROOM:
+            return (
+                f"{name} is full ({_count(stage['buffered'], 'job')}) and polls no "
+                f"more: {_why_no_demand(status)}"
+            )
+        case waiting.BACKOFF:
+            error = stage.get("last_error") or "the source failed"
+            return f"{name} tries again in {_seconds(stage['next_poll_s'])}: {error}"
+        case waiting.DEMAND:
+            return (
+                f"{name} has {_count(stage['buffered'], 'job')}: "
+                f"{_why_no_demand(status)}"
+            )
+        case waiting.JOBS:
+            return _no_jobs(stage, status)
+        case _:
+            return f"{name} is {stage['state']}"
+
+
+def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:
+    name = stage["name"]
+    if retrying := status["accounting"]["retrying"]:
+        return f"{_count(retrying, 'failed job')} of {name} to be tried again later"
+    if stage["last_poll_age_s"] is None:
+        return f"{name} has not been polled yet"
+    age = _seconds(stage["last_poll_age_s"])
+    return f"{name} has no jobs: its source had none {age} ago"
+
+
+def _why_no_demand(status: dict[str, Any]) -> str:
+    running = [each for each in status["processors"] if each["state"] == "running"]
+    if not running:
+        return "there is no processor; lowtide attach adds one"
+    busy = sum(each["in_flight"] > 0 for each in running)
+    if busy == len(running):
+        return f"all {_count(busy, 'processor')} busy"
+    return "no processor asks"
+
+
+def _left(status: dict[str, Any]) -> str:
+    accounting = status["accounting"]
+    left_s = status.get("drain_left_s")
+    within = "" if left_s is None else f", {_seconds(left_s)} left"
+    return f"{accounting['in_flight']} in flight, {accounting['buffered']} kept{within}"
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "a moment" if seconds is None else f"{seconds:.1f} s"

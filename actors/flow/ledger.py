@@ -1,0 +1,106 @@
+"""A producer's side of its subscriptions: what was asked, sent and received.
+
+For each subscription ``received <= sent <= asked``, each of them only grows,
+and ``asked - sent`` is its credit, which the dispatcher spends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from actors.flow.facts import JobState
+from actors.flow.messages import Assignment, Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.flow.facts import Job
+    from actors.flow.messages import Process, SubscriptionId
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One consumer's standing with a producer.
+
+    Attributes:
+        id: Chosen by the consumer, never used twice.
+        process: Who it is.
+        asked: Jobs it ever asked for.
+        sent: Jobs it was ever sent, taken-back ones included.
+        received: Jobs it said it has.
+        heard_at: When it last gave a sign, monotonic seconds.
+        pinged_at: When it was last asked for one.
+        closing: It has cancelled, and only finishes what it holds.
+        leases: The jobs it holds and the attempt of each lease, oldest first.
+    """
+
+    id: SubscriptionId
+    process: Process
+    heard_at: float
+    pinged_at: float
+    asked: int = 0
+    sent: int = 0
+    received: int = 0
+    closing: bool = False
+    leases: dict[int, tuple[Job, int]] = field(default_factory=dict)
+    _unreceived: deque[Assignment] = field(default_factory=deque)
+
+    @property
+    def credit(self) -> int:
+        """Jobs it may still be sent."""
+        return self.asked - self.sent
+
+    def raise_asked(self, total: int) -> int:
+        """Note a running total; returns by how much it is news."""
+        more = max(0, total - self.asked)
+        self.asked += more
+        return more
+
+    def note_received(self, received: int) -> None:
+        """Note how many jobs have arrived."""
+        self.received = max(self.received, min(received, self.sent))
+        while self._unreceived and self._unreceived[0].number < self.received:
+            self._unreceived.popleft()
+
+    def send(self, jobs: Iterable[Job]) -> Jobs:
+        """Number the jobs and put them into a message; each becomes a lease."""
+        first = self.sent
+        assignments = []
+        for job in jobs:
+            self.leases[job.key] = (job, job.attempt)
+            assignments.append(
+                Assignment(self.sent, job.key, job.attempt, job.id, job.payload)
+            )
+            self.sent += 1
+        self._unreceived.extend(assignments)
+        return self._message(first, tuple(assignments))
+
+    def send_again(self) -> Jobs | None:
+        """Repeat what has not arrived, without what need not be run any more."""
+        if self.received == self.sent:
+            return None
+        still = []
+        for each in self._unreceived:
+            if self._stands(each):
+                still.append(each)
+            else:
+                self.release(each.key, each.attempt)
+        return self._message(self.received, tuple(still))
+
+    def release(self, key: int, attempt: int) -> None:
+        """Forget a lease that has its outcome."""
+        lease = self.leases.get(key)
+        if lease and lease[1] == attempt:
+            del self.leases[key]
+
+    def _stands(self, each: Assignment) -> bool:
+        # A success of an earlier attempt ends a job under its later lease.
+        job, attempt = self.leases.get(each.key, (None, 0))
+        if job is None or job.state is not JobState.LEASED:
+            return False
+        return job.attempt == attempt == each.attempt
+
+    def _message(self, first: int, jobs: tuple[Assignment, ...]) -> Jobs:
+        return Jobs(subscription=self.id, first=first, upto=self.sent, jobs=jobs)

@@ -1,0 +1,353 @@
+"""The life of a job: ready, leased, retrying, done, quarantined.
+
+Rule 1: a job is in exactly one state, and in exactly one of the places that go
+with the states (buffer, leases, retries).
+Rule 2: every lease has its number, the attempt; a failure counts only for the
+lease that stands (fencing), a success for any: the work was done.
+Rule 3: each change returns its facts; nothing is told that did not happen.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.facts import (
+    Accounting,
+    Fact,
+    Job,
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReleased,
+    JobReturned,
+    JobState,
+    OutcomeIgnored,
+)
+from actors.flow.messages import Failure
+from actors.flow.routing import Incoming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.flow.buffer import Buffer
+    from actors.flow.messages import JobId, Outcome, Process
+    from actors.flow.retries import RetryPolicy
+
+
+class Life:
+    """Holds every job that a fetcher has not seen the end of.
+
+    A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
+    drops what is fetched then, ``last`` what has waited longest.
+    """
+
+    def __init__(
+        self,
+        buffer: Buffer[Job],
+        retry: RetryPolicy,
+        *,
+        first_key: int = 1,
+        kept: Accounting | None = None,
+        keep: str | None = None,
+    ) -> None:
+        kept = kept or Accounting()
+        self.buffer = buffer
+        self.keep = keep
+        self.backlog = kept.buffered
+        self._retry = retry
+        self._next_key = first_key
+        self._suspects: deque[Job] = deque()
+        self._live: dict[int, Job] = {}
+        self._retries: list[tuple[float, int]] = []
+        self._in_flight = 0
+        self._retrying = 0
+        self._fetched = kept.fetched
+        self._done = kept.done
+        self._quarantined = kept.quarantined
+        self._dropped = kept.dropped
+
+    @property
+    def room(self) -> int:
+        """How many jobs to fetch now; those waiting for a retry take room as well."""
+        if self.backlog:
+            return 0
+        if self.keep is not None:
+            return self.buffer.size
+        return max(0, self.buffer.room - self._retrying)
+
+    @property
+    def waiting(self) -> int:
+        """How many ready jobs are here."""
+        return len(self.buffer) + len(self._suspects)
+
+    @property
+    def suspects(self) -> tuple[Job, ...]:
+        """Ready jobs that are to be sent alone, oldest first."""
+        return tuple(self._suspects)
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether there are ready jobs that are to be sent alone."""
+        return bool(self._suspects)
+
+    def take_suspect(self, job: Job | None = None) -> Job:
+        """Remove a job that is to be sent alone, the oldest unless it is given."""
+        job = self._suspects[0] if job is None else job
+        self._suspects.remove(job)
+        return job
+
+    @property
+    def wants_backlog(self) -> bool:
+        """Whether to take in more of what an earlier run left in the journal."""
+        return self.backlog > 0 and len(self.buffer) <= self.buffer.low_water
+
+    @property
+    def next_retry(self) -> float | None:
+        """When the next retry may be due, in monotonic seconds."""
+        return self._retries[0][0] if self._retries else None
+
+    @property
+    def oldest_fetched_at(self) -> float | None:
+        """When the oldest job was fetched whose end is still to come."""
+        return next((job.fetched_at for job in self._live.values()), None)
+
+    def live(self, key: int) -> Job | None:
+        """A job whose end is still to come, by its key."""
+        return self._live.get(key)
+
+    def accounting(self) -> Accounting:
+        """Count where every job is."""
+        return Accounting(
+            fetched=self._fetched,
+            done=self._done,
+            buffered=self.waiting + self.backlog,
+            in_flight=self._in_flight,
+            retrying=self._retrying,
+            quarantined=self._quarantined,
+            dropped=self._dropped,
+        )
+
+    def fetched(
+        self, jobs: Iterable[Incoming | tuple[JobId | None, Any]], now: float
+    ) -> list[Fact]:
+        """Take in jobs from the source, oldest first; they are ready.
+
+        One that the source gives no id gets one that says its key. Of several
+        made from one, for several routes, the first stands for the source's id.
+        """
+        facts: list[Fact] = []
+        for incoming in (Incoming(*each) for each in jobs):
+            for route in incoming.routes or ("",):
+                job = self._admit(incoming, route, now)
+                facts.append(JobFetched(job, incoming.first))
+                incoming = incoming._replace(id=job.id, first=False)  # noqa: PLW2901
+                facts += self._place(job, incoming)
+        return facts
+
+    def set_aside(
+        self, own_id: JobId | None, payload: Any, failure: Failure, now: float
+    ) -> list[Fact]:
+        """Take in what the source served and no processor can use: quarantined."""
+        job_id = f"#{self._next_key}" if own_id is None else own_id
+        job = Job(self._next_key, job_id, payload, now, own_id=own_id is not None)
+        self._next_key += 1
+        self._fetched += 1
+        self._quarantined += 1
+        job.state = JobState.QUARANTINED
+        return [JobFetched(job), JobQuarantined(job, None, failure)]
+
+    def take_up(self, jobs: Iterable[Job], *, more: bool) -> None:
+        """Take in jobs that an earlier run left in the journal, oldest first.
+
+        Args:
+            jobs: Ready or retrying; those that are here already are passed over.
+            more: Whether there are ready ones behind them.
+        """
+        new = [job for job in jobs if job.key not in self._live]
+        self._live |= {job.key: job for job in new}
+        for job in new:
+            if job.state is JobState.RETRYING:
+                self._retry_later(job)
+        ready = [job for job in new if job.state is JobState.READY]
+        self.buffer.store(ready)
+        self.backlog = max(0, self.backlog - len(ready)) if more else 0
+
+    def released(self, job: Job) -> Fact:
+        """Make a quarantined job ready again, as if it were new."""
+        self._quarantined -= 1
+        job.state, job.attempt, job.crashes = JobState.READY, 0, 0
+        self._live[job.key] = job
+        self.buffer.store([job])
+        return JobReleased(job)
+
+    def discarded(self, job: Job, reason: str) -> Fact:
+        """Give a quarantined job up."""
+        self._quarantined -= 1
+        self._dropped += 1
+        job.state = JobState.DROPPED
+        return JobDropped(job, reason)
+
+    def leased(self, jobs: Iterable[Job], process: Process) -> list[Fact]:
+        """Record that jobs, already taken from the buffer, go to a processor."""
+        facts: list[Fact] = []
+        for job in jobs:
+            job.state = JobState.LEASED
+            job.attempt += 1
+            self._in_flight += 1
+            facts.append(JobLeased(job, process))
+        return facts
+
+    def settle(
+        self, outcome: Outcome, process: Process, now: float, chance: float
+    ) -> Fact:
+        """Apply an outcome, whenever and however often it comes."""
+        job = self._live.get(outcome.key)
+        if job is None:
+            return OutcomeIgnored(outcome.key, outcome.attempt, "the job has ended")
+        if outcome.failure is None:
+            return self._end_well(job, outcome, process)
+        if job.state is not JobState.LEASED or job.attempt != outcome.attempt:
+            return OutcomeIgnored(outcome.key, outcome.attempt, "its lease has ended")
+        self._unplace(job)
+        return self._fail(job, outcome.failure, process, now, chance)
+
+    def give_back(
+        self,
+        leases: Iterable[tuple[Job, int]],
+        process: Process,
+        reason: str,
+        *,
+        crash: bool,
+    ) -> list[Fact]:
+        """Make leased jobs ready again: the processor that had them is gone.
+
+        Args:
+            leases: Jobs with the attempt of the lease, in the order of sending;
+                those whose lease no longer stands are passed over.
+            process: The processor that had them.
+            reason: What happened to it.
+            crash: Whether the jobs may be what took it down.
+        """
+        standing = [
+            job
+            for job, attempt in leases
+            if job.state is JobState.LEASED and job.attempt == attempt
+        ]
+        facts: list[Fact] = []
+        ready = []
+        for job in standing:
+            self._unplace(job)
+            if crash:
+                self._blame(job, alone=len(standing) == 1)
+            if crash and self._is_poison(job):
+                facts.append(self._quarantine(job, _gone(job, reason), process))
+                continue
+            job.state = JobState.READY
+            ready.append(job)
+            facts.append(JobReturned(job, process, reason))
+        if crash:
+            self._suspects.extend(ready)
+        else:
+            self.buffer.put_back(ready)
+        return facts
+
+    def retry_due(self, now: float) -> None:
+        """Make jobs ready whose delay is over."""
+        ready = []
+        while self._retries and self._retries[0][0] <= now:
+            not_before, key = heapq.heappop(self._retries)
+            job = self._live.get(key)
+            if job and job.state is JobState.RETRYING and job.not_before == not_before:
+                self._retrying -= 1
+                job.state = JobState.READY
+                ready.append(job)
+        self.buffer.store(ready)
+
+    def _admit(self, incoming: Incoming, route: str, now: float) -> Job:
+        key = self._next_key
+        own_id = incoming.id is not None and incoming.first
+        job_id = f"#{key}" if incoming.id is None else incoming.id
+        job = Job(key, job_id, incoming.payload, now, own_id=own_id, route=route)
+        self._next_key += 1
+        self._fetched += 1
+        self._live[key] = job
+        return job
+
+    def _place(self, job: Job, incoming: Incoming) -> list[Fact]:
+        if incoming.failure is not None:
+            return [self._quarantine(job, incoming.failure, None)]
+        if not incoming.routes:
+            return [self._drop(job, "no selector takes it")]
+        self.buffer.store([job])
+        if self.keep is None or len(self.buffer) <= self.buffer.size:
+            return []
+        [dropped] = self.buffer.take(1) if self.keep == "last" else self.buffer.pop()
+        return [self._drop(dropped, f"the buffer is full and keeps the {self.keep}")]
+
+    def _drop(self, job: Job, reason: str) -> Fact:
+        del self._live[job.key]
+        self._dropped += 1
+        job.state = JobState.DROPPED
+        return JobDropped(job, reason)
+
+    def _end_well(self, job: Job, outcome: Outcome, process: Process) -> Fact:
+        self._unplace(job)
+        job.state = JobState.DONE
+        del self._live[job.key]
+        self._done += 1
+        return JobDone(
+            job, outcome.attempt, process, outcome.result, outcome.duration_s
+        )
+
+    def _fail(
+        self, job: Job, failure: Failure, process: Process, now: float, chance: float
+    ) -> Fact:
+        job.errors.append(failure.error)
+        delay = self._retry.delay_s(job.attempt, failure, chance)
+        if delay is None:
+            return self._quarantine(job, failure, process)
+        job.not_before = now + delay
+        self._retry_later(job)
+        return JobFailed(job, process, failure, delay)
+
+    def _retry_later(self, job: Job) -> None:
+        job.state = JobState.RETRYING
+        self._retrying += 1
+        heapq.heappush(self._retries, (job.not_before, job.key))
+
+    def _quarantine(self, job: Job, failure: Failure, process: Process | None) -> Fact:
+        job.state = JobState.QUARANTINED
+        del self._live[job.key]
+        self._quarantined += 1
+        return JobQuarantined(job, process, failure)
+
+    def _blame(self, job: Job, *, alone: bool) -> None:
+        # Among others, a job is under suspicion once, however often it happens.
+        job.crashes = job.crashes + 1 if alone else max(1, job.crashes)
+
+    def _is_poison(self, job: Job) -> bool:
+        too_often = job.attempt >= self._retry.attempts
+        return too_often or job.crashes >= self._retry.crashes
+
+    def _unplace(self, job: Job) -> None:
+        match job.state:
+            case JobState.LEASED:
+                self._in_flight -= 1
+            case JobState.RETRYING:
+                self._retrying -= 1
+            case JobState.READY if job in self._suspects:
+                self._suspects.remove(job)
+            case JobState.READY:
+                self.buffer.remove(job)
+            case _:
+                raise AssertionError(job)
+
+
+def _gone(job: Job, reason: str) -> Failure:
+    text = f"the processor was gone ({reason}) at attempt {job.attempt}"
+    return Failure(text)

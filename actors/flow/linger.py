@@ -1,0 +1,95 @@
+"""Jobs that follow one another closely travel in one message.
+
+A source that hands out jobs one by one, and processors with large windows, would
+make a message of each job; a transport that has hundreds of messages to deliver
+to one process spends its time on keeping them. So what follows a message that
+has not arrived waits for company, but not for long. With a window of 1 that
+never happens: the next job is sent when the one before is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from actors.flow.messages import Demand, Done, Jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from actors.flow.messages import SubscriptionId, ToConsumer, ToProducer
+
+#: How long jobs wait for company, in seconds.
+LINGER_S = 0.02
+
+
+@dataclass(slots=True)
+class _Line:
+    received: int = 0
+    open_at: float = 0.0
+    held: Jobs | None = None
+
+
+class Linger:
+    """Stands between a producer's decisions and the network."""
+
+    def __init__(self) -> None:
+        self._lines: dict[SubscriptionId, _Line] = {}
+
+    def heard(self, message: ToProducer) -> None:
+        """Note how much has arrived."""
+        if isinstance(message, Demand | Done):
+            line = self._line(message.subscription)
+            line.received = max(line.received, message.received)
+
+    def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
+        """Take messages to send; returns those that go now, in order."""
+        out: list[ToConsumer] = []
+        for message in messages:
+            line = self._line(message.subscription)
+            if isinstance(message, Jobs):
+                out += _put_jobs(line, message, now)
+                continue
+            if line.held is not None:
+                out.append(line.held)
+                line.held = None
+            out.append(message)
+        return out
+
+    def due(self, now: float) -> list[ToConsumer]:
+        """Take the jobs that have waited long enough."""
+        out: list[ToConsumer] = []
+        for line in self._lines.values():
+            if line.held is not None and now >= line.open_at:
+                out.append(line.held)
+                line.held, line.open_at = None, now + LINGER_S
+        return out
+
+    def next_tick(self) -> float | None:
+        """When ``due`` has something, in monotonic seconds."""
+        times = [each.open_at for each in self._lines.values() if each.held is not None]
+        return min(times, default=None)
+
+    def keep(self, subscriptions: Collection[SubscriptionId]) -> None:
+        """Forget all subscriptions but these."""
+        if len(self._lines) > len(subscriptions):
+            self._lines = {
+                each: line
+                for each, line in self._lines.items()
+                if each in subscriptions
+            }
+
+    def _line(self, subscription: SubscriptionId) -> _Line:
+        return self._lines.setdefault(subscription, _Line())
+
+
+def _put_jobs(line: _Line, message: Jobs, now: float) -> list[ToConsumer]:
+    held, line.held = line.held, None
+    if held is not None and held.upto == message.first:
+        message = replace(held, upto=message.upto, jobs=held.jobs + message.jobs)
+        held = None
+    if now < line.open_at and message.first > line.received and held is None:
+        line.held = message
+        return []
+    line.open_at = now + LINGER_S
+    return [message] if held is None else [held, message]

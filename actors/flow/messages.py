@@ -1,0 +1,177 @@
+"""The protocol between a producer and a consumer.
+
+Rule 1: everything is keyed by the subscription's id, never by an address.
+Rule 2: a producer never sends more than was asked for.
+Rule 3: counts are running totals from the start of the subscription, so that a
+message that is lost, repeated or overtaken changes nothing that the next one
+does not put right.
+Rule 4: a message for an unknown subscription is answered with ``Cancel``.
+
+A consumer opens with ``Subscribe`` and ``Demand``; the producer answers with
+``Jobs`` as it has them. What became of a job travels back in ``Done``, repeated
+until a ``Confirm``. Where a producer has reason to doubt (jobs unaccounted for,
+or jobs and no demand) it sends ``Ping``, which the consumer answers with its
+totals: that renews its leases, and heals whatever got lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
+
+SubscriptionId: TypeAlias = str
+
+#: What a source calls its job, or what its fetcher called it: unique per fetcher.
+JobId: TypeAlias = int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One run of a consumer: a restarted one has the same name and a new run.
+
+    Attributes:
+        name: The processor's name, unique in the system.
+        run: Unique for each start, so that a late message of an earlier one
+            is told apart.
+        pid: Operating system's process id, on ``host``.
+        kind: What it is one of: its name in the configuration.
+    """
+
+    name: str
+    run: str
+    pid: int
+    host: str
+    kind: str = ""
+
+
+class Assignment(NamedTuple):
+    """One job on its way: ``number`` counts the subscription's jobs from 0."""
+
+    number: int
+    key: int
+    attempt: int
+    id: JobId
+    payload: Any
+
+
+class Failure(NamedTuple):
+    """Why an attempt failed, as text: the exception itself may not unpickle.
+
+    Attributes:
+        error: One line, ``ClassName: message``.
+        permanent: Another attempt would fail as well.
+        retry_after_s: The delay that the error asked for, if it did.
+        trace: The traceback, or an empty string.
+    """
+
+    error: str
+    permanent: bool = False
+    retry_after_s: float | None = None
+    trace: str = ""
+
+
+class Outcome(NamedTuple):
+    """What became of one attempt at a job: a result, or a failure."""
+
+    key: int
+    attempt: int
+    result: Any = None
+    failure: Failure | None = None
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Consumer to producer: open a subscription. Repeated until it is answered."""
+
+    subscription: SubscriptionId
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """Producer to consumer: the subscription is open."""
+
+    subscription: SubscriptionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Consumer to producer: up to ``total`` jobs may be sent, counted from the start.
+
+    Attributes:
+        total: A running total, not an increment: repeating it changes nothing,
+            and the highest one seen stands. It dies with its subscription.
+        received: Jobs that have arrived, counted likewise.
+        resend: Something is missing after ``received``: send it again.
+    """
+
+    subscription: SubscriptionId
+    total: int
+    received: int
+    resend: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse totals that no consumer can mean."""
+        if not 0 <= self.received <= self.total:
+            raise ValueError(
+                f"received must be from 0 to total, got {self.received} of {self.total}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Producer to consumer: the jobs from number ``first`` to before ``upto``.
+
+    A job that the producer has since taken back is left out of ``jobs``, while
+    its number still counts: that is how a repeated message fills a gap.
+    """
+
+    subscription: SubscriptionId
+    first: int
+    upto: int
+    jobs: tuple[Assignment, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Consumer to producer: outcomes, and the demand that goes with them."""
+
+    subscription: SubscriptionId
+    outcomes: tuple[Outcome, ...]
+    total: int
+    received: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Producer to consumer: these outcomes (key, attempt) are kept; forget them."""
+
+    subscription: SubscriptionId
+    outcomes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Producer to consumer: tell your totals, ``sent`` is mine."""
+
+    subscription: SubscriptionId
+    sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Either way: the subscription ends, and its unused demand with it.
+
+    A consumer that cancels still finishes what it received; the producer's
+    answer carries ``sent``, so that the consumer knows when it has it all.
+    From a producer it means that nothing more will come.
+    """
+
+    subscription: SubscriptionId
+    reason: str
+    sent: int | None = None
+
+
+ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel
+ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel

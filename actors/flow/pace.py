@@ -1,0 +1,50 @@
+"""How many jobs are worth one message, by how long a job takes."""
+
+from __future__ import annotations
+
+from actors.flow.feed import Window
+
+#: A window holds about so much work, in seconds: long beside the millisecond that
+#: a message between processes costs, short beside what a person notices.
+WORK_S = 0.05
+#: The most jobs that are asked for, however short they are.
+MOST = 1024
+#: How much a shorter job counts beside those before it.
+WEIGHT = 0.2
+
+
+class Pace:
+    """Follows the measured time of a job.
+
+    A longer job counts at once, shorter ones little by little (an exponentially
+    weighted mean): a window that is too large holds up jobs that another
+    processor could do, one that is too small only costs messages.
+    """
+
+    def __init__(self) -> None:
+        self._mean_s: float | None = None
+        self._most = 1
+
+    @property
+    def window(self) -> Window:
+        """What to ask for: begins at 1, doubles at each job at the most."""
+        return Window(max_demand=self._most)
+
+    @property
+    def share(self) -> int:
+        """How many jobs to begin together: a part of what is here."""
+        return max(1, self._most // 4)
+
+    def measured(self, duration_s: float) -> bool:
+        """Take a job's time into account; returns whether the window changed."""
+        mean_s = self._mean_s
+        if mean_s is None or duration_s >= mean_s:
+            mean_s = duration_s
+        else:
+            mean_s += WEIGHT * (duration_s - mean_s)
+        self._mean_s = mean_s
+        before = self._most
+        fitting = MOST if mean_s * MOST <= WORK_S else max(1, int(WORK_S / mean_s))
+        # In powers of two, lest each job's chance moves it.
+        self._most = min(1 << (fitting.bit_length() - 1), before * 2)
+        return self._most != before

@@ -1,0 +1,199 @@
+"""When a fetcher polls next: one timer and one fetch outstanding, ever."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+#: A source that says "retry after" is obeyed up to this many seconds.
+MAX_RETRY_AFTER_S = 3600.0
+#: Waits double no further than this, lest they outgrow a float.
+MAX_DOUBLINGS = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PollPolicy:
+    """How often to ask a source.
+
+    Attributes:
+        every_s: Between a poll that found nothing more and the next.
+        jitter: The share by which that may be shorter or longer, so that
+            fetchers that were started together do not ask together.
+        idle_cap_s: Where it is set, ``every_s`` doubles with each poll in a row
+            that found nothing, after ``idle_after`` such polls, up to this.
+        wait_s: How long the source holds a request open that it has no job for.
+            One that was held for at least half of it has been waiting already,
+            and that counts towards ``every_s``.
+        error_base_s: The longest wait after a first error; it doubles with each
+            further one up to ``error_cap_s``. Where in it the wait falls is
+            chance (full jitter), but never under ``every_s`` or the base,
+            whichever is less.
+        faulted_s: Between tries while the source refuses us as we are.
+    """
+
+    every_s: float = 2.0
+    jitter: float = 0.1
+    idle_after: int = 5
+    idle_cap_s: float | None = None
+    wait_s: float | None = None
+    error_base_s: float = 1.0
+    error_cap_s: float = 300.0
+    faulted_s: float = 300.0
+
+    def __post_init__(self) -> None:
+        """Refuse an interval that would spin."""
+        if not self.every_s > 0:
+            raise ValueError(f"every_s must be above 0, got {self.every_s}")
+
+    def empty_delay_s(self, empties: int, chance: float) -> float:
+        """Say how long to wait after the ``empties``-th empty poll in a row."""
+        delay, longest = self.every_s, self.idle_cap_s or 0.0
+        if empties > self.idle_after and longest > delay:
+            doublings = min(empties - self.idle_after, MAX_DOUBLINGS)
+            delay = min(longest, delay * 2.0**doublings)
+        return delay * (1 + self.jitter * (2 * chance - 1))
+
+    def error_delay_s(self, errors: int, chance: float) -> float:
+        """Say how long to wait after the ``errors``-th error in a row."""
+        doublings = min(errors - 1, MAX_DOUBLINGS)
+        longest = min(self.error_cap_s, self.error_base_s * 2.0**doublings)
+        shortest = min(self.every_s, self.error_base_s)
+        return max(shortest, longest * chance)
+
+    def was_held(self, took_s: float) -> bool:
+        """Whether the source held a request open for long that found nothing."""
+        return self.wait_s is not None and took_s >= self.wait_s / 2
+
+
+class PollState(enum.Enum):
+    """What the poller is at."""
+
+    IDLE = "idle"
+    FETCHING = "fetching"
+    BACKOFF = "backoff"
+    FAULTED = "faulted"
+    STOPPED = "stopped"
+
+
+class Poller:
+    """Decides when a fetch starts; whoever holds it does the fetching.
+
+    A fetch is one run: it asks the source for job after job until that has no
+    more, the room is used up, or something fails. ``chance`` is uniform in 0 to
+    1, for the jitter; 0.5 leaves a wait as it is.
+    """
+
+    def __init__(self, policy: PollPolicy) -> None:
+        self.policy = policy
+        self.state = PollState.IDLE
+        self.paused = False
+        self.errors = 0
+        self.empties = 0
+        self.next_poll: float | None = None
+        self.last_poll: float | None = None
+
+    def start(self, now: float) -> None:
+        """Begin, or begin again: the next poll is due at once, unless it is stopped."""
+        if self.state is not PollState.STOPPED:
+            self.next_poll = now
+
+    def stop(self) -> None:
+        """Begin no further fetch; one that runs may end."""
+        if self.state is not PollState.FETCHING:
+            self.state = PollState.STOPPED
+        self.next_poll = None
+
+    def retime(self, every_s: float) -> None:
+        """Poll at another interval, sooner than planned if that is what it means."""
+        self.policy = replace(self.policy, every_s=every_s)
+        if self.last_poll is None or self.next_poll is None:
+            return
+        if self.state is PollState.IDLE:
+            self.next_poll = min(self.next_poll, self.last_poll + every_s)
+
+    def due(self, now: float, room: int) -> bool:
+        """Whether to start a fetch now."""
+        waiting = self.state not in (PollState.FETCHING, PollState.STOPPED)
+        due = self.next_poll is not None and now >= self.next_poll
+        return waiting and due and room > 0 and not self.paused
+
+    def demanded(self, now: float) -> None:
+        """Record fresh demand: the next poll waits no longer than ``every_s``.
+
+        It changes nothing about a wait after an error.
+        """
+        self.empties = 0
+        if self.state is not PollState.IDLE or self.next_poll is None:
+            return
+        if self.last_poll is not None:
+            soon = max(now, self.last_poll + self.policy.every_s)
+            self.next_poll = min(self.next_poll, soon)
+
+    def fetching(self, now: float) -> None:
+        """Record that a fetch was started."""
+        self.state = PollState.FETCHING
+        self.last_poll = now
+
+    def empty(
+        self, now: float, chance: float = 0.5, *, jobs: int = 0, took_s: float = 0.0
+    ) -> None:
+        """Record that the fetch ended because the source had no more.
+
+        Args:
+            now: Monotonic seconds.
+            chance: See above.
+            jobs: How many it had before.
+            took_s: How long the last request took, the one that found nothing.
+        """
+        held = self.policy.was_held(took_s)
+        self.empties = 0 if jobs or held else self.empties + 1
+        delay = self.policy.empty_delay_s(self.empties, chance)
+        self._ended(PollState.IDLE, now, max(0.0, delay - took_s) if held else delay)
+        self.errors = 0
+
+    def full(self, now: float) -> None:
+        """Record that the fetch ended because there was no more room.
+
+        The source may have more, so the next poll is due as soon as there is.
+        """
+        self._ended(PollState.IDLE, now, 0.0)
+        self.errors = self.empties = 0
+
+    def failed(
+        self, now: float, chance: float, retry_after_s: float | None = None
+    ) -> float:
+        """Record that the fetch ended in an error.
+
+        Args:
+            now: Monotonic seconds.
+            chance: See above.
+            retry_after_s: What the source asked for, if it did.
+
+        Returns:
+            The seconds until the next poll.
+        """
+        self.errors += 1
+        delay = self.policy.error_delay_s(self.errors, chance)
+        if retry_after_s is not None:
+            # In this order, what is not a number changes nothing.
+            delay = min(max(delay, retry_after_s), MAX_RETRY_AFTER_S)
+        self._ended(PollState.BACKOFF, now, delay)
+        return delay
+
+    def faulted(self, now: float) -> float:
+        """Record that the source refuses us, and will until somebody acts.
+
+        Returns:
+            The seconds until the next try.
+        """
+        self.errors += 1
+        self._ended(PollState.FAULTED, now, self.policy.faulted_s)
+        return self.policy.faulted_s
+
+    def _ended(self, state: PollState, now: float, delay: float) -> None:
+        self.last_poll = now
+        if self.next_poll is None:
+            self.state = PollState.STOPPED
+        else:
+            self.state = state
+            self.next_poll = now + delay

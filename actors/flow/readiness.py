@@ -1,0 +1,54 @@
+"""Whether a system can do its work now, and if not, why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from actors.flow import waiting
+
+#: A poll may be late by so many seconds beside three intervals.
+GRACE_S = 10.0
+
+
+def problems(status: dict[str, Any]) -> list[str]:
+    """What keeps a system from its work; nothing where it is ready.
+
+    Fetchers have polled lately and were answered, the journal can be written,
+    and a processor is there. A pause and a full buffer are no problems: a person
+    wanted the one, and the other goes away by itself.
+
+    Args:
+        status: As ``status --json`` prints it.
+    """
+    found = ["it is draining"] if status["state"] == "draining" else []
+    found += [text for each in status["fetchers"] for text in _of_fetcher(each)]
+    if not any(each["state"] == "running" for each in status["processors"]):
+        found.append("no processor is there")
+    return found
+
+
+def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
+    name = fetcher["name"]
+    if fetcher["state"] not in ("running", "paused", "draining", "faulted"):
+        return [f"{name} is {fetcher['state']}"]
+    if fetcher.get("journal_error"):
+        return [f"{name} cannot write its journal: {fetcher['journal_error']}"]
+    match fetcher["waiting_for"]:
+        case waiting.BACKOFF:
+            error = fetcher.get("last_error") or "its source failed"
+            return [f"{name} backs off: {error}"]
+        case waiting.PAUSED | waiting.ROOM | waiting.DRAIN:
+            return []
+        case _:
+            return _if_late(fetcher)
+
+
+def _if_late(fetcher: dict[str, Any]) -> list[str]:
+    name = fetcher["name"]
+    age_s = fetcher["last_poll_age_s"]
+    if age_s is None:
+        return [f"{name} has not been polled yet"]
+    late = age_s > 3 * fetcher["every_s"] + GRACE_S
+    if late and not fetcher["next_poll_s"]:
+        return [f"{name} was last polled {age_s:.0f} s ago"]
+    return []

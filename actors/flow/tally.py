@@ -1,0 +1,133 @@
+"""What a fetcher has seen since it was started, counted for metrics.
+
+Unlike the account, which is of all runs and kept in the journal, a tally starts
+at nothing with its process: that is what a Prometheus counter may do.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.facts import (
+    Fact,
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReturned,
+    OutcomeIgnored,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Upper bounds in seconds: from a job that costs nothing to one of an hour.
+BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
+
+
+class Histogram:
+    """How often a time fell under each of ``BUCKETS_S``."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS_S) + 1)
+        self._sum_s = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one time."""
+        self._counts[bisect_left(BUCKETS_S, seconds)] += 1
+        self._sum_s += seconds
+
+    def as_dict(self) -> dict[str, Any]:
+        """``counts``: cumulative, the last one is of all; and their ``sum_s``."""
+        return {
+            "counts": list(accumulate(self._counts)),
+            "sum_s": round(self._sum_s, 6),
+        }
+
+
+class Tally:
+    """Counts polls, facts and times."""
+
+    def __init__(self) -> None:
+        self._polls: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
+        self._finished: Counter[str] = Counter()
+        self._redelivered: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter(
+            fetched=0, dispatched=0, stale=0, duplicates=0
+        )
+        self._poll_s = Histogram()
+        self._job_s = Histogram()
+        self._wait_s = Histogram()
+        self._skip: tuple[str, float] | None = None
+
+    @property
+    def dispatched(self) -> int:
+        """Jobs sent to processors, repeated ones too."""
+        return self._counts["dispatched"]
+
+    def polled(self, outcome: str, count: int, duration_s: float) -> None:
+        """Count a poll: how it ended, how many jobs it brought, how long it took."""
+        self._polls["item" if count and outcome != "error" else outcome] += 1
+        self._poll_s.observe(duration_s)
+
+    def skipped(self, reason: str, due_at: float) -> None:
+        """Count a poll that was due and not made; each due time counts once."""
+        if self._skip != (reason, due_at):
+            self._skip = (reason, due_at)
+            self._skipped[reason] += 1
+
+    def duplicate(self) -> None:
+        """Count a job that the source sent again."""
+        self._counts["duplicates"] += 1
+
+    def recovered(self, count: int) -> None:
+        """Count jobs that an earlier run had leased."""
+        if count:
+            self._redelivered["recovered"] += count
+
+    def note(self, facts: Iterable[Fact], now: float) -> None:  # noqa: C901
+        """Count what happened to jobs."""
+        for fact in facts:
+            match fact:
+                case JobFetched():
+                    self._counts["fetched"] += 1
+                case JobLeased(job):
+                    self._counts["dispatched"] += 1
+                    if job.attempt == 1:
+                        self._wait_s.observe(max(0.0, now - job.fetched_at))
+                case JobDone():
+                    self._finished["ok"] += 1
+                    self._job_s.observe(fact.duration_s)
+                case JobFailed():
+                    self._finished["failed"] += 1
+                    self._redelivered["nack"] += 1
+                case JobQuarantined():
+                    self._finished["quarantined"] += 1
+                case JobDropped():
+                    self._finished["discarded"] += 1
+                case JobReturned():
+                    lease = fact.reason == "lease ended"
+                    self._redelivered["lease" if lease else "exit"] += 1
+                case OutcomeIgnored():
+                    self._counts["stale"] += 1
+                case _:
+                    continue
+
+    def as_dict(self) -> dict[str, Any]:
+        """All counts, as ``status --json`` has them."""
+        return {
+            **self._counts,
+            "polls": dict(self._polls),
+            "skipped": dict(self._skipped),
+            "finished": dict(self._finished),
+            "redelivered": dict(self._redelivered),
+            "poll_s": self._poll_s.as_dict(),
+            "job_s": self._job_s.as_dict(),
+            "wait_s": self._wait_s.as_dict(),
+        }

@@ -1,0 +1,124 @@
+"""Why a stage does not move, in one word; and when two that wait are a stall.
+
+The first reason that holds is told, in the order in which a person would have
+to remove them: a pause hides all that is behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+DRAIN: Final = "drain"
+PAUSED: Final = "paused"
+ROOM: Final = "room"
+BACKOFF: Final = "backoff"
+DEMAND: Final = "demand"
+JOBS: Final = "jobs"
+
+#: Jobs and demand that wait together for so many seconds are a stall.
+STALLED_AFTER_S = 5.0
+#: A stall that goes on is told again after so many seconds.
+TOLD_AGAIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetcherSituation:
+    """What decides why a fetcher waits.
+
+    Attributes:
+        draining: It finishes, and polls no more.
+        paused: A person stopped the polling.
+        room: Jobs that may be fetched now.
+        backing_off: The last poll failed, and the next one is put off.
+        buffered: Jobs that are here and could be sent.
+    """
+
+    draining: bool
+    paused: bool
+    room: int
+    backing_off: bool
+    buffered: int
+
+
+def fetcher_waits_for(situation: FetcherSituation) -> str:
+    """Say what a fetcher waits for.
+
+    Returns:
+        ``drain``, ``paused``, ``room`` (the buffer is full, or the journal
+        cannot be written), ``backoff``, ``demand`` (it has jobs and nobody
+        asks) or ``jobs`` (the source has none).
+    """
+    if situation.draining:
+        return DRAIN
+    if situation.paused:
+        return PAUSED
+    if not situation.room:
+        return ROOM
+    if situation.backing_off:
+        return BACKOFF
+    return DEMAND if situation.buffered else JOBS
+
+
+def processor_waits_for(
+    *, draining: bool, busy: bool, sources: Collection[str | None]
+) -> str | None:
+    """Say what a processor waits for; None while it works.
+
+    Args:
+        draining: It finishes, and asks no more.
+        busy: A job is in its hands.
+        sources: What each of its fetchers waits for. Where all are held up by
+            the same thing, that is what the processor waits for as well.
+    """
+    if draining:
+        return DRAIN
+    if busy:
+        return None
+    reasons = set(sources)
+    if reasons in ({PAUSED}, {BACKOFF}):
+        [reason] = reasons
+        return reason
+    return JOBS
+
+
+class StallWatch:
+    """Notices that jobs and demand wait beside one another.
+
+    For a moment they always may; a stall is when nothing comes of it.
+    """
+
+    def __init__(self) -> None:
+        self._moved = 0
+        self._since: float | None = None
+        self._tell_at: float | None = None
+
+    @property
+    def next_tick(self) -> float | None:
+        """When to look again, in monotonic seconds."""
+        return self._tell_at
+
+    def look(self, now: float, *, both_wait: bool, moved: int) -> float | None:
+        """Note what is.
+
+        Args:
+            now: Monotonic seconds.
+            both_wait: Jobs and demand are there.
+            moved: Jobs ever sent: where one was since, all is slow but well.
+
+        Returns:
+            For how many seconds it stalls, if that is to be told now.
+        """
+        if not both_wait or moved != self._moved:
+            self._moved = moved
+            self._since = self._tell_at = None
+            return None
+        if self._since is None or self._tell_at is None:
+            self._since, self._tell_at = now, now + STALLED_AFTER_S
+        if now < self._tell_at:
+            return None
+        self._tell_at = now + TOLD_AGAIN_S
+        return now - self._since

@@ -1,0 +1,94 @@
+"""The line that says why nothing moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from actors.flow.explain import explain
+
+
+def fetcher(**changes: Any) -> dict[str, Any]:
+    return {
+        "name": "numbers",
+        "state": "running",
+        "waiting_for": "jobs",
+        "buffered": 0,
+        "last_poll_age_s": 1.25,
+        "next_poll_s": 0.75,
+        **changes,
+    }
+
+
+def processor(**changes: Any) -> dict[str, Any]:
+    return {"name": "sqrt-1", "state": "running", "in_flight": 0, **changes}
+
+
+def status(
+    *stages: dict[str, Any], state: str = "running", **counts: int
+) -> dict[str, Any]:
+    accounting = {"in_flight": 0, "buffered": 0, "retrying": 0} | counts
+    return {
+        "state": state,
+        "accounting": accounting,
+        "fetchers": [each for each in stages if "waiting_for" in each],
+        "processors": [each for each in stages if "waiting_for" not in each],
+    }
+
+
+@pytest.mark.parametrize(
+    ("situation", "line"),
+    [
+        (
+            status(fetcher(), processor()),
+            "numbers has no jobs: its source had none 1.2 s ago",
+        ),
+        (
+            status(fetcher(waiting_for="demand", buffered=1)),
+            "numbers has 1 job: there is no processor; lowtide attach adds one",
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=9), processor()),
+            "numbers is full (9 jobs) and polls no more: no processor asks",
+        ),
+        (
+            status(fetcher(waiting_for="backoff", last_error="SourceError: no")),
+            "numbers tries again in 0.8 s: SourceError: no",
+        ),
+        (
+            status(fetcher(waiting_for="paused")),
+            "numbers is paused; lowtide resume goes on",
+        ),
+        (
+            status(fetcher(), retrying=2),
+            "2 failed jobs of numbers to be tried again later",
+        ),
+        (
+            status(fetcher(waiting_for="paused"), in_flight=1),
+            "1 job in flight; numbers is paused",
+        ),
+        (
+            status(fetcher(waiting_for="demand"), in_flight=2, buffered=7),
+            "2 jobs in flight, 7 behind them",
+        ),
+        (
+            status(fetcher(), processor(state="fatal")),
+            "sqrt-1 died too often and is given up",
+        ),
+        (
+            status(fetcher(journal_error="full"), in_flight=3),
+            "numbers cannot write its journal, so it neither fetches nor sends: full",
+        ),
+        (
+            status(fetcher(state="faulted", last_error="BadStatusError: 401")),
+            "numbers is refused by its source: BadStatusError: 401",
+        ),
+        (
+            status(fetcher(), state="draining", in_flight=2) | {"drain_left_s": 9.0},
+            "draining: 2 in flight, 0 kept, 9.0 s left; nothing is fetched any more",
+        ),
+    ],
+)
+def test_the_line_names_what_to_do_about(situation: dict[str, Any], line: str) -> None:
+    assert explain(situation) == line
