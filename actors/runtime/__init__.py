@@ -1,0 +1,1 @@
+"""The edges: Thespian, processes, threads, files, sockets, logs, configuration."""

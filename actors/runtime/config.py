@@ -1,0 +1,428 @@
+"""What to run, as the rest of the program sees it: checked, complete, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.routes import problem_of
+from actors.runtime.settings import (
+    COUNT,
+    COUNT_OR_AUTO,
+    FUNCTION,
+    SECONDS,
+    TEXT,
+    ConfigError,
+    ConfigFile,
+    Kind,
+    Value,
+    checked,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetcherConfig:
+    """One fetcher.
+
+    Attributes:
+        name: Unique in the system.
+        fetch: ``MODULE:FUNCTION``.
+        options: Keyword arguments of each call.
+        every_s: Between a poll that found nothing more and the next.
+        buffer: Jobs to hold before polling stops.
+        idle_cap_s: How far ``every_s`` may grow while there is nothing to fetch;
+            None for not at all.
+        settle: ``MODULE:FUNCTION``; None for ``settle`` beside ``fetch``, if it
+            is there.
+        buffer_keep: Drop jobs instead, ``first`` the new ones, ``last`` the old.
+        dispatcher: ``demand``, ``broadcast`` or ``partition``.
+        partition_by: With ``partition``, a key of the job or ``MODULE:FUNCTION``.
+        rate_limit: Jobs to send in any ``rate_interval_s`` at most.
+    """
+
+    name: str
+    fetch: str
+    options: dict[str, Any] = field(default_factory=dict)
+    every_s: float
+    buffer: int
+    idle_cap_s: float | None = None
+    settle: str | None = None
+    buffer_keep: str | None = None
+    dispatcher: str = "demand"
+    partition_by: str | None = None
+    rate_limit: int | None = None
+    rate_interval_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessorConfig:
+    """One kind of processor, of which ``count`` are started.
+
+    Attributes:
+        name: Unique in the system; each process's has a number behind it.
+        process: ``MODULE:FUNCTION``.
+        sources: Names of the fetchers and processors it subscribes to.
+        max_demand: Jobs it may have asked for and not worked off, or ``auto``.
+        min_demand: It asks again when it is down to this; None for half.
+        buffer: Results that may wait for the next step before it stops.
+        dispatcher: Towards the next step, as a fetcher's.
+        partition_by: As a fetcher's.
+        selector: ``MODULE:FUNCTION`` that says which jobs of a broadcast it takes.
+        batch_size: Hand jobs over as lists of so many at most, if it is given.
+        batch_timeout_s: The longest that a job waits for company in its list.
+    """
+
+    name: str
+    process: str
+    sources: tuple[str, ...]
+    count: int
+    max_demand: int | str
+    min_demand: int | None
+    buffer: int
+    dispatcher: str = "demand"
+    partition_by: str | None = None
+    selector: str | None = None
+    batch_size: int | None = None
+    batch_timeout_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemConfig:
+    """A whole system.
+
+    Attributes:
+        journal: File, or None to keep jobs in memory only.
+        job_timeout_s: How long one attempt may run; None for any time.
+        lease_s: How long a processor that holds jobs may give no sign.
+        retries: Attempts a job has in all.
+        log_format: ``console``, ``json``, or None for what suits the reader.
+        run_for_s: Stop after so long.
+        until_idle_s: Stop when there was nothing left to do for so long.
+        web: Port of the web page on loopback, or None for none.
+        web_token: Who has it may act on the page.
+    """
+
+    fetchers: tuple[FetcherConfig, ...]
+    processors: tuple[ProcessorConfig, ...]
+    port: int
+    journal: str | None
+    job_timeout_s: float | None
+    lease_s: float
+    retries: int
+    drain_timeout_s: float
+    log_format: str | None
+    log_level: str
+    run_for_s: float | None
+    until_idle_s: float | None
+    web: int | None = None
+    web_token: str | None = field(default=None, repr=False)
+
+    def with_port(self, port: int) -> SystemConfig:
+        """The same system at another port."""
+        return replace(self, port=port)
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """Names of the processors that other processors take from."""
+        names = {each.name for each in self.processors}
+        return frozenset(
+            source
+            for each in self.processors
+            for source in each.sources
+            if source in names
+        )
+
+    @property
+    def needs_number_server(self) -> bool:
+        """Whether the demo's source was left without a URL."""
+        return any(_wants_url(each) for each in self.fetchers)
+
+    def with_url(self, url: str) -> SystemConfig:
+        """The same system with the demo's source at ``url``."""
+        fetchers = tuple(
+            replace(each, options={**each.options, "url": url})
+            if _wants_url(each)
+            else each
+            for each in self.fetchers
+        )
+        return replace(self, fetchers=fetchers)
+
+
+DEMO_FETCH = "domain.numbers:fetch"
+
+_COUNT_0 = Kind(
+    "a whole number from 0",
+    int,
+    lambda value: value if _is_count(value) else _refuse(),
+)
+_TABLE = Kind(
+    "a table", str, lambda value: value if isinstance(value, dict) else _refuse()
+)
+_NAMES = Kind(
+    "a list of names, at least one",
+    str,
+    lambda value: tuple(value) if _is_names(value) else _refuse(),
+)
+
+FETCHER_KEYS: dict[str, Kind] = {
+    "name": TEXT,
+    "fetch": FUNCTION,
+    "options": _TABLE,
+    "every_s": SECONDS,
+    "buffer": COUNT,
+    "idle_cap_s": SECONDS,
+    "settle": FUNCTION,
+    "buffer_keep": choice("first", "last"),
+    "dispatcher": choice("demand", "broadcast", "partition"),
+    "partition_by": TEXT,
+    "rate_limit": COUNT,
+    "rate_interval_s": SECONDS,
+}
+PROCESSOR_KEYS: dict[str, Kind] = {
+    "name": TEXT,
+    "process": FUNCTION,
+    "from": _NAMES,
+    "count": _COUNT_0,
+    "max_demand": COUNT_OR_AUTO,
+    "min_demand": _COUNT_0,
+    "buffer": COUNT,
+    "dispatcher": choice("demand", "broadcast", "partition"),
+    "partition_by": TEXT,
+    "selector": FUNCTION,
+    "batch_size": COUNT,
+    "batch_timeout_s": SECONDS,
+}
+
+
+_AS_THEY_ARE = (
+    "port",
+    "job_timeout_s",
+    "lease_s",
+    "retries",
+    "drain_timeout_s",
+    "log_format",
+    "log_level",
+    "web",
+    "web_token",
+)
+_DISPATCHING = ("dispatcher", "partition_by")
+_TAKING = ("selector", "batch_size", "batch_timeout_s")
+_LIMITS = ("buffer_keep", "rate_limit", "rate_interval_s")
+
+
+def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:
+    """Put the settings and the file's tables together.
+
+    Raises:
+        ConfigError: They do not fit one another.
+    """
+    tables = _Tables(values, file)
+    fetchers = tables.fetchers()
+    processors = tables.processors(tuple(each.name for each in fetchers))
+    tables.check_demand(processors)
+    tables.check_dispatching(fetchers, processors)
+    chosen = {name: values[name].value for name in _AS_THEY_ARE}
+    return SystemConfig(
+        fetchers=fetchers,
+        processors=processors,
+        journal=journal_path(values["journal"].value),
+        run_for_s=values["for_s"].value,
+        until_idle_s=values["until_idle_s"].value,
+        **chosen,
+    )
+
+
+def is_over_file(value: Value) -> bool:
+    """Whether a value comes from where it beats the file."""
+    return value.origin.startswith(("--", "LOWTIDE_"))
+
+
+def journal_path(value: str) -> str | None:
+    """The journal's path from anywhere, or None where none is wanted."""
+    return None if value == "none" else str(Path(value).absolute())
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    values: Mapping[str, Value]
+    file: ConfigFile | None
+
+    def fetchers(self) -> tuple[FetcherConfig, ...]:
+        tables = self._read("fetcher", FETCHER_KEYS)
+        if not tables:
+            fetch = self.values["fetch"].value
+            tables = [{"name": fetch.partition(":")[0].rpartition(".")[2]}]
+        self._refuse_ambiguous(len(tables), "fetcher", ("url", "fetch"))
+        return tuple(self._fetcher(table) for table in tables)
+
+    def processors(self, sources: tuple[str, ...]) -> tuple[ProcessorConfig, ...]:
+        tables = self._read("processor", PROCESSOR_KEYS) or [{"name": "processor"}]
+        self._refuse_ambiguous(len(tables), "processor", ("process", "processors"))
+        processors = tuple(self._processor(table, sources) for table in tables)
+        problem = problem_of(sources, {each.name: each.sources for each in processors})
+        if problem is not None:
+            where = self._where(problem.key, "processor", problem.at)
+            raise ConfigError(f"{where}: {problem.text}")
+        return processors
+
+    def check_demand(self, processors: tuple[ProcessorConfig, ...]) -> None:
+        """Refuse windows that could never open, or not as they are asked to."""
+        for index, each in enumerate(processors):
+            least = each.batch_size or 1
+            if isinstance(each.max_demand, str):
+                if each.min_demand is None and least == 1:
+                    continue
+                problem = "goes with neither min_demand nor batch_size"
+            elif each.max_demand < least:
+                problem = f"must be at least batch_size ({least})"
+            elif each.min_demand is not None and each.min_demand >= each.max_demand:
+                problem = f"must be above min_demand ({each.min_demand})"
+            else:
+                continue
+            where = self.values["max_demand"].origin
+            if where == "default":
+                where = self._where("max_demand", "processor", index)
+            raise ConfigError(
+                f"{where}: max_demand {problem} for processor {each.name!r}, "
+                f"got {each.max_demand}"
+            )
+
+    def check_dispatching(
+        self,
+        fetchers: tuple[FetcherConfig, ...],
+        processors: tuple[ProcessorConfig, ...],
+    ) -> None:
+        """Refuse keys that would do nothing for want of another."""
+        both: dict[str, tuple[FetcherConfig | ProcessorConfig, ...]] = {
+            "fetcher": fetchers,
+            "processor": processors,
+        }
+        for table, stages in both.items():
+            for index, each in enumerate(stages):
+                if (each.dispatcher == "partition") != (each.partition_by is not None):
+                    where = self._where("dispatcher", table, index)
+                    raise ConfigError(
+                        f"{where}: dispatcher = 'partition' and partition_by go "
+                        f"together, got {each.dispatcher!r} and {each.partition_by!r}"
+                    )
+        broadcasts = {
+            each.name
+            for stages in both.values()
+            for each in stages
+            if each.dispatcher == "broadcast"
+        }
+        for index, taker in enumerate(processors):
+            if taker.selector and not broadcasts.intersection(taker.sources):
+                raise ConfigError(
+                    f"{self._where('selector', 'processor', index)}: nothing that "
+                    f"processor {taker.name!r} takes from has dispatcher = 'broadcast'"
+                )
+
+    def _fetcher(self, table: dict[str, Any]) -> FetcherConfig:
+        options = dict(table.get("options", {}))
+        if self.values["url"].value is not None:
+            options["url"] = self.values["url"].value
+        return FetcherConfig(
+            name=table["name"],
+            fetch=self._choose("fetch", table, "fetch"),
+            options=options,
+            every_s=self._choose("every_s", table, "every_s"),
+            buffer=self._choose("buffer", table, "buffer"),
+            idle_cap_s=table.get("idle_cap_s"),
+            settle=table.get("settle"),
+            **_given(table, *_DISPATCHING, *_LIMITS),
+        )
+
+    def _processor(
+        self, table: dict[str, Any], sources: tuple[str, ...]
+    ) -> ProcessorConfig:
+        return ProcessorConfig(
+            name=table["name"],
+            process=self._choose("process", table, "process"),
+            sources=table.get("from", sources),
+            count=self._choose("processors", table, "count"),
+            max_demand=self._choose("max_demand", table, "max_demand"),
+            min_demand=self._choose("min_demand", table, "min_demand"),
+            buffer=self._choose("buffer", table, "buffer"),
+            **_given(table, *_DISPATCHING, *_TAKING),
+        )
+
+    def _choose(self, setting: str, table: dict[str, Any], key: str) -> Any:
+        value = self.values[setting]
+        over = is_over_file(value) or key not in table
+        return value.value if over else table[key]
+
+    def _read(self, table: str, keys: Mapping[str, Kind]) -> list[dict[str, Any]]:
+        if self.file is None or table not in self.file.content:
+            return []
+        tables = self.file.content[table]
+        if not isinstance(tables, list):
+            raise ConfigError(f"{self.file.path}: expected [[{table}]] tables")
+        read = [
+            self._read_one(each, table, index, keys)
+            for index, each in enumerate(tables)
+        ]
+        names = [each["name"] for each in read]
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                where = self._where("name", table, index)
+                raise ConfigError(f"{where}: {table} {name!r} is there already")
+        return read
+
+    def _read_one(
+        self, content: Any, table: str, index: int, keys: Mapping[str, Kind]
+    ) -> dict[str, Any]:
+        if not isinstance(content, dict):
+            raise ConfigError(f"{self._where('', table, index)}: expected [[{table}]]")
+        for key in content:
+            if key not in keys:
+                raise ConfigError(
+                    f"{self._where(key, table, index)}: unknown key {key!r} in "
+                    f"[[{table}]], expected one of {', '.join(keys)}"
+                )
+        if "name" not in content:
+            raise ConfigError(f"{self._where('', table, index)}: a name is missing")
+        return {
+            key: checked(keys[key], value, key, self._where(key, table, index))
+            for key, value in content.items()
+        }
+
+    def _refuse_ambiguous(
+        self, tables: int, table: str, names: tuple[str, ...]
+    ) -> None:
+        for name in names:
+            origin = self.values[name].origin
+            if tables > 1 and origin != "default":
+                raise ConfigError(
+                    f"{origin}: {name} cannot say which of the {tables} "
+                    f"[[{table}]] tables it is for"
+                )
+
+    def _where(self, key: str, table: str, index: int) -> str:
+        return self.file.where(key, table, index) if self.file else "default"
+
+
+def _given(table: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: table[key] for key in keys if key in table}
+
+
+def _wants_url(fetcher: FetcherConfig) -> bool:
+    return fetcher.fetch == DEMO_FETCH and "url" not in fetcher.options
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_names(value: Any) -> bool:
+    is_list = isinstance(value, list) and bool(value)
+    return is_list and all(isinstance(each, str) and each for each in value)
+
+
+def _refuse() -> Any:
+    raise ValueError

@@ -1,0 +1,84 @@
+"""What a stage touches of the world: time, chance, threads, files, sockets.
+
+All of it goes through one object, so that a test can put a world of its own in
+its place, and the stages are the same in both.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime import functions, logs, processes
+from actors.runtime.control import ControlServer
+from actors.runtime.journal import Clock, Journal
+from actors.runtime.no_journal import NoJournal
+from actors.runtime.reports import Reporter
+from actors.runtime.worker import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+
+class Edges:
+    """The world as it is."""
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for what outlives this machine's uptime."""
+        return time.time()
+
+    def chance(self) -> float:
+        """Uniform in 0 to 1."""
+        return random.random()  # noqa: S311
+
+    def process_id(self) -> int:
+        """The operating system's id of this process."""
+        return os.getpid()
+
+    def log(self, level: str, **bound: Any) -> FilteringBoundLogger:
+        """This process's log, with ``bound`` on each line."""
+        return logs.configure(level, **bound)
+
+    def worker(self, name: str) -> Worker:
+        """A thread of its own for what blocks."""
+        return Worker(name)
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """The job function of this name.
+
+        Raises:
+            FunctionError: There is none.
+        """
+        return functions.load(name)
+
+    def beside(self, name: str, function_name: str) -> Callable[..., Any] | None:
+        """Another function of the module of one that is loaded, if it has it."""
+        return functions.load_beside(name, function_name)
+
+    def keeper(self, journal: str | None, fetcher: str) -> Journal | NoJournal:
+        """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
+        clock = Clock(self.wall, self.now)
+        if journal is None:
+            return NoJournal(clock.monotonic)
+        return Journal(Path(journal), fetcher, clock)
+
+    def control(self, path: str) -> ControlServer:
+        """Where other terminals' commands arrive."""
+        return ControlServer(Path(path))
+
+    def reporter(self, fd: int) -> Reporter:
+        """The root's line to the main process."""
+        return Reporter(fd)
+
+    def kill(self, pid: int) -> None:
+        """End a process at once; one that is gone already is as good."""
+        processes.kill(pid)

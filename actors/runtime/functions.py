@@ -1,0 +1,57 @@
+"""Job functions by name: ``MODULE:FUNCTION``."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FunctionError(ValueError):
+    """The name does not lead to a function."""
+
+
+def load_beside(name: str, function_name: str) -> Callable[..., Any] | None:
+    """Another function of the module of one that is loaded; None if it has none.
+
+    Args:
+        name: Of the one that is loaded.
+        function_name: Of the other.
+    """
+    module = sys.modules.get(name.partition(":")[0])
+    function = getattr(module, function_name, None)
+    return function if callable(function) else None
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Import a function.
+
+    Args:
+        name: ``package.module:function``.
+
+    Raises:
+        FunctionError: The name has another form, the module cannot be imported,
+            or it has no such function.
+    """
+    module_name, colon, function_name = name.partition(":")
+    if not (colon and module_name and function_name):
+        raise FunctionError(
+            f"expected MODULE:FUNCTION, as in domain.numbers:fetch, got {name!r}"
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise FunctionError(
+            f"cannot import module {module_name!r} of {name!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        what = "is no function" if hasattr(module, function_name) else "is not there"
+        raise FunctionError(
+            f"{function_name!r} {what} in module {module_name!r} (of {name!r})"
+        )
+    return function  # type: ignore[no-any-return]

@@ -1,0 +1,107 @@
+"""Looking into a journal from outside, whether or not its system runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.journal_file import JournalDamagedError, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLUMNS = (
+    "fetcher.name AS fetcher, job.key, job.id, payload, state, attempt, crashes, "
+    "processor, error, fetched_at, not_before, ended_at"
+)
+
+
+class JournalView:
+    """Reads a journal; changes nothing in it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            JournalDamagedError: It is not there, or is no journal.
+        """
+        if not path.exists():
+            raise JournalDamagedError(f"there is no journal {path}")
+        self._path = path
+        self._db = connect(path, read_only=True)
+        self._db.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def highest_id(self) -> int:
+        """The highest of the sources' own ids that are numbers; 0 if there is none."""
+        [row] = self._query(
+            "SELECT max(CAST(id AS INTEGER)) AS highest FROM job "
+            "WHERE own_id = 1 AND id GLOB '[0-9]*'",
+            (),
+        )
+        return int(row["highest"] or 0)
+
+    def jobs(self, state: str | None, limit: int) -> list[dict[str, Any]]:
+        """Jobs, oldest first; of one state, or of each but ``done``."""
+        condition = "state = ?" if state else "state NOT IN ('done', ?)"
+        return self._jobs(condition, (state or "dropped",), limit)
+
+    def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
+        """The jobs of an id, as it is typed: of several fetchers, perhaps."""
+        condition = "job.id IN (?, ?)"
+        values: tuple[Any, ...] = (job_id, json.dumps(job_id))
+        if fetcher is not None:
+            condition += " AND fetcher.name = ?"
+            values += (fetcher,)
+        return self._jobs(condition, values, 100)
+
+    def history(self, fetcher: str, key: int) -> list[dict[str, Any]]:
+        """What happened to a job beside its being done, oldest first."""
+        rows = self._query(
+            "SELECT at, event, attempt, processor, history.error, trace FROM history "
+            "JOIN fetcher ON fetcher.number = history.fetcher "
+            "WHERE fetcher.name = ? AND key = ? ORDER BY history.rowid",
+            (fetcher, key),
+        )
+        return [dict(row) | {"at": _moment(row["at"])} for row in rows]
+
+    def _jobs(
+        self, condition: str, values: tuple[Any, ...], limit: int
+    ) -> list[dict[str, Any]]:
+        rows = self._query(
+            f"SELECT {_COLUMNS} FROM job "  # noqa: S608 - our own words only
+            "JOIN fetcher ON fetcher.number = job.fetcher "
+            f"WHERE {condition} ORDER BY job.fetcher, job.key LIMIT ?",
+            (*values, limit),
+        )
+        return [_job(row) for row in rows]
+
+    def _query(self, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+        with contextlib.closing(self._db.cursor()) as cursor:
+            try:
+                return cursor.execute(query, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise JournalDamagedError(
+                    f"the journal {self._path} cannot be read: {error}"
+                ) from error
+
+
+def _job(row: sqlite3.Row) -> dict[str, Any]:
+    job = dict(row)
+    job["id"] = json.loads(job["id"])
+    job["payload"] = json.loads(job["payload"]) if job["payload"] else None
+    for name in ("fetched_at", "not_before", "ended_at"):
+        job[name] = _moment(job[name])
+    return job
+
+
+def _moment(wall: float | None) -> str | None:
+    if wall is None:
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))

@@ -1,0 +1,258 @@
+"""One stream of log lines from every process.
+
+Each process writes its lines, one JSON object each, to a pipe that the main
+process made before it started any other. The pipe does not block: where its
+reader is slow, lines are dropped and counted, and the actors go on. The main
+process pumps the pipe to standard error, as it is or in colours for people.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+from actors.runtime.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+#: Bytes; a pipe takes a line of up to this size whole or not at all (pipe(7)).
+MAX_LINE = 4096
+#: Characters of one value; what is longer is cut and says so.
+MAX_VALUE = 1024
+#: Bytes that the pipe holds while nobody reads, if the kernel allows.
+PIPE_SIZE = 1 << 20
+
+#: Lines of each process that ``status`` shows.
+RECENT = 20
+#: Characters of such a line.
+RECENT_WIDTH = 160
+
+_F_SETPIPE_SZ = 1031
+
+
+class LogPipe:
+    """The writing end; every process of a system has it by inheritance."""
+
+    def __init__(self, writer: int | None = None) -> None:
+        self.reader, self.writer = os.pipe() if writer is None else (-1, writer)
+        os.set_blocking(self.writer, False)
+        self.dropped = 0
+        # Where the kernel allows less, the default of 64 KiB serves as well.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
+
+    def msg(self, line: str) -> None:
+        """Write one line, or count it as dropped."""
+        if self.dropped:
+            note = {"event": "log.dropped", "level": "warning", "count": self.dropped}
+            if not self._write(json.dumps(note)):
+                self.dropped += 1
+                return
+            self.dropped = 0
+        if not self._write(line):
+            self.dropped += 1
+
+    log = debug = info = warning = error = critical = msg
+
+    def _write(self, line: str) -> bool:
+        try:
+            os.write(self.writer, line.encode() + b"\n")
+        except OSError:  # full, or nobody reads any more
+            return False
+        return True
+
+    def finish(self, thread: threading.Thread, deadline_s: float) -> None:
+        """Close this process's end, and let the pump write what is left."""
+        os.close(self.writer)
+        self.writer = -1
+        thread.join(deadline_s)
+
+
+_pipe: LogPipe | None = None
+_recent: deque[MutableMapping[str, Any]] = deque(maxlen=RECENT)
+
+
+def open_pipe() -> LogPipe:
+    """Make the pipe; to be called before any other process is started."""
+    global _pipe  # noqa: PLW0603
+    _pipe = LogPipe()
+    return _pipe
+
+
+def join_pipe(writer: int) -> None:
+    """Write to the pipe that the main process made, from a program of its own."""
+    global _pipe  # noqa: PLW0603
+    _pipe = LogPipe(writer)
+
+
+def configure(level: str, **bound: Any) -> structlog.typing.FilteringBoundLogger:
+    """Send this process's logs, the standard library's too, to the pipe.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        bound: Put on each line of this process, beside its pid.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    sink = _pipe or open_pipe()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=lambda *_: sink,
+        cache_logger_on_first_use=False,
+    )
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(
+        pid=os.getpid(), **bound
+    )
+    _take_over_stdlib(log, max(threshold, logging.INFO))
+    return log
+
+
+def recent() -> list[dict[str, str]]:
+    """This process's last lines: ``at``, ``level``, ``event``, and a ``text``."""
+    return [
+        {
+            "at": str(fields.get("timestamp", "")),
+            "level": str(fields.get("level", "")),
+            "event": str(fields.get("event", "")),
+            "text": redact(_in_short(fields))[:RECENT_WIDTH],
+        }
+        for fields in tuple(_recent)
+    ]
+
+
+def _in_short(fields: MutableMapping[str, Any]) -> str:
+    told = ("timestamp", "level", "event", "pid", "trace", "fetcher", "processor")
+    rest = [
+        f"{name}={_dumps(value) if isinstance(value, dict | list) else value}"
+        for name, value in fields.items()
+        if name not in told and value is not None
+    ]
+    stages = (fields.get("fetcher"), fields.get("processor"))
+    return " ".join([*(str(each) for each in stages if each), *rest])
+
+
+def pump(pipe: LogPipe, out: TextIO, log_format: str) -> threading.Thread:
+    """Copy the pipe to ``out`` until every writer has closed it."""
+    render = _console(out) if log_format == "console" else None
+    thread = threading.Thread(
+        target=_pump, args=(pipe.reader, out, render), name="log-pump", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def default_format(out: TextIO = sys.stderr) -> str:
+    """``console`` for a person at a terminal, ``json`` for whatever else reads."""
+    return "console" if out.isatty() else "json"
+
+
+class _Forward(logging.Handler):
+    def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: dict[str, Any] = {"logger": record.name}
+        if record.exc_info:
+            fields["trace"] = logging.Formatter().formatException(record.exc_info)
+        self._log.log(record.levelno, "log", message=record.getMessage(), **fields)
+
+
+def _take_over_stdlib(
+    log: structlog.typing.FilteringBoundLogger, threshold: int
+) -> None:
+    # In an actor, Thespian has put a forwarder in place of the root logger that
+    # sends each record as a message (1.5 ms apiece): a fresh root undoes that.
+    root = logging.RootLogger(threshold)
+    root.addHandler(_Forward(log))
+    logging.root = root
+    logging.Logger.root = root
+    logging.Logger.manager = logging.Manager(root)
+    logging.captureWarnings(capture=True)
+
+
+def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
+    if fields.get("level") != "debug":
+        _recent.append(fields)
+    return redact(_fit(fields))
+
+
+def _fit(fields: MutableMapping[str, Any]) -> str:
+    line = _dumps({key: _clip(value) for key, value in fields.items()})
+    if len(line.encode()) < MAX_LINE:
+        return line
+    sizes = {key: len(_dumps(value)) for key, value in fields.items()}
+    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        fields[key] = f"... {sizes[key]} characters"
+        line = _dumps({key: _clip(value) for key, value in fields.items()})
+        if len(line.encode()) < MAX_LINE:
+            break
+    return line
+
+
+def _dumps(value: Any) -> str:
+    return json.dumps(value, default=str)
+
+
+def _clip(value: Any) -> Any:
+    if isinstance(value, str):
+        if len(value) <= MAX_VALUE:
+            return value
+        # Before the cut: half a secret would pass.
+        value = redact(value)
+        return f"{value[:MAX_VALUE]}... {len(value)} characters"
+    if (
+        isinstance(value, dict | list | tuple)
+        and len(text := _dumps(value)) > MAX_VALUE
+    ):
+        text = redact(text)
+        return f"{text[:MAX_VALUE]}... {len(text)} characters"
+    return value
+
+
+def _console(out: TextIO) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=out.isatty(), pad_event_to=20, sort_keys=False
+    )
+
+
+def _pump(
+    reader: int, out: TextIO, render: structlog.dev.ConsoleRenderer | None
+) -> None:
+    rest = b""
+    while chunk := os.read(reader, 1 << 16):
+        *lines, rest = (rest + chunk).split(b"\n")
+        text = "".join(f"{_line(line, render)}\n" for line in lines)
+        try:
+            out.write(text)
+            out.flush()
+        except (OSError, ValueError):
+            continue  # nobody reads any more; the actors are not to notice
+
+
+def _line(line: bytes, render: structlog.dev.ConsoleRenderer | None) -> str:
+    text = line.decode(errors="replace")
+    if render is None:
+        return text
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return text
+    if "timestamp" in fields:
+        fields["timestamp"] = fields["timestamp"][11:23]
+    return str(render(None, "", fields))

@@ -1,0 +1,76 @@
+"""In place of a journal, where none is wanted: jobs live and die with their fetcher."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from actors.flow.facts import (
+    Accounting,
+    Fact,
+    Job,
+    JobDone,
+    JobDropped,
+    JobFetched,
+    JobQuarantined,
+    JobState,
+)
+from actors.flow.seen import SeenIds
+from actors.runtime.journal import TakenUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from actors.flow.messages import JobId
+
+
+class NoJournal:
+    """Keeps nothing but which ids came before; what it is asked for is not there."""
+
+    durable = False
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._seen = SeenIds()
+        ends = (JobState.DONE, JobState.QUARANTINED, JobState.DROPPED)
+        self._ended = {state: SeenIds() for state in ends}
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def take_up(self) -> TakenUp:
+        """Nothing was left."""
+        # Keys of an earlier run of this fetcher must not be taken for its own.
+        return TakenUp(Accounting(), secrets.randbits(40) << 20, [])
+
+    def load(self, state: JobState, after: int, limit: int) -> list[Job]:  # noqa: ARG002
+        """Nothing is kept."""
+        return []
+
+    def quarantined(self, keys: Iterable[int]) -> list[Job]:  # noqa: ARG002
+        """Nothing is kept."""
+        return []
+
+    def known(self, ids: Iterable[JobId]) -> set[JobId]:
+        """Which of the source's own ids came before, within the window."""
+        now = self._now()
+        return {each for each in ids if self._seen.has(each, now)}
+
+    def ended(self, job_id: JobId) -> JobState | None:
+        """How a job of the source's own id has ended; None if it has not."""
+        now = time.monotonic()
+        ends = (state for state, ids in self._ended.items() if ids.has(job_id, now))
+        return next(ends, None)
+
+    def commit(self, facts: Iterable[Fact]) -> None:
+        """Remember the ids."""
+        now = self._now()
+        for fact in facts:
+            match fact:
+                case JobFetched(job) if job.own_id:
+                    self._seen.add(job.id, now)
+                case JobDone(job) | JobQuarantined(job) | JobDropped(job) if job.own_id:
+                    self._ended[job.state].add(job.id, now)
+                case _:
+                    continue

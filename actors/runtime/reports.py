@@ -1,0 +1,48 @@
+"""What the root tells the main process: one JSON object a line, over a pipe.
+
+Every process of the system inherits the writing end, so that the end of the
+pipe is the end of the last of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """The writing end, in the root."""
+
+    fd: int
+
+    def alive(self, pid: int) -> None:
+        """The root is there; ``pid`` is its own."""
+        self._report({"report": "alive", "pid": pid})
+
+    def started(self) -> None:
+        """Every stage is ready."""
+        self._report({"report": "started"})
+
+    def failed(self, error: str) -> None:
+        """The system cannot be started as it is configured."""
+        self._report({"report": "failed", "error": error})
+
+    def fatal(self, reason: str) -> None:
+        """A stage is gone for good without which there is nothing to do."""
+        self._report({"report": "fatal", "error": reason})
+
+    def stopped(self, accounting: dict[str, int], left: int) -> None:
+        """The drain is over, with ``left`` jobs not come to their end."""
+        self._report({"report": "stopped", "accounting": accounting, "left": left})
+
+    def _report(self, report: dict[str, Any]) -> None:
+        os.write(self.fd, json.dumps(report).encode() + b"\n")
+
+
+def read_reports(fd: int) -> tuple[list[dict[str, Any]], bool]:
+    """Read what is there; returns the reports, and whether the pipe has ended."""
+    chunk = os.read(fd, 1 << 16)
+    return [json.loads(line) for line in chunk.splitlines()], not chunk

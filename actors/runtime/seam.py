@@ -1,0 +1,171 @@
+"""The one seam to Thespian: the base of every stage.
+
+A stage is written against this class, not against Thespian. It handles one
+message at a time in ``receive``, does what time brings in ``tick``, and says in
+``next_tick`` when that is. What blocks is given to a worker thread, whose word
+arrives through a watched descriptor.
+"""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from thespian.actors import (
+    Actor,
+    ActorAddress,
+    ActorExitRequest,
+    ChildActorExited,
+    DeadEnvelope,
+    PoisonMessage,
+    ThespianWatch,
+    WakeupMessage,
+    WatchMessage,
+)
+
+from actors.runtime import dumps, processes
+from actors.runtime.edges import Edges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Address: TypeAlias = ActorAddress
+
+#: A timer that fires this much too early counts as on time, in seconds.
+_EARLY_S = 0.0005
+#: After an error a stage looks again at what is due, so many seconds later.
+_AFTER_ERROR_S = 1.0
+
+
+class Stage(Actor):  # type: ignore[misc]
+    """An actor whose handlers cannot take it down, with one timer.
+
+    Thespian runs a handler that raises a second time with the same message; here
+    nothing is raised to it: an error is a bug, is logged, and the stage goes on.
+    """
+
+    #: The world around; whoever makes the stage may put another in its place.
+    edges = Edges()
+
+    def __init__(self) -> None:
+        super().__init__()
+        dumps.register()
+        self.log = self.edges.log("info")
+        self._watched: dict[int, Callable[[], None]] = {}
+        self._timers: list[float] = []
+
+    # What a stage fills in.
+
+    def receive(self, message: Any, sender: Address) -> None:
+        """Handle one message."""
+        raise NotImplementedError
+
+    def child_exited(self, child: Address) -> None:
+        """Handle the end of an actor that this one created; may come twice."""
+
+    def exiting(self) -> None:
+        """Release what is held; nothing can be sent any more."""
+
+    def tick(self, now: float) -> None:
+        """Do what is due at ``now``, in monotonic seconds."""
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` is due next, in monotonic seconds; None for never."""
+        return None
+
+    # What a stage uses.
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self.edges.now()
+
+    def chance(self) -> float:
+        """Uniform in 0 to 1."""
+        return self.edges.chance()
+
+    def watch(self, fd: int, ready: Callable[[], None]) -> None:
+        """Call ``ready`` from the mailbox whenever ``fd`` can be read."""
+        self._watched[fd] = ready
+
+    def unwatch(self, fd: int) -> None:
+        """Watch a descriptor no longer; to be called before it is closed."""
+        self._watched.pop(fd, None)
+
+    def unexpected(self, message: Any) -> None:
+        """Say that a message is not for this stage, and leave it at that."""
+        self.log.warning("message.unexpected", message=type(message).__name__)
+
+    def create(self, stage: type[Stage]) -> Address:
+        """Start another stage in a process of its own, as a child of this one."""
+        address = self.createActor(stage)
+        self._watch_child(address)
+        return address
+
+    def end(self, stage: Address) -> None:
+        """Ask a stage to exit once it has handled what it was sent before."""
+        self.send(stage, ActorExitRequest())
+
+    def is_same(self, one: Address, other: Address) -> bool:
+        """Whether two addresses are those of one actor; they cannot be hashed."""
+        return bool(one == other)
+
+    # Thespian's side.
+
+    def receiveMessage(self, message: Any, sender: Address) -> Any:
+        """Handle a message from Thespian; never raises."""
+        try:
+            self._handle(message, sender)
+            self._arm(self.next_tick())
+        except Exception:  # noqa: BLE001 - see the class
+            self.log.error(  # noqa: TRY400 - the trace is cut to what is ours
+                "stage.error",
+                message=type(message).__name__,
+                trace=traceback.format_exc(limit=-8),
+            )
+            # What is due stays due; not at once, lest an error repeats without end.
+            self._arm(self.now() + _AFTER_ERROR_S)
+        return ThespianWatch(list(self._watched))
+
+    def _handle(self, message: Any, sender: Address) -> None:
+        match message:
+            case WakeupMessage(payload=at):
+                self._timers.remove(at)
+                self.tick(self.now() + _EARLY_S)
+            case WatchMessage():
+                for fd in message.ready:
+                    if fd in self._watched:
+                        self._watched[fd]()
+            case ChildActorExited():
+                self.child_exited(message.childAddress)
+            case ActorExitRequest():
+                self.exiting()
+            case DeadEnvelope() | PoisonMessage():
+                self.log.debug("message.undelivered", message=repr(message))
+            case _:
+                self.receive(message, sender)
+
+    def _watch_child(self, address: Address) -> None:
+        # Thespian cannot tell of a child that dies before it has reported its
+        # address: its notice does not pickle, and is dropped. The kernel can.
+        children = getattr(self._myRef, "_child_procs", None)
+        if not children:
+            return
+        fd = processes.descriptor(children[-1].childProc.pid)
+
+        def ended() -> None:
+            self.unwatch(fd)
+            processes.close(fd)
+            self.child_exited(address)
+
+        self.watch(fd, ended)
+
+    def _arm(self, at: float | None) -> None:
+        # Timers cannot be taken back, and each that fires arms again: one is set
+        # only if it is earlier than all that are under way, lest they multiply.
+        if at is None or (self._timers and min(self._timers) <= at):
+            return
+        self._timers.append(at)
+        delay = max(0.0, at - self.now())
+        # Rounded to microseconds it could fire before what it is for is due.
+        self.wakeupAfter(timedelta(seconds=delay, microseconds=1), at)

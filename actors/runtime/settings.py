@@ -1,0 +1,417 @@
+"""The settings by name: what each may be, and where its value came from.
+
+A value comes from a flag, else from the environment, else from the file, else it
+is the default. Whatever is wrong is said with where it stands and what was
+expected.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+#: The value of max_demand that lets the window follow the time of a job.
+AUTO = "auto"
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text says where, and what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a value may be.
+
+    Attributes:
+        expected: In words, for messages.
+        parse: From text; raises ValueError.
+        check: From a TOML value; raises ValueError.
+    """
+
+    expected: str
+    parse: Callable[[str], Any]
+    check: Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting of the command line.
+
+    Attributes:
+        name: Its key in the file.
+        metavar: How ``--help`` shows its value.
+        secret: Whether its value is never shown.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    metavar: str
+    help: str
+    secret: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Its name on the command line."""
+        return "--" + _bare(self.name).replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return "LOWTIDE_" + _bare(self.name).upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A setting's value, and where it stands."""
+
+    value: Any
+    origin: str
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix("_s")
+
+
+def _number(low: float, *, above: bool = False) -> Kind:
+    expected = f"a number of seconds {'above' if above else 'from'} {low:g}"
+
+    def check(value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(expected)
+        if not low <= value < float("inf") or (above and value == low):
+            raise ValueError(expected)
+        return float(value)
+
+    return Kind(expected, lambda text: check(float(text)), check)
+
+
+def _count(low: int, high: int | None = None) -> Kind:
+    expected = f"a whole number from {low}" + (f" to {high}" if high else "")
+
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(expected)
+        if value < low or (high is not None and value > high):
+            raise ValueError(expected)
+        return value
+
+    return Kind(expected, lambda text: check(int(text)), check)
+
+
+def _count_or_auto() -> Kind:
+    count = _count(1)
+    expected = f"{count.expected}, or {AUTO}"
+
+    def check(value: Any) -> int | str:
+        return AUTO if value == AUTO else int(count.check(value))
+
+    def parse(text: str) -> int | str:
+        return AUTO if text == AUTO else int(count.parse(text))
+
+    return Kind(expected, parse, check)
+
+
+def choice(*choices: str) -> Kind:
+    """One of several words."""
+    expected = "one of " + ", ".join(choices)
+
+    def check(value: Any) -> str:
+        if value not in choices:
+            raise ValueError(expected)
+        return str(value)
+
+    return Kind(expected, check, check)
+
+
+def _text(expected: str) -> Kind:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not value:
+            raise ValueError(expected)
+        return value
+
+    return Kind(expected, check, check)
+
+
+def _function() -> Kind:
+    expected = "MODULE:FUNCTION, as in domain.numbers:fetch"
+
+    def check(value: Any) -> str:
+        parts = value.split(":") if isinstance(value, str) else []
+        if len(parts) != 2 or not all(parts):  # noqa: PLR2004 - module and function
+            raise ValueError(expected)
+        return str(value)
+
+    return Kind(expected, check, check)
+
+
+COUNT = _count(1)
+COUNT_OR_AUTO = _count_or_auto()
+SECONDS = _number(0.0, above=True)
+FUNCTION = _function()
+TEXT = _text("some text")
+
+SETTINGS = (
+    Setting(
+        name="url",
+        kind=_text("a URL"),
+        default=None,
+        metavar="URL",
+        help="the API to poll; without it the bundled number server is started",
+    ),
+    Setting(
+        name="fetch",
+        kind=FUNCTION,
+        default="domain.numbers:fetch",
+        metavar="MODULE:FUNCTION",
+        help="returns one job, or None for none now",
+    ),
+    Setting(
+        name="process",
+        kind=FUNCTION,
+        default="domain.numbers:process",
+        metavar="MODULE:FUNCTION",
+        help="takes a job, returns its result",
+    ),
+    Setting(
+        name="every_s",
+        kind=SECONDS,
+        default=2.0,
+        metavar="SECONDS",
+        help="between a poll that found nothing more and the next",
+    ),
+    Setting(
+        name="processors",
+        kind=_count(0, 256),
+        default=2,
+        metavar="N",
+        help="how many to start",
+    ),
+    Setting(
+        name="max_demand",
+        kind=COUNT_OR_AUTO,
+        default=1,
+        metavar="N|auto",
+        help="jobs a processor may have asked for and not worked off; auto follows "
+        "the time of a job",
+    ),
+    Setting(
+        name="min_demand",
+        kind=_count(0),
+        default=None,
+        metavar="N",
+        help="a processor asks again when it is down to this (half of --max-demand)",
+    ),
+    Setting(
+        name="buffer",
+        kind=COUNT,
+        default=1000,
+        metavar="N",
+        help="jobs to hold before polling stops",
+    ),
+    Setting(
+        name="journal",
+        kind=_text("a file, or none"),
+        default="lowtide.db",
+        metavar="FILE|none",
+        help="where jobs are kept until they are done",
+    ),
+    Setting(
+        name="job_timeout_s",
+        kind=SECONDS,
+        default=None,
+        metavar="SECONDS",
+        help="how long one attempt may run; its process is replaced then",
+    ),
+    Setting(
+        name="lease_s",
+        kind=_number(0.1),
+        default=60.0,
+        metavar="SECONDS",
+        help="how long a processor that holds jobs may be silent; it is killed then",
+    ),
+    Setting(
+        name="retries",
+        kind=COUNT,
+        default=5,
+        metavar="N",
+        help="attempts a job has in all",
+    ),
+    Setting(
+        name="drain_timeout_s",
+        kind=_number(0.0),
+        default=25.0,
+        metavar="SECONDS",
+        help="how long a stop may take to finish what is there",
+    ),
+    Setting(
+        name="port",
+        kind=_count(0, 65535),
+        default=4570,
+        metavar="N",
+        help="the actor system's, on loopback; 0 picks a free one",
+    ),
+    Setting(
+        name="log_format",
+        kind=choice("console", "json"),
+        default=None,
+        metavar="console|json",
+        help="console on a terminal, else json",
+    ),
+    Setting(
+        name="log_level",
+        kind=choice(*LEVELS),
+        default="info",
+        metavar="LEVEL",
+        help=f"one of {', '.join(LEVELS)}",
+    ),
+    Setting(
+        name="for_s",
+        kind=SECONDS,
+        default=None,
+        metavar="SECONDS",
+        help="stop after so long",
+    ),
+    Setting(
+        name="until_idle_s",
+        kind=SECONDS,
+        default=None,
+        metavar="SECONDS",
+        help="stop when there was nothing left to do for so long",
+    ),
+    Setting(
+        name="web",
+        kind=_count(1, 65535),
+        default=None,
+        metavar="PORT",
+        help="serve a page, /metrics, /readyz and the like at this port on loopback",
+    ),
+    Setting(
+        name="web_token",
+        kind=_text("some text"),
+        default=None,
+        metavar="TOKEN",
+        help="who has it may pause, attach, retry ... on the page; none: read-only",
+        secret=True,
+    ),
+)
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """A TOML file's content, and where in it things stand."""
+
+    path: Path
+    content: dict[str, Any]
+    text: str
+
+    @classmethod
+    def read(cls, path: Path) -> ConfigFile:
+        """Read a file.
+
+        Raises:
+            ConfigError: It cannot be read, or is no TOML.
+        """
+        try:
+            text = path.read_text(encoding="utf-8")
+            return cls(path, tomllib.loads(text), text)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read {path}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(
+                f"{_toml_place(path, error)}: no TOML: {error}"
+            ) from error
+
+    def where(self, key: str, table: str | None = None, index: int = 0) -> str:
+        """``file:line`` of a key, at the top or in the index-th ``[[table]]``."""
+        current, seen = None, -1
+        for number, line in enumerate(self.text.splitlines(), start=1):
+            stripped = line.strip()
+            if stripped.startswith("["):
+                current = stripped.strip("[] \t").split("#")[0].strip()
+                seen += current == table
+                if not key and current == table and seen == index:
+                    return f"{self.path}:{number}"
+            elif stripped.split("=")[0].strip().strip('"') == key and (
+                (table is None and current is None)
+                or (current == table and seen == index)
+            ):
+                return f"{self.path}:{number}"
+        return str(self.path)
+
+
+def resolve(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: ConfigFile | None,
+) -> dict[str, Value]:
+    """Find each setting's value.
+
+    Args:
+        flags: Text by setting's name; None where the flag was not given.
+        environment: ``os.environ``, or what stands for it.
+        file: If there is one.
+
+    Raises:
+        ConfigError: A value is not what its setting may be, or a key of the file
+            or a variable ``LOWTIDE_...`` has no such setting.
+    """
+    content = file.content if file else {}
+    for key in content:
+        if key not in BY_NAME and key not in ("fetcher", "processor"):
+            assert file is not None  # noqa: S101 - it has the key
+            raise ConfigError(
+                f"{file.where(key)}: unknown key {key!r}, expected one of "
+                f"{', '.join((*BY_NAME, '[[fetcher]]', '[[processor]]'))}"
+            )
+    values = {}
+    for setting in SETTINGS:
+        if (text := flags.get(setting.name)) is not None:
+            values[setting.name] = _parsed(setting, text, setting.flag)
+        elif (text := environment.get(setting.variable)) is not None:
+            values[setting.name] = _parsed(setting, text, setting.variable)
+        elif file is not None and setting.name in content:
+            where = file.where(setting.name)
+            value = checked(setting.kind, content[setting.name], setting.name, where)
+            values[setting.name] = Value(value, where)
+        else:
+            values[setting.name] = Value(setting.default, "default")
+    return values
+
+
+def checked(kind: Kind, value: Any, key: str, where: str) -> Any:
+    """A TOML value, if it is of its kind.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    try:
+        return kind.check(value)
+    except ValueError:
+        raise ConfigError(
+            f"{where}: {key} must be {kind.expected}, got {value!r}"
+        ) from None
+
+
+def _toml_place(path: Path, error: tomllib.TOMLDecodeError) -> str:
+    line = re.search(r"at line (\d+)", str(error))
+    return f"{path}:{line[1]}" if line else str(path)
+
+
+def _parsed(setting: Setting, text: str, origin: str) -> Value:
+    try:
+        return Value(setting.kind.parse(text), origin)
+    except ValueError:
+        raise ConfigError(
+            f"{origin} must be {setting.kind.expected}, got {text!r}"
+        ) from None

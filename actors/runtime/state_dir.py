@@ -1,0 +1,104 @@
+"""Where a running system keeps its lock, its control socket and Thespian's log."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+
+class StateDirError(Exception):
+    """The state directory cannot be used."""
+
+
+class AlreadyRunningError(Exception):
+    """Another system has this port."""
+
+
+def state_dir() -> Path:
+    """The directory of this user's systems, made if it is missing.
+
+    ``LOWTIDE_STATE_DIR``, else ``lowtide`` in ``XDG_RUNTIME_DIR``, else a
+    directory with the user's id in the directory for temporary files.
+
+    Raises:
+        StateDirError: It cannot be made, or belongs to somebody else.
+    """
+    if own := os.environ.get("LOWTIDE_STATE_DIR"):
+        path = Path(own)
+    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        path = Path(runtime) / "lowtide"
+    else:
+        path = Path(tempfile.gettempdir()) / f"lowtide-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.lstat()
+    except OSError as error:
+        raise StateDirError(
+            f"cannot make the state directory {path}: {error}"
+        ) from error
+    if status.st_uid != os.getuid() or not path.is_dir() or path.is_symlink():
+        raise StateDirError(f"the state directory {path} belongs to somebody else")
+    path.chmod(0o700)
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFiles:
+    """The files of the system at one port."""
+
+    directory: Path
+    port: int
+
+    @property
+    def lock(self) -> Path:
+        """Locked while any process of the system lives; says who it is."""
+        return self.directory / f"{self.port}.lock"
+
+    @property
+    def socket(self) -> Path:
+        """The control socket."""
+        return self.directory / f"{self.port}.sock"
+
+    @property
+    def thespian_log(self) -> Path:
+        """Thespian's own log."""
+        return self.directory / f"{self.port}.thespian.log"
+
+    @property
+    def dump(self) -> Path:
+        """Where SIGUSR1 has the state and the stacks written."""
+        return self.directory / f"{self.port}.dump"
+
+    def claim(self) -> IO[str]:
+        """Take the port; the lock is held until all who inherit the file are gone.
+
+        Raises:
+            AlreadyRunningError: Another system has it.
+        """
+        file = self.lock.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = self.owner().get("pid", "unknown")
+            file.close()
+            raise AlreadyRunningError(
+                f"a lowtide system is running at port {self.port} already (pid {pid})"
+            ) from None
+        file.seek(0)
+        file.truncate()
+        json.dump({"pid": os.getpid()}, file)
+        file.flush()
+        return file
+
+    def owner(self) -> dict[str, Any]:
+        """What the running system wrote about itself; empty if nothing."""
+        try:
+            owner = json.loads(self.lock.read_text())
+        except (OSError, ValueError):
+            return {}
+        return owner if isinstance(owner, dict) else {}

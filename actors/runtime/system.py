@@ -1,0 +1,89 @@
+"""An actor system and its root, as the main process holds them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from thespian.actors import ActorSystem
+
+from actors.runtime import processes, transport
+
+if TYPE_CHECKING:
+    from actors.runtime.seam import Stage
+
+#: How long the processes of a system may take to be gone once killed, in seconds.
+GONE_WITHIN_S = 2.0
+
+
+class PortInUseError(Exception):
+    """Another program listens at the port."""
+
+
+def free_port() -> int:
+    """A port on loopback that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind((transport.LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def check_port(port: int) -> None:
+    """Make sure that nobody listens at ``port``.
+
+    Raises:
+        PortInUseError: Somebody does. Thespian would take it for an actor system
+            and join it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((transport.LOOPBACK, port))
+        except OSError as error:
+            raise PortInUseError(f"port {port} is in use by another program") from error
+
+
+class RunningSystem:
+    """Thespian's processes, from their start to the end of the last of them."""
+
+    def __init__(self, port: int, thespian_log: str) -> None:
+        transport.install(thespian_log)
+        capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
+        self._actors = ActorSystem(
+            "multiprocTCPBase", capabilities, logDefs=_LOG_DEFS, transientUnique=True
+        )
+
+    def start_root(self, stage: type[Stage], message: Any) -> None:
+        """Create the root in a process of its own, and send it its first message."""
+        self._actors.tell(self._actors.createActor(stage), message)
+
+    def kill(self) -> None:
+        """End every process of the system at once.
+
+        They are killed, not asked: what must not be lost is in the journal, and
+        a stage that hangs could not answer. All die with the one at the top.
+        """
+        admin = transport.admin_process()
+        if admin is not None and admin.pid is not None:
+            processes.kill(admin.pid)
+            admin.join(GONE_WITHIN_S)
+
+
+def wait_for_end(fd: int) -> bool:
+    """Wait until a pipe has no writer left; returns whether it came to that."""
+    os.set_blocking(fd, False)
+    deadline = time.monotonic() + GONE_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            if not os.read(fd, 1 << 16):
+                return True
+        except BlockingIOError:
+            time.sleep(0.002)
+    return False
+
+
+# Thespian's own logger process writes warnings here: to nowhere, since every
+# stage writes to the log pipe itself.
+_LOG_DEFS: dict[str, Any] = {"version": 1, "root": {"level": "WARNING"}}

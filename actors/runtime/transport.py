@@ -1,0 +1,152 @@
+"""Thespian 4.0.1, made to fit: what is changed in it, and why, in one place.
+
+``install`` is called before the first actor system of a process; the processes
+of the system are forked from it and inherit the changes. A Thespian that does
+not have what is changed here is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+import os
+from typing import TYPE_CHECKING, Any
+
+# Read by Thespian when it is imported: with its default of 20, one receiver
+# that hangs makes its sender deaf to everybody.
+os.environ.setdefault("THESPIAN_MAX_PENDING_TRANSMITS", "500")
+
+import thespian
+from thespian.system import multiprocCommon
+from thespian.system.transport import IPBase
+
+from actors.runtime.processes import die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERSION = "4.0.1"
+LOOPBACK = "127.0.0.1"
+
+
+class TransportError(RuntimeError):
+    """The transport underneath is not the one this was made for."""
+
+
+_installed = False
+
+
+def install(thespian_log: str) -> None:
+    """Change Thespian for this process and those forked from it.
+
+    Args:
+        thespian_log: File for Thespian's own log, the only place where it tells
+            of messages that it gave up.
+
+    Raises:
+        TransportError: Thespian is of another version.
+    """
+    global _installed  # noqa: PLW0603
+    os.environ["THESPLOG_FILE"] = thespian_log
+    if _installed:
+        return
+    _check()
+    _listen_on_loopback()
+    _keep_admin_a_child()
+    _die_with_parents()
+    _let_the_logger_die()
+    _remember_admin()
+    _installed = True
+
+
+def _check() -> None:
+    found = getattr(thespian, "__version__", None) or _distribution_version()
+    if found != VERSION:
+        raise TransportError(f"thespian {VERSION} is needed, found {found}")
+    for owner, name in (
+        (multiprocCommon, "startAdmin"),
+        (multiprocCommon, "startupASLogger"),
+        (multiprocCommon, "startChild"),
+        (multiprocCommon, "detach_child"),
+        (multiprocCommon, "MultiProcAdmin"),
+        (IPBase.IPActorAddress, "bindArgs"),
+    ):
+        if not hasattr(owner, name):
+            raise TransportError(f"thespian {VERSION} has no {name}")
+
+
+def _distribution_version() -> str:
+    from importlib.metadata import version  # noqa: PLC0415
+
+    return version("thespian")
+
+
+def _listen_on_loopback() -> None:
+    # As it comes, every actor listens on all interfaces and unpickles whatever
+    # arrives there; the variable alone changes what is advertised, not the bind.
+    os.environ["THESPIAN_BASE_IPADDR"] = LOOPBACK
+    IPBase.IPActorAddress.bindArgs = property(
+        lambda self: ((LOOPBACK, self.bindname[1]),)
+    )
+
+
+def _keep_admin_a_child() -> None:
+    # The admin makes itself a daemon by a second fork. As a child of the main
+    # process it dies with it, and the main process hears of its end.
+    start = multiprocCommon.startAdmin
+
+    @functools.wraps(start)
+    def start_admin(*args: Any) -> None:
+        fork = os.fork
+
+        def no_second_fork() -> int:
+            os.fork = fork
+            return 0
+
+        os.fork = no_second_fork
+        start(*args)
+
+    multiprocCommon.startAdmin = start_admin
+
+
+def _die_with_parents() -> None:
+    for name in ("startAdmin", "startupASLogger", "startChild"):
+        start = getattr(multiprocCommon, name)
+        setattr(multiprocCommon, name, _mortal(start))
+
+
+def _mortal(start: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(start)
+    def mortal(*args: Any, **kwargs: Any) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and parent.pid is not None:
+            die_with_parent(parent.pid)
+        start(*args, **kwargs)
+
+    return mortal
+
+
+def _let_the_logger_die() -> None:
+    # The admin means to start another logger when its logger dies, but misspells
+    # the attribute and dies of it.
+    multiprocCommon.MultiProcAdmin.logDefs = property(lambda self: self.logdefs)
+
+
+def _remember_admin() -> None:
+    # Thespian lets go of the process it starts; whoever ends the system wants it.
+    detach = multiprocCommon.detach_child
+
+    def remember(child: multiprocessing.Process) -> None:
+        global _admin  # noqa: PLW0603
+        _admin = child
+        detach(child)
+
+    multiprocCommon.detach_child = remember
+
+
+_admin: multiprocessing.Process | None = None
+
+
+def admin_process() -> multiprocessing.Process | None:
+    """The process that an actor system of this process runs under."""
+    return _admin

@@ -1,0 +1,87 @@
+"""One thread beside a stage's mailbox, for what blocks: fetching and processing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+class Gate:
+    """Holds a worker's call until its stage lets it go on."""
+
+    def __init__(self) -> None:
+        self._passes = threading.Semaphore(0)
+
+    def release(self, count: int = 1) -> None:
+        """Let the call pass so many times."""
+        self._passes.release(count)
+
+    def passed(self) -> Iterator[Any]:
+        """Wait for one pass; an iterator, so that a wait can also be a yield."""
+        self._passes.acquire()
+        yield from ()
+
+
+class Worker:
+    """Runs calls one after another, and puts their yields where a stage finds them.
+
+    The stage watches ``fd``; when it can be read, ``take`` returns everything
+    that was yielded since. Between two looks any number of yields costs one
+    wake-up.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.fd, self._wake = os.pipe()
+        os.set_blocking(self.fd, False)
+        self._calls: queue.SimpleQueue[Callable[[], Iterator[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._yielded: deque[Any] = deque()
+        self._lock = threading.Lock()
+        self._woken = False
+        # A daemon: a function that hangs is not to keep its process alive.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def call(self, function: Callable[[], Iterator[Any]]) -> None:
+        """Run ``function`` after those given before.
+
+        It must not raise: what can go wrong is among what it yields.
+        """
+        self._calls.put(function)
+
+    def take(self) -> list[Any]:
+        """What was yielded since the last call, in order; never blocks."""
+        with self._lock:
+            if self._woken:
+                self._woken = False
+                os.read(self.fd, 1)
+            taken = list(self._yielded)
+            self._yielded.clear()
+        return taken
+
+    def gate(self) -> Gate:
+        """A gate for this worker's calls."""
+        return Gate()
+
+    def stop(self) -> None:
+        """Take no further call; the one that runs is left to itself."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (call := self._calls.get()) is not None:
+            for each in call():
+                self._put(each)
+
+    def _put(self, value: Any) -> None:
+        with self._lock:
+            self._yielded.append(value)
+            if not self._woken:
+                self._woken = True
+                os.write(self._wake, b"\0")

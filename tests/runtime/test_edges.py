@@ -1,0 +1,224 @@
+"""The smaller edges: functions by name, the worker, the control socket, the lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.runtime.control import (
+    ControlServer,
+    NoAnswerError,
+    NotRunningError,
+    Request,
+    ask,
+)
+from actors.runtime.functions import FunctionError, load
+from actors.runtime.state_dir import (
+    AlreadyRunningError,
+    StateDirError,
+    SystemFiles,
+    state_dir,
+)
+from actors.runtime.worker import Worker
+
+
+def test_a_function_is_found_by_its_name() -> None:
+    assert load("json:dumps") is json.dumps
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("json", "expected MODULE:FUNCTION"),
+        (":dumps", "expected MODULE:FUNCTION"),
+        ("no.such.module:f", "cannot import module 'no.such.module'"),
+        ("json:nothing", "'nothing' is not there in module 'json'"),
+        ("math:pi", "'pi' is no function in module 'math'"),
+    ],
+)
+def test_a_name_that_leads_nowhere_is_said(name: str, complaint: str) -> None:
+    with pytest.raises(FunctionError, match=complaint):
+        load(name)
+
+
+def taken(worker: Worker, count: int) -> list[Any]:
+    got: list[Any] = []
+    while len(got) < count:
+        ready, _, _ = select.select([worker.fd], [], [], 5.0)
+        assert ready, f"only {got}"
+        got += worker.take()
+    return got
+
+
+def test_a_worker_yields_in_order_and_wakes_its_stage() -> None:
+    worker = Worker("test")
+
+    worker.call(lambda: iter([1, 2]))
+    worker.call(lambda: iter([3]))
+
+    assert taken(worker, 3) == [1, 2, 3]
+    assert worker.take() == []
+    worker.stop()
+
+
+def test_a_worker_yields_while_its_call_still_runs() -> None:
+    worker = Worker("test")
+    go_on = threading.Event()
+
+    def steps() -> Iterator[int]:
+        yield 1
+        assert go_on.wait(5.0)
+        yield 2
+
+    worker.call(steps)
+
+    assert taken(worker, 1) == [1]
+    go_on.set()
+    assert taken(worker, 1) == [2]
+    worker.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ControlServer]:
+    server = ControlServer(tmp_path / "control.sock")
+    yield server
+    server.close()
+
+
+def serve(server: ControlServer, count: int = 1) -> list[Request]:
+    requests: list[Request] = []
+    while len(requests) < count:
+        ready, _, _ = select.select(server.fds, [], [], 5.0)
+        assert ready, "no request"
+        found = [server.ready(fd) for fd in ready]
+        requests += [each for each in found if each is not None]
+    return requests
+
+
+def in_thread(function: Any, *words: Any) -> tuple[threading.Thread, list[Any]]:
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(function(*words))
+        except Exception as error:  # noqa: BLE001 - the test looks at it
+            results.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def test_a_command_is_answered(server: ControlServer) -> None:
+    thread, answers = in_thread(ask, server.path, {"verb": "status"}, 5.0)
+
+    [request] = serve(server)
+    request.answer({"state": "running"})
+
+    thread.join(5.0)
+    assert request.command == {"verb": "status"}
+    assert answers == [{"state": "running"}]
+    assert server.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_two_commands_at_once_get_each_their_own_answer(server: ControlServer) -> None:
+    asking = [in_thread(ask, server.path, {"n": n}, 5.0) for n in range(8)]
+
+    for request in reversed(serve(server, 8)):
+        request.answer({"echo": request.command["n"]})
+
+    for number, (thread, answers) in enumerate(asking):
+        thread.join(5.0)
+        assert answers == [{"echo": number}]
+
+
+@pytest.mark.parametrize("line", [b"nonsense\n", b"[1]\n", b"x" * 70_000])
+def test_what_is_no_command_is_refused(server: ControlServer, line: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(server.path))
+        sender, _ = in_thread(client.sendall, line)
+        answer = b""
+        while not answer:
+            ready, _, _ = select.select([*server.fds, client.fileno()], [], [], 5.0)
+            assert ready, "no answer"
+            if client.fileno() in ready:
+                answer = client.recv(1000)
+            for fd in ready:
+                if fd in server.fds:
+                    assert server.ready(fd) is None
+        sender.join(5.0)
+
+    assert json.loads(answer) == {"error": "expected one JSON object on one line"}
+
+
+def test_one_who_hangs_up_without_a_word_is_forgotten(server: ControlServer) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(server.path))
+    listener = server.fds[0]
+
+    assert server.ready(listener) is None
+    [_, connection] = server.fds
+    assert server.ready(connection) is None
+
+    assert server.fds == (listener,)
+
+
+def test_nobody_there_and_nobody_answering_are_told_apart(
+    server: ControlServer, tmp_path: Path
+) -> None:
+    with pytest.raises(NotRunningError):
+        ask(tmp_path / "nobody.sock", {}, 1.0)
+    with pytest.raises(NoAnswerError, match=r"no answer within 0\.05 s"):
+        ask(server.path, {}, 0.05)
+
+
+def test_a_path_may_be_longer_than_a_socket_address(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 120)
+    deep.mkdir()
+    server = ControlServer(deep / "control.sock")
+
+    thread, answers = in_thread(ask, server.path, {}, 5.0)
+    serve(server)[0].answer({"ok": True})
+
+    thread.join(5.0)
+    assert answers == [{"ok": True}]
+    server.close()
+
+
+def test_a_port_is_held_by_one_system(tmp_path: Path) -> None:
+    files = SystemFiles(tmp_path, 4570)
+
+    with files.claim():
+        message = f"running at port 4570 already \\(pid {os.getpid()}\\)"
+        with pytest.raises(AlreadyRunningError, match=message):
+            files.claim()
+    files.claim().close()
+
+
+def test_the_state_directory_is_the_users_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+
+    path = state_dir()
+
+    assert path.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_state_directory_that_is_a_link_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+
+    with pytest.raises(StateDirError, match="belongs to somebody else"):
+        state_dir()

@@ -1,0 +1,318 @@
+"""The journal's file: what it keeps, what it gives back, what it survives."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.flow.facts import (
+    Accounting,
+    Fact,
+    Job,
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReleased,
+    JobReturned,
+    JobState,
+)
+from actors.flow.messages import Failure, Process
+from actors.runtime.journal import Journal, JournalError
+from actors.runtime.journal_edit import decide
+from actors.runtime.journal_file import (
+    JournalDamagedError,
+    JournalFile,
+    JournalInUseError,
+)
+from actors.runtime.journal_view import JournalView
+
+HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
+
+
+def new_job(key: int, **fields: Any) -> Job:
+    fields = {"own_id": True} | fields
+    return Job(key=key, id=f"id{key}", payload={"n": key}, fetched_at=0.0, **fields)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "lowtide.db"
+    JournalFile(file).prepare()
+    return file
+
+
+def reopened(path: Path, fetcher: str = "numbers") -> Journal:
+    JournalFile(path).prepare()
+    return Journal(path, fetcher)
+
+
+def keep(path: Path, facts: Iterable[Fact], fetcher: str = "numbers") -> None:
+    journal = Journal(path, fetcher)
+    journal.commit(facts)
+    journal.close()
+
+
+def keys(jobs: Iterable[Job]) -> list[int]:
+    return [job.key for job in jobs]
+
+
+def test_what_was_fetched_is_given_back_in_order(path: Path) -> None:
+    jobs = [new_job(key) for key in (1, 2, 3)]
+    keep(path, [JobFetched(job) for job in jobs])
+
+    journal = reopened(path)
+    taken = journal.take_up()
+    loaded = journal.load(JobState.READY, 0, 10)
+
+    assert taken.accounting == Accounting(fetched=3, buffered=3)
+    assert (taken.next_key, taken.jobs) == (4, [])
+    assert [(job.key, job.id, job.payload) for job in loaded] == [
+        (1, "id1", {"n": 1}),
+        (2, "id2", {"n": 2}),
+        (3, "id3", {"n": 3}),
+    ]
+    journal.close()
+
+
+def test_pages_follow_one_another(path: Path) -> None:
+    keep(path, [JobFetched(new_job(key)) for key in range(1, 6)])
+    journal = reopened(path)
+
+    first = journal.load(JobState.READY, 0, 2)
+    second = journal.load(JobState.READY, first[-1].key, 2)
+    third = journal.load(JobState.READY, second[-1].key, 2)
+
+    assert [keys(page) for page in (first, second, third)] == [[1, 2], [3, 4], [5]]
+    journal.close()
+
+
+def test_a_leased_job_is_ready_again_and_keeps_its_attempt(path: Path) -> None:
+    job = new_job(1)
+    keep(path, [JobFetched(job)])
+    job.attempt = 2
+    keep(path, [JobLeased(job, HERE)])
+
+    journal = reopened(path)
+    taken = journal.take_up()
+
+    [again] = taken.jobs
+    assert (again.key, again.attempt, again.state) == (1, 2, JobState.READY)
+    assert taken.accounting.buffered == 1
+    journal.close()
+
+
+def test_a_retry_waits_for_what_is_left_of_its_delay(path: Path) -> None:
+    job = new_job(1, attempt=1)
+    keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("no"), 60.0)])
+
+    journal = reopened(path)
+    [again] = journal.take_up().jobs
+
+    assert again.state is JobState.RETRYING
+    assert 50.0 < again.not_before - time.monotonic() <= 60.0
+    journal.close()
+
+
+def test_a_clock_that_was_set_back_holds_no_job_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job(1, attempt=1)
+    keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("no"), 60.0)])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real - 1_000_000.0)
+
+    journal = reopened(path)
+    [again] = journal.take_up().jobs
+
+    assert again.not_before - time.monotonic() <= 3600.0
+    assert again.fetched_at <= time.monotonic()
+    journal.close()
+
+
+def test_counts_go_on_over_restarts(path: Path) -> None:
+    jobs = {key: new_job(key) for key in range(1, 6)}
+    keep(path, [JobFetched(job) for job in jobs.values()])
+    keep(path, [JobDone(jobs[1], 1, HERE, 1.0, 0.1)])
+    keep(path, [JobQuarantined(jobs[2], HERE, Failure("bad"))])
+    keep(path, [JobDropped(jobs[3], "by choice")])
+    keep(path, [JobReturned(jobs[4], HERE, "killed")])
+
+    journal = reopened(path)
+    taken = journal.take_up()
+
+    assert taken.accounting == Accounting(
+        fetched=5, done=1, buffered=2, quarantined=1, dropped=1
+    )
+    assert taken.next_key == 6
+    journal.close()
+
+
+def test_ids_of_jobs_that_ended_are_known_still(path: Path) -> None:
+    named, unnamed = new_job(1), new_job(2, own_id=False)
+    keep(path, [JobFetched(named), JobFetched(unnamed)])
+    keep(path, [JobDone(each, 1, HERE, 1, 0.1) for each in (named, unnamed)])
+
+    journal = reopened(path)
+
+    assert journal.known(["id1", "id2", 1, "1"]) == {"id1"}
+    journal.close()
+
+
+def test_a_number_and_its_text_are_two_ids(path: Path) -> None:
+    job = Job(key=1, id=17, payload=None, fetched_at=0.0)
+    keep(path, [JobFetched(job)])
+
+    journal = reopened(path)
+
+    assert journal.known([17, "17"]) == {17}
+    journal.close()
+
+
+def test_an_id_may_come_again_after_the_window(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job(1)
+    keep(path, [JobFetched(job), JobDone(job, 1, HERE, 1, 0.1)])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
+    journal = reopened(path)
+
+    known = journal.known(["id1"])
+    again = Job(key=2, id="id1", payload=None, fetched_at=0.0)
+    journal.commit([JobFetched(again)])
+
+    assert known == set()
+    assert keys(journal.load(JobState.READY, 0, 9)) == [2]
+    journal.close()
+
+
+def test_fetchers_do_not_see_one_anothers_jobs(path: Path) -> None:
+    keep(path, [JobFetched(new_job(1))], "one")
+    keep(path, [JobFetched(new_job(1)), JobFetched(new_job(2))], "other")
+
+    one, other = reopened(path, "one"), reopened(path, "other")
+
+    assert keys(one.load(JobState.READY, 0, 9)) == [1]
+    assert keys(other.load(JobState.READY, 0, 9)) == [1, 2]
+    one.close()
+    other.close()
+
+
+def test_facts_of_one_commit_are_kept_all_or_none(path: Path) -> None:
+    journal = reopened(path)
+    journal.commit([JobFetched(new_job(1))])
+
+    same_key = Job(key=1, id="another", payload=None, fetched_at=0.0)
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.commit([JobFetched(new_job(2)), JobFetched(same_key)])
+
+    assert keys(journal.load(JobState.READY, 0, 9)) == [1]
+    assert journal.take_up().accounting.fetched == 1
+    journal.close()
+
+
+def test_the_quarantine_keeps_payload_error_and_history(path: Path) -> None:
+    job = new_job(1, attempt=1)
+    keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("once", trace="T1"), 1)])
+    job.attempt = 2
+    keep(path, [JobQuarantined(job, HERE, Failure("twice", trace="T2"))])
+
+    view = JournalView(path)
+    [shown] = view.jobs("quarantined", 9)
+    history = view.history("numbers", 1)
+
+    assert (shown["payload"], shown["error"]) == ({"n": 1}, "twice")
+    assert [(e["event"], e["attempt"], e["error"], e["trace"]) for e in history] == [
+        ("failed", 1, "once", "T1"),
+        ("quarantined", 2, "twice", "T2"),
+    ]
+    view.close()
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ("retry", Accounting(fetched=1, buffered=1)),
+        ("discard", Accounting(fetched=1, dropped=1)),
+    ],
+)
+def test_a_quarantined_job_is_decided_on_while_nothing_runs(
+    path: Path, action: str, expected: Accounting
+) -> None:
+    job = new_job(1, attempt=5, crashes=2)
+    keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
+
+    count = decide(path, action, {"numbers": [1, 99]})
+
+    journal = reopened(path)
+    assert count == 1
+    assert journal.take_up().accounting == expected
+    assert [job.attempt for job in journal.load(JobState.READY, 0, 9)] in ([0], [])
+    journal.close()
+
+
+def test_a_released_job_starts_as_if_new(path: Path) -> None:
+    job = new_job(1, attempt=5)
+    keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
+    job.attempt = 0
+
+    keep(path, [JobReleased(job)])
+
+    journal = reopened(path)
+    assert [(j.key, j.attempt) for j in journal.load(JobState.READY, 0, 9)] == [(1, 0)]
+    journal.close()
+
+
+def test_a_file_that_another_system_holds_is_refused(path: Path) -> None:
+    file = JournalFile(path)
+    with file.claim(), pytest.raises(JournalInUseError, match="in use"):
+        file.claim()
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 300, b"SQLite format 3\0"])
+def test_a_file_that_is_no_journal_is_refused_and_left(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "lowtide.db"
+    path.write_bytes(content)
+
+    with pytest.raises(JournalDamagedError, match="Nothing was changed in it"):
+        JournalFile(path).prepare()
+
+    assert path.read_bytes() == content
+
+
+def test_after_power_loss_everything_committed_is_there(
+    path: Path, tmp_path: Path
+) -> None:
+    # What was synced stays; what was not may be there in part. So the file is
+    # opened with its log cut at random: each commit that ends before the cut
+    # must be whole, and nothing else may be there.
+    wal = path.with_name(path.name + "-wal")
+    journal = Journal(path, "numbers")
+    ends = []
+    for key in range(1, 41):
+        journal.commit([JobFetched(new_job(key))])
+        ends.append(wal.stat().st_size)
+    chance = random.Random(7)
+    cuts = [chance.randrange(ends[0], ends[-1] + 1) for _ in range(40)] + ends[:5]
+    for number, cut in enumerate(cuts):
+        copy = tmp_path / f"{number}.db"
+        shutil.copy(path, copy)
+        copy.with_name(copy.name + "-wal").write_bytes(wal.read_bytes()[:cut])
+
+        after = reopened(copy)
+
+        expected = [key for key, end in enumerate(ends, start=1) if end <= cut]
+        assert keys(after.load(JobState.READY, 0, 99)) == expected
+        after.close()
+    journal.close()
