@@ -1,0 +1,1 @@
+"""The actors: each receives, asks a rule, and sends what the rule says."""

@@ -1,0 +1,219 @@
+"""What another terminal may ask of the root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.roster import StageState
+from actors.stages.messages import DecideJobs
+from actors.stages.status import describe_root
+from actors.stages.tuning import TuningError
+
+if TYPE_CHECKING:
+    from actors.runtime.config import ProcessorConfig
+    from actors.runtime.control import Request
+    from actors.stages.root import RootActor
+
+#: No more processors than this are attached by one command.
+MAX_ATTACH = 256
+
+
+class CommandError(ValueError):
+    """The command cannot be carried out; the text says why."""
+
+
+@dataclass(slots=True, eq=False)
+class _Pending:
+    request: Request
+    names: list[str]
+    missing: set[str]
+    errors: list[str] = field(default_factory=list)
+
+    def settle(self, name: str, error: str | None) -> bool:
+        if name in self.missing:
+            self.missing.discard(name)
+            if error:
+                self.errors.append(f"{name}: {error}")
+        return not self.missing
+
+
+@dataclass(slots=True, eq=False)
+class _Decision:
+    request: Request
+    missing: int
+    count: int = 0
+
+
+class Commands:
+    """Carries out commands, and answers each when its work is done."""
+
+    def __init__(self, root: RootActor) -> None:
+        self._root = root
+        self._attaching: list[_Pending] = []
+        self._detaching: list[_Pending] = []
+        self._deciding: dict[int, _Decision] = {}
+        self._decisions = 0
+
+    def run(self, request: Request) -> None:
+        """Carry out one command; whatever is wrong with it is the answer."""
+        verbs = {
+            "status": self._status,
+            "attach": self._attach,
+            "detach": self._detach,
+            "stop": self._stop,
+            "pause": self._pause,
+            "resume": self._resume,
+            "set": self._set,
+            "jobs": self._jobs,
+            "journal": self._journal,
+        }
+        verb = request.command.get("verb")
+        if verb not in verbs:
+            expected = ", ".join(verbs)
+            request.answer({"error": f"expected one of {expected}, got {verb!r}"})
+            return
+        try:
+            verbs[verb](request)
+        except (CommandError, TuningError) as error:
+            request.answer({"error": str(error)})
+
+    def jobs_decided(self, number: int, count: int) -> None:
+        """A fetcher has released or discarded jobs."""
+        if (pending := self._deciding.get(number)) is None:
+            return
+        pending.count += count
+        pending.missing -= 1
+        if not pending.missing:
+            del self._deciding[number]
+            pending.request.answer({"count": pending.count})
+
+    def stage_started(self, name: str) -> None:
+        """A processor is ready."""
+        self._attaching = _settle(self._attaching, name, None, "attached")
+
+    def stage_failed(self, name: str, error: str) -> None:
+        """A processor cannot be started."""
+        self._attaching = _settle(self._attaching, name, error, "attached")
+
+    def stage_detached(self, name: str) -> None:
+        """A processor has finished and is gone."""
+        self._detaching = _settle(self._detaching, name, None, "detached")
+
+    def _status(self, request: Request) -> None:
+        root = self._root
+        root.ask_all(lambda answers: request.answer(describe_root(root, answers)))
+
+    def _attach(self, request: Request) -> None:
+        if self._root.shutdown.draining:
+            raise CommandError("the system is draining: nothing is attached any more")
+        count = request.command.get("count", 1)
+        if not isinstance(count, int) or not 1 <= count <= MAX_ATTACH:
+            raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
+        kind = self._kind(request.command.get("processor"))
+        names = self._root.attach(kind, count)
+        self._attaching.append(_Pending(request, names, set(names)))
+
+    def _kind(self, name: str | None) -> ProcessorConfig:
+        kinds = {each.name: each for each in self._root.config.processors}
+        if name is None and len(kinds) == 1:
+            return next(iter(kinds.values()))
+        if name not in kinds:
+            raise CommandError(
+                f"processor must be one of {', '.join(kinds)}, got {name!r}"
+            )
+        return kinds[name]
+
+    def _detach(self, request: Request) -> None:
+        names = request.command.get("names") or self._last(
+            request.command.get("count", 1)
+        )
+        members = []
+        for name in names:
+            member = self._root.processors.get(name)
+            if member is None:
+                known = ", ".join(each.name for each in self._root.processors) or "none"
+                raise CommandError(f"there is no processor {name!r}, only: {known}")
+            members.append(member)
+        pending = _Pending(request, list(names), set(names))
+        self._detaching.append(pending)
+        for member in members:
+            self._root.detach(member)
+            if self._root.processors.get(member.name) is None:
+                self.stage_detached(member.name)
+
+    def _last(self, count: Any) -> list[str]:
+        names = [
+            each.name
+            for each in self._root.processors
+            if each.state is not StageState.DRAINING
+        ]
+        if not isinstance(count, int) or not 1 <= count <= len(names):
+            raise CommandError(
+                f"count must be from 1 to the {len(names)} processors there are, "
+                f"got {count!r}"
+            )
+        return names[-count:]
+
+    def _journal(self, request: Request) -> None:
+        request.answer({"journal": self._root.config.journal})
+
+    def _jobs(self, request: Request) -> None:
+        action, keys = request.command.get("action"), request.command.get("keys")
+        if action not in ("retry", "discard") or not isinstance(keys, dict):
+            raise CommandError("expected an action, retry or discard, and keys")
+        for name in keys:
+            fetcher = self._root.fetchers.get(name)
+            if fetcher is None or fetcher.state is not StageState.RUNNING:
+                raise CommandError(f"fetcher {name!r} is not running")
+        self._decisions += 1
+        self._deciding[self._decisions] = _Decision(request, missing=len(keys))
+        for name, wanted in keys.items():
+            decide = DecideJobs(
+                number=self._decisions, action=action, keys=tuple(wanted)
+            )
+            self._root.tell(name, decide)
+
+    def _pause(self, request: Request) -> None:
+        hold = request.command.get("hold") is True
+        names = self._root.tuning.pause(_names(request), hold=hold)
+        request.answer({"paused": names})
+
+    def _resume(self, request: Request) -> None:
+        request.answer({"resumed": self._root.tuning.resume(_names(request))})
+
+    def _set(self, request: Request) -> None:
+        values = request.command.get("values")
+        if not isinstance(values, dict):
+            raise CommandError(f"values must be an object, got {values!r}")
+        request.answer({"set": self._root.tuning.change(values, _names(request))})
+
+    def _stop(self, request: Request) -> None:
+        at_once = request.command.get("now") is True
+        self._root.shutdown.stop(
+            self._root.now(),
+            at_once=at_once,
+            then=lambda accounting: request.answer({"accounting": accounting}),
+        )
+
+
+def _names(request: Request) -> list[str]:
+    names = request.command.get("names") or []
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise CommandError(f"names must be a list of names, got {names!r}")
+    return names
+
+
+def _settle(
+    pending: list[_Pending], name: str, error: str | None, word: str
+) -> list[_Pending]:
+    still = []
+    for each in pending:
+        if not each.settle(name, error):
+            still.append(each)
+            continue
+        if each.errors:
+            each.request.answer({"error": "; ".join(each.errors)})
+        else:
+            each.request.answer({word: each.names})
+    return still

@@ -1,0 +1,367 @@
+"""The fetcher: polls a source, holds what it fetched, sends it on demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.buffer import Buffer
+from actors.flow.facts import JobState
+from actors.flow.life import Life
+from actors.flow.linger import Linger
+from actors.flow.messages import Cancel, Demand, Done, Subscribe
+from actors.flow.polling import PollState
+from actors.flow.producer import Decision, LeasePolicy, Producer
+from actors.flow.rate import Rate
+from actors.flow.retries import RetryPolicy
+from actors.flow.tally import Tally
+from actors.runtime import logs
+from actors.runtime.seam import Address, Stage
+from actors.stages.fetching import Fetched, Unusable, job_id_of
+from actors.stages.job_log import log_facts
+from actors.stages.joints import dispatcher_of, routing_of
+from actors.stages.messages import (
+    Begin,
+    DecideJobs,
+    Drain,
+    Drained,
+    JobsDecided,
+    Pause,
+    ProcessGone,
+    ProcessLost,
+    Resume,
+    Started,
+    StartFetcher,
+    StatusAnswer,
+    StatusRequest,
+    Tune,
+)
+from actors.stages.outbox import Outbox
+from actors.stages.settling import Settler
+from actors.stages.source import Source
+from actors.stages.standing import Standing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.flow.facts import Job
+    from actors.flow.messages import JobId, ToConsumer, ToProducer
+    from actors.flow.routing import Incoming, Routing
+    from actors.runtime.config import FetcherConfig, SystemConfig
+    from actors.runtime.journal import TakenUp
+    from actors.stages.outbox import Keeper
+
+
+class FetcherActor(Stage):
+    """Wakes itself on a timer, and never blocks its mailbox on the source."""
+
+    config: FetcherConfig
+    producer: Producer
+    source: Source
+    outbox: Outbox
+    standing: Standing
+    _keeper: Keeper
+    _routing: Routing
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._root: Address | None = None
+        self._addresses: dict[str, Address] = {}
+        self._linger = Linger()
+        self._loaded_key = 0
+        self._draining = False
+        self._tally = Tally()
+        self._told_drained = False
+        self.settler: Settler | None = None
+        self._last_duplicate: JobId | None = None
+
+    def receive(  # noqa: C901, PLR0915 - one arm a message
+        self, message: Any, sender: Address
+    ) -> None:
+        """Handle one message."""
+        if isinstance(message, StartFetcher) and self._root is None:
+            self._start(message, sender)
+        if self._root is None:
+            return
+        now = self.now()
+        match message:
+            case Subscribe() | Demand() | Done() | Cancel():
+                self._addresses[message.subscription] = sender
+                self._linger.heard(message)
+                self._carry_out(self._decide(message, now), now)
+            case ProcessGone():
+                self._carry_out(self._gone(message, now), now)
+            case Begin():
+                self.source.poller.start(now)
+            case Drain():
+                self._drain()
+            case StatusRequest():
+                self._tell_status(message, sender, now)
+            case Pause() | Resume() | Tune():
+                self._tune(message, now)
+            case DecideJobs():
+                self._decide_jobs(message, now)
+            case StartFetcher():
+                pass
+            case _:
+                self.unexpected(message)
+        self._go_on(now)
+
+    def tick(self, now: float) -> None:
+        """Poll if it is time; do what time brings to leases, retries, journal."""
+        if self._root is not None:
+            self._send_all(self._linger.due(now))
+            self._carry_out(self.producer.tick(now), now)
+            self._go_on(now)
+
+    def next_tick(self) -> float | None:
+        """The next poll, retry, ping, lease end, or try at the journal."""
+        if self._root is None:
+            return None
+        times = [self.producer.next_tick(), self.outbox.retry_at]
+        times.append(self.standing.next_tick)
+        times.append(self._linger.next_tick())
+        poller = self.source.poller
+        waits = poller.state is not PollState.FETCHING and not poller.paused
+        if waits and self.standing.room:
+            times.append(poller.next_poll)
+        if self.settler is not None:
+            times.append(self.settler.next_tick())
+        return min((each for each in times if each is not None), default=None)
+
+    def exiting(self) -> None:
+        """Let go of the journal."""
+        if self._root is not None:
+            self._keeper.close()
+
+    def _start(self, message: StartFetcher, root: Address) -> None:
+        config, system = message.config, message.system
+        self.config = config
+        self.log = self.edges.log(system.log_level, fetcher=config.name)
+        try:
+            fetch = self.edges.function(config.fetch)
+            settle = self.edges.function(config.settle) if config.settle else None
+            self._routing = routing_of(config, system)
+        except ValueError as error:
+            self._tell_started(root, error=str(error))
+            return
+        self._keeper = self.edges.keeper(system.journal, config.name)
+        self.outbox = Outbox(self._keeper)
+        self._take_up(self._keeper.take_up(), system)
+        hurry = self.edges.beside(config.fetch, "hurry")
+        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
+        self.standing = Standing(
+            config.name,
+            self.producer,
+            self.source,
+            self.outbox,
+            self._tally,
+            routed=config.dispatcher != "demand",
+        )
+        self.watch(self.source.fd, self._source_spoke)
+        if settle := settle or self.edges.beside(config.fetch, "settle"):
+            worker = self.edges.worker(f"settle-{config.name}")
+            self.settler = Settler(settle, config.options, worker, self.log)
+            self.watch(self.settler.fd, self._settler_spoke)
+        self._root = root
+        self._tell_started(root)
+
+    def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
+        buffer: Buffer[Job] = Buffer(self.config.buffer)
+        config = self.config
+        life = Life(
+            buffer,
+            RetryPolicy(attempts=system.retries),
+            first_key=taken.next_key,
+            kept=taken.accounting,
+            keep=config.buffer_keep,
+        )
+        life.take_up(taken.jobs, more=True)
+        limit = config.rate_limit
+        self.producer = Producer(
+            life,
+            dispatcher_of(config),
+            LeasePolicy.of(system.lease_s),
+            Rate(limit, config.rate_interval_s) if limit else None,
+        )
+        left = life.accounting().left
+        if left:
+            self.log.info("journal.taken_up", jobs=left)
+
+    def _tell_started(self, root: Address, error: str | None = None) -> None:
+        started = Started(
+            name=self.config.name, pid=self.edges.process_id(), error=error
+        )
+        self.send(root, started)
+
+    def _go_on(self, now: float) -> None:
+        self._send_released(now)
+        self._load_backlog(now)
+        self.source.poll_if_due(now, self.standing.room, self.producer.demand)
+        if self.settler is not None:
+            self.settler.go_on(now)
+        self.standing.tell_if_stalled(now, self.log)
+        self._tell_if_drained()
+
+    def _decide(self, message: ToProducer, now: float) -> Decision:
+        match message:
+            case Subscribe():
+                return self.producer.subscribe(message, now)
+            case Demand():
+                return self.producer.demanded(message, now)
+            case Done():
+                return self.producer.done(message, now, self.chance())
+            case Cancel():
+                return self.producer.cancelled(message, now)
+
+    def _gone(self, message: ProcessGone, now: float) -> Decision:
+        process, crash = message.process, message.crash
+        return self.producer.gone(process, message.reason, now, crash=crash)
+
+    def _source_spoke(self) -> None:
+        now = self.now()
+        steps = self.source.take()
+        jobs = self._new_ones([step.payload for step in steps if type(step) is Fetched])
+        if jobs:
+            self._carry_out(self.producer.fetched(jobs, now), now)
+        for step in steps:
+            if isinstance(step, Unusable):
+                self._set_aside(step, now)
+        self.source.ended(steps, now, self.chance())
+        self._go_on(now)
+
+    def _settler_spoke(self) -> None:
+        if self.settler is not None:
+            now = self.now()
+            self.settler.spoke(now, self.chance())
+            self._go_on(now)
+
+    def _set_aside(self, step: Unusable, now: float) -> None:
+        for new in self._new_ones([step.payload]):
+            decision = self.producer.set_aside(new.id, new.payload, step.failure, now)
+            self._carry_out(decision, now)
+
+    def _new_ones(self, payloads: list[Any]) -> list[Incoming]:
+        named = [(job_id_of(payload), payload) for payload in payloads]
+        seen = self._keeper.known(each for each, _ in named if each is not None)
+        new = []
+        for own_id, payload in named:
+            if own_id is not None and own_id in seen:
+                self._tell_duplicate(own_id, payload)
+                self._tally.duplicate()
+                self._settle_again(own_id, payload)
+                self.source.known()
+                continue
+            if own_id is not None:
+                seen.add(own_id)
+            new.append(self._routing.incoming(own_id, payload))
+        return new
+
+    def _tell_duplicate(self, job_id: JobId, payload: Any) -> None:
+        # Once: a source that shows a job until it is replaced does so for long.
+        news = job_id != self._last_duplicate
+        tell = self.log.warning if news else self.log.debug
+        tell("job.duplicate", job_id=job_id, job=payload)
+        self._last_duplicate = job_id
+
+    def _settle_again(self, job_id: JobId, payload: Any) -> None:
+        if self.settler is not None and (state := self._keeper.ended(job_id)):
+            self.settler.known(job_id, payload, state, self.now())
+
+    def _carry_out(self, decision: Decision, now: float) -> None:
+        self.outbox.put(decision)
+        self._send_released(now)
+
+    def _send_released(self, now: float) -> None:
+        before = self.outbox.error
+        for decision in self.outbox.release(now):
+            log_facts(self.log, decision.facts)
+            if self.settler is not None:
+                self.settler.ended(decision.facts, now)
+            self._tally.note(decision.facts, now)
+            self.source.kept(decision.fetched)
+            self._send_all(self._linger.put(decision.sends, now))
+            for process in decision.lost:
+                self.send(self._root, ProcessLost(process=process))
+        self._forget_closed()
+        if self.outbox.error != before:
+            self._log_journal()
+
+    def _send_all(self, messages: Iterable[ToConsumer]) -> None:
+        for message in messages:
+            if (address := self._addresses.get(message.subscription)) is not None:
+                self.send(address, message)
+
+    def _log_journal(self) -> None:
+        if self.outbox.error:
+            self.log.error("journal.failed", error=self.outbox.error)
+        else:
+            self.log.info("journal.healed")
+
+    def _load_backlog(self, now: float) -> None:
+        life = self.producer.life
+        while life.wants_backlog and not self.outbox.error:
+            limit = life.buffer.size - len(life.buffer)
+            jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
+            self._loaded_key = jobs[-1].key if jobs else self._loaded_key
+            more = len(jobs) == limit
+            self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
+
+    def _forget_closed(self) -> None:
+        subscriptions = self.producer.subscriptions
+        if len(self._addresses) > len(subscriptions):
+            still = {each.id for each in subscriptions}
+            self._addresses = {
+                key: address for key, address in self._addresses.items() if key in still
+            }
+            self._linger.keep(still)
+
+    def _decide_jobs(self, message: DecideJobs, now: float) -> None:
+        jobs = self._keeper.quarantined(message.keys)
+        if message.action == "retry":
+            self._carry_out(self.producer.released(jobs, now), now)
+        else:
+            self._carry_out(self.producer.discarded(jobs, "discarded by hand"), now)
+        self.send(self._root, JobsDecided(number=message.number, count=len(jobs)))
+
+    def _tune(self, message: Pause | Resume | Tune, now: float) -> None:
+        match message:
+            case Pause(hold=hold):
+                self._pause(now, paused=True, hold=hold)
+            case Resume():
+                self._pause(now, paused=False, hold=False)
+                if self.source.poller.next_poll is not None:
+                    self.source.poller.start(now)
+            case Tune(config=config):
+                self.source.poller.retime(config.every_s)
+                self.producer.limit(config.rate_limit, config.rate_interval_s)
+                self._carry_out(self.producer.tick(now), now)
+
+    def _pause(self, now: float, *, paused: bool, hold: bool) -> None:
+        self.source.poller.paused = paused
+        if not self._draining:
+            self.producer.gate_open = not hold
+        self._carry_out(self.producer.tick(now), now)
+
+    def _drain(self) -> None:
+        self._draining = self.standing.draining = True
+        self.source.stop()
+        # What the journal keeps can wait for the next start; what nothing keeps
+        # is worked off while there is time.
+        if self._keeper.durable:
+            self.producer.gate_open = False
+
+    def _tell_if_drained(self) -> None:
+        if not self._draining or self._told_drained or not self.source.stopped:
+            return
+        accounting = self.producer.life.accounting()
+        left = accounting.in_flight if self._keeper.durable else accounting.left
+        settled = self.settler is None or self.settler.drained
+        if left == 0 and settled and not self.outbox.error:
+            self._told_drained = True
+            self.send(self._root, Drained(name=self.config.name))
+
+    def _tell_status(self, request: StatusRequest, sender: Address, now: float) -> None:
+        name = self.config.name
+        status = {"pid": self.edges.process_id(), "events": logs.recent()}
+        status |= self.standing.status(now)
+        self.send(sender, StatusAnswer(number=request.number, name=name, status=status))

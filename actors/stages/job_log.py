@@ -1,0 +1,83 @@
+"""The log's account of what happened to jobs: one event for each fact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.facts import (
+    Fact,
+    Job,
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReleased,
+    JobReturned,
+    OutcomeIgnored,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.flow.messages import Process
+
+
+def log_facts(log: FilteringBoundLogger, facts: Iterable[Fact]) -> None:
+    """Write one line for each fact that a reader of the log relies on."""
+    for fact in facts:
+        _log_fact(log, fact)
+
+
+def _log_fact(  # noqa: C901 - one arm a fact
+    log: FilteringBoundLogger, fact: Fact
+) -> None:
+    match fact:
+        case JobFetched(job):
+            log.info("job.fetched", job_id=job.id, job=job.payload)
+        case JobLeased(job, process):
+            log.debug("job.leased", **_about(job, process))
+        case JobDone(job, attempt, process, result, duration_s):
+            log.info(
+                "job.done",
+                **_about(job, process) | {"attempt": attempt},
+                job=job.payload,
+                result=result,
+                duration_s=round(duration_s, 6),
+            )
+        case JobFailed(job, process, failure, retry_in_s):
+            log.warning(
+                "job.failed",
+                **_about(job, process),
+                job=job.payload,
+                error=failure.error,
+                retry_in_s=round(retry_in_s, 3),
+                trace=failure.trace,
+            )
+        case JobQuarantined(job, process, failure):
+            log.error(
+                "job.quarantined",
+                **_about(job, process),
+                job=job.payload,
+                error=failure.error,
+                trace=failure.trace,
+            )
+        case JobReturned(job, process, reason):
+            log.warning("job.returned", **_about(job, process), reason=reason)
+        case JobReleased(job):
+            log.info("job.released", job_id=job.id, job=job.payload)
+        case JobDropped(job, reason):
+            log.warning("job.dropped", job_id=job.id, job=job.payload, reason=reason)
+        case OutcomeIgnored(key, attempt, reason):
+            log.info("outcome.ignored", key=key, attempt=attempt, reason=reason)
+
+
+def _about(job: Job, process: Process | None) -> dict[str, Any]:
+    about: dict[str, Any] = {"job_id": job.id, "attempt": job.attempt}
+    if process is not None:
+        # The processor's pid: the line is about the process that did the work.
+        about |= {"processor": process.name, "pid": process.pid}
+    return about

@@ -1,0 +1,55 @@
+"""How a stage serves those that take from it: its dispatcher, and its routing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.flow.dispatchers import DemandDispatcher, Dispatcher
+from actors.flow.feed import Window
+from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
+from actors.flow.routing import Routing, key_reader
+from actors.runtime.functions import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.flow.facts import Job
+    from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
+
+DISPATCHERS: dict[str, Callable[[], Dispatcher[Job]]] = {
+    "demand": DemandDispatcher,
+    "broadcast": BroadcastDispatcher,
+    "partition": PartitionDispatcher,
+}
+
+
+def dispatcher_of(config: FetcherConfig | ProcessorConfig) -> Dispatcher[Job]:
+    """The dispatcher that the configuration names."""
+    return DISPATCHERS[config.dispatcher]()
+
+
+def window_of(config: ProcessorConfig) -> Window:
+    """What a processor asks for, where the configuration says how much."""
+    return Window(max_demand=int(config.max_demand), min_demand=config.min_demand)
+
+
+def routing_of(
+    config: FetcherConfig | ProcessorConfig, system: SystemConfig
+) -> Routing:
+    """How the jobs of a stage find those that take from it.
+
+    Raises:
+        FunctionError: A function that the configuration names is not there.
+    """
+    if config.partition_by is not None:
+        by = config.partition_by
+        return Routing(key_of=load(by) if ":" in by else key_reader(by))
+    if config.dispatcher != "broadcast":
+        return Routing()
+    return Routing(
+        selectors={
+            each.name: load(each.selector) if each.selector else None
+            for each in system.processors
+            if config.name in each.sources
+        }
+    )

@@ -1,0 +1,167 @@
+"""What the root and its stages say to one another, beside the demand protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.flow.messages import Process
+    from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
+    from actors.runtime.seam import Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSystem:
+    """Main to root: what to run, and where to answer.
+
+    Attributes:
+        config: Checked already.
+        incarnation: Unique for this run of the system.
+        report_fd: Descriptor of the pipe on which the main process listens.
+        control_socket: Path of the socket for other terminals.
+    """
+
+    config: SystemConfig
+    incarnation: str
+    report_fd: int
+    control_socket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFetcher:
+    """Root to a new fetcher."""
+
+    config: FetcherConfig
+    system: SystemConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartProcessor:
+    """Root to a new processor."""
+
+    config: ProcessorConfig
+    system: SystemConfig
+    name: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A stage to its root: it is ready. ``error`` says why it is not."""
+
+    name: str
+    pid: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Root to a fetcher: the whole system is ready, poll."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceUp:
+    """Root to a processor: this source is there now, subscribe to it."""
+
+    name: str
+    address: Address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceGone:
+    """Root to a processor: this source is not coming back."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessGone:
+    """Root to whatever processors take from: this processor is no more.
+
+    Attributes:
+        crash: Whether what it held may have taken it down.
+    """
+
+    process: Process
+    reason: str
+    crash: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLost:
+    """A fetcher to its root: no sign of this processor while it holds jobs."""
+
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A processor to its root: a job will not end, put another in my place."""
+
+    name: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """Root to a stage: begin nothing new, finish, and say when it is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """A stage to its root: nothing is left to do."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecideJobs:
+    """Root to a fetcher: ``retry`` or ``discard`` these quarantined jobs."""
+
+    number: int
+    action: str
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsDecided:
+    """A fetcher to its root: that many jobs were still quarantined."""
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Root to a fetcher: poll no more; with ``hold``, send no jobs either."""
+
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Root to a fetcher: go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tune:
+    """Root to a stage: this is its configuration from now on."""
+
+    config: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRequest:
+    """Root to a stage."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusAnswer:
+    """A stage to its root, with the request's number."""
+
+    number: int
+    name: str
+    status: dict[str, Any]

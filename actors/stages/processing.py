@@ -1,0 +1,93 @@
+"""One call of a processor's worker: run the user's function over jobs."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.messages import Assignment, Outcome
+from actors.stages.fetching import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from actors.flow.messages import Failure
+
+
+class ResultError(TypeError):
+    """What ``process`` returned is not a JSON value."""
+
+    permanent = True
+
+
+class BatchError(TypeError):
+    """What ``process`` returned is not a list with a result for each job."""
+
+    permanent = True
+
+
+def process_run(
+    process: Callable[[Any], Any], assignments: Iterable[Assignment]
+) -> Iterator[Outcome]:
+    """Call ``process`` for each; whatever it raises becomes a failed outcome."""
+    for assignment in assignments:
+        yield _run_one(process, assignment)
+
+
+def batch_run(
+    process: Callable[[list[Any]], Any], assignments: Sequence[Assignment]
+) -> Iterator[Outcome]:
+    """Call ``process`` once with all jobs; each has an outcome of its own.
+
+    It returns a list with a result for each job, in their order; one that is an
+    exception is that job's failure. What it raises fails all of them.
+    """
+    began = time.perf_counter()
+    results: list[Any]
+    try:
+        results = process([each.payload for each in assignments])
+        _check_batch(results, len(assignments))
+    except BaseException as error:  # noqa: BLE001 - as for a single job
+        results = [error] * len(assignments)
+    duration_s = (time.perf_counter() - began) / len(assignments)
+    for assignment, value in zip(assignments, results, strict=True):
+        result, failure = _settle(value)
+        yield Outcome(assignment.key, assignment.attempt, result, failure, duration_s)
+
+
+def _settle(value: Any) -> tuple[Any, Failure | None]:
+    if isinstance(value, BaseException):
+        return None, describe(value)
+    try:
+        _check(value)
+    except ResultError as error:
+        return None, describe(error)
+    return value, None
+
+
+def _check_batch(results: Any, count: int) -> None:
+    if not isinstance(results, list) or len(results) != count:
+        found = len(results) if isinstance(results, list) else type(results).__name__
+        raise BatchError(f"process must return a list of {count} results, got {found}")
+
+
+def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
+    began = time.perf_counter()
+    result, failure = None, None
+    try:
+        result = process(assignment.payload)
+        _check(result)
+    except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
+        result, failure = None, describe(error)
+    duration_s = time.perf_counter() - began
+    return Outcome(assignment.key, assignment.attempt, result, failure, duration_s)
+
+
+def _check(result: Any) -> None:
+    try:
+        json.dumps(result, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResultError(
+            f"process must return a JSON value, got {type(result).__name__}: {error}"
+        ) from error

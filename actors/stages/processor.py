@@ -1,0 +1,293 @@
+"""The processor: asks for jobs, runs them one at a time, reports the outcomes.
+
+One that other processors take from passes its results on to them; its
+``Downstream`` has that side.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.batches import Batching
+from actors.flow.consumer import Consumer, Send
+from actors.flow.messages import (
+    Cancel,
+    Confirm,
+    Demand,
+    Done,
+    Failure,
+    Jobs,
+    Outcome,
+    Ping,
+    Process,
+    Subscribe,
+    Subscribed,
+)
+from actors.flow.pace import Pace
+from actors.runtime import logs
+from actors.runtime.seam import Address, Stage
+from actors.runtime.settings import AUTO
+from actors.stages.downstream import Downstream
+from actors.stages.joints import window_of
+from actors.stages.messages import (
+    Drain,
+    Drained,
+    Overdue,
+    ProcessGone,
+    SourceGone,
+    SourceUp,
+    Started,
+    StartProcessor,
+    StatusAnswer,
+    StatusRequest,
+    Tune,
+)
+from actors.stages.processing import batch_run, process_run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from actors.flow.producer import Decision
+    from actors.runtime.config import ProcessorConfig
+    from actors.runtime.worker import Worker
+
+#: How long the outcome of an overdue job may take to be confirmed, in seconds.
+HAND_OVER_S = 2.0
+
+
+class ProcessorActor(Stage):
+    """Runs the user's function in a thread, so that its mailbox stays open."""
+
+    consumer: Consumer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._root: Address | None = None
+        self._name = ""
+        self._sources: dict[str, Address] = {}
+        self._downstream: Downstream | None = None
+        self._worker: Worker | None = None
+        self._process: Callable[[Any], Any] | None = None
+        self._batching: Batching | None = None
+        self._pace = Pace()
+        self._is_auto = False
+        self._done = 0
+        self._failed = 0
+        self._told_drained = False
+        self._timeout_s: float | None = None
+        self._overdue_at: float | None = None
+        self._overdue = False
+
+    def receive(  # noqa: C901 - one arm a message
+        self, message: Any, sender: Address
+    ) -> None:
+        """Handle one message."""
+        if isinstance(message, StartProcessor):
+            if self._root is None:
+                self._start(message, sender)
+            return
+        if self._root is None:
+            return
+        now = self.now()
+        match message:
+            case SourceUp():
+                self._subscribe(message, now)
+            case SourceGone(name=name):
+                self.consumer.close(name)
+            case Drain():
+                self._send(self.consumer.drain(now))
+            case Tune(config=config):
+                self._tune(config)
+            case StatusRequest():
+                self._tell_status(message, sender)
+            case _:
+                self._hear(message, sender, now)
+        self._run_next()
+        self._tell_if_drained()
+
+    def tick(self, now: float) -> None:
+        """Repeat what got no answer; give up a job that takes too long."""
+        if self._root is None:
+            return
+        self._send(self.consumer.tick(now))
+        if self._downstream is not None:
+            self._turn(*self._downstream.tick(now))
+        if self._overdue_at is not None and now >= self._overdue_at:
+            self._give_up(now)
+        self._run_next()
+        self._tell_if_drained()
+
+    def next_tick(self) -> float | None:
+        """When something is to be repeated or retried, is due, or is overdue."""
+        if self._root is None:
+            return None
+        times = [self.consumer.next_tick(), self._overdue_at]
+        if self._downstream is not None:
+            times.append(self._downstream.next_tick())
+        if self._batching is not None and self.consumer.running is None:
+            times.append(self._batching.due_at)
+        return min((each for each in times if each is not None), default=None)
+
+    def _start(self, message: StartProcessor, root: Address) -> None:
+        config = message.config
+        self._name = message.name
+        self.log = self.edges.log(message.system.log_level, processor=message.name)
+        process = Process(
+            name=message.name,
+            run=message.run,
+            pid=self.edges.process_id(),
+            host=socket.gethostname(),
+            kind=config.name,
+        )
+        if config.batch_size is not None:
+            self._batching = Batching(config.batch_size, config.batch_timeout_s)
+        self.consumer = Consumer(process)
+        self._tune(config)
+        self._root = root
+        self._timeout_s = message.system.job_timeout_s
+        error = None
+        try:
+            self._process = self.edges.function(config.process)
+            if config.name in message.system.steps:
+                self._downstream = Downstream(
+                    config, message.system, self.consumer, self.log
+                )
+        except ValueError as problem:
+            error = str(problem)
+        else:
+            self._worker = self.edges.worker(f"process-{message.name}")
+            self.watch(self._worker.fd, self._worker_spoke)
+        self.send(
+            root, Started(name=message.name, pid=self.edges.process_id(), error=error)
+        )
+
+    def _subscribe(self, source: SourceUp, now: float) -> None:
+        # Told twice, it is the same run of the source: a new subscription would
+        # cost a second run of what has begun.
+        known = self._sources.get(source.name)
+        if known is None or not self.is_same(known, source.address):
+            self._sources[source.name] = source.address
+            self._send(self.consumer.open(source.name, now))
+
+    def _tune(self, config: ProcessorConfig) -> None:
+        self._is_auto = config.max_demand == AUTO
+        window = self._pace.window if self._is_auto else window_of(config)
+        self._send(self.consumer.retune(window))
+
+    def _run_next(self) -> None:
+        if self._overdue:
+            if self._overdue_at is not None and not self.consumer.owes:
+                self._tell_overdue()
+            return
+        if self._worker is None:
+            return
+        assert self._process is not None  # noqa: S101 - set with the worker
+        holder = self._downstream.relay if self._downstream else self.consumer
+        if tasks := holder.take(self._count()):
+            self._watch_the_clock()
+            assignments = [each.assignment for each in tasks]
+            run = process_run if self._batching is None else batch_run
+            self._worker.call(partial(run, self._process, assignments))
+
+    def _count(self) -> int:
+        if self._batching is None:
+            return self._pace.share
+        if self.consumer.running is not None:
+            return 0
+        flush = self.consumer.draining
+        return self._batching.due(self.consumer.queued, self.now(), flush=flush)
+
+    def _worker_spoke(self) -> None:
+        assert self._worker is not None  # noqa: S101 - it is what is watched
+        for outcome in self._worker.take():
+            if not self._overdue:
+                self._finished(outcome)
+        self._run_next()
+        self._tell_if_drained()
+
+    def _give_up(self, now: float) -> None:
+        # A thread cannot be ended: its process is, once the outcome is delivered.
+        # What had arrived behind this job goes back with it, and is not blamed.
+        if self._overdue:
+            self._tell_overdue()
+            return
+        self._overdue, self._overdue_at = True, now + HAND_OVER_S
+        failure = Failure(f"JobTimeoutError: took longer than {self._timeout_s:g} s")
+        duration_s = self._timeout_s or 0.0
+        self._send(self.consumer.drain(now))
+        while task := self.consumer.running:
+            job = task.assignment
+            self._finished(Outcome(job.key, job.attempt, None, failure, duration_s))
+            if self._batching is None:
+                return
+
+    def _watch_the_clock(self) -> None:
+        timed = self._timeout_s is not None and self.consumer.running is not None
+        self._overdue_at = self.now() + (self._timeout_s or 0.0) if timed else None
+
+    def _tell_overdue(self) -> None:
+        self._overdue_at = None
+        overdue = Overdue(name=self._name, run=self.consumer.process.run)
+        self.send(self._root, overdue)
+
+    def _finished(self, outcome: Outcome) -> None:
+        if outcome.failure is None:
+            self._done += 1
+        else:
+            self._failed += 1
+        if self._pace.measured(outcome.duration_s) and self._is_auto:
+            self.consumer.window = self._pace.window
+        if self._downstream is None:
+            self._send(self.consumer.finished(outcome, self.now()))
+        else:
+            self._turn(*self._downstream.finished(outcome, self.now()))
+        if not self._overdue:
+            self._watch_the_clock()
+
+    def _hear(self, message: Any, sender: Address, now: float) -> None:
+        downstream = self._downstream
+        match message:
+            case Subscribed() | Jobs() | Confirm() | Ping():
+                self._send(self.consumer.received(message, now))
+            case Cancel() if self.consumer.issued(message.subscription):
+                self._send(self.consumer.received(message, now))
+            case Subscribe() | Demand() | Done() | Cancel() if downstream:
+                chance = self.chance()
+                self._turn(*downstream.received(message, sender, now, chance))
+            case ProcessGone() if downstream:
+                self._turn(*downstream.gone(message, now))
+            case _:
+                self.unexpected(message)
+
+    def _turn(self, sends: list[Send], decision: Decision) -> None:
+        self._send(sends)
+        if self._downstream is not None:
+            self._downstream.carry_out(decision, self.send, self._root, self.now())
+
+    def _send(self, sends: Iterable[Send]) -> None:
+        for source, message in sends:
+            self.send(self._sources[source], message)
+
+    def _tell_if_drained(self) -> None:
+        holder = self._downstream.relay if self._downstream else self.consumer
+        if self._overdue:
+            return
+        if holder.drained and not self._told_drained:
+            self._told_drained = True
+            self.send(self._root, Drained(name=self._name))
+
+    def _tell_status(self, request: StatusRequest, sender: Address) -> None:
+        status = {
+            "pid": self.edges.process_id(),
+            "host": self.consumer.process.host,
+            "state": "draining" if self.consumer.draining else "running",
+            "in_flight": self.consumer.held,
+            "demand": self.consumer.demand,
+            "done": self._done,
+            "failed": self._failed,
+            "events": logs.recent(),
+        }
+        answer = StatusAnswer(number=request.number, name=self._name, status=status)
+        self.send(sender, answer)

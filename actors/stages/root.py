@@ -1,0 +1,396 @@
+"""The root: starts the other stages, restarts those that die, lets them drain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.messages import Process
+from actors.flow.roster import Fate, Member, Roster, StageState
+from actors.runtime.seam import Address, Stage
+from actors.stages.commands import Commands
+from actors.stages.fetcher import FetcherActor
+from actors.stages.messages import (
+    Begin,
+    Drain,
+    Drained,
+    JobsDecided,
+    Overdue,
+    ProcessGone,
+    ProcessLost,
+    SourceGone,
+    SourceUp,
+    Started,
+    StartFetcher,
+    StartProcessor,
+    StartSystem,
+    StatusAnswer,
+    StatusRequest,
+)
+from actors.stages.processor import ProcessorActor
+from actors.stages.shutdown import Shutdown
+from actors.stages.status import STATUS_WITHIN_S, StatusRound
+from actors.stages.tuning import Tuning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
+    from actors.runtime.control import ControlServer
+    from actors.runtime.reports import Reporter
+
+#: What a process that its root ended on purpose is said to have died of.
+KILLED = "killed by the root"
+
+
+class RootActor(Stage):
+    """Supervises one for one: a stage that dies is started again by itself."""
+
+    config: SystemConfig
+    fetchers: Roster[FetcherConfig]
+    processors: Roster[ProcessorConfig]
+    reporter: Reporter
+    commands: Commands
+    shutdown: Shutdown
+    tuning: Tuning
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = False
+        self._started = False
+        self._addresses: dict[str, Address] = {}
+        self._rounds: dict[int, StatusRound] = {}
+        self._round_count = 0
+        self._control: ControlServer | None = None
+
+    def receive(  # noqa: C901 - one arm a message
+        self, message: Any, sender: Address
+    ) -> None:
+        """Handle one message."""
+        if isinstance(message, StartSystem):
+            if not self._started:
+                self._start_system(message)
+            return
+        if not self._started:
+            return
+        match message:
+            case Started():
+                self._stage_started(message, sender)
+            case Drained(name=name):
+                self._stage_drained(name)
+            case StatusAnswer():
+                self._stage_answered(message)
+            case JobsDecided(number=number, count=count):
+                self.commands.jobs_decided(number, count)
+            case ProcessLost(process=process):
+                self._kill_lost(process)
+            case Overdue():
+                self._replace(message)
+            case _:
+                self.unexpected(message)
+
+    def child_exited(self, child: Address) -> None:
+        """Restart the stage, or give it up; its end may be told twice."""
+        for name, address in self._addresses.items():
+            if self.is_same(address, child):
+                del self._addresses[name]
+                self._stage_exited(name)
+                return
+
+    def tick(self, now: float) -> None:
+        """Start who is due, close status rounds, see to the shutdown."""
+        if not self._started:
+            return
+        self._start_due(now)
+        for number, each in tuple(self._rounds.items()):
+            if now >= each.deadline:
+                self._close_round(number)
+        self.shutdown.tick(now)
+
+    def next_tick(self) -> float | None:
+        """The next start, status deadline, or step of the shutdown."""
+        if not self._started:
+            return None
+        times = [
+            self.fetchers.next_start(),
+            self.processors.next_start(),
+            self.shutdown.next_tick(),
+            *(each.deadline for each in self._rounds.values()),
+        ]
+        return min((each for each in times if each is not None), default=None)
+
+    # What the commands and the shutdown use.
+
+    @property
+    def state(self) -> str:
+        """``running``, ``paused`` or ``draining``."""
+        if self.shutdown.draining:
+            return "draining"
+        return "paused" if self.tuning.all_paused else "running"
+
+    def ask_all(self, then: Callable[[dict[str, dict[str, Any]]], None]) -> None:
+        """Ask every stage for its status; ``then`` gets the answers by name."""
+        self._round_count += 1
+        running = tuple(self._addresses)
+        deadline = self.now() + STATUS_WITHIN_S
+        self._rounds[self._round_count] = StatusRound(deadline, set(running), then)
+        for name in running:
+            self.tell(name, StatusRequest(number=self._round_count))
+        if not running:
+            self._close_round(self._round_count)
+
+    def tell(self, name: str, message: Any) -> None:
+        """Send to a stage, if it is there."""
+        if (address := self._addresses.get(name)) is not None:
+            self.send(address, message)
+
+    def attach(self, kind: ProcessorConfig, count: int) -> list[str]:
+        """Add processors; returns their names."""
+        now = self.now()
+        names = [
+            self.processors.add_numbered(kind.name, kind, now).name
+            for _ in range(count)
+        ]
+        self._start_due(now)
+        return names
+
+    def detach(self, member: Member[ProcessorConfig]) -> None:
+        """Let a processor finish what it has, then end it."""
+        if member.name in self._addresses:
+            member.state = StageState.DRAINING
+            self.tell(member.name, Drain())
+        else:
+            self.processors.remove(member.name)
+        self._begin_when_ready()
+
+    # Supervision.
+
+    def _start_system(self, message: StartSystem) -> None:
+        self.config = message.config
+        self.log = self.edges.log(message.config.log_level)
+        self.reporter = self.edges.reporter(message.report_fd)
+        self.reporter.alive(self.edges.process_id())
+        self.fetchers = Roster(message.incarnation)
+        self.processors = Roster(message.incarnation)
+        self.shutdown = Shutdown(self)
+        self.tuning = Tuning(self, {})
+        self.commands = Commands(self)
+        self._control = self.edges.control(message.control_socket)
+        self._watch_control()
+        self._started = True
+        now = self.now()
+        for fetcher in message.config.fetchers:
+            self.fetchers.add(fetcher.name, fetcher, now)
+        for processor in message.config.processors:
+            for _ in range(processor.count):
+                self.processors.add_numbered(processor.name, processor, now)
+        self._start_due(now)
+
+    def _start_due(self, now: float) -> None:
+        for fetcher in self.fetchers.due(now):
+            start = StartFetcher(config=fetcher.config, system=self.config)
+            self._create(fetcher.name, FetcherActor, start)
+        for processor in self.processors.due(now):
+            self._create(
+                processor.name,
+                ProcessorActor,
+                StartProcessor(
+                    config=processor.config,
+                    system=self.config,
+                    name=processor.name,
+                    run=processor.run,
+                ),
+            )
+
+    def _create(self, name: str, stage: type[Stage], start: Any) -> None:
+        self._addresses[name] = self.create(stage)
+        self.send(self._addresses[name], start)
+
+    def _stage_started(self, message: Started, sender: Address) -> None:
+        name = message.name
+        started = self._addresses.get(name)
+        if started is None or not self.is_same(started, sender):
+            return  # late news of an earlier run
+        if message.error is not None:
+            self._cannot_start(name, message.error)
+            return
+        self._addresses[name] = sender
+        if (fetcher := self.fetchers.get(name)) is not None:
+            self.fetchers.started(name, message.pid)
+            self._source_up(fetcher.name, fetcher.name, sender)
+            self.tuning.stage_started(name)
+            if self.shutdown.draining:
+                self.tell(name, Drain())
+            elif self.begun:
+                self.tell(name, Begin())
+        elif (processor := self.processors.get(name)) is not None:
+            self.processors.started(name, message.pid)
+            self._subscribe(processor)
+            self._source_up(processor.config.name, name, sender)
+            self.log.info("processor.attached", processor=name, pid=message.pid)
+        if self._is_restarted(name):
+            self.log.info("stage.restarted", stage=name, pid=message.pid)
+        self.commands.stage_started(name)
+        self._begin_when_ready()
+
+    def _is_restarted(self, name: str) -> bool:
+        member = self.fetchers.get(name) or self.processors.get(name)
+        return member is not None and member.starts > 1
+
+    def _cannot_start(self, name: str, error: str) -> None:
+        if not self.begun:
+            self.reporter.failed(error)
+            return
+        self.log.error("stage.failed", stage=name, error=error)
+        self.commands.stage_failed(name, error)
+        self.processors.remove(name)
+        self._end(name)
+
+    def _source_up(self, kind: str, name: str, address: Address) -> None:
+        for taker in self._takers_of(kind):
+            self.tell(taker.name, SourceUp(name=name, address=address))
+
+    def _takers_of(self, kind: str) -> list[Member[ProcessorConfig]]:
+        ready = (StageState.RUNNING, StageState.DRAINING)
+        return [
+            each
+            for each in self.processors
+            if each.state in ready and kind in each.config.sources
+        ]
+
+    def _subscribe(self, processor: Member[ProcessorConfig]) -> None:
+        sources: list[Member[Any]] = [
+            *(each for each in self.fetchers if each.name in processor.config.sources),
+            *(
+                each
+                for each in self.processors
+                if each.config.name in processor.config.sources
+            ),
+        ]
+        for source in sources:
+            if source.state in (StageState.RUNNING, StageState.DRAINING):
+                up = SourceUp(name=source.name, address=self._addresses[source.name])
+                self.tell(processor.name, up)
+
+    def _begin_when_ready(self) -> None:
+        members = (*self.fetchers, *self.processors)
+        # One that leaves already, or is given up, is not waited for.
+        awaited = (StageState.STARTING, StageState.BACKOFF)
+        if self.begun or any(each.state in awaited for each in members):
+            return
+        self.begun = True
+        for fetcher in self.fetchers:
+            self.tell(fetcher.name, Begin())
+        self.reporter.started()
+        self.shutdown.begin(self.now())
+
+    def _stage_exited(self, name: str) -> None:
+        now = self.now()
+        if (fetcher := self.fetchers.get(name)) is not None:
+            self._judge(fetcher, self.fetchers.exited(name, now))
+        elif (processor := self.processors.get(name)) is not None:
+            gone = self._process_of(processor)
+            crash = processor.state is not StageState.REPLACING
+            fate = self.processors.exited(name, now)
+            self._judge(processor, fate)
+            reason = "exited" if crash else "replaced"
+            self._tell_gone(ProcessGone(process=gone, reason=reason, crash=crash))
+            if fate in (Fate.REMOVED, Fate.FATAL):
+                for taker in self._takers_of(processor.config.name):
+                    self.tell(taker.name, SourceGone(name=name))
+            if fate is Fate.REMOVED:
+                self.log.info("processor.detached", processor=name, pid=gone.pid)
+                self.commands.stage_detached(name)
+
+    def _judge(self, member: Member[Any], fate: Fate) -> None:
+        about = {"stage": member.name, "pid": member.pid}
+        match fate:
+            case Fate.REMOVED:
+                self.log.info("stage.exited", **about, reason="drained")
+            case Fate.RESTART:
+                wait = round((member.start_at or 0.0) - self.now(), 3)
+                wait = max(0.0, wait)
+                self.log.warning("stage.exited", **about, restart_in_s=wait)
+            case Fate.FATAL:
+                self.log.error(
+                    "stage.fatal", **about, reason="restart intensity exceeded"
+                )
+                self.commands.stage_failed(member.name, "restart intensity exceeded")
+                self._end_if_useless(member.name)
+            case Fate.UNKNOWN:
+                return
+        member.pid = None
+
+    def _end_if_useless(self, name: str) -> None:
+        # Without a fetcher nothing comes in; without the last processor of a
+        # kind, nothing gets past it.
+        member = self.processors.get(name)
+        kind = [
+            each.state in (StageState.FATAL, StageState.DRAINING)
+            for each in self.processors
+            if member is not None and each.config.name == member.config.name
+        ]
+        if all(kind):
+            self.reporter.fatal(f"{name} died too often to be restarted")
+
+    def _tell_gone(self, gone: ProcessGone) -> None:
+        steps = [
+            each.name
+            for each in self.processors
+            if each.config.name in self.config.steps
+        ]
+        for name in (*(each.name for each in self.fetchers), *steps):
+            self.tell(name, gone)
+
+    def _process_of(self, member: Member[ProcessorConfig]) -> Process:
+        return Process(name=member.name, run=member.run, pid=member.pid or 0, host="")
+
+    def _kill_lost(self, process: Process) -> None:
+        member = self.processors.get(process.name)
+        if member is not None and member.run == process.run and member.pid is not None:
+            self.log.warning("stage.silent", stage=member.name, pid=member.pid)
+            self.edges.kill(member.pid)
+
+    def _replace(self, message: Overdue) -> None:
+        member = self.processors.get(message.name)
+        if member is None or member.run != message.run or member.pid is None:
+            return
+        if member.state is StageState.RUNNING:
+            member.state = StageState.REPLACING
+        self.log.warning("stage.overdue", stage=member.name, pid=member.pid)
+        self.edges.kill(member.pid)
+
+    def _stage_drained(self, name: str) -> None:
+        if self.processors.get(name) is not None:
+            self._end(name)
+        else:
+            self.shutdown.stage_drained(name)
+
+    def _end(self, name: str) -> None:
+        if (address := self._addresses.get(name)) is not None:
+            self.end(address)
+
+    def _stage_answered(self, answer: StatusAnswer) -> None:
+        status_round = self._rounds.get(answer.number)
+        if status_round is None:
+            return
+        status_round.answered(answer.name, answer.status)
+        if not status_round.missing:
+            self._close_round(answer.number)
+
+    def _close_round(self, number: int) -> None:
+        status_round = self._rounds.pop(number)
+        status_round.then(status_round.answers)
+
+    def _watch_control(self) -> None:
+        assert self._control is not None  # noqa: S101 - it is what is watched
+        for fd in self._control.fds:
+            self.watch(fd, lambda fd=fd: self._control_ready(fd))  # type: ignore[misc]
+
+    def _control_ready(self, fd: int) -> None:
+        assert self._control is not None  # noqa: S101 - it is what is watched
+        request = self._control.ready(fd)
+        if fd not in self._control.fds:
+            self.unwatch(fd)
+        self._watch_control()
+        if request is not None:
+            self.commands.run(request)

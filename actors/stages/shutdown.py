@@ -1,0 +1,145 @@
+"""How a system ends: the drain, and what starts it by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.stages.messages import Drain
+from actors.stages.status import accounting_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.stages.root import RootActor
+
+#: How often to look whether there is anything left to do, in seconds.
+_LOOK_S = 0.25
+#: How often the progress of a drain is told, in seconds.
+_PROGRESS_S = 1.0
+
+
+class Shutdown:
+    """Drains within a deadline; ends the system after a time, or when it is idle."""
+
+    def __init__(self, root: RootActor) -> None:
+        self._root = root
+        self.draining = False
+        self._deadline = 0.0
+        self._waiting: set[str] = set()
+        self._stop_at: float | None = None
+        self._look_at: float | None = None
+        self._idle_since: float | None = None
+        self._fetched = -1
+        self._over = False
+        self._then: list[Callable[[dict[str, Any]], None]] = []
+
+    @property
+    def left_s(self) -> float | None:
+        """How long the drain may still take, in seconds; None if there is none."""
+        if not self.draining:
+            return None
+        return round(max(0.0, self._deadline - self._root.now()), 1)
+
+    def begin(self, now: float) -> None:
+        """The system is ready: its time starts to run."""
+        config = self._root.config
+        if config.run_for_s is not None:
+            self._stop_at = now + config.run_for_s
+        if config.until_idle_s is not None:
+            self._look_at = now + _LOOK_S
+
+    def stop(
+        self,
+        now: float,
+        *,
+        at_once: bool = False,
+        then: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Drain; ``then`` gets the account when it is over."""
+        self._then.append(then)
+        if self.draining and not at_once:
+            return
+        root = self._root
+        timeout = 0.0 if at_once else root.config.drain_timeout_s
+        root.log.info("drain.started", timeout_s=timeout)
+        self.draining = True
+        self._deadline = now + timeout
+        self._look_at = now + _PROGRESS_S
+        self._waiting = {each.name for each in root.fetchers}
+        for fetcher in root.fetchers:
+            root.tell(fetcher.name, Drain())
+        if at_once or not self._waiting:
+            self._finish()
+
+    def stage_drained(self, name: str) -> None:
+        """A fetcher has nothing left to do."""
+        self._waiting.discard(name)
+        if self.draining and not self._waiting:
+            self._finish()
+
+    def tick(self, now: float) -> None:
+        """Stop when it is time, and look whether it is."""
+        if self.draining:
+            self._tick_draining(now)
+            return
+        if self._stop_at is not None and now >= self._stop_at:
+            self._stop_at = None
+            self.stop(now, then=lambda _: None)
+        elif self._look_at is not None and now >= self._look_at:
+            self._look_at = now + _LOOK_S
+            self._root.ask_all(self._look)
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` has something to do."""
+        times = [self._look_at, self._stop_at]
+        if self.draining and not self._over:
+            times.append(self._deadline)
+        return min((each for each in times if each is not None), default=None)
+
+    def _tick_draining(self, now: float) -> None:
+        if self._over:
+            return
+        if now >= self._deadline:
+            self._finish()
+        elif self._look_at is not None and now >= self._look_at:
+            self._look_at = now + _PROGRESS_S
+            self._root.ask_all(self._tell_progress)
+
+    def _tell_progress(self, answers: dict[str, dict[str, Any]]) -> None:
+        accounting = accounting_of(answers)
+        left_s = max(0.0, self._deadline - self._root.now())
+        if not self._over:
+            self._root.log.info(
+                "drain.progress",
+                in_flight=accounting.in_flight,
+                buffered=accounting.buffered,
+                left_s=round(left_s, 1),
+            )
+
+    def _look(self, answers: dict[str, dict[str, Any]]) -> None:
+        now = self._root.now()
+        accounting = accounting_of(answers)
+        polled = all(
+            answers.get(each.name, {}).get("last_poll_age_s") is not None
+            for each in self._root.fetchers
+        )
+        if accounting.left or accounting.fetched != self._fetched or not polled:
+            self._fetched = accounting.fetched
+            self._idle_since = now
+            return
+        wait = self._root.config.until_idle_s or 0.0
+        if self._idle_since is not None and now - self._idle_since >= wait:
+            self.stop(now, then=lambda _: None)
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._look_at = None
+        self._root.ask_all(self._tell_end)
+
+    def _tell_end(self, answers: dict[str, dict[str, Any]]) -> None:
+        accounting = accounting_of(answers)
+        for then in self._then:
+            then(accounting.as_dict())
+        self._root.reporter.stopped(accounting.as_dict(), accounting.left)

@@ -1,0 +1,177 @@
+"""A fetcher's source: when it is asked, by whom, and what the log hears of it."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.polling import Poller, PollPolicy, PollState
+from actors.stages.fetching import (
+    Fetched,
+    FetchStep,
+    RunEnded,
+    Signals,
+    Unusable,
+    describe,
+    fetch_run,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.flow.messages import Failure
+    from actors.flow.tally import Tally
+    from actors.runtime.config import FetcherConfig
+    from actors.runtime.edges import Edges
+
+
+class Source:
+    """Runs the user's ``fetch`` in a thread, one run at a time."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+        self,
+        config: FetcherConfig,
+        fetch: Callable[..., Any],
+        edges: Edges,
+        log: FilteringBoundLogger,
+        tally: Tally,
+        hurry: Callable[[], Any] | None = None,
+    ) -> None:
+        self.poller = Poller(_policy(config))
+        self._fetch = partial(fetch_run, fetch, config.options)
+        self._worker = edges.worker(f"fetch-{config.name}")
+        self._signals = Signals(self._worker.gate())
+        self._hurry = hurry
+        self._log = log
+        self._count = 0
+        self._demand = 0
+        self.unknown_outcomes = 0
+        self._last: tuple[str, str] | None = None
+        self._began = 0.0
+        self.tally = tally
+        self.last_error: str | None = None
+
+    @property
+    def fd(self) -> int:
+        """The descriptor to watch."""
+        return self._worker.fd
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is told to stop and no fetch runs any more."""
+        return self.poller.state is PollState.STOPPED
+
+    def stop(self) -> None:
+        """Begin no further call; one that runs may end, and is told to hurry."""
+        self._signals.stop.set()
+        self.poller.stop()
+        if self._hurry is not None:
+            # Not in the mailbox's thread: it is the user's function.
+            hurry = partial(_hurry_up, self._hurry, self._log)
+            threading.Thread(target=hurry, name="hurry", daemon=True).start()
+
+    def poll_if_due(self, now: float, room: int, demand: int) -> None:
+        """Start a fetch if it is time and there is room."""
+        if demand > self._demand:
+            self.poller.demanded(now)
+        self._demand = demand
+        if self.poller.due(now, room):
+            self.poller.fetching(now)
+            self._began = now
+            self._count = 0
+            self._worker.call(partial(self._fetch, room, self._signals))
+        else:
+            self._note_skipped(now)
+
+    def take(self) -> list[FetchStep]:
+        """What the fetch came to since the last look."""
+        return self._worker.take()
+
+    def known(self) -> None:
+        """A job had come before, and the fetch may go on."""
+        self._signals.kept.release()
+
+    def kept(self, count: int) -> None:
+        """So many jobs are in the journal: the fetch may go on."""
+        self._count += count
+        if count:
+            self._signals.kept.release(count)
+
+    def ended(self, steps: Iterable[FetchStep], now: float, chance: float) -> None:
+        """Note how the fetch ended, if it did."""
+        for step in steps:
+            match step:
+                case Fetched() | Unusable():
+                    continue
+                case RunEnded("error", failure) if failure is not None:
+                    self.unknown_outcomes += step.unknown
+                    self._note("error", failure, now)
+                    delay = self.poller.failed(now, chance, failure.retry_after_s)
+                    self._tell("error", failure.error, delay, unknown=step.unknown)
+                case RunEnded("faulted", failure) if failure is not None:
+                    self._note("error", failure, now)
+                    self._tell("faulted", failure.error, self.poller.faulted(now))
+                case RunEnded("full"):
+                    self._note("full", None, now)
+                    self.poller.full(now)
+                    self._tell("full")
+                case RunEnded(outcome, took_s=took_s):
+                    self._note(outcome, None, now)
+                    self.poller.empty(now, chance, jobs=self._count, took_s=took_s)
+                    self._tell(outcome)
+
+    def _note_skipped(self, now: float) -> None:
+        poller = self.poller
+        if poller.state is PollState.FETCHING or poller.next_poll is None:
+            return
+        if now >= poller.next_poll:
+            reason = "paused" if poller.paused else "buffer_full"
+            self.tally.skipped(reason, poller.next_poll)
+
+    def _note(self, outcome: str, failure: Failure | None, now: float) -> None:
+        self.last_error = failure.error if failure else None
+        word = "empty" if outcome in ("none", "stopped") else outcome
+        if failure is not None and failure.retry_after_s is not None:
+            word = "throttled"
+        self.tally.polled(word, self._count, now - self._began)
+
+    def _tell(
+        self,
+        outcome: str,
+        error: str = "",
+        delay: float = 0.0,
+        *,
+        unknown: bool = False,
+    ) -> None:
+        # An empty poll every two seconds, or the same error again, is no news.
+        news = self._count > 0 or unknown or self._last != (outcome, error)
+        self._last = (outcome, error)
+        fields: dict[str, Any] = {"outcome": outcome, "count": self._count}
+        if error:
+            fields |= {"error": error, "next_poll_s": round(delay, 3)}
+        if unknown:
+            fields["unknown_outcome"] = True
+        level = _LEVELS.get(outcome, "info") if news else "debug"
+        getattr(self._log, level)("fetcher.polled", **fields)
+
+
+def _hurry_up(hurry: Callable[[], Any], log: FilteringBoundLogger) -> None:
+    try:
+        hurry()
+    except Exception as error:  # noqa: BLE001 - the user's function
+        log.warning("fetcher.hurry_failed", error=describe(error).error)
+
+
+_LEVELS = {"error": "warning", "faulted": "error"}
+
+
+def _policy(config: FetcherConfig) -> PollPolicy:
+    wait_s = config.options.get("wait_s")
+    return PollPolicy(
+        every_s=config.every_s,
+        idle_cap_s=config.idle_cap_s,
+        wait_s=wait_s if isinstance(wait_s, int | float) and wait_s > 0 else None,
+    )

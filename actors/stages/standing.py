@@ -1,0 +1,123 @@
+"""What a fetcher says of itself: why it waits, whether it stalls, its status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.polling import PollState
+from actors.flow.waiting import FetcherSituation, StallWatch, fetcher_waits_for
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.flow.producer import Producer
+    from actors.flow.tally import Tally
+    from actors.stages.outbox import Outbox
+    from actors.stages.source import Source
+
+
+@dataclass(slots=True)
+class Standing:
+    """Looks at a fetcher's parts; changes none of them.
+
+    Attributes:
+        routed: Whether a job may be for one processor and for no other.
+    """
+
+    name: str
+    producer: Producer
+    source: Source
+    outbox: Outbox
+    tally: Tally
+    routed: bool = False
+    draining: bool = False
+    _stalls: StallWatch = field(default_factory=StallWatch)
+
+    @property
+    def room(self) -> int:
+        """How many jobs to fetch now: what cannot be kept is not to be fetched."""
+        return 0 if self.outbox.error else self.producer.life.room
+
+    @property
+    def next_tick(self) -> float | None:
+        """When a stall would be told, in monotonic seconds."""
+        return self._stalls.next_tick
+
+    @property
+    def state(self) -> str:
+        """``running``, ``paused``, ``draining``, or ``faulted`` by its source."""
+        if self.draining:
+            return "draining"
+        poller = self.source.poller
+        if poller.paused:
+            return "paused"
+        return "faulted" if poller.state is PollState.FAULTED else "running"
+
+    @property
+    def waiting_for(self) -> str:
+        """The reason, in a word."""
+        poller = self.source.poller
+        return fetcher_waits_for(
+            FetcherSituation(
+                draining=self.draining,
+                paused=poller.paused,
+                room=self.room,
+                backing_off=poller.state in (PollState.BACKOFF, PollState.FAULTED),
+                buffered=self.producer.life.waiting,
+            )
+        )
+
+    def tell_if_stalled(self, now: float, log: FilteringBoundLogger) -> None:
+        """Log it where jobs and demand wait beside one another for long."""
+        jobs, demand = self.producer.life.waiting, self.producer.demand
+        unsent = self.outbox.error is not None
+        # A route or a limit may keep jobs and demand apart for good reason.
+        free = not self.routed and not self.producer.is_limited
+        both_wait = ((jobs > 0 and demand > 0 and free) or unsent) and not self.draining
+        since_s = self._stalls.look(
+            now, both_wait=both_wait, moved=self.tally.dispatched
+        )
+        if since_s is not None:
+            log.warning(
+                "stage.stalled",
+                stage=self.name,
+                reason=self.waiting_for,
+                buffered=jobs,
+                demand=demand,
+                since_s=round(since_s, 1),
+                error=self.outbox.error,
+            )
+
+    def status(self, now: float) -> dict[str, Any]:
+        """This fetcher's part of ``status --json``, but for its process."""
+        life, poller = self.producer.life, self.source.poller
+        accounting = life.accounting()
+        commits = {"commit_s": self.outbox.commit_s.as_dict()}
+        return {
+            "state": self.state,
+            "waiting_for": self.waiting_for,
+            "buffered": accounting.buffered,
+            "demand": self.producer.demand,
+            "last_poll_age_s": _ago(now, poller.last_poll),
+            "next_poll_s": _until(now, poller.next_poll),
+            "oldest_job_age_s": _ago(now, life.oldest_fetched_at),
+            "every_s": poller.policy.every_s,
+            "capacity": life.buffer.size,
+            "in_flight": accounting.in_flight,
+            "retrying": accounting.retrying,
+            "quarantined": accounting.quarantined,
+            "last_error": self.source.last_error,
+            "unknown_outcomes": self.source.unknown_outcomes,
+            "tally": self.tally.as_dict() | commits,
+            "journal_error": self.outbox.error,
+            "accounting": accounting,
+        }
+
+
+def _ago(now: float, then: float | None) -> float | None:
+    return None if then is None else round(max(0.0, now - then), 3)
+
+
+def _until(now: float, then: float | None) -> float | None:
+    return None if then is None else round(max(0.0, then - now), 3)

@@ -1,0 +1,124 @@
+"""Asking every stage how it is, and putting the answers together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.flow import waiting
+from actors.flow.explain import explain
+from actors.flow.facts import Accounting
+from actors.flow.roster import StageState
+from actors.runtime import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.flow.roster import Member
+    from actors.stages.root import RootActor
+
+#: A stage that does not answer within so many seconds is shown as it was last.
+STATUS_WITHIN_S = 0.5
+#: How many of the last events of all stages are shown.
+EVENTS = 20
+
+
+@dataclass(slots=True, eq=False)
+class StatusRound:
+    """One question to all stages, and who has answered.
+
+    Attributes:
+        deadline: When to do without the rest, monotonic seconds.
+        missing: Names of those that have not answered.
+        then: What to do with the answers.
+    """
+
+    deadline: float
+    missing: set[str]
+    then: Callable[[dict[str, dict[str, Any]]], None]
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def answered(self, name: str, status: dict[str, Any]) -> None:
+        """Note an answer."""
+        self.answers[name] = status
+        self.missing.discard(name)
+
+
+def accounting_of(answers: dict[str, dict[str, Any]]) -> Accounting:
+    """The sum over the fetchers that answered."""
+    total = Accounting()
+    for status in answers.values():
+        total += status.get("accounting", Accounting())
+    return total
+
+
+def describe_root(
+    root: RootActor, answers: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """The object that ``status --json`` prints."""
+    fetchers = [_describe(each, answers, _NO_FETCHER) for each in root.fetchers]
+    processors = [_describe(each, answers, _NO_PROCESSOR) for each in root.processors]
+    reasons = {each["name"]: each["waiting_for"] for each in fetchers}
+    for described, member in zip(processors, root.processors, strict=True):
+        described["waiting_for"] = _processor_reason(described, member, reasons)
+    events = [
+        event for stage in (*fetchers, *processors) for event in stage.pop("events", [])
+    ]
+    events += logs.recent()
+    status = {
+        "state": root.state,
+        "accounting": accounting_of(answers).as_dict(),
+        "fetchers": fetchers,
+        "processors": processors,
+        "events": sorted(events, key=lambda event: event["at"])[-EVENTS:],
+        "drain_left_s": root.shutdown.left_s,
+    }
+    return status | {"why": explain(status)}
+
+
+def _processor_reason(
+    described: dict[str, Any], member: Member[Any], reasons: dict[str, str | None]
+) -> str | None:
+    if described["state"] == StageState.BACKOFF.value:
+        return waiting.BACKOFF
+    return waiting.processor_waits_for(
+        draining=described["state"] == StageState.DRAINING.value,
+        busy=described["in_flight"] > 0,
+        sources=[reasons.get(each) for each in member.config.sources],
+    )
+
+
+_NO_FETCHER: dict[str, Any] = {
+    "waiting_for": None,
+    "buffered": 0,
+    "demand": 0,
+    "last_poll_age_s": None,
+    "next_poll_s": None,
+    "oldest_job_age_s": None,
+}
+
+_NO_PROCESSOR: dict[str, Any] = {
+    "host": None,
+    "in_flight": 0,
+    "demand": 0,
+    "done": 0,
+    "failed": 0,
+}
+
+
+def _describe(
+    member: Member[Any], answers: dict[str, dict[str, Any]], nothing: dict[str, Any]
+) -> dict[str, Any]:
+    answer = answers.get(member.name)
+    described = {"name": member.name, "pid": member.pid, "state": member.state.value}
+    if answer is not None:
+        described |= {
+            key: value for key, value in answer.items() if key != "accounting"
+        }
+    else:
+        described |= nothing
+        if member.state is StageState.BACKOFF:
+            described["waiting_for"] = waiting.BACKOFF
+        if member.state is StageState.RUNNING:
+            described["state"] = "silent"
+    return described | {"restarts": max(0, member.starts - 1)}
