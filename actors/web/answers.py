@@ -1,0 +1,160 @@
+"""What each address answers: a status, a type, a body."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from actors.flow import readiness
+from actors.runtime.journal_file import JournalDamagedError
+from actors.runtime.journal_view import JournalView
+from actors.runtime.redaction import redact
+from actors.web.sampler import WITHIN_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.web.sampler import Sampler
+
+#: How long an action may take, in seconds; a detach waits for its processor.
+ACTION_WITHIN_S = 600.0
+#: Jobs on the page's list.
+LISTED = 200
+
+_STATIC = Path(__file__).parent / "static"
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_FILES = {"/": "index.html"} | {
+    f"/{name}": name for name in ("page.js", "plots.js", "page.css", "icon.svg")
+}
+#: What the page may ask of the root; ``stop`` is for those who have a shell.
+ACTIONS = ("pause", "resume", "attach", "detach", "jobs")
+_NO_METRICS = (
+    "metrics need prometheus-client, which is not installed: "
+    "pip install 'lowtide[metrics]'\n"
+)
+
+
+class Answer(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    kind: str
+    body: bytes
+
+
+def text(status: int, words: str) -> Answer:
+    """Plain text."""
+    return Answer(status, "text/plain; charset=utf-8", redact(words).encode())
+
+
+def as_json(status: int, value: Any) -> Answer:
+    """JSON, secrets masked."""
+    body = redact(json.dumps(value)).encode()
+    return Answer(status, "application/json", body)
+
+
+class Answers:
+    """Finds the answer for an address."""
+
+    def __init__(self, sampler: Sampler, token: str | None) -> None:
+        self._sampler = sampler
+        self._token = token
+
+    def get(self, path: str, query: dict[str, str]) -> Answer:
+        """Answer a GET."""
+        if path in _FILES:
+            file = _STATIC / _FILES[path]
+            return Answer(200, _TYPES[file.suffix], file.read_bytes())
+        routes: dict[str, Callable[[], Answer]] = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/status.json": self._status,
+            "/metrics": self._metrics,
+            "/history.json": lambda: as_json(200, self._sampler.points),
+            "/jobs.json": self._jobs,
+            "/job.json": lambda: self._job(query),
+        }
+        if path not in routes:
+            return text(404, "there is nothing here\n")
+        return routes[path]()
+
+    def act(self, token: str | None, command: Any) -> Answer:
+        """Carry out an action for somebody who has the token."""
+        if self._token is None:
+            return as_json(403, {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"})
+        if not hmac.compare_digest((token or "").encode(), self._token.encode()):
+            return as_json(403, {"error": "the token is not right"})
+        if not isinstance(command, dict) or command.get("verb") not in ACTIONS:
+            expected = ", ".join(ACTIONS)
+            return as_json(400, {"error": f"expected a verb, one of {expected}"})
+        answer = self._sampler.ask(command, ACTION_WITHIN_S)
+        return as_json(400 if "error" in answer else 200, answer)
+
+    def _healthz(self) -> Answer:
+        answer = self._sampler.ask({"verb": "journal"}, WITHIN_S)
+        if "error" in answer:
+            return text(503, f"{answer['error']}\n")
+        return text(200, "ok\n")
+
+    def _readyz(self) -> Answer:
+        status = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        if "error" in status:
+            return text(503, f"{status['error']}\n")
+        if found := readiness.problems(status):
+            return text(503, "".join(f"{each}\n" for each in found))
+        return text(200, "ready\n")
+
+    def _status(self) -> Answer:
+        status = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        return as_json(503 if "error" in status else 200, status)
+
+    def _metrics(self) -> Answer:
+        try:
+            from actors.web.metrics import render  # noqa: PLC0415 - an extra
+        except ImportError:
+            return text(501, _NO_METRICS)
+        status = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        if "error" in status:
+            return text(503, f"{status['error']}\n")
+        body = render(status, self._journal())
+        return Answer(200, "text/plain; version=0.0.4; charset=utf-8", body)
+
+    def _jobs(self) -> Answer:
+        if (view := self._view()) is None:
+            return as_json(200, [])
+        try:
+            with contextlib.closing(view):
+                return as_json(200, view.jobs("quarantined", LISTED))
+        except JournalDamagedError as error:
+            return as_json(503, {"error": str(error)})
+
+    def _job(self, query: dict[str, str]) -> Answer:
+        fetcher, job_id = query.get("fetcher", ""), query.get("id", "")
+        if (view := self._view()) is None:
+            return as_json(404, {"error": "the system keeps no journal"})
+        try:
+            with contextlib.closing(view):
+                for job in view.find(job_id, fetcher):
+                    job["history"] = view.history(fetcher, job["key"])
+                    return as_json(200, job)
+        except JournalDamagedError as error:
+            return as_json(503, {"error": str(error)})
+        return as_json(404, {"error": f"there is no job {job_id} of {fetcher}"})
+
+    def _view(self) -> JournalView | None:
+        journal = self._journal()
+        with contextlib.suppress(JournalDamagedError):
+            return JournalView(Path(journal)) if journal else None
+        return None
+
+    def _journal(self) -> str | None:
+        journal = self._sampler.ask({"verb": "journal"}, WITHIN_S).get("journal")
+        return str(journal) if journal else None
