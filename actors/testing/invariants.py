@@ -1,0 +1,270 @@
+"""What must hold at every moment of every schedule.
+
+- **stage.error**: no handler ever raises.
+- **account**: every job that was handed out is in exactly one place; only one
+  that a fetcher had not yet committed can go with it.
+- **demand**: nobody is sent more than it asked for, and no demand is counted
+  that nobody has.
+- **journal first**: what leaves a fetcher is on the disk.
+- **one lease**: a job is in one processor's hands for each attempt, and each
+  attempt has a number of its own.
+- **fencing**: the failure of an attempt that has ended changes nothing.
+- **order**: jobs go out in the order of fetching.
+- **timers**: a stage never has two for the same moment.
+- **one fetch**: nothing is fetched before the last job is kept.
+- **every job ends**, with its payload kept where it is quarantined.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.facts import JobFetched, JobLeased, JobState
+from actors.flow.messages import Confirm, Demand, Done, Jobs
+from actors.stages.fetcher import FetcherActor
+from actors.stages.processor import ProcessorActor
+from actors.testing.observer import Observer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.flow.facts import Fact, Job
+    from actors.flow.messages import SubscriptionId
+    from actors.testing.base import Node
+    from actors.testing.world import World
+
+
+class Violation(AssertionError):  # noqa: N818 - it is what was found
+    """Something did not hold that must; ``invariant`` is its name."""
+
+    def __init__(self, invariant: str, text: str) -> None:
+        super().__init__(f"{invariant}: {text}")
+        self.invariant = invariant
+
+
+class Invariants(Observer):
+    """Watches a world, and keeps the first violation for who runs it."""
+
+    world: World
+
+    def __init__(self) -> None:
+        self.violation: Violation | None = None
+        self.lost: list[Any] = []
+        self.duplicates = 0
+        self._asked: dict[SubscriptionId, int] = {}
+        self._leases: dict[tuple[str, int], tuple[int, SubscriptionId, int]] = {}
+        self._newest: dict[str, int] = {}
+        self._unkept: dict[str, list[Any]] = {}
+        self._stale: list[tuple[Job, str]] = []
+        self._drain_until = 0.0
+
+    def fail(self, invariant: str, text: str) -> None:
+        """Note a violation, unless there is one already."""
+        if self.violation is None:
+            at = self.world.agenda.elapsed
+            self.violation = Violation(invariant, f"{text} (after {at:.3f} s)")
+
+    def fetched(self, fetcher: str, job: Any) -> None:
+        """A source handed out a job; what nothing keeps is not accounted for."""
+        if self.world.config.journal is None:
+            return
+        unkept = self._unkept.setdefault(fetcher, [])
+        if unkept:
+            self.fail("one fetch", (f"{fetcher} fetched {job} over {unkept}"))
+        unkept.append(job)
+
+    def unkept(self) -> list[Any]:
+        """Jobs that were handed out and are not on the disk."""
+        return [job for jobs in self._unkept.values() for job in jobs]
+
+    def committed(self, node: Node, facts: Iterable[Fact]) -> None:
+        """A fetcher's facts are on the disk."""
+        unkept = self._unkept.get(node.name)
+        for fact in facts:
+            if unkept and isinstance(fact, JobFetched):
+                unkept.remove(fact.job.payload)
+            if isinstance(fact, JobLeased) and fact.job.attempt == 1:
+                self._check_order(node, fact.job)
+
+    def told(self, node: Node, level: str, event: str, fields: dict[str, Any]) -> None:
+        """Look for what a log must never say."""
+        if event == "drain.started":
+            self._drain_until = self.world.agenda.now + fields["timeout_s"]
+        if event == "job.duplicate":
+            self.duplicates += 1
+            if unkept := self._unkept.get(node.name):
+                unkept.remove(fields["job"])
+        if level == "error" and event == "stage.error":
+            self.fail("stage.error", f"{node.name}: {fields.get('trace')}")
+
+    def stopped(self) -> None:
+        """Check that an orderly end has dropped nothing."""
+        timely = self.world.agenda.now < self._drain_until
+        if timely and (unkept := self.unkept()):
+            self.fail("account", f"drained, and dropped what was fetched: {unkept}")
+
+    def killed(self, node: Node) -> None:
+        """Note what went with a fetcher."""
+        if isinstance(node.stage, FetcherActor):
+            self.lost += self._unkept.pop(node.name, [])
+
+    def before(self, node: Node, message: Any) -> None:
+        """Note which outcomes come too late to count."""
+        self._stale.clear()
+        if type(message) is not Done or not hasattr(node.stage, "producer"):
+            return
+        live = node.stage.producer.life.live
+        keys = Counter(each.key for each in message.outcomes)
+        for outcome in message.outcomes:
+            job = live(outcome.key)
+            # With several of one job, it is not told which of them counted.
+            if outcome.failure is None or job is None or keys[outcome.key] > 1:
+                continue
+            if job.state is not JobState.LEASED or job.attempt != outcome.attempt:
+                self._stale.append((job, _counted(job)))
+
+    def after(self, node: Node, message: Any) -> None:  # noqa: ARG002
+        """Check a stage that has just changed."""
+        if len(set(node.timers)) < len(node.timers):
+            self.fail("timers", f"{node.name} has one twice: {node.timers}")
+        for job, counted in self._stale:
+            if _counted(job) != counted:
+                self.fail("fencing", (f"a late failure ended job {job}"))
+        stage = node.stage
+        if isinstance(stage, FetcherActor) and hasattr(stage, "producer"):
+            self._check_producer(node.name, stage)
+        elif isinstance(stage, ProcessorActor) and hasattr(stage, "consumer"):
+            self._check_consumer(node.name, stage)
+
+    def sent(self, sender: Node, receiver: Node | None, message: Any) -> None:  # noqa: ARG002
+        """Check what is on the wire."""
+        match message:
+            case Demand() | Done():
+                asked = max(self._asked.get(message.subscription, 0), message.total)
+                self._asked[message.subscription] = asked
+            case Jobs():
+                self._check_jobs(sender, message)
+            case Confirm():
+                for key, attempt in message.outcomes:
+                    if self._kept(sender, key) == ("leased", attempt):
+                        self.fail(
+                            "journal first",
+                            (f"{sender.name} confirmed job {key} before it kept it"),
+                        )
+            case _:
+                return
+
+    def _check_jobs(self, sender: Node, message: Jobs) -> None:
+        asked = self._asked.get(message.subscription, 0)
+        if not (message.upto <= asked):
+            self.fail(
+                "demand",
+                (f"{sender.name} sent {message.upto} of the {asked} jobs asked for"),
+            )
+        if not isinstance(sender.stage, FetcherActor):
+            return
+        for each in message.jobs:
+            place = each.attempt, message.subscription, each.number
+            last = self._leases.get((sender.name, each.key))
+            if not (last is None or last == place or last[0] < each.attempt):
+                self.fail(
+                    "one lease",
+                    (f"{sender.name} sent job {each.key} as {place} after {last}"),
+                )
+            self._leases[sender.name, each.key] = place
+            state, attempt = self._kept(sender, each.key)
+            if not (attempt >= each.attempt):
+                self.fail(
+                    "journal first",
+                    (
+                        f"{sender.name} sent job {each.key} at {each.attempt}, "
+                        f"it is {state} at {attempt}"
+                    ),
+                )
+
+    def _check_order(self, node: Node, job: Job) -> None:
+        newest = self._newest.get(node.name, 0)
+        if job.key < newest:
+            self.fail("order", f"{node.name} leased job {job.key} after {newest}")
+        self._newest[node.name] = max(newest, job.key)
+
+    def _kept(self, node: Node, key: int) -> tuple[str, int]:
+        journal = self.world.config.journal
+        row = None
+        if journal is not None:
+            row = (
+                self.world.database(journal)
+                .execute(
+                    "SELECT state, attempt FROM job JOIN fetcher ON number = fetcher "
+                    "WHERE name = ? AND key = ?",
+                    (node.name, key),
+                )
+                .fetchone()
+            )
+        return row or ("forgotten", 1 << 30)
+
+    def _check_producer(self, name: str, stage: FetcherActor) -> None:
+        producer = stage.producer
+        accounting = producer.life.accounting()
+        if not (accounting.balanced):
+            self.fail("account", (f"{name}: {accounting}"))
+        unmet = leased = 0
+        for each in producer.subscriptions:
+            in_order = each.received <= each.sent <= each.asked
+            asked = self._asked.get(each.id, 0)
+            if not (in_order and each.asked <= asked):
+                self.fail(
+                    "demand",
+                    (
+                        f"{name}: {each.received} received, {each.sent} sent, "
+                        f"{each.asked} asked for of {asked}"
+                    ),
+                )
+            held = each.closing or producer.isolates(each)
+            unmet += 0 if held else each.asked - each.sent
+            leased += sum(
+                job.state is JobState.LEASED and job.attempt == attempt
+                for job, attempt in each.leases.values()
+            )
+        if producer.demand != unmet:
+            self.fail(
+                "demand",
+                (f"{name} counts {producer.demand} asked for, there are {unmet}"),
+            )
+        if leased != accounting.in_flight:
+            self.fail(
+                "account",
+                (
+                    f"{name} counts {accounting.in_flight} in flight, "
+                    f"{leased} are leased"
+                ),
+            )
+        waiting = len(producer.life.buffer)
+        if producer.gate_open and waiting and producer.demand:
+            self.fail(
+                "demand",
+                (f"{name} holds {waiting} jobs against a demand of {producer.demand}"),
+            )
+
+    def _check_consumer(self, name: str, stage: ProcessorActor) -> None:
+        consumer = stage.consumer
+        most = consumer.window.max_demand
+        if consumer.excess:
+            self.fail("demand", (f"{name} got more than it asked for"))
+        for feed in consumer.feeds:
+            outstanding = feed.total - feed.received + feed.unfinished
+            if not (0 <= feed.unfinished <= outstanding <= most):
+                self.fail(
+                    "demand",
+                    (
+                        f"{name} has {feed.unfinished} and asked for {outstanding} "
+                        f"of {most}"
+                    ),
+                )
+
+
+def _counted(job: Job) -> str:
+    # Ready and leased are one here: the demand in the same message may lease it.
+    ended = (JobState.RETRYING, JobState.QUARANTINED)
+    return job.state.value if job.state in ended else "open"

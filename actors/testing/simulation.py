@@ -1,0 +1,270 @@
+"""One schedule from one seed: things go wrong for a while, then every job ends."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from actors.testing.chaos import Chaos, Profile
+from actors.testing.invariants import Invariants, Violation
+from actors.testing.source import Source
+from actors.testing.troubles import Troubles
+from actors.testing.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+    from actors.runtime.config import SystemConfig
+    from actors.testing.base import Node
+
+#: How much virtual time the jobs get to end once nothing goes wrong, in seconds.
+HEALED_WITHIN_S = 4 * 3600.0
+#: More than this does not happen in one virtual second, unless something spins.
+MOST_STEPS = 20_000
+#: A system that has ended is started again after so long, in seconds.
+RESTART_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """How a schedule ended.
+
+    Attributes:
+        seed: What it was drawn from.
+        handed_out: Jobs that the sources gave.
+        duplicates: Those of them that had come before.
+        lost: Those that a fetcher had not yet kept when it died.
+        accounting: The system's own account of the others.
+        runs: How often the system was started.
+        troubles: What went wrong.
+        virtual_s: How long it took, in virtual seconds.
+        digest: Of all messages; the same seed gives the same.
+    """
+
+    seed: int
+    handed_out: int
+    duplicates: int
+    lost: int
+    accounting: dict[str, int]
+    runs: int
+    troubles: tuple[str, ...]
+    virtual_s: float
+    digest: int
+
+
+class Simulation:
+    """Runs a configuration through one schedule.
+
+    Args:
+        seed: Of everything that is left to chance.
+        config: What to run; its fetchers' functions are not called.
+        functions: In place of what the configuration names.
+        make_job: From chance and a number to a job; numbers are not used twice.
+        profile: How long and how hard.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        config: SystemConfig,
+        functions: dict[str, Callable[..., Any]],
+        make_job: Callable[[Random, int], Any],
+        profile: Profile | None = None,
+    ) -> None:
+        self.seed = seed
+        self.chaos = Chaos(seed, profile or Profile())
+        self.watch = _Watch()
+        self.sources = {
+            each.name: _Watched(each.name, self.watch) for each in config.fetchers
+        }
+        fetchers = tuple(
+            replace(each, fetch=f"source:{each.name}") for each in config.fetchers
+        )
+        sources = {f"source:{name}": each for name, each in self.sources.items()}
+        self.world = World(
+            replace(config, fetchers=fetchers),
+            {**functions, **sources},
+            self.chaos,
+            self.watch,
+        )
+        self.watch.world = self.world
+        self._troubles = Troubles(self.world, self.chaos)
+        self._make_job = make_job
+        self._made = 0
+        self._start_due = False
+        self._second, self._steps = 0.0, 0
+        self.rows: list[dict[str, Any]] = []
+
+    def run(self) -> Account:
+        """Run it to its end.
+
+        Raises:
+            Violation: Something did not hold.
+        """
+        try:
+            return self._run()
+        finally:
+            self.world.close()
+
+    def _run(self) -> Account:
+        profile = self.chaos.profile
+        self.world.start()
+        self._put_down_jobs(profile)
+        self._troubles.put_down(profile.faults_s)
+        end = self.world.agenda.now + profile.faults_s
+        while self._step(end):
+            self._look()
+        self._heal()
+        self._until(self._idle, "every job ends")
+        accounting = self._ask({"verb": "stop"})["accounting"]
+        self.rows = self.world.journal_rows()
+        self._check_end(accounting)
+        return self._account(accounting)
+
+    def _put_down_jobs(self, profile: Profile) -> None:
+        draw = self.chaos.random
+        for _ in range(draw.randint(1, profile.jobs)):
+            source = draw.choice(list(self.sources.values()))
+            job = self._make_job(draw, self._made)
+            self._made += 1
+            copies = 2 if draw.random() < _REPEATED and _has_id(job) else 1
+            at = draw.uniform(0.0, profile.faults_s)
+            self.world.agenda.after(at, _pusher(source, [job] * copies))
+
+    def _look(self) -> None:
+        if self.watch.violation is not None:
+            raise self.watch.violation
+        if not self.world.running and not self._start_due:
+            self._start_due = True
+            self.world.agenda.after(RESTART_S, self._start)
+
+    def _start(self) -> None:
+        self._start_due = False
+        self.world.kill()
+        self.world.start()
+
+    def _heal(self) -> None:
+        self._troubles.heal()
+        # Every processor may be detached or fatal: whoever runs such a system
+        # would start it anew.
+        if not self.world.working():
+            self.world.kill()
+        self.chaos.done.append("healed")
+
+    def _idle(self) -> bool:
+        started = self.world.running and self.world.started
+        return started and not any(self.sources.values()) and self._at_rest()
+
+    def _at_rest(self) -> bool:
+        if self.watch.unkept() or self.world.base.in_flight:
+            return False
+        return self.world.at_rest()
+
+    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        request = self.world.command(command)
+        self._until(lambda: request.reply is not None, "every command is answered")
+        assert request.reply is not None  # noqa: S101 - it was waited for
+        return request.reply
+
+    def _step(self, until: float) -> bool:
+        agenda = self.world.agenda
+        self._steps += 1
+        if agenda.now >= self._second + 1.0:
+            self._second, self._steps = agenda.now, 0
+        if self._steps > MOST_STEPS:
+            raise Violation("rest", f"busy without end: {agenda.now - 1000:.3f} s")
+        return agenda.step(until)
+
+    def _until(self, reached: Callable[[], bool], invariant: str) -> None:
+        agenda = self.world.agenda
+        deadline = agenda.now + HEALED_WITHIN_S
+        while not reached():
+            if not self._step(deadline):
+                raise Violation(invariant, f"not so: {self.world.left()}")
+            self._look()
+
+    def _check_end(self, accounting: dict[str, int]) -> None:
+        watch = self.watch
+        handed_out = sum(len(each.handed_out) for each in self.sources.values())
+        known = accounting["fetched"] + watch.duplicates + len(watch.lost)
+        # Without a journal the account is the last run's only.
+        if self.world.config.journal is not None:
+            if handed_out != known:
+                watch.fail(
+                    "account",
+                    (
+                        f"{handed_out} handed out, {accounting}, {watch.duplicates} "
+                        f"duplicates, lost with a process: {watch.lost}"
+                    ),
+                )
+            self._check_journal(accounting)
+        if watch.violation is not None:
+            raise watch.violation
+
+    def _check_journal(self, accounting: dict[str, int]) -> None:
+        rows = self.rows
+        states = Counter(row["state"] for row in rows)
+        if states["quarantined"] != accounting["quarantined"]:
+            self.watch.fail("account", (f"{states} in the journal, {accounting}"))
+        for row in rows:
+            if row["state"] == "quarantined":
+                handed_out = self.sources[row["fetcher"]].handed_out
+                if not (
+                    row["payload"] is not None
+                    and json.loads(row["payload"]) in handed_out
+                ):
+                    self.watch.fail(
+                        "every job ends",
+                        (f"the payload of a quarantined job is not kept: {row}"),
+                    )
+
+    def _account(self, accounting: dict[str, int]) -> Account:
+        return Account(
+            seed=self.seed,
+            handed_out=sum(len(each.handed_out) for each in self.sources.values()),
+            duplicates=self.watch.duplicates,
+            lost=len(self.watch.lost),
+            accounting=accounting,
+            runs=self.world.runs,
+            troubles=tuple(self.chaos.done),
+            virtual_s=self.world.agenda.elapsed,
+            digest=self.watch.digest,
+        )
+
+
+#: The share of jobs that a source hands out twice.
+_REPEATED = 0.05
+
+
+class _Watch(Invariants):
+    digest = 0
+
+    def sent(self, sender: Node, receiver: Node | None, message: Any) -> None:
+        super().sent(sender, receiver, message)
+        line = f"{self.world.agenda.now:.6f} {sender.name} {type(message).__name__}"
+        self.digest = zlib.crc32(line.encode(), self.digest)
+
+
+class _Watched(Source):
+    def __init__(self, name: str, watch: Invariants) -> None:
+        super().__init__()
+        self._name = name
+        self._watch = watch
+
+    def __call__(self, **options: Any) -> Any:
+        job = super().__call__(**options)
+        if job is not None:
+            self._watch.fetched(self._name, job)
+        return job
+
+
+def _pusher(source: Source, jobs: list[Any]) -> Callable[[], None]:
+    return lambda: source.push(jobs)
+
+
+def _has_id(job: Any) -> bool:
+    return isinstance(job, dict) and "id" in job

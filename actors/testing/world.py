@@ -1,0 +1,192 @@
+"""One machine in a test: its processes, its disk, and who stands for ``main``."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import sqlite3
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.journal_file import LIVE, SCHEMA
+from actors.stages.messages import StartSystem
+from actors.stages.root import RootActor
+from actors.testing.agenda import Agenda
+from actors.testing.base import Base
+from actors.testing.edges import VirtualControl, VirtualEdges, VirtualRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.runtime.config import SystemConfig
+    from actors.testing.base import Node
+    from actors.testing.faults import Calm
+    from actors.testing.observer import Observer
+
+
+@functools.cache
+def _empty_journal() -> bytes:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(SCHEMA)
+        return database.serialize()
+
+
+class SystemEndedError(RuntimeError):
+    """The system has ended, or never started; the text says why."""
+
+
+class _Kept(sqlite3.Connection):
+    """A database in memory is gone with its connection: stages cannot close it."""
+
+    def close(self) -> None:
+        return
+
+    def shut(self) -> None:
+        super().close()
+
+
+class World:
+    """Runs one system after another over the same disk.
+
+    The journal is the real one, over SQLite's database in memory: every
+    statement runs as in production, only the sync to a disk is spared, which
+    takes a thousand times as long as all the rest.
+    """
+
+    def __init__(
+        self,
+        config: SystemConfig,
+        functions: dict[str, Callable[..., Any]],
+        faults: Calm,
+        observer: Observer,
+    ) -> None:
+        self.config = config
+        self.functions = functions
+        self.faults = faults
+        self.observer = observer
+        self.agenda = Agenda()
+        edges = partial(VirtualEdges, world=self)
+        self.base = Base(self.agenda, faults, observer, edges)
+        self.control: VirtualControl | None = None
+        self.root: Node | None = None
+        self.calling: Node | None = None
+        self.runs = 0
+        self.started = False
+        self.ended: dict[str, Any] | None = None
+        self._databases: dict[str, _Kept] = {}
+
+    def start(self) -> None:
+        """Start the system, as the main process does."""
+        self.runs += 1
+        self.started, self.ended = False, None
+        self.root = self.base.start(RootActor)
+        self.root.name = "root"
+        start = StartSystem(
+            config=self.config,
+            incarnation=f"run{self.runs}",
+            report_fd=-1,
+            control_socket="",
+        )
+        self.base.tell(self.root, start)
+
+    def kill(self) -> None:
+        """End all processes at once; the disk keeps what is on it."""
+        self.base.kill_all()
+        self.control = None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.kill()
+        for database in self._databases.values():
+            database.shut()
+
+    def command(self, command: dict[str, Any]) -> VirtualRequest:
+        """Send the root a command.
+
+        Raises:
+            SystemEndedError: There is no root.
+        """
+        self.check()
+        assert self.control is not None  # noqa: S101 - it started
+        request = VirtualRequest(command)
+        self.control.put(request)
+        return request
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a system that has not come to its end."""
+        return self.root is not None and self.root.alive and self.ended is None
+
+    def at_rest(self) -> bool:
+        """Whether every fetcher is there, and has seen the end of its jobs."""
+        fetchers = [
+            each.stage
+            for each in self.base.nodes.values()
+            if hasattr(each.stage, "producer")
+        ]
+        left = [each.producer.life.accounting().left for each in fetchers]
+        return len(left) >= len(self.config.fetchers) and not any(left)
+
+    def working(self) -> bool:
+        """Whether there is a processor of each kind that takes jobs."""
+        stages = [each.stage for each in self.base.nodes.values()]
+        consumers = [each.consumer for each in stages if hasattr(each, "consumer")]
+        taking = {each.process.kind for each in consumers if not each.draining}
+        return all(each.name in taking for each in self.config.processors)
+
+    def left(self) -> list[dict[str, Any]]:
+        """What the journal knows of jobs that have not ended."""
+        return [row for row in self.journal_rows() if row["state"] in LIVE]
+
+    def journal_rows(self) -> list[dict[str, Any]]:
+        """Every job in the journal."""
+        if self.config.journal is None:
+            return []
+        rows = self.database(self.config.journal).execute(
+            "SELECT name, key, id, state, attempt, crashes, payload FROM job "
+            "JOIN fetcher ON number = fetcher"
+        )
+        names = ("fetcher", "key", "id", "state", "attempt", "crashes", "payload")
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def check(self) -> None:
+        """Make sure that a system runs.
+
+        Raises:
+            SystemEndedError: None does.
+        """
+        if self.ended is not None:
+            raise SystemEndedError(f"the system has ended: {self.ended}")
+        if self.root is None or not self.root.alive:
+            raise SystemEndedError("the root's process ended")
+
+    def kill_pid(self, pid: int) -> None:
+        """End one process."""
+        if (node := self.base.nodes.get(pid)) is not None:
+            self.base.kill(node)
+
+    def kill_running(self) -> None:
+        """End the process whose job function calls this."""
+        if self.calling is not None:
+            self.base.kill(self.calling)
+
+    def reported(self, report: dict[str, Any]) -> None:
+        """Act on the root's report, as the main process does."""
+        match report["report"]:
+            case "started":
+                self.started = True
+            case "failed" | "fatal" | "stopped" as kind:
+                if kind == "stopped":
+                    self.observer.stopped()
+                self.ended = report
+                self.agenda.after(0.0, self.kill)
+            case _:
+                return
+
+    def database(self, path: str) -> sqlite3.Connection:
+        """The database that stands for the file at ``path``."""
+        if path not in self._databases:
+            database = sqlite3.connect(":memory:", isolation_level=None, factory=_Kept)
+            database.deserialize(_empty_journal())
+            self._databases[path] = database
+        return self._databases[path]

@@ -1,0 +1,149 @@
+"""One producer and its consumers, joined by a perfect wire; a test runs the jobs."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.buffer import Buffer
+from actors.flow.consumer import Consumer, Send
+from actors.flow.dispatchers import DemandDispatcher, Dispatcher
+from actors.flow.life import Life
+from actors.flow.messages import (
+    Cancel,
+    Demand,
+    Done,
+    Failure,
+    Outcome,
+    Process,
+    Subscribe,
+    SubscriptionId,
+    ToConsumer,
+    ToProducer,
+)
+from actors.flow.producer import Decision, Producer
+from actors.flow.retries import RetryPolicy
+from actors.flow.routing import Incoming
+
+if TYPE_CHECKING:
+    from actors.flow.facts import Fact, Job
+    from actors.flow.feed import Window
+
+
+def process(name: str, kind: str = "") -> Process:
+    return Process(name=name, run=f"{name}.1", pid=1, host="here", kind=kind)
+
+
+def hand(producer: Producer, message: ToProducer, now: float) -> Decision:
+    match message:
+        case Subscribe():
+            return producer.subscribe(message, now)
+        case Demand():
+            return producer.demanded(message, now)
+        case Done():
+            return producer.done(message, now, 0.5)
+        case Cancel():
+            return producer.cancelled(message, now)
+
+
+class Line:
+    """What was asked, run and told is kept, in order.
+
+    Attributes:
+        asks: By consumer, by how much each message raised its total.
+        ran: Consumer and payload of each job that was begun.
+        facts: What the producer decided.
+        answers: What the producer sent, with the consumer it went to.
+    """
+
+    def __init__(
+        self,
+        *,
+        buffer: int = 5000,
+        keep: str | None = None,
+        dispatcher: Dispatcher[Job] | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self.now = 100.0
+        self.life = Life(Buffer(buffer), retry or RetryPolicy(jitter=0.0), keep=keep)
+        self.producer = Producer(self.life, dispatcher or DemandDispatcher())
+        self.consumers: dict[str, Consumer] = {}
+        self.asks: defaultdict[str, list[int]] = defaultdict(list)
+        self.ran: list[tuple[str, Any]] = []
+        self.facts: list[Fact] = []
+        self.answers: list[tuple[str, ToConsumer]] = []
+        self._totals: defaultdict[SubscriptionId, int] = defaultdict(int)
+        self._routes: dict[SubscriptionId, str] = {}
+        self._wire: deque[tuple[str, ToConsumer]] = deque()
+
+    def join(
+        self, name: str, window: Window | None = None, *, need: int | None = None
+    ) -> Consumer:
+        kind = name.partition("-")[0]
+        consumer = Consumer(process(name, kind), window)
+        consumer.need = need
+        self.consumers[name] = consumer
+        self.send(name, consumer.open("source", self.now))
+        return consumer
+
+    def fetch(self, *payloads: Any) -> None:
+        self.carry_out(self.producer.fetched([(None, p) for p in payloads], self.now))
+
+    def route(self, *jobs: tuple[Any, str]) -> None:
+        incoming = [Incoming(None, payload, (route,)) for payload, route in jobs]
+        self.carry_out(self.producer.fetched(incoming, self.now))
+
+    def send(self, name: str, sends: Iterable[Send]) -> None:
+        for _, message in sends:
+            self._routes[message.subscription] = name
+            if isinstance(message, Demand | Done):
+                more = message.total - self._totals[message.subscription]
+                if more > 0:
+                    self._totals[message.subscription] += more
+                    self.asks[name].append(more)
+            decide = hand(self.producer, message, self.now)
+            self.carry_out(decide)
+
+    def carry_out(self, decision: Decision) -> None:
+        self.facts += decision.facts
+        for message in decision.sends:
+            name = self._routes[message.subscription]
+            self.answers.append((name, message))
+            self._wire.append((name, message))
+        while self._wire:
+            self._hear(*self._wire.popleft())
+
+    def work(
+        self, name: str, count: int = 1, failure: Failure | None = None
+    ) -> list[Any]:
+        """Run up to so many jobs of a consumer, one after another."""
+        worked = []
+        for _ in range(count):
+            task = self.consumers[name].next()
+            if task is None:
+                break
+            worked.append(task.assignment.payload)
+            self.ran.append((name, task.assignment.payload))
+            job = task.assignment
+            outcome = Outcome(job.key, job.attempt, "done", failure)
+            self.send(name, self.consumers[name].finished(outcome, self.now))
+        return worked
+
+    def tick(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out(self.producer.tick(self.now))
+        for name, consumer in self.consumers.items():
+            self.send(name, consumer.tick(self.now))
+
+    def gone(self, name: str) -> None:
+        consumer = self.consumers.pop(name)
+        self.carry_out(self.producer.gone(consumer.process, "killed", self.now))
+
+    def payloads(self, kind: type[Any]) -> list[Any]:
+        """The payloads of the jobs that facts of one kind are about."""
+        return [fact.job.payload for fact in self.facts if isinstance(fact, kind)]
+
+    def _hear(self, name: str, message: ToConsumer) -> None:
+        if name in self.consumers:
+            self.send(name, self.consumers[name].received(message, self.now))

@@ -1,0 +1,54 @@
+"""Thousands of schedules: whatever goes wrong, every job is accounted for."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.pipeline import Pipeline, run_seeds
+
+#: Some for each run of the suite; TEST_SCHEDULES=10000 for the whole.
+SCHEDULES = int(os.environ.get("TEST_SCHEDULES", "2000"))
+#: Schedules per batch: small enough to keep all cores busy to the end.
+BATCH = 100
+KEPT = json.loads((Path(__file__).parent / "kept_seeds.json").read_text())
+
+
+@pytest.mark.timeout(900)
+def test_thousands_of_schedules_hold_every_invariant() -> None:
+    batches = [range(at, at + BATCH) for at in range(0, SCHEDULES, BATCH)]
+    context = multiprocessing.get_context("forkserver")
+
+    with context.Pool(os.cpu_count()) as pool:
+        broken = [each for found in pool.imap(run_seeds, batches) for each in found]
+
+    assert broken == []
+
+
+@pytest.mark.parametrize("seed", [each["seed"] for each in KEPT])
+def test_a_seed_that_once_failed_holds_every_invariant(seed: int) -> None:
+    account = Pipeline(seed).run()
+
+    assert account.seed == seed
+
+
+def test_the_same_seed_gives_the_same_schedule() -> None:
+    first = Pipeline(4711).run()
+
+    again = Pipeline(4711).run()
+
+    assert again == first
+
+
+def test_schedules_differ_and_much_goes_wrong_in_them() -> None:
+    accounts = [Pipeline(seed).run() for seed in range(200)]
+
+    assert len({each.digest for each in accounts}) == 200
+    assert sum(len(each.troubles) > 1 for each in accounts) > 100
+    assert sum(each.runs > 1 for each in accounts) > 10
+    assert sum(each.lost for each in accounts) > 0
+    assert sum(each.accounting["quarantined"] for each in accounts) > 50

@@ -1,0 +1,213 @@
+"""The harness: the same actors, in one thread, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from actors.flow.messages import Demand, Done, Jobs
+from actors.testing import CommandRefusedError, NotIdleError, SystemEndedError
+
+Make = Callable[..., Any]
+
+
+def jobs(count: int, first: int = 1) -> list[dict[str, int]]:
+    return [{"id": number} for number in range(first, first + count)]
+
+
+def test_every_job_is_done_once_in_order(pipeline: Make) -> None:
+    numbers = pipeline(process=lambda job: job["id"] ** 2)
+
+    numbers.push(jobs(5))
+    numbers.run_until_idle()
+
+    assert numbers.results == [1, 4, 9, 16, 25]
+    assert numbers.accounting["done"] == 5
+
+
+def test_an_hour_of_polling_takes_no_time(pipeline: Make) -> None:
+    polls = []
+    source = pipeline(fetch=lambda: polls.append(1), every_s=2.0)
+    began = time.monotonic()
+
+    source.advance(seconds=3600)
+
+    assert 1790 < len(polls) < 1810
+    assert time.monotonic() - began < 30
+
+
+def test_jobs_take_their_time_and_processors_share_them(pipeline: Make) -> None:
+    slow = pipeline(processors=2, process_s=10.0)
+
+    slow.push(jobs(4))
+    slow.run_until_idle()
+
+    assert [each.processor for each in slow.done[:2]] == ["processor-1", "processor-2"]
+    assert 20.0 < slow.now < 21.0
+
+
+def test_without_demand_the_buffer_fills_and_polling_stops(pipeline: Make) -> None:
+    full = pipeline(processors=0, buffer=3)
+
+    full.push(jobs(10))
+    full.advance(60)
+
+    status = full.status()
+    assert status["accounting"]["buffered"] == 3
+    assert status["fetchers"][0]["waiting_for"] == "room"
+
+    assert full.attach(2) == ["processor-1", "processor-2"]
+    full.run_until_idle()
+    assert len(full.done) == 10
+
+
+def test_a_job_of_a_processor_that_crashes_is_given_to_another(pipeline: Make) -> None:
+    crashing = pipeline(process_s=5.0)
+    crashing.push(jobs(1))
+    crashing.advance(3)
+
+    crashing.crash("processor-1")
+    crashing.run_until_idle()
+
+    [done] = crashing.done
+    assert (done.attempt, done.processor) == (2, "processor-2")
+
+
+def test_a_processor_that_hangs_is_replaced_when_its_lease_ends(pipeline: Make) -> None:
+    hanging = pipeline(processors=1, process_s=5.0)
+    hanging.push(jobs(1))
+    hanging.advance(3)
+
+    hanging.hang("processor-1")
+    hanging.run_until_idle()
+
+    [done] = hanging.done
+    assert done.attempt == 2
+    assert 60 < hanging.now < 90
+
+
+@pytest.mark.parametrize("kind", [Demand, Jobs, Done])
+def test_what_gets_lost_is_made_good(pipeline: Make, kind: type) -> None:
+    lossy = pipeline(processors=1)
+    lossy.run_until_idle()
+    lossy.lose(next=kind)
+
+    lossy.push(jobs(3))
+    lossy.run_until_idle()
+
+    assert [each.attempt for each in lossy.done] == [1, 1, 1]
+
+
+def test_a_restart_keeps_what_the_journal_has(pipeline: Make) -> None:
+    restarted = pipeline(processors=0)
+    restarted.push(jobs(3))
+    restarted.advance(1)
+
+    restarted.restart()
+    restarted.attach()
+    restarted.run_until_idle()
+
+    assert restarted.results == jobs(3)
+
+
+def test_without_a_journal_a_restart_loses_what_was_fetched(pipeline: Make) -> None:
+    forgetful = pipeline(processors=0, journal="none")
+    forgetful.push(jobs(3))
+    forgetful.advance(1)
+
+    forgetful.restart()
+    forgetful.attach()
+    forgetful.run_until_idle()
+
+    assert forgetful.results == []
+
+
+def test_a_root_that_dies_is_replaced(pipeline: Make) -> None:
+    headless = pipeline(process_s=5.0)
+    headless.push(jobs(1))
+    headless.advance(3)
+
+    headless.crash("root")
+    headless.run_until_idle()
+
+    assert len(headless.done) == 1
+
+
+def test_failures_are_tried_again_and_then_set_aside(pipeline: Make) -> None:
+    def broken(job: Any) -> Any:
+        raise RuntimeError(f"cannot do {job['id']}")
+
+    failing = pipeline(process=broken, retries=3)
+    failing.push(jobs(1))
+    failing.run_until_idle()
+
+    assert [each.attempt for each in failing.failed] == [1, 2]
+    [aside] = failing.quarantined
+    assert (aside.attempt, aside.error) == (3, "RuntimeError: cannot do 1")
+
+
+def test_an_exception_in_the_script_is_raised_by_fetch(pipeline: Make) -> None:
+    bumpy = pipeline()
+
+    bumpy.push([{"id": 1}, OSError("no route"), {"id": 2}])
+    bumpy.run_until_idle()
+
+    assert bumpy.results == jobs(2)
+    errors = [e for e in bumpy.events if e.get("outcome") == "error"]
+    assert [each["error"] for each in errors] == ["OSError: no route"]
+
+
+def test_a_stop_drains_and_ends_the_system(pipeline: Make) -> None:
+    ending = pipeline(process_s=5.0)
+    ending.push(jobs(1))
+    ending.advance(3)
+
+    assert ending.stop()["done"] == 1
+
+    with pytest.raises(SystemEndedError):
+        ending.status()
+
+
+def test_a_detached_processor_finishes_what_it_has(pipeline: Make) -> None:
+    leaving = pipeline(process_s=5.0)
+    leaving.push(jobs(1))
+    leaving.advance(3)
+
+    leaving.detach("processor-1")
+
+    assert [each.processor for each in leaving.done] == ["processor-1"]
+    with pytest.raises(CommandRefusedError, match="no processor 'processor-1'"):
+        leaving.detach("processor-1")
+
+
+def test_what_never_ends_is_said_to(pipeline: Make) -> None:
+    stuck = pipeline(processors=0)
+    stuck.push(jobs(1))
+
+    with pytest.raises(NotIdleError, match="'buffered': 1"):
+        stuck.run_until_idle(within_s=60)
+
+
+def test_wrong_use_is_named(pipeline: Make) -> None:
+    with pytest.raises(ValueError, match="no setting 'retrys', only"):
+        pipeline(retrys=3)
+    with pytest.raises(ValueError, match="push takes a list of jobs"):
+        pipeline().push({"id": 1})
+    with pytest.raises(ValueError, match="without a fetch of its own"):
+        pipeline(fetch=lambda: None).push(jobs(1))
+    with pytest.raises(ValueError, match="no process 'processor-9', only: root"):
+        pipeline().crash("processor-9")
+
+
+def test_a_day_of_polling_leaves_no_timers_behind(pipeline: Make) -> None:
+    quiet = pipeline(every_s=30.0)
+
+    for number in range(20):
+        quiet.push(jobs(3, first=3 * number))
+        quiet.advance(3600)
+
+    nodes = quiet._world.base.nodes.values()  # noqa: SLF001 - nobody else may
+    assert all(len(each.timers) <= 3 for each in nodes)

@@ -1,0 +1,94 @@
+"""``simulate``: a user's configuration on virtual time, from the command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+
+def simulate(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "actors.main", "simulate", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+        check=False,
+    )
+
+
+def test_a_seed_gives_the_same_account_again(env: dict[str, str]) -> None:
+    first = simulate(env, "--seed", "4", "--hours", "0.5")
+
+    again = simulate(env, "--seed", "4", "--hours", "0.5")
+
+    assert first.returncode == 0, first.stderr
+    assert again.stdout == first.stdout
+    assert "handed out = " in first.stdout
+
+
+def test_sample_jobs_go_through_the_users_function(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    samples = tmp_path / "jobs.jsonl"
+    samples.write_text('{"id": "a"}\n\n{"id": 2, "good": true}\n')
+
+    done = simulate(
+        env, "--jobs", str(samples), "--process", "spooled:refuse", "--fetch", "a:b"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert " 0 quarantined" not in done.stdout
+
+
+def test_a_source_is_never_asked_for_jobs(env: dict[str, str]) -> None:
+    done = simulate(env, "--fetch", "spooled:fetch")
+
+    assert done.returncode == 2
+    assert "simulate does not call fetch" in done.stderr
+
+
+def test_a_bad_sample_is_named_with_its_line(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    samples = tmp_path / "jobs.jsonl"
+    samples.write_text('{"id": 1}\nnot JSON\n')
+
+    done = simulate(env, "--jobs", str(samples))
+
+    assert done.returncode == 2
+    assert f"{samples}:2: expected JSON" in done.stderr
+
+
+def test_a_violation_prints_the_command_that_shows_it_again(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    program = tmp_path / "broken.py"
+    program.write_text(
+        "import sys\n"
+        "from actors.flow.buffer import Buffer\n"
+        "from actors.main import main\n"
+        "Buffer.oldest_first = Buffer.take\n"
+        "def take(self, count):\n"
+        "    self._jobs.reverse()\n"
+        "    taken = self.oldest_first(count)\n"
+        "    self._jobs.reverse()\n"
+        "    return taken\n"
+        "Buffer.take = take\n"
+        "sys.exit(main())\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, str(program), "simulate", "--seed", "1", "--hours", "24"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+        check=False,
+    )
+
+    assert done.returncode == 1, done.stdout
+    assert "seed 1: order: " in done.stderr
+    replay = "python -m actors.main simulate --seed 1 --hours 24"
+    assert f"to see it again: {replay}" in done.stderr
