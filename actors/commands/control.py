@@ -1,0 +1,166 @@
+"""The verbs for a running system: each sends one command, and shows the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.exit_codes import Exit
+from actors.commands.table import table
+from actors.runtime.control import ControlError, NotRunningError, ask
+from actors.runtime.state_dir import SystemFiles, state_dir
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+#: How long a question may take, in seconds.
+ANSWER_WITHIN_S = 5.0
+#: How long work may take that waits for jobs to finish, in seconds.
+WORK_WITHIN_S = 24 * 3600.0
+#: How often a long stop tells what is left, in seconds.
+PROGRESS_S = 1.0
+
+#: Moves a terminal's cursor to the top left and clears what is below.
+_CLEAR = "\x1b[H\x1b[J"
+
+FETCHER_COLUMNS = (
+    "name",
+    "pid",
+    "state",
+    "waiting_for",
+    "buffered",
+    "demand",
+    "last_poll_age_s",
+    "next_poll_s",
+    "oldest_job_age_s",
+    "restarts",
+)
+PROCESSOR_COLUMNS = (
+    "name",
+    "pid",
+    "host",
+    "state",
+    "waiting_for",
+    "in_flight",
+    "demand",
+    "done",
+    "failed",
+    "restarts",
+)
+
+
+def status(arguments: Namespace) -> int:
+    """Show the system's state, once or again and again."""
+    try:
+        while True:
+            answer = ask_system(arguments, {"verb": "status"}, ANSWER_WITHIN_S)
+            if isinstance(answer, int):
+                return answer
+            _show(answer, arguments)
+            if arguments.watch is None:
+                return Exit.NOTHING_LEFT
+            time.sleep(arguments.watch)
+    except KeyboardInterrupt:
+        return Exit.NOTHING_LEFT
+
+
+def _show(answer: dict[str, Any], arguments: Namespace) -> None:
+    if arguments.json:
+        print(json.dumps(answer), flush=True)
+    elif arguments.watch is not None and sys.stdout.isatty():
+        print(f"{_CLEAR}{describe(answer)}", flush=True)
+    else:
+        print(describe(answer), flush=True)
+
+
+def attach(arguments: Namespace) -> int:
+    """Add processors."""
+    command = {"verb": "attach", "count": arguments.count}
+    if arguments.processor:
+        command["processor"] = arguments.processor
+    answer = ask_system(arguments, command, ANSWER_WITHIN_S * 4)
+    if isinstance(answer, int):
+        return answer
+    print("attached " + ", ".join(answer["attached"]))
+    return Exit.NOTHING_LEFT
+
+
+def detach(arguments: Namespace) -> int:
+    """Let processors finish, then remove them."""
+    command: dict[str, Any] = {"verb": "detach"}
+    if arguments.names:
+        command["names"] = arguments.names
+    else:
+        command["count"] = arguments.count
+    answer = ask_system(arguments, command, WORK_WITHIN_S)
+    if isinstance(answer, int):
+        return answer
+    print("detached " + ", ".join(answer["detached"]))
+    return Exit.NOTHING_LEFT
+
+
+def stop(arguments: Namespace) -> int:
+    """Drain and end the system."""
+    command = {"verb": "stop", "now": arguments.now}
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(ask_system, arguments, command, WORK_WITHIN_S)
+        while not wait([stopping], PROGRESS_S).done:
+            _tell_progress(arguments)
+        answer = stopping.result()
+    if isinstance(answer, int):
+        return answer
+    accounting = answer["accounting"]
+    print(
+        "stopped: " + ", ".join(f"{count} {what}" for what, count in accounting.items())
+    )
+    left = accounting["buffered"] + accounting["in_flight"] + accounting["retrying"]
+    return Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+
+
+def _tell_progress(arguments: Namespace) -> None:
+    socket = SystemFiles(state_dir(), int(arguments.port)).socket
+    with contextlib.suppress(ControlError):
+        status = ask(socket, {"verb": "status"}, ANSWER_WITHIN_S)
+        print(status["why"], file=sys.stderr)
+
+
+def describe(status: dict[str, Any]) -> str:
+    """A system's state, for people."""
+    accounting = ", ".join(
+        f"{count} {what.replace('_', ' ')}"
+        for what, count in status["accounting"].items()
+    )
+    return "\n\n".join(
+        (
+            f"{status['state']}: {accounting}\n{status['why']}",
+            table(status["fetchers"], FETCHER_COLUMNS),
+            table(status["processors"], PROCESSOR_COLUMNS),
+        )
+    )
+
+
+def ask_system(
+    arguments: Namespace, command: dict[str, Any], timeout_s: float
+) -> dict[str, Any] | int:
+    """The running system's answer, or the exit code when there is none to use."""
+    files = SystemFiles(state_dir(), int(arguments.port))
+    try:
+        answer = ask(files.socket, command, timeout_s)
+    except NotRunningError:
+        _complain(f"no lowtide system is running at port {arguments.port}")
+        return Exit.NOT_RUNNING
+    except ControlError as error:
+        _complain(str(error))
+        return Exit.FAILURE
+    if "error" in answer:
+        _complain(answer["error"])
+        return Exit.USAGE
+    return answer
+
+
+def _complain(text: str) -> None:
+    print(f"lowtide: {text}", file=sys.stderr)

@@ -1,0 +1,65 @@
+"""On SIGUSR1: the state of the system, and where each of its processes stands."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime import dumps
+from actors.runtime.control import ControlError, ask
+from actors.runtime.redaction import redact
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.runtime.state_dir import SystemFiles
+
+#: How long the root may take to tell its state, in seconds.
+ANSWER_WITHIN_S = 3.0
+
+_one_at_a_time = threading.Lock()
+
+
+def dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) -> None:
+    """Write everything to the system's dump file, beside the main process's work."""
+
+    def run() -> None:
+        with _one_at_a_time:
+            _dump(files, root_pid, log)
+
+    threading.Thread(target=run, name="dump", daemon=True).start()
+
+
+def _dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) -> None:
+    status = _status(files)
+    dumps.start_anew()
+    dumps.write(redact(json.dumps(status, indent=1)) + "\n")
+    dumps.write("\n== main\n")
+    dumps.write_own_stacks()
+    pids = [root_pid, *dumps.children(root_pid)] if root_pid is not None else []
+    names = {
+        each["pid"]: each["name"]
+        for each in (*status.get("fetchers", []), *status.get("processors", []))
+    }
+    names[root_pid] = "root"
+    silent = []
+    for pid in pids:
+        dumps.write(f"\n== {names.get(pid, 'stage')}, pid {pid}\n")
+        if not dumps.write_stacks(pid):
+            silent.append(pid)
+            dumps.write("it does not answer to signals now\n")
+    log.warning(
+        "system.dumped",
+        file=str(files.dump),
+        why=status.get("why") or status.get("error"),
+        accounting=status.get("accounting"),
+        silent=silent,
+    )
+
+
+def _status(files: SystemFiles) -> dict[str, Any]:
+    try:
+        return ask(files.socket, {"verb": "status"}, ANSWER_WITHIN_S)
+    except ControlError as error:
+        return {"error": f"the root does not answer: {error}"}

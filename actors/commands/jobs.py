@@ -1,0 +1,149 @@
+"""``jobs``: look at what the journal holds, and decide about the quarantined."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.exit_codes import Exit
+from actors.commands.table import table
+from actors.runtime.control import NotRunningError, ask
+from actors.runtime.state_dir import SystemFiles, state_dir
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from actors.runtime.journal_view import JournalView
+
+#: How long a running system may take to answer, in seconds.
+ANSWER_WITHIN_S = 15.0
+
+COLUMNS = ("fetcher", "id", "state", "attempt", "fetched_at", "error", "payload")
+
+
+class JobsError(Exception):
+    """The command cannot be carried out; the text says why."""
+
+
+def jobs(arguments: Namespace) -> int:
+    """Carry out ``jobs list``, ``show``, ``retry`` or ``discard``."""
+    from actors.runtime.journal_file import (  # noqa: PLC0415 - starts quicker
+        JournalDamagedError,
+        JournalInUseError,
+    )
+
+    act = {"list": _list, "show": _show, "retry": _decide, "discard": _decide}
+    try:
+        return act[arguments.action](arguments)
+    except (JobsError, JournalDamagedError, JournalInUseError) as error:
+        print(f"lowtide: {error}", file=sys.stderr)
+        return Exit.USAGE
+
+
+def _list(arguments: Namespace) -> int:
+    with _view(arguments) as view:
+        rows = view.jobs(arguments.state, arguments.limit)
+    if arguments.json:
+        print(json.dumps(rows))
+    else:
+        print(table([_short(row) for row in rows], COLUMNS))
+    return Exit.NOTHING_LEFT
+
+
+def _show(arguments: Namespace) -> int:
+    with _view(arguments) as view:
+        shown = [
+            job | {"history": view.history(job["fetcher"], job["key"])}
+            for job_id in arguments.ids
+            for job in _found(view, job_id, arguments.fetcher)
+        ]
+    print(json.dumps(shown, indent=None if arguments.json else 2))
+    return Exit.NOTHING_LEFT
+
+
+def _decide(arguments: Namespace) -> int:
+    if bool(arguments.ids) == arguments.all:
+        raise JobsError(f"jobs {arguments.action} needs job ids, or --all")
+    with _view(arguments) as view:
+        chosen = _chosen(view, arguments)
+    keys: dict[str, list[int]] = {}
+    for job in chosen:
+        keys.setdefault(job["fetcher"], []).append(job["key"])
+    count = _carry_out(arguments, keys) if keys else 0
+    words = {"retry": "released for another attempt", "discard": "discarded"}
+    print(f"{count} {'job' if count == 1 else 'jobs'} {words[arguments.action]}")
+    return Exit.NOTHING_LEFT
+
+
+def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
+    if arguments.all:
+        rows = view.jobs("quarantined", -1)
+        return [row for row in rows if arguments.fetcher in (None, row["fetcher"])]
+    chosen = []
+    for job_id in arguments.ids:
+        found = _found(view, job_id, arguments.fetcher)
+        if len(found) > 1:
+            names = ", ".join(job["fetcher"] for job in found)
+            raise JobsError(f"job {job_id} is there for {names}: say --fetcher NAME")
+        if found[0]["state"] != "quarantined":
+            raise JobsError(f"job {job_id} is {found[0]['state']}, not quarantined")
+        chosen += found
+    return chosen
+
+
+def _carry_out(arguments: Namespace, keys: dict[str, list[int]]) -> int:
+    command = {"verb": "jobs", "action": arguments.action, "keys": keys}
+    try:
+        answer = ask(_socket(arguments), command, ANSWER_WITHIN_S)
+    except NotRunningError:
+        from actors.runtime.journal_edit import decide  # noqa: PLC0415
+
+        return decide(_journal(arguments), arguments.action, keys)
+    if "error" in answer:
+        raise JobsError(answer["error"])
+    return int(answer["count"])
+
+
+def _found(view: JournalView, job_id: str, fetcher: str | None) -> list[dict[str, Any]]:
+    found = view.find(job_id, fetcher)
+    if not found:
+        raise JobsError(f"there is no job {job_id} in the journal")
+    return found
+
+
+def _view(arguments: Namespace) -> contextlib.closing[JournalView]:
+    from actors.runtime.journal_view import JournalView  # noqa: PLC0415
+
+    return contextlib.closing(JournalView(_journal(arguments)))
+
+
+def _journal(arguments: Namespace) -> Path:
+    """The journal of the system that runs at the port, else the one that is named."""
+    with contextlib.suppress(NotRunningError):
+        answer = ask(_socket(arguments), {"verb": "journal"}, ANSWER_WITHIN_S)
+        if answer.get("journal") is None:
+            raise JobsError("the running system keeps no journal")
+        return Path(answer["journal"])
+    if arguments.journal == "none":
+        raise JobsError("--journal must name a file here, got 'none'")
+    return Path(arguments.journal)
+
+
+def _socket(arguments: Namespace) -> Path:
+    return SystemFiles(state_dir(), int(arguments.port)).socket
+
+
+def _short(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {
+        "payload": _cut(json.dumps(row["payload"])),
+        "error": _cut(row["error"]),
+    }
+
+
+def _cut(text: str | None, width: int = 60) -> str | None:
+    if text is None or len(text) <= width:
+        return text
+    return f"{text[: width - 3]}..."

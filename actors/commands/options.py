@@ -1,0 +1,113 @@
+"""The words that several verbs share, and the configuration they come to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.runtime import redaction
+from actors.runtime.config import build
+from actors.runtime.settings import BY_NAME, SETTINGS, ConfigFile, resolve
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
+    from actors.runtime.config import SystemConfig
+    from actors.runtime.settings import Setting, Value
+
+    Verbs: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add ``--config`` and a flag for each setting."""
+    parser.add_argument(
+        "--config", metavar="FILE", help="a TOML file (environment: LOWTIDE_CONFIG)"
+    )
+    for setting in SETTINGS:
+        default = "" if setting.default is None else f"; default {setting.default}"
+        parser.add_argument(
+            setting.flag,
+            dest=setting.name,
+            metavar=setting.metavar,
+            help=f"{setting.help} (environment: {setting.variable}{default})",
+        )
+
+
+def add_verb(
+    verbs: Verbs, name: str, verb: Callable[[argparse.Namespace], int], text: str
+) -> argparse.ArgumentParser:
+    """Add a verb for a running system, with its ``--port``."""
+    parser = verbs.add_parser(name, help=text, description=f"{text.capitalize()}.")
+    parser.set_defaults(verb=verb)
+    port = BY_NAME["port"]
+    parser.add_argument(
+        port.flag,
+        type=int,
+        default=os.environ.get(port.variable, port.default),
+        metavar="N",
+        help=f"the running system's (environment: {port.variable}; {port.default})",
+    )
+    return parser
+
+
+def read_settings(
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, Value], ConfigFile | None]:
+    """What flags, environment and file say, each value with its origin.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    path = arguments.config or os.environ.get("LOWTIDE_CONFIG")
+    file = ConfigFile.read(Path(path)) if path else None
+    flags = {setting.name: getattr(arguments, setting.name) for setting in SETTINGS}
+    return resolve(flags, os.environ, file), file
+
+
+def read_config(arguments: argparse.Namespace) -> SystemConfig:
+    """The configuration that flags, environment and file come to.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    return build(*read_settings(arguments))
+
+
+def hide_secrets_from_ps(arguments: argparse.Namespace) -> None:
+    """Start this program anew without the secrets among its words.
+
+    A process's words can be read by everybody on the machine, its environment
+    by its owner only; so that is where they go.
+    """
+    secret = {
+        setting: value
+        for setting in SETTINGS
+        if (value := getattr(arguments, setting.name)) and _is_secret(setting, value)
+    }
+    if not secret:
+        return
+    words = list(sys.orig_argv)
+    for setting, value in secret.items():
+        os.environ[setting.variable] = value
+        words = _without(words, value)
+    if len(words) < len(sys.orig_argv):  # else they are not there to be hidden
+        os.execv(sys.executable, words)  # noqa: S606 - the very words we were given
+
+
+def _is_secret(setting: Setting, value: str) -> bool:
+    return setting.secret or redaction.redact(value) != value
+
+
+def _without(words: Sequence[str], value: str) -> list[str]:
+    """Leave out a flag and its value, written as two words or as one."""
+    kept: list[str] = []
+    for word in words:
+        if word == value and kept and kept[-1].startswith("--"):
+            kept.pop()
+        elif not (word.startswith("--") and word.endswith(f"={value}")):
+            kept.append(word)
+    return kept

@@ -1,0 +1,343 @@
+"""``run``: the main process, from the first check to the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from actors.commands.dump import dump
+from actors.commands.exit_codes import Exit
+from actors.flow.restarts import Restarts
+from actors.runtime import dumps, logs, redaction
+from actors.runtime.control import ControlError, send
+from actors.runtime.journal_file import (
+    JournalDamagedError,
+    JournalFile,
+    JournalInUseError,
+)
+from actors.runtime.journal_view import JournalView
+from actors.runtime.number_server import NumberServer, NumberServerError
+from actors.runtime.reports import read_reports
+from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
+from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
+from actors.runtime.system import (
+    PortInUseError,
+    RunningSystem,
+    check_port,
+    free_port,
+    wait_for_end,
+)
+from actors.runtime.web_process import WebError, WebProcess
+from actors.stages.messages import StartSystem
+from actors.stages.root import RootActor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from threading import Thread
+
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.runtime.config import SystemConfig
+
+#: How long the log may take to be read at the end, in seconds.
+LOG_WITHIN_S = 1.0
+
+
+class StartError(Exception):
+    """The system cannot be started as it is asked for."""
+
+
+def run(config: SystemConfig) -> int:
+    """Run a system until it is stopped; returns the exit code.
+
+    Raises:
+        StartError: It cannot be started as it is asked for; nothing is left of it.
+    """
+    redaction.install(_secrets(config))
+    port = config.port or free_port()
+    files = SystemFiles(state_dir(), port)
+    with _claim_port(files), _claim_journal(config):
+        main = _Main(config.with_port(port), files)
+        try:
+            return main.run()
+        finally:
+            main.clean_up()
+
+
+def _claim_port(files: SystemFiles) -> IO[str]:
+    try:
+        lock = files.claim()
+        try:
+            check_port(files.port)
+        except PortInUseError:
+            lock.close()
+            raise
+    except (AlreadyRunningError, PortInUseError) as error:
+        raise StartError(f"{error}; choose another with --port") from error
+    return lock
+
+
+def _secrets(config: SystemConfig) -> Iterator[str]:
+    yield from redaction.secrets_in(os.environ)
+    for fetcher in config.fetchers:
+        yield from redaction.secrets_in(fetcher.options)
+    if config.web_token is not None:
+        yield config.web_token
+
+
+def _claim_journal(config: SystemConfig) -> AbstractContextManager[Any]:
+    if config.journal is None:
+        return contextlib.nullcontext()
+    journal = JournalFile(Path(config.journal))
+    try:
+        claim = journal.claim()
+        journal.prepare()
+    except (JournalInUseError, JournalDamagedError) as error:
+        raise StartError(str(error)) from error
+    return claim
+
+
+@dataclass(slots=True)
+class _Main:
+    config: SystemConfig
+    files: SystemFiles
+    numbers: NumberServer | None = None
+    system: RunningSystem | None = None
+    reports: int = -1
+    signals: int = -1
+    root: int | None = None
+    root_pid: int | None = None
+    restarts: Restarts = field(default_factory=Restarts)
+    report_writer: int = -1
+    report_fd: int = -1
+    exit_code: int | None = None
+    stopping: bool = False
+    started: bool = False
+    accounting: dict[str, int] = field(default_factory=dict)
+    web: WebProcess | None = None
+    web_restarts: Restarts = field(default_factory=Restarts)
+    pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
+    pump: Thread | None = None
+    log: FilteringBoundLogger = field(init=False)
+
+    def run(self) -> int:
+        self._start()
+        while self.exit_code is None:
+            watched = [self.reports, self.signals]
+            watched += [self.root] if self.root is not None else []
+            watched += [self.web.fd] if self.web is not None else []
+            for fd in select.select(watched, [], [])[0]:
+                if fd == self.signals:
+                    self._signalled()
+                elif fd == self.reports:
+                    self._reported()
+                elif fd == self.root:
+                    self._root_died()
+                elif self.web is not None and fd == self.web.fd:
+                    self._web_died(self.web)
+        self.log.info(
+            "system.stopped", accounting=self.accounting, exit_code=int(self.exit_code)
+        )
+        return self.exit_code
+
+    def clean_up(self) -> None:
+        """Leave no process, whatever happened."""
+        if self.system is not None:
+            self.system.kill()
+        if self.report_writer >= 0:
+            os.close(self.report_writer)
+        if self.reports >= 0 and not wait_for_end(self.reports):
+            self.log.error("system.left_over", hint="a process did not end")
+        if self.numbers is not None:
+            self.numbers.stop()
+        if self.web is not None:
+            self.web.stop()
+        self.files.socket.unlink(missing_ok=True)
+        if self.pump is not None:
+            self.pipe.finish(self.pump, LOG_WITHIN_S)
+
+    def _start(self) -> None:
+        # The number server starts while the actor system does; no thread and no
+        # signal handler is there before the fork.
+        if self.config.needs_number_server:
+            self.numbers = NumberServer(_next_number(self.config))
+        dumps.prepare(self.files.dump)
+        self.reports, self.report_writer = os.pipe()
+        self.system = RunningSystem(self.config.port, str(self.files.thespian_log))
+        log_format = self.config.log_format or logs.default_format()
+        self.pump = logs.pump(self.pipe, sys.stderr, log_format)
+        self.log = logs.configure(self.config.log_level)
+        self.signals = _catch_signals()
+        if self.numbers is not None:
+            self._use_bundled_source(self.numbers)
+        self._start_web()
+        report_writer, self.report_writer = self.report_writer, -1
+        self._start_root(report_writer)
+        os.close(report_writer)
+
+    def _start_root(self, report_fd: int) -> None:
+        assert self.system is not None  # noqa: S101 - it was started before
+        start = StartSystem(
+            config=self.config,
+            incarnation=secrets.token_hex(4),
+            report_fd=report_fd,
+            control_socket=str(self.files.socket),
+        )
+        self.report_fd = report_fd
+        self.system.start_root(RootActor, start)
+
+    def _start_web(self) -> None:
+        if self.config.web is None:
+            return
+        try:
+            self.web = WebProcess(self.config, self.files.socket, self.pipe.writer)
+        except WebError as error:
+            raise StartError(str(error)) from error
+
+    def _web_died(self, web: WebProcess) -> None:
+        # The page is there to look at the system, never to end it.
+        web.stop()
+        self.web = None
+        delay = self.web_restarts.exited(time.monotonic())
+        self.log.error("stage.exited", stage="web", restart_in_s=delay)
+        if delay is None:
+            return
+        try:
+            self._start_web()
+        except StartError as error:
+            self.log.exception("web.failed", error=str(error))
+
+    def _use_bundled_source(self, numbers: NumberServer) -> None:
+        try:
+            self.config = self.config.with_url(numbers.url())
+        except NumberServerError as error:
+            raise StartError(str(error)) from error
+
+    def _reported(self) -> None:
+        reports, ended = read_reports(self.reports)
+        for report in reports:
+            self._act_on(report)
+        if ended and self.exit_code is None:
+            self.log.error("system.failed", error="all processes of the system ended")
+            self.exit_code = Exit.FAILURE
+
+    def _act_on(self, report: dict[str, Any]) -> None:
+        match report["report"]:
+            case "alive":
+                self.root_pid = report["pid"]
+                self.root = os.pidfd_open(report["pid"])
+            case "started":
+                self._started()
+            case "failed":
+                raise StartError(report["error"])
+            case "fatal":
+                self.log.error("system.failed", error=report["error"])
+                self.exit_code = Exit.RESTARTS_EXCEEDED
+            case "stopped":
+                self.accounting = report["accounting"]
+                self.exit_code = Exit.JOBS_LEFT if report["left"] else Exit.NOTHING_LEFT
+            case other:
+                raise AssertionError(other)
+
+    def _started(self) -> None:
+        if self.started:
+            self.log.info("stage.restarted", stage="root", pid=self.root_pid)
+        else:
+            self.started = True
+            self._tell_started()
+            notify("READY=1", f"MAINPID={os.getpid()}")
+            if (within_s := watchdog_s()) is not None:
+                feed_watchdog(self.files.socket, within_s)
+        if self.stopping:
+            self._stop()
+
+    def _root_died(self) -> None:
+        assert self.root is not None  # noqa: S101 - it is what was watched
+        os.close(self.root)
+        self.root = None
+        if self.exit_code is not None:
+            return
+        # Its stages died with it. They start anew under another, from the journal.
+        delay = self.restarts.exited(time.monotonic())
+        if delay is None:
+            self.log.error("system.failed", error="the root died too often")
+            self.exit_code = Exit.RESTARTS_EXCEEDED
+            return
+        self.log.error("stage.exited", stage="root", restart_in_s=delay)
+        time.sleep(delay)
+        self._start_root(self.report_fd)
+
+    def _signalled(self) -> None:
+        numbers = set(os.read(self.signals, 64))
+        if signal.SIGUSR1 in numbers:
+            dump(self.files, self.root_pid, self.log)
+        if not numbers - {signal.SIGUSR1}:
+            return
+        if self.stopping:
+            self.exit_code = Exit.FORCED
+            return
+        self.stopping = True
+        notify("STOPPING=1")
+        if not self.started:
+            self.exit_code = Exit.NOTHING_LEFT  # nothing was fetched before
+        elif self.root is not None:
+            self._stop()
+
+    def _stop(self) -> None:
+        try:
+            send(self.files.socket, {"verb": "stop"})
+        except ControlError as error:
+            self.log.exception("system.failed", error=str(error))
+            self.exit_code = Exit.FAILURE
+
+    def _tell_started(self) -> None:
+        self.log.info(
+            "system.started",
+            port=self.config.port,
+            fetchers=[_source_of(each) for each in self.config.fetchers],
+            processors=[
+                f"{each.name} x{each.count}" for each in self.config.processors
+            ],
+            journal=self.config.journal or "none",
+            web=self.web.url if self.web else "none",
+            promise=_promise(self.config),
+            hint="Ctrl-C drains, a second one stops at once",
+        )
+
+
+def _next_number(config: SystemConfig) -> int:
+    # A number server that starts anew would count from 1 again, and the journal
+    # would know its numbers from the run before.
+    if config.journal is None:
+        return 1
+    with contextlib.closing(JournalView(Path(config.journal))) as journal:
+        return 1 + journal.highest_id()
+
+
+def _promise(config: SystemConfig) -> str:
+    if config.journal is None:
+        return "in memory only: what a fetcher holds is lost if its process dies"
+    return "nothing is lost once it is fetched; a job may run again after a crash"
+
+
+def _source_of(fetcher: Any) -> str:
+    source = fetcher.options.get("url", fetcher.fetch)
+    return f"{fetcher.name}: {source}, every {fetcher.every_s:g} s"
+
+
+def _catch_signals() -> int:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: None)
+    return reader

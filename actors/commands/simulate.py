@@ -1,0 +1,149 @@
+"""``simulate``: a configuration on virtual time, with everything that can go wrong."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.exit_codes import Exit
+from actors.commands.options import add_settings, read_config
+from actors.runtime.functions import FunctionError, load
+from actors.runtime.settings import SECONDS, ConfigError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Callable
+    from random import Random
+
+    from actors.commands.options import Verbs
+    from actors.runtime.config import SystemConfig
+    from actors.testing.simulation import Account
+
+#: Jobs in an hour, at the most: the quiet source that this is made for.
+JOBS_PER_HOUR = 100
+#: Processes that die, hang or are cut off in an hour, at the most.
+TROUBLES_PER_HOUR = 24
+SHOTS_PER_HOUR = 6
+SECONDS_PER_HOUR = 3600.0
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "simulate",
+        help="run the configuration on virtual time, with faults",
+        description="Run the configuration in one thread on virtual time while "
+        "processes die, hang and lose messages, all drawn from one seed, and take "
+        "the account. fetch is not called; process is, for each job.",
+    )
+    parser.set_defaults(verb=simulate)
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="0")
+    parser.add_argument(
+        "--hours",
+        type=SECONDS.parse,
+        default=1.0,
+        metavar="H",
+        help="virtual hours in which things go wrong (1)",
+    )
+    parser.add_argument(
+        "--jobs", metavar="FILE", help="sample jobs, one JSON value on each line"
+    )
+    add_settings(parser)
+
+
+def simulate(arguments: Namespace) -> int:
+    """Run one schedule; print its account, or the command that repeats it.
+
+    Raises:
+        ConfigError: The configuration cannot be used, or there are no jobs for it.
+    """
+    # Imported here: the other verbs need neither this nor Thespian.
+    from actors.testing.chaos import Profile  # noqa: PLC0415
+    from actors.testing.invariants import Violation  # noqa: PLC0415
+    from actors.testing.simulation import Simulation  # noqa: PLC0415
+
+    # The user's modules stand where the user does.
+    sys.path.insert(0, "")
+    config = read_config(arguments)
+    make_job = _jobs(arguments, config)
+    _check_functions(config)
+    hours = arguments.hours
+    profile = Profile(
+        faults_s=hours * SECONDS_PER_HOUR,
+        jobs=max(1, round(hours * JOBS_PER_HOUR)),
+        troubles=max(1, round(hours * TROUBLES_PER_HOUR)),
+        shots=max(1, round(hours * SHOTS_PER_HOUR)),
+    )
+    try:
+        account = Simulation(arguments.seed, config, {}, make_job, profile).run()
+    except Violation as violation:
+        print(f"lowtide: seed {arguments.seed}: {violation}", file=sys.stderr)
+        words = ["python", "-m", "actors.main", *sys.argv[1:]]
+        print(f"to see it again: {shlex.join(words)}", file=sys.stderr)
+        return Exit.FAILURE
+    print(_describe(account))
+    return Exit.NOTHING_LEFT
+
+
+def _check_functions(config: SystemConfig) -> None:
+    for each in config.processors:
+        try:
+            load(each.process)
+        except FunctionError as error:
+            raise ConfigError(str(error)) from error
+
+
+def _describe(account: Account) -> str:
+    where = ", ".join(f"{count} {what}" for what, count in account.accounting.items())
+    hours = account.virtual_s / SECONDS_PER_HOUR
+    fetched = account.accounting["fetched"]
+    lines = [*account.troubles]
+    lines.append(
+        f"seed {account.seed}: {hours:.2f} virtual hours, {account.runs} starts"
+    )
+    lines.append(
+        f"{account.handed_out} handed out = {fetched} fetched + {account.duplicates} "
+        f"that had come before + {account.lost} not kept when their fetcher died"
+    )
+    return "\n".join((*lines, where))
+
+
+def _jobs(arguments: Namespace, config: SystemConfig) -> Callable[[Random, int], Any]:
+    if arguments.jobs is not None:
+        samples = _samples(Path(arguments.jobs))
+        return lambda draw, number: _renamed(draw.choice(samples), number)
+    if config.needs_number_server:
+        return lambda draw, number: {"id": number, "number": draw.randint(0, 10**6)}
+    raise ConfigError(
+        "simulate does not call fetch, which would take jobs from its source: say "
+        "--jobs FILE, a file with one sample job, a JSON value, on each line"
+    )
+
+
+def _samples(path: Path) -> list[Any]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    samples = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            samples.append(json.loads(line))
+        except ValueError as error:
+            raise ConfigError(f"{path}:{number}: expected JSON, {error}") from error
+    if not samples:
+        raise ConfigError(f"{path}: expected one job on each line, there is none")
+    return samples
+
+
+def _renamed(sample: Any, number: int) -> Any:
+    # The same id would be the same job, which is not run again.
+    if not isinstance(sample, dict) or "id" not in sample:
+        return sample
+    text = isinstance(sample["id"], str)
+    return sample | {"id": f"{sample['id']}-{number}" if text else number}

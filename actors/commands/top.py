@@ -1,0 +1,187 @@
+"""``top``: a live view in the terminal, with keys."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import sys
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.control import ANSWER_WITHIN_S, WORK_WITHIN_S, ask_system
+from actors.commands.exit_codes import Exit
+from actors.commands.options import add_verb
+from actors.runtime.control import ControlError, ask
+from actors.runtime.journal_file import JournalDamagedError
+from actors.runtime.journal_view import JournalView
+from actors.runtime.state_dir import SystemFiles, state_dir
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from actors.commands.options import Verbs
+    from actors.commands.top_view import View
+
+#: How often the status is asked for, in seconds.
+EVERY_S = 0.5
+#: Quarantined jobs that can be chosen from.
+LISTED = 200
+
+_MISSING = (
+    "lowtide: top needs rich, which is not installed: pip install 'lowtide[tui]'; "
+    "lowtide status --watch works without"
+)
+#: What the arrow keys send, as the letters that mean the same.
+_ARROWS = {"\x1b[A": "k", "\x1b[B": "j"}
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    add_verb(verbs, "top", top, "watch a running system, and act on it with keys")
+
+
+def top(arguments: Namespace) -> int:
+    """Show a system until ``q``, or until it ends."""
+    try:
+        from rich.live import Live  # noqa: PLC0415 - an extra
+
+        from actors.commands.top_view import View  # noqa: PLC0415 - needs rich
+    except ImportError:
+        print(_MISSING, file=sys.stderr)
+        return Exit.USAGE
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        print("lowtide: top needs a terminal; see status --watch", file=sys.stderr)
+        return Exit.USAGE
+    status = ask_system(arguments, {"verb": "status"}, ANSWER_WITHIN_S)
+    if isinstance(status, int):
+        return status
+    socket = SystemFiles(state_dir(), int(arguments.port)).socket
+    session = _Session(socket, View(int(arguments.port), status))
+    with _single_keys(), Live(screen=True, auto_refresh=False) as live:
+        while session.go_on:
+            session.refresh()
+            live.update(session.view.draw(live.console.height), refresh=True)
+            session.wait_for_key()
+    if session.lost:
+        print(f"lowtide: {session.lost}", file=sys.stderr)
+        return Exit.NOT_RUNNING
+    return Exit.NOTHING_LEFT
+
+
+class _Session:
+    def __init__(self, socket: Path, view: View) -> None:
+        self.view = view
+        self.go_on = True
+        self.lost = ""
+        self._socket = socket
+        # A detach may take as long as its job: the view goes on meanwhile.
+        self._pool = ThreadPoolExecutor(1)
+        self._answer: Future[dict[str, Any]] | None = None
+        self._quarantined = -1
+        self._asked_at = 0.0
+
+    def refresh(self) -> None:
+        """Ask for the status, unless it was a moment ago."""
+        self._take_answer()
+        now = time.monotonic()
+        if now - self._asked_at < EVERY_S:
+            return
+        self._asked_at = now
+        try:
+            self.view.take(ask(self._socket, {"verb": "status"}, ANSWER_WITHIN_S), now)
+        except ControlError as error:
+            self.lost, self.go_on = f"the system has ended: {error}", False
+            return
+        count = self.view.status["accounting"]["quarantined"]
+        if count != self._quarantined:
+            self._quarantined = count
+            self.view.quarantined = _quarantined(self._socket)
+            self.view.choose(0)
+
+    def wait_for_key(self) -> None:
+        """Carry out the keys that come before the next refresh."""
+        fd = sys.stdin.fileno()
+        left = max(0.0, EVERY_S - (time.monotonic() - self._asked_at))
+        if select.select([fd], [], [], left)[0]:
+            typed = os.read(fd, 64).decode(errors="replace")
+            for arrow, letter in _ARROWS.items():
+                typed = typed.replace(arrow, letter)
+            for key in typed:
+                self._press(key)
+
+    def _press(self, key: str) -> None:
+        job = self.view.chosen_job
+        match key:
+            case "q" | "\x03" | "\x04":
+                self._pool.shutdown(wait=False, cancel_futures=True)
+                self.go_on = False
+            case "j" | "k":
+                self.view.choose(1 if key == "j" else -1)
+            case "p" | "r" | "a" | "d":
+                self._do({"verb": _VERBS[key]})
+            case "t" | "X" if job is not None:
+                action = "retry" if key == "t" else "discard"
+                keys = {job["fetcher"]: [job["key"]]}
+                self._do({"verb": "jobs", "action": action, "keys": keys})
+            case _:
+                self.view.message = ""
+
+    def _do(self, command: dict[str, Any]) -> None:
+        if self._answer is not None:
+            self.view.message = "the last key is still at work"
+            return
+        self.view.message = f"{command.get('action', command['verb'])} ..."
+        self._answer = self._pool.submit(_ask, self._socket, command)
+        self._asked_at = 0.0
+
+    def _take_answer(self) -> None:
+        if self._answer is not None and self._answer.done():
+            answer = self._answer.result()
+            self._answer = None
+            self.view.message = answer.get("error") or ", ".join(
+                f"{word} {_words(what)}" for word, what in answer.items()
+            )
+
+
+_VERBS = {"p": "pause", "r": "resume", "a": "attach", "d": "detach"}
+
+
+def _ask(socket: Path, command: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ask(socket, command, WORK_WITHIN_S)
+    except ControlError as error:
+        return {"error": str(error)}
+
+
+def _words(what: Any) -> str:
+    return ", ".join(map(str, what)) if isinstance(what, list) else str(what)
+
+
+def _quarantined(socket: Path) -> list[dict[str, Any]]:
+    journal = _ask(socket, {"verb": "journal"}).get("journal")
+    if not journal:
+        return []
+    try:
+        with contextlib.closing(JournalView(Path(journal))) as view:
+            return view.jobs("quarantined", LISTED)
+    except JournalDamagedError:
+        return []
+
+
+@contextlib.contextmanager
+def _single_keys() -> Iterator[None]:
+    """Keys come one by one and unseen; put right again in any case."""
+    import termios  # noqa: PLC0415 - a terminal only
+    import tty  # noqa: PLC0415
+
+    fd = sys.stdin.fileno()
+    before = termios.tcgetattr(fd)
+    tty.setcbreak(fd)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, before)

@@ -1,0 +1,63 @@
+"""``pause``, ``resume`` and ``set``: change a system while it runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.control import ANSWER_WITHIN_S, ask_system
+from actors.commands.exit_codes import Exit
+from actors.commands.options import add_verb
+from actors.runtime.tunable import TUNABLES
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from actors.commands.options import Verbs
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs to the command line."""
+    pause = add_verb(verbs, "pause", _pause, "stop the polling, keep the rest going")
+    pause.add_argument(
+        "--hold", action="store_true", help="send no jobs to processors either"
+    )
+    resume = add_verb(verbs, "resume", _resume, "go on after a pause")
+    for parser in (pause, resume):
+        parser.add_argument(
+            "names", nargs="*", metavar="FETCHER", help="which; all by itself"
+        )
+    change = add_verb(verbs, "set", _set, "change settings of a running system")
+    change.add_argument(
+        "names", nargs="*", metavar="STAGE", help="which; all that have the setting"
+    )
+    for name, tunable in TUNABLES.items():
+        change.add_argument(
+            tunable.flag, dest=name, metavar=tunable.metavar, help=tunable.help
+        )
+
+
+def _pause(arguments: Namespace) -> int:
+    command = {"verb": "pause", "names": arguments.names, "hold": arguments.hold}
+    return _tell(arguments, command, "paused")
+
+
+def _resume(arguments: Namespace) -> int:
+    return _tell(arguments, {"verb": "resume", "names": arguments.names}, "resumed")
+
+
+def _set(arguments: Namespace) -> int:
+    values = {
+        name: tunable.parse(text)
+        for name, tunable in TUNABLES.items()
+        if (text := getattr(arguments, name)) is not None
+    }
+    command = {"verb": "set", "names": arguments.names, "values": values}
+    return _tell(arguments, command, "set")
+
+
+def _tell(arguments: Namespace, command: dict[str, Any], word: str) -> int:
+    answer = ask_system(arguments, command, ANSWER_WITHIN_S)
+    if isinstance(answer, int):
+        return answer
+    print(f"{word} {', '.join(answer[word]) or 'nothing'}")
+    return Exit.NOTHING_LEFT

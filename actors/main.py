@@ -1,0 +1,140 @@
+"""The command line: parse, hand over to the verb, exit."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from actors.commands import check, control, simulate, top, tune
+from actors.commands.exit_codes import Exit
+from actors.commands.jobs import jobs
+from actors.commands.options import (
+    add_settings,
+    add_verb,
+    hide_secrets_from_ps,
+    read_config,
+)
+from actors.runtime.redaction import redact
+from actors.runtime.settings import BY_NAME, SECONDS, ConfigError
+from actors.runtime.state_dir import StateDirError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actors.commands.options import Verbs
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words.insert(0, "run")
+    arguments = _parser().parse_args(words)
+    verb: Callable[[argparse.Namespace], int] = arguments.verb
+    try:
+        return int(verb(arguments))
+    except (ConfigError, StateDirError) as error:
+        print(f"lowtide: {redact(str(error))}", file=sys.stderr)
+        return Exit.USAGE
+    except KeyboardInterrupt:
+        return Exit.FORCED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Imported here: only a system of its own needs Thespian.
+    from actors.commands.run import StartError, run  # noqa: PLC0415
+
+    # The user's modules stand where the user does.
+    sys.path.insert(0, "")
+    hide_secrets_from_ps(arguments)
+    try:
+        return run(read_config(arguments))
+    except StartError as error:
+        print(f"lowtide: {redact(str(error))}", file=sys.stderr)
+        return Exit.USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lowtide", description="Demand-driven job polling on actors."
+    )
+    verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
+    _add_run(verbs)
+    status = add_verb(
+        verbs, "status", control.status, "show what a running system does"
+    )
+    status.add_argument("--json", action="store_true", help="as one JSON object")
+    status.add_argument(
+        "--watch",
+        nargs="?",
+        type=_interval,
+        const=1.0,
+        metavar="SECONDS",
+        help="again and again, until Ctrl-C (1)",
+    )
+    attach = add_verb(
+        verbs, "attach", control.attach, "add processors to a running system"
+    )
+    attach.add_argument(
+        "--count", type=int, default=1, metavar="N", help="how many (1)"
+    )
+    attach.add_argument(
+        "--processor", metavar="NAME", help="which, if there are several"
+    )
+    detach = add_verb(
+        verbs, "detach", control.detach, "remove processors, once they finished"
+    )
+    detach.add_argument("names", nargs="*", metavar="NAME", help="as status shows them")
+    detach.add_argument(
+        "--count", type=int, default=1, metavar="N", help="else the last N"
+    )
+    stop = add_verb(verbs, "stop", control.stop, "drain and stop a running system")
+    stop.add_argument(
+        "--now", action="store_true", help="do not wait for what is there"
+    )
+    _add_jobs(verbs)
+    check.register(verbs)
+    tune.register(verbs)
+    top.register(verbs)
+    simulate.register(verbs)
+    return parser
+
+
+def _interval(text: str) -> float:
+    seconds: float = SECONDS.parse(text)
+    return seconds
+
+
+def _add_jobs(verbs: Verbs) -> None:
+    parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry or discard")
+    parser.add_argument("action", choices=("list", "show", "retry", "discard"))
+    parser.add_argument("ids", nargs="*", metavar="ID", help="as list shows them")
+    parser.add_argument("--state", metavar="STATE", help="only those in this state")
+    parser.add_argument("--fetcher", metavar="NAME", help="only this fetcher's")
+    parser.add_argument("--all", action="store_true", help="every quarantined job")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="100")
+    parser.add_argument("--json", action="store_true", help="as JSON on one line")
+    journal = BY_NAME["journal"]
+    parser.add_argument(
+        journal.flag,
+        default=os.environ.get(journal.variable, journal.default),
+        metavar="FILE",
+        help=f"if no system runs (environment: {journal.variable}; {journal.default})",
+    )
+
+
+def _add_run(verbs: Verbs) -> None:
+    run = verbs.add_parser(
+        "run",
+        help="run a system on this machine (the default)",
+        description="Run fetchers and processors on this machine until stopped.",
+        epilog="A flag beats the environment, which beats the file.",
+    )
+    run.set_defaults(verb=_run)
+    add_settings(run)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
