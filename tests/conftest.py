@@ -1,0 +1,80 @@
+"""What all tests share: real systems, number servers, and where their jobs are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from actors.testing.processes import Program, System, Systems, wait_until
+
+SUPPORT = Path(__file__).parent / "support"
+ROOT = Path(__file__).parents[1]
+
+
+class Numbers:
+    """A number server, and what it says that it did."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        assert program.process.stdout is not None
+        self.url = program.process.stdout.readline().split()[-1]
+
+    def account(self) -> dict[str, Any]:
+        """What was generated, what waits, and which ids were served."""
+        answer: dict[str, Any] = requests.get(f"{self.url}/account", timeout=5).json()
+        return answer
+
+    def add(self, *numbers: float) -> None:
+        """Put numbers into its queue."""
+        requests.post(f"{self.url}/numbers", json=list(numbers), timeout=5)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """Wait, with a deadline, until a condition holds; see ``wait_until``."""
+    return wait_until
+
+
+@pytest.fixture
+def systems(tmp_path: Path) -> Systems:
+    """What starts systems; see ``start_system``."""
+    systems = Systems(tmp_path, [ROOT, SUPPORT])
+    systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
+    return systems
+
+
+@pytest.fixture
+def env(systems: Systems) -> dict[str, str]:
+    """An environment with nothing of ours but a state directory and a mark."""
+    return systems.env
+
+
+@pytest.fixture
+def start_numbers(env: dict[str, str]) -> Iterator[Callable[..., Numbers]]:
+    """Start number servers; they end with the test."""
+    programs = []
+
+    def start(*words: str) -> Numbers:
+        plain = {key: each for key, each in env.items() if "MARK" not in key}
+        program = Program("-m", "number_server", "--port", "0", *words, env=plain)
+        programs.append(program)
+        return Numbers(program)
+
+    yield start
+    for program in programs:
+        program.close()
+
+
+@pytest.fixture
+def start_system(
+    systems: Systems, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., System]]:
+    """Start systems, each on a port of its own; nothing of them outlives the test."""
+    yield systems.start
+    left = systems.close()
+    request.node.add_report_section("teardown", "system log", systems.log())
+    assert not left, f"processes left over: {left}"

@@ -1,0 +1,292 @@
+"""Rows 17 to 23, 37 to 41 and 46, 47: fetcher, root, admin, main, the machine."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+Take = Callable[..., Any]
+
+
+def fetcher_of(system: Any) -> int:
+    return int(system.status()["fetchers"][0]["pid"])
+
+
+def parent(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def test_17_a_killed_fetcher_finds_its_buffer_again(
+    start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "20", "--every", "0")
+    system = start_system("--url", numbers.url, "--processors", "0")
+    system.wait_for("fetcher.polled", outcome="none")
+
+    os.kill(fetcher_of(system), signal.SIGKILL)
+    system.wait_for("stage.restarted", stage="numbers")
+    system.command("attach", "--count", "2")
+
+    done = system.wait_for("job.done", count=20)
+    assert sorted(each["job_id"] for each in done) == list(range(1, 21))
+    taken = account(numbers, system)
+    assert (taken.lost, taken.unexpected, taken.duplicated) == ((), (), 0)
+
+
+def test_17_without_a_journal_at_most_the_buffer_is_lost(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "20", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--processors", "0", "--buffer", "5"),
+        *("--journal", "none"),
+    )
+    system.wait_for("fetcher.polled", outcome="full")
+
+    os.kill(fetcher_of(system), signal.SIGKILL)
+    system.wait_for("stage.restarted", stage="numbers")
+    system.command("attach")
+
+    done = system.wait_for("job.done", count=15)
+    assert sorted(each["job_id"] for each in done) == list(range(6, 21))
+
+
+@pytest.mark.parametrize("kind", ["kept", "none"])
+def test_18_a_fetcher_killed_with_leases_out_loses_at_most_those(
+    kind: str, start_numbers: Start, start_system: Start, runs: Take
+) -> None:
+    numbers = start_numbers("--preload", "12", "--every", "0")
+    journal = ("--journal", "none") if kind == "none" else ()
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:slow_root", "--every", "0.1"),
+        *("--buffer", "2", *journal),
+    )
+    system.wait_for("job.done", count=2)
+
+    os.kill(fetcher_of(system), signal.SIGKILL)
+
+    least = 12 if kind == "kept" else 12 - 2 - 2
+    done = system.wait_for("job.done", count=least)
+    assert len({each["job_id"] for each in done}) >= least
+    assert sum(runs().values()) <= 12 + 2
+
+
+def test_19_a_fetcher_killed_with_a_number_in_hand_loses_that_one(
+    start_numbers: Start, start_system: Start, settle: Take
+) -> None:
+    numbers = start_numbers("--preload", "12", "--every", "0")
+
+    system = start_system("--url", numbers.url, "--fetch", "jobs:fetch_then_gone")
+
+    taken = settle(numbers, system, lost=1)
+    assert (taken.lost, taken.unexpected) == ((5,), ())
+
+
+@pytest.mark.parametrize("victim", ["root", "fetcher"])
+def test_21_a_killed_root_or_fetcher_under_load_loses_nothing(
+    victim: str, start_numbers: Start, start_system: Start, settle: Take
+) -> None:
+    numbers = start_numbers("--preload", "60", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "jobs:slow_root")
+    system.wait_for("job.done", count=5)
+    fetcher = fetcher_of(system)
+
+    os.kill(parent(fetcher) if victim == "root" else fetcher, signal.SIGKILL)
+
+    name = "root" if victim == "root" else "numbers"
+    system.wait_for("stage.restarted", stage=name)
+    taken = settle(numbers, system, lost=1)
+    assert taken.unexpected == ()
+    assert taken.duplicated <= 2
+    assert system.status()["state"] == "running"
+
+
+def test_21_a_root_that_keeps_dying_ends_the_system(start_system: Start) -> None:
+    system = start_system("--processors", "0")
+    for count in range(4):
+        os.kill(parent(fetcher_of(system)), signal.SIGKILL)
+        if count < 3:
+            system.wait_for("stage.restarted", stage="root", count=count + 1)
+
+    assert system.wait() == 5
+    [failed] = system.all_of("system.failed")
+    assert failed["error"] == "the root died too often"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_22_without_its_admin_the_system_ends_and_leaves_no_orphan(
+    number: signal.Signals, start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "30", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "jobs:slow_root")
+    system.wait_for("job.done", count=3)
+
+    os.kill(parent(parent(fetcher_of(system))), number)
+
+    assert system.wait() == 1
+    assert system.pids() == set()
+    assert len(account(numbers, system).lost) <= 1
+
+
+def test_23_after_a_killed_main_the_next_start_goes_on(
+    start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "40", "--every", "0")
+    first = start_system("--url", numbers.url, "--process", "jobs:slow_root")
+    first.wait_for("job.done", count=5)
+
+    os.kill(first.program.process.pid, signal.SIGKILL)
+    first.program.process.wait()
+    second = start_system(
+        *("--url", numbers.url, "--process", "jobs:root", "--until-idle", "0.3")
+    )
+
+    assert second.wait() == 0
+    taken = account(numbers, second)
+    assert (taken.unexpected, taken.left) == ((), 0)
+    assert len(taken.lost) <= 1
+    assert taken.duplicated <= 2
+
+
+def test_36_bad_payloads_are_quarantined_at_the_first_attempt(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    numbers.add(-1, 4)
+
+    system = start_system("--url", numbers.url)
+
+    [quarantined] = system.wait_for("job.quarantined")
+    [done] = system.wait_for("job.done")
+    assert (quarantined["job_id"], quarantined["attempt"]) == (1, 1)
+    assert done["result"] == 2.0
+
+
+def test_37_a_burst_never_fills_more_than_the_buffer(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "10000", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:slow_root", "--buffer", "50")
+    )
+    system.wait_for("job.done", count=20)
+
+    account = system.status()["accounting"]
+    fetcher = fetcher_of(system)
+
+    assert account["buffered"] <= 50
+    assert account["in_flight"] <= 2
+    assert numbers.account()["waiting"] >= 9900
+    assert rss_mb(fetcher) < 100
+
+
+def rss_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def test_39_a_module_that_kills_its_importer_is_given_up_at_the_start(
+    start_system: Start,
+) -> None:
+    system = start_system("--process", "deadly_module:process", ready=False)
+
+    assert system.wait() == 5
+    assert len(system.all_of("stage.fatal")) >= 1
+    assert system.all_of("job.fetched") == []
+
+
+def test_41_a_get_in_flight_at_a_stop_is_kept(
+    start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "3", "--every", "0", "--delay", "0.7")
+    system = start_system("--url", numbers.url, "--processors", "0")
+    system.wait_for("job.fetched")
+
+    system.signal(signal.SIGTERM)
+
+    assert system.wait() == 4
+    assert numbers.account()["served"] == [1, 2]
+    taken = account(numbers, system)
+    assert (taken.lost, taken.left) == ((), 2)
+
+
+def test_41_a_signal_during_the_start_leaves_nothing(start_system: Start) -> None:
+    system = start_system(ready=False)
+    system.wait_for("processor.attached")
+
+    system.signal(signal.SIGTERM)
+
+    assert system.wait() == 0
+    assert system.pids() == set()
+
+
+def test_42_processors_come_and_go_under_load(
+    start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "80", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:slow_root", "--processors", "2")
+    )
+    system.wait_for("job.done", count=5)
+
+    system.command("attach", "--count", "4")
+    system.wait_for("job.done", count=40)
+    system.command("detach", "--count", "2")
+
+    done = system.wait_for("job.done", count=80)
+    assert sorted(each["job_id"] for each in done) == list(range(1, 81))
+    assert account(numbers, system).duplicated == 0
+    names = [f"processor-{number}" for number in range(1, 5)]
+    shares = [sum(each["processor"] == name for each in done[10:]) for name in names]
+    assert max(shares) <= 2 * min(shares)
+
+
+def test_46_too_few_descriptors_are_said_and_leave_no_half_started_tree(
+    start_system: Start, env: dict[str, str]
+) -> None:
+    few = f"import resource, runpy, sys; resource.setrlimit({resource.RLIMIT_NOFILE}, "
+    few += "(14, 14)); sys.argv[0] = 'lowtide'; "
+    few += "runpy.run_module('actors.main', run_name='__main__')"
+
+    done = subprocess.run(
+        [sys.executable, "-c", few, "run", "--port", "0", "--for", "0.5"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+    assert done.returncode in (1, 2)
+    assert "Too many open files" in done.stderr
+
+
+def test_47_a_log_that_nobody_reads_any_more_stops_nothing(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "50", "--every", "0")
+    system = start_system("--url", numbers.url, read_log=False)
+    assert system.program.process.stderr is not None
+    system.program.process.stderr.readline()
+    system.program.process.stderr.close()
+
+    for _ in range(200):
+        code, out, _ = system.command("status", "--json")
+        if code == 0 and '"done": 50' in out:
+            break
+    else:
+        pytest.fail(f"not done: {out}")
+    assert system.command("stop")[0] == 0
+    assert system.program.process.wait(10) == 0

@@ -1,0 +1,116 @@
+"""Rows 25 and 26 to 27: a full disk; twenty kills in a row. See also test_journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+Take = Callable[..., Any]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("only root may mount a small disk here")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (4096, 64):
+            while True:
+                try:
+                    file.write(b"x" * size)
+                except OSError:
+                    break
+    return filler
+
+
+def test_25_a_full_disk_stops_polling_and_heals_when_there_is_room(
+    small_disk: Path,
+    env: dict[str, str],
+    start_numbers: Start,
+    start_system: Start,
+    eventually: Take,
+) -> None:
+    env["LOWTIDE_JOURNAL"] = str(small_disk / "lowtide.db")
+    numbers = start_numbers("--preload", "5", "--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.1")
+    system.wait_for("job.done", count=5)
+
+    filler = fill(small_disk)
+    numbers.add(*range(3000))
+    [failed] = system.wait_for("journal.failed")
+    served = len(numbers.account()["served"])
+    status = system.status()
+
+    assert "full" in failed["error"]
+    assert status["fetchers"][0]["waiting_for"] == "room"
+    assert "full" in status["fetchers"][0]["journal_error"]
+    assert len(numbers.account()["served"]) == served
+
+    filler.unlink()
+    system.wait_for("journal.healed")
+    eventually(
+        lambda: system.status()["accounting"]["done"] > served, "polling resumed"
+    )
+    assert system.all_of("stage.exited") == []
+
+
+def test_20_kills_of_everything_lose_nothing_that_was_kept(
+    start_numbers: Start, start_system: Start, settle: Take, eventually: Take
+) -> None:
+    numbers = start_numbers("--preload", "2000", "--every", "0")
+    chance = random.Random(4)
+    for _ in range(20):
+        system = start_system("--url", numbers.url, "--process", "jobs:root")
+        before = len(numbers.account()["served"])
+        more = before + chance.randrange(1, 80)
+        eventually(lambda more=more: len(numbers.account()["served"]) >= more, "load")
+        os.kill(system.program.process.pid, signal.SIGKILL)
+        system.program.process.wait()
+    system = start_system("--url", numbers.url, "--process", "jobs:root")
+
+    taken = settle(numbers, system, lost=20)
+
+    # At most the one number in hand at each kill was not kept yet.
+    assert len(taken.lost) <= 20
+    assert taken.unexpected == ()
+    assert taken.duplicated <= 20 * 2
+
+
+def test_chaos_ends_with_nothing_lost() -> None:
+    root = Path(__file__).parents[2]
+
+    words = ["--strikes", "12", "--seed", "5", "--pace", "0.3"]
+
+    done = subprocess.run(
+        [sys.executable, str(root / "scripts" / "chaos.py"), *words],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    account = json.loads(done.stdout)
+    assert (account["lost"], account["unexpected"]) == ([], [])
+    assert account["done"] > 0

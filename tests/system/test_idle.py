@@ -1,0 +1,56 @@
+"""A source that stays empty is asked less and less, until something happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.testing.processes import wait_until
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+
+
+def write(path: Path, url: str, idle_cap_s: str) -> str:
+    path.write_text(
+        '[[fetcher]]\nname = "numbers"\nfetch = "domain.numbers:fetch"\n'
+        f'every_s = 0.05\nidle_cap_s = {idle_cap_s}\noptions = {{ url = "{url}" }}\n'
+    )
+    return str(path)
+
+
+def test_fresh_demand_ends_the_idle_back_off(
+    start_numbers: Start, start_system: Start, tmp_path: Path
+) -> None:
+    numbers = start_numbers("--every", "0")
+    config = write(tmp_path / "lowtide.toml", numbers.url, "600")
+    system = start_system("--config", config, "--processors", "0")
+
+    def next_poll_s() -> float:
+        wait: float | None = system.status()["fetchers"][0]["next_poll_s"]
+        return wait or 0.0
+
+    # From 0.05 s on, doubling: longer than the deadline below.
+    wait_until(lambda: next_poll_s() > 6, "a long wait", within_s=50)
+    numbers.add(49)
+    system.command("attach")
+
+    [done] = system.wait_for("job.done", within_s=4)
+    assert done["result"] == 7.0
+
+
+def test_a_cap_that_is_none_is_refused_with_its_line(
+    start_system: Start, tmp_path: Path
+) -> None:
+    config = write(tmp_path / "lowtide.toml", "http://127.0.0.1:9", "-1")
+
+    system = start_system("--config", config, ready=False)
+
+    assert system.wait() == 2
+    assert system.program.lines == [
+        f"lowtide: {config}:5: idle_cap_s must be a number of seconds above 0, got -1"
+    ]

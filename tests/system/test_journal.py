@@ -1,0 +1,194 @@
+"""The journal under a real system: kept, taken up again, looked into, decided on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+
+
+def test_what_was_left_is_taken_up_again_in_order(
+    start_numbers: Start, start_system: Start, env: dict[str, str]
+) -> None:
+    numbers = start_numbers("--preload", "30", "--every", "0")
+    first = start_system("--url", numbers.url, "--processors", "0")
+    first.wait_for("fetcher.polled", outcome="none")
+
+    os.kill(first.program.process.pid, signal.SIGKILL)
+    first.program.process.wait()
+    second = start_system("--url", numbers.url, "--processors", "1")
+
+    done = second.wait_for("job.done", count=30)
+    assert [each["job_id"] for each in done] == list(range(1, 31))
+    mode = stat.S_IMODE(Path(env["LOWTIDE_JOURNAL"]).stat().st_mode)
+    assert mode == 0o600
+
+
+def test_a_drain_leaves_what_is_not_begun_in_the_journal(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "20", "--every", "0")
+    first = start_system("--url", numbers.url, "--process", "jobs:nap")
+    first.wait_for("fetcher.polled", outcome="none")
+
+    first.signal(signal.SIGTERM)
+
+    assert first.wait() == 4
+    [stopped] = first.all_of("system.stopped")
+    account = stopped["accounting"]
+    assert account["in_flight"] == 0
+    assert account["buffered"] + account["done"] == account["fetched"] == 20
+
+    second = start_system("--url", numbers.url, "--until-idle", "0.3")
+
+    assert second.wait() == 0
+    [stopped] = second.all_of("system.stopped")
+    assert stopped["accounting"]["done"] == stopped["accounting"]["fetched"] == 20
+    done = [
+        each["job_id"] for run in (first, second) for each in run.all_of("job.done")
+    ]
+    assert sorted(done) == list(range(1, 21))
+
+
+def test_a_journal_in_use_is_refused(start_system: Start, env: dict[str, str]) -> None:
+    start_system("--processors", "0")
+
+    second = start_system(ready=False)
+
+    assert second.wait() == 2
+    path = env["LOWTIDE_JOURNAL"]
+    assert second.program.lines == [
+        f"lowtide: the journal {path} is in use by another lowtide system"
+    ]
+
+
+def test_a_damaged_journal_is_refused_and_left_as_it_is(
+    start_numbers: Start, start_system: Start, env: dict[str, str]
+) -> None:
+    numbers = start_numbers("--preload", "200", "--every", "0")
+    first = start_system("--url", numbers.url, "--processors", "0")
+    first.wait_for("fetcher.polled", outcome="none")
+    first.command("stop")
+    first.wait()
+    path = Path(env["LOWTIDE_JOURNAL"])
+    damaged = bytearray(path.read_bytes())
+    for offset in range(4096 * 2, len(damaged), 4096):
+        damaged[offset : offset + 64] = b"\xff" * 64
+    path.write_bytes(damaged)
+
+    second = start_system("--url", numbers.url, ready=False)
+
+    assert second.wait() == 2
+    [line] = second.program.lines
+    assert line.startswith(f"lowtide: the journal {path} cannot be used: ")
+    assert "move it away" in line
+    assert path.read_bytes() == damaged
+
+
+def test_a_file_that_is_no_journal_is_refused(
+    start_system: Start, env: dict[str, str]
+) -> None:
+    with sqlite3.connect(env["LOWTIDE_JOURNAL"]) as other:
+        other.execute("CREATE TABLE precious (thing)")
+    other.close()
+
+    system = start_system(ready=False)
+
+    assert system.wait() == 2
+    assert "expected a lowtide journal, layout 1, found 0" in system.program.lines[0]
+
+
+def test_quarantined_jobs_are_shown_retried_and_discarded(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "3", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:broken", "--retries", "1")
+    )
+    system.wait_for("job.quarantined", count=3)
+
+    listed = json.loads(system.command("jobs", "list", "--json")[1])
+    [shown] = json.loads(system.command("jobs", "show", "2", "--json")[1])
+
+    assert [(each["id"], each["state"]) for each in listed] == [
+        (1, "quarantined"),
+        (2, "quarantined"),
+        (3, "quarantined"),
+    ]
+    assert shown["payload"]["id"] == 2
+    assert shown["error"] == "RuntimeError: cannot do 2"
+    assert [each["event"] for each in shown["history"]] == ["quarantined"]
+    assert "Traceback" in shown["history"][0]["trace"]
+
+    retried = system.command("jobs", "retry", "1")
+    system.wait_for("job.quarantined", count=4)
+    discarded = system.command("jobs", "discard", "2")
+
+    assert retried[:2] == (0, "1 job released for another attempt\n")
+    assert discarded[:2] == (0, "1 job discarded\n")
+    account = system.status()["accounting"]
+    assert (account["quarantined"], account["dropped"]) == (2, 1)
+
+    system.command("stop")
+    assert system.wait() == 0
+    assert system.command("jobs", "retry", "--all")[:2] == (
+        0,
+        "2 jobs released for another attempt\n",
+    )
+    again = start_system("--url", numbers.url, "--until-idle", "0.3")
+    assert again.wait() == 0
+    assert len(again.all_of("job.done")) == 2
+    [stopped] = again.all_of("system.stopped")
+    assert stopped["accounting"] == {
+        "fetched": 3,
+        "done": 2,
+        "buffered": 0,
+        "in_flight": 0,
+        "retrying": 0,
+        "quarantined": 0,
+        "dropped": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["retry"], "jobs retry needs job ids, or --all"),
+        (["show", "9"], "there is no job 9 in the journal"),
+        (["discard", "1"], "job 1 is ready, not quarantined"),
+    ],
+)
+def test_what_cannot_be_decided_is_said(
+    words: list[str], complaint: str, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--processors", "0")
+    system.wait_for("job.fetched")
+
+    assert system.command("jobs", *words)[::2] == (2, f"lowtide: {complaint}\n")
+
+
+def test_a_number_that_is_served_again_is_not_run_again_after_a_restart(
+    start_numbers: Start, start_system: Start
+) -> None:
+    first_server = start_numbers("--preload", "5", "--seed", "3", "--every", "0")
+    first = start_system("--url", first_server.url, "--until-idle", "0.3")
+    assert first.wait() == 0
+    replay = start_numbers("--preload", "6", "--seed", "3", "--every", "0")
+
+    second = start_system("--url", replay.url, "--until-idle", "0.3")
+
+    assert second.wait() == 0
+    assert [each["job_id"] for each in second.all_of("job.done")] == [6]
+    assert len(second.all_of("job.duplicate")) == 5

@@ -1,0 +1,96 @@
+"""A system run from a program of one's own."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors import ConfigError, Fetcher, Pipeline, Processor, StartError
+from actors.testing.processes import Program
+
+pytestmark = pytest.mark.system
+
+OWN_PROGRAM = Path(__file__).parents[1] / "support" / "own_program.py"
+
+
+def fetch() -> None:
+    """No job, ever."""
+
+
+def process(job: Any) -> Any:
+    return job
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda: Pipeline([]), "expected Fetcher and Processor, at least one Fetcher"),
+        (
+            lambda: Pipeline([Fetcher(fetch)], bufer=1),
+            "Pipeline: unknown key 'bufer', expected one of url, ",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch, settings={"every_s": 0})]),
+            "Pipeline: every_s must be a number of seconds above 0, got 0",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch), Processor(process, sources=("x",))]),
+            "Pipeline: processor 'process' takes from 'x', expected one of fetch",
+        ),
+        (
+            lambda: Pipeline([Fetcher(lambda: None)]),
+            "expected a function of a module, or MODULE:FUNCTION, got <function",
+        ),
+        (
+            lambda: Pipeline([Fetcher("nothing")]),
+            "Pipeline: fetch must be MODULE:FUNCTION, as in domain.numbers:fetch",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_starts(
+    make: Callable[[], Pipeline], complaint: str
+) -> None:
+    with pytest.raises(ConfigError) as raised:
+        make()
+
+    assert str(raised.value).startswith(complaint)
+
+
+def test_a_program_of_ones_own_does_what_the_command_does(
+    env: dict[str, str],
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    program = Program(str(OWN_PROGRAM), port, env=env)
+    try:
+        done = program.wait_for("job.done", count=3)
+        code = program.wait()
+    finally:
+        program.close()
+
+    assert sorted(each["result"] for each in done) == [1, 4, 9]
+    assert {each["processor"] for each in done} == {"area-1"}
+    assert code == 0
+    [stopped] = program.all_of("system.stopped")
+    assert stopped["accounting"]["done"] == 3
+
+
+def test_a_taken_port_is_the_same_error_as_the_command_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        pipeline = Pipeline([Fetcher(fetch)], port=port, journal="none")
+
+        with pytest.raises(StartError) as raised:
+            pipeline.run()
+
+    assert str(raised.value) == (
+        f"port {port} is in use by another program; choose another with --port"
+    )

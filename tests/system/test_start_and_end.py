@@ -1,0 +1,328 @@
+"""How a system starts, is refused, is stopped, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+
+
+def test_no_arguments_start_the_bundled_server_and_say_so(start_system: Start) -> None:
+    system = start_system()
+
+    [started] = system.all_of("system.started")
+    assert started["fetchers"][0].startswith("numbers: http://127.0.0.1:")
+    assert started["processors"] == ["processor x2"]
+    system.signal(signal.SIGINT)
+    assert system.wait() == 0
+
+
+def test_the_bundled_server_goes_on_where_the_run_before_ended(
+    start_system: Start,
+) -> None:
+    first = start_system("--every", "0.1")
+    last = first.wait_for("job.done")[-1]["job_id"]
+    first.signal(signal.SIGINT)
+    first.wait()
+    highest = max(each["job_id"] for each in first.all_of("job.fetched"))
+
+    second = start_system("--every", "0.1")
+
+    [fetched, *_] = second.wait_for("job.fetched")
+    assert fetched["job_id"] == highest + 1 > last
+    assert second.all_of("job.duplicate") == []
+
+
+def test_ctrl_c_finishes_what_is_buffered_and_fetches_no_more(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "60", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:short_nap", "--buffer", "40"),
+        *("--journal", "none"),
+    )
+    system.wait_for("fetcher.polled", outcome="full")
+
+    system.signal(signal.SIGINT)
+
+    assert system.wait() == 0
+    served = numbers.account()["served"]
+    assert sorted(each["job_id"] for each in system.all_of("job.done")) == served
+    assert len(served) < 60
+    [stopped] = system.all_of("system.stopped")
+    assert stopped["accounting"]["done"] == len(served)
+
+
+def test_sigterm_drains_as_well_and_jobs_over_time_are_left(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "0.3")
+    )
+    system.wait_for("job.fetched")
+
+    system.signal(signal.SIGTERM)
+
+    assert system.wait() == 4
+    [stopped] = system.all_of("system.stopped")
+    assert stopped["accounting"]["in_flight"] == 1
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "jobs:minute")
+    system.wait_for("job.fetched")
+
+    system.signal(signal.SIGINT)
+    system.wait_for("drain.started")
+    began = time.monotonic()
+    system.signal(signal.SIGINT)
+
+    assert system.wait() == 130
+    assert time.monotonic() - began < 5.0
+
+
+@pytest.mark.parametrize("victim", ["main", "admin"])
+def test_nothing_outlives_a_killed_process(
+    victim: str, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "jobs:minute")
+    system.wait_for("job.fetched")
+    assert len(system.pids()) == 7  # main, admin, logger, root, fetcher, two processors
+    fetcher = system.status()["fetchers"][0]["pid"]
+    root = parent(fetcher)
+    pids = {"main": system.program.process.pid, "root": root, "admin": parent(root)}
+
+    os.kill(pids[victim], signal.SIGKILL)
+
+    system.program.process.wait(5)
+    assert gone_within(system, 5.0)
+    assert port_is_free(system.port)
+    again = system.command("run", "--for", "0.2", "--url", numbers.url)
+    assert again[0] == 0, again[2]
+
+
+def parent(pid: int) -> int:
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def gone_within(system: Any, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not system.pids():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+    return True
+
+
+def test_a_second_run_on_the_same_port_is_refused(start_system: Start) -> None:
+    system = start_system()
+
+    code, out, errors = system.command("run")
+
+    assert (code, out) == (2, "")
+    pid = system.program.process.pid
+    assert errors == (
+        f"lowtide: a lowtide system is running at port {system.port} already "
+        f"(pid {pid}); choose another with --port\n"
+    )
+    assert system.status()["state"] == "running"
+
+
+def test_a_port_that_another_program_has_is_refused(start_system: Start) -> None:
+    system = start_system("--for", "0.2")
+    assert system.wait() == 0
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", system.port))
+        other.listen()
+
+        code, _, errors = system.command("run")
+
+    assert code == 2
+    assert errors == (
+        f"lowtide: port {system.port} is in use by another program; "
+        "choose another with --port\n"
+    )
+
+
+def test_attached_processors_work_and_detached_ones_finish_first(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:nap", "--processors", "1"),
+        *("--every", "0.1"),
+    )
+
+    attached = system.command("attach", "--count", "3")
+    numbers.add(*range(12))
+    done = system.wait_for("job.done", count=12)
+
+    assert attached[:2] == (0, "attached processor-2, processor-3, processor-4\n")
+    assert {each["processor"] for each in done} == {
+        f"processor-{i}" for i in (1, 2, 3, 4)
+    }
+
+    numbers.add(*range(12))
+    system.wait_for("job.fetched", count=24)
+    detached = system.command("detach", "processor-2", "processor-3")
+    done = system.wait_for("job.done", count=24)
+
+    assert detached[:2] == (0, "detached processor-2, processor-3\n")
+    assert len({each["job_id"] for each in done}) == 24
+    assert {each["attempt"] for each in done} == {1}
+    names = [each["name"] for each in system.status()["processors"]]
+    assert names == ["processor-1", "processor-4"]
+
+
+def test_commands_say_what_was_wrong(start_system: Start) -> None:
+    system = start_system()
+
+    assert system.command("detach", "nobody")[::2] == (
+        2,
+        "lowtide: there is no processor 'nobody', only: processor-1, processor-2\n",
+    )
+    assert system.command("attach", "--count", "0")[::2] == (
+        2,
+        "lowtide: count must be from 1 to 256, got 0\n",
+    )
+    assert system.command("attach", "--processor", "cube")[::2] == (
+        2,
+        "lowtide: processor must be one of processor, got 'cube'\n",
+    )
+
+
+def test_a_system_that_is_not_there_has_its_own_exit_code(start_system: Start) -> None:
+    system = start_system("--for", "0.2")
+    assert system.wait() == 0
+
+    for verb in ("status", "attach", "detach", "stop"):
+        assert system.command(verb)[::2] == (
+            3,
+            f"lowtide: no lowtide system is running at port {system.port}\n",
+        )
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--every", "0"], "--every must be a number of seconds above 0, got '0'"),
+        (["--buffer", "x"], "--buffer must be a whole number from 1, got 'x'"),
+        (["--fetch", "jobs"], "--fetch must be MODULE:FUNCTION"),
+        (["--fetch", "nojobs:fetch"], "cannot import module 'nojobs'"),
+        (["--process", "jobs:nothing"], "'nothing' is not there in module 'jobs'"),
+        (["--process", "jobs:_lock"], "'_lock' is no function in module 'jobs'"),
+    ],
+)
+def test_what_cannot_run_is_refused_in_one_line(
+    words: list[str], complaint: str, start_system: Start
+) -> None:
+    system = start_system(*words, ready=False)
+
+    assert system.wait() == 2
+    [line] = system.program.lines
+    assert line.startswith("lowtide: ")
+    assert complaint in line
+
+
+def test_an_unreachable_api_is_told_once_and_polled_again(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    port = numbers.url.rpartition(":")[2]
+    numbers.program.close()
+
+    system = start_system("--url", f"http://127.0.0.1:{port}", "--every", "0.1")
+    [told] = system.wait_for("fetcher.polled", outcome="error")
+    assert told["level"] == "warning"
+    assert "Unreachable" in told["error"]
+    assert system.status()["fetchers"][0]["waiting_for"] == "backoff"
+
+    again = start_numbers("--preload", "1", "--every", "0", "--port", port)
+
+    [done] = system.wait_for("job.done")
+    assert len(system.all_of("fetcher.polled", outcome="error")) == 1
+    assert done["job_id"] in again.account()["served"]
+
+
+def test_a_processor_that_keeps_dying_is_given_up(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--processors", "1")
+    [attached] = system.wait_for("processor.attached")
+    for count in range(4):
+        os.kill(attached["pid"], signal.SIGKILL)
+        if count < 3:
+            attached = system.wait_for("processor.attached", count=count + 2)[-1]
+
+    assert system.wait() == 5
+    [fatal] = system.all_of("stage.fatal")
+    assert fatal["stage"] == "processor-1"
+    assert fatal["reason"] == "restart intensity exceeded"
+
+
+def test_a_failing_job_is_tried_again_and_then_quarantined(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:broken", "--retries", "2")
+    )
+
+    [failed] = system.wait_for("job.failed")
+    [quarantined] = system.wait_for("job.quarantined")
+
+    assert failed["error"] == "RuntimeError: cannot do 1"
+    assert 0.7 < failed["retry_in_s"] < 1.3
+    assert (failed["attempt"], quarantined["attempt"]) == (1, 2)
+    assert system.status()["accounting"]["quarantined"] == 1
+
+
+def test_a_reader_of_the_log_that_sleeps_blocks_nobody(
+    start_system: Start, tmp_path: Path
+) -> None:
+    options = tmp_path / "lowtide.toml"
+    options.write_text(
+        '[[fetcher]]\nname = "many"\nfetch = "jobs:many"\noptions = { count = 700 }\n'
+    )
+    system = start_system(
+        *("--config", str(options), "--process", "jobs:length", "--buffer", "5000"),
+        read_log=False,
+    )
+
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        code, out, _ = system.command("status", "--json")
+        if code == 0 and '"done": 700' in out:
+            break
+    else:
+        pytest.fail(f"not done while nobody reads the log: {out}")
+
+    system.program.read_log()
+    system.wait_for("log.dropped")
+    system.signal(signal.SIGINT)
+    assert system.wait() == 0

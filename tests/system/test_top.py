@@ -1,0 +1,174 @@
+"""``top`` in a real terminal: tmux draws it, and types its keys."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.testing.processes import wait_until
+
+TMUX = shutil.which("tmux") or ""
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not TMUX, reason="tmux is not installed (apt: tmux)"),
+]
+
+Start = Callable[..., Any]
+
+
+class Terminal:
+    """A terminal of 120 by 30 with one command in it."""
+
+    def __init__(self, socket: Path, env: dict[str, str]) -> None:
+        self._socket = socket
+        self._env = {key: each for key, each in env.items() if "MARK" not in key}
+
+    def tmux(self, *words: str) -> str:
+        done = subprocess.run(
+            [TMUX, "-S", str(self._socket), "-f", "/dev/null", *words],
+            capture_output=True,
+            text=True,
+            env=self._env | {"TERM": "xterm-256color", "LANG": "C.UTF-8"},
+            check=False,
+        )
+        return done.stdout
+
+    def start(self, *words: str) -> None:
+        command = f"{shlex.join(words)}; echo ended with $?; read"
+        self.tmux("new-session", "-d", "-x", "120", "-y", "30", command)
+
+    def screen(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def wait_for(self, *texts: str) -> str:
+        def all_there() -> str:
+            screen = self.screen()
+            return screen if all(text in screen for text in texts) else ""
+
+        try:
+            return str(wait_until(all_there, f"{texts} on the screen"))
+        except AssertionError as error:
+            raise AssertionError(f"{error}:\n{self.screen()}") from None
+
+    def type(self, keys: str) -> None:
+        self.tmux("send-keys", keys)
+
+
+@pytest.fixture
+def terminal(
+    tmp_path_factory: pytest.TempPathFactory, env: dict[str, str]
+) -> Iterator[Terminal]:
+    # A socket's path is short, and a test's name is not.
+    terminal = Terminal(tmp_path_factory.mktemp("tmux") / "socket", env)
+    yield terminal
+    terminal.tmux("kill-server")
+
+
+def start_top(terminal: Terminal, system: Any) -> None:
+    terminal.start(
+        *(sys.executable, "-m", "actors.main", "top", "--port", str(system.port))
+    )
+
+
+def test_top_shows_what_goes_on_and_its_keys_act(
+    terminal: Terminal, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.1")
+    start_top(terminal, system)
+
+    terminal.wait_for("lowtide running", "numbers has no jobs", "processor-2", "[q]uit")
+    numbers.add(1764)
+    terminal.wait_for("1 fetched, 1 done", "job.done", "result=42.0")
+    terminal.type("p")
+    terminal.wait_for("lowtide paused", "numbers is paused", "paused numbers")
+    terminal.type("r")
+    terminal.wait_for("lowtide running", "resumed numbers")
+    terminal.type("a")
+    terminal.wait_for("processor-3", "attached processor-3")
+    terminal.type("d")
+    terminal.wait_for("detached processor-3")
+
+    terminal.type("q")
+
+    terminal.wait_for("ended with 0")
+    assert len(system.status()["processors"]) == 2
+
+
+def test_a_quarantined_job_is_chosen_and_tried_again_or_discarded(
+    terminal: Terminal, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.1")
+    numbers.add(-1, -4)
+    system.wait_for("job.quarantined", count=2)
+    start_top(terminal, system)
+
+    terminal.wait_for("> ", "quarantined", "BadNumberError: job 2")
+    terminal.type("jt")
+    system.wait_for("job.released", job_id=2)
+    system.wait_for("job.quarantined", count=3)
+    terminal.wait_for("count 1")
+    terminal.type("kX")
+
+    system.wait_for("job.dropped", job_id=1)
+    terminal.wait_for("1 quarantined, 1 dropped")
+
+
+def test_top_ends_with_its_system(terminal: Terminal, start_system: Start) -> None:
+    system = start_system()
+    start_top(terminal, system)
+    terminal.wait_for("lowtide running")
+
+    system.command("stop", "--now")
+
+    terminal.wait_for("lowtide: the system has ended", "ended with 3")
+
+
+def test_without_a_terminal_or_a_system_top_says_so(start_system: Start) -> None:
+    system = start_system()
+
+    no_terminal = system.command("top")
+
+    assert no_terminal == (2, "", "lowtide: top needs a terminal; see status --watch\n")
+
+
+def test_without_rich_top_says_what_to_install(
+    env: dict[str, str], tmp_path: Path, start_system: Start
+) -> None:
+    (tmp_path / "rich.py").write_text("raise ImportError('as if it were missing')")
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
+    system = start_system()
+
+    assert system.command("top") == (
+        2,
+        "",
+        (
+            "lowtide: top needs rich, which is not installed: pip install "
+            "'lowtide[tui]'; lowtide status --watch works without\n"
+        ),
+    )
+
+
+def test_a_stop_tells_what_it_waits_for(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "2.5")
+    )
+    system.wait_for("job.fetched")
+
+    code, _, errors = system.command("stop")
+
+    assert code == 4
+    assert errors.splitlines()[0].startswith("draining: 1 in flight, 0 kept, ")

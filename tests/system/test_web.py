@@ -1,0 +1,382 @@
+"""The web page in a real browser, and what it serves to machines."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.browser import Browser, find_chromium
+from tests.support.processes import parent
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+
+TOKEN = "open-sesame"  # noqa: S105 - the test's own
+with_browser = pytest.mark.skipif(
+    find_chromium() is None, reason="Chromium is not installed (apt: chromium)"
+)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Web:
+    """A running system's page, as a program asks for it."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/"
+
+    def ask(
+        self, method: str, path: str, body: str | None = None, **headers: str
+    ) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            connection.request(method, path, body, named)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def get(self, path: str, **headers: str) -> tuple[int, str]:
+        return self.ask("GET", path, **headers)
+
+    def act(self, command: Any, **headers: str) -> tuple[int, Any]:
+        headers = {"Content_Type": "application/json"} | headers
+        status, body = self.ask("POST", "/act", json.dumps(command), **headers)
+        return status, json.loads(body)
+
+
+@pytest.fixture
+def web_port(env: dict[str, str]) -> int:
+    port = free_port()
+    env |= {"LOWTIDE_WEB": str(port), "LOWTIDE_WEB_TOKEN": TOKEN}
+    return port
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    (tmp_path / "browser").mkdir()
+    browser = Browser(tmp_path / "browser" / "profile")
+    yield browser
+    browser.close()
+
+
+@with_browser
+def test_numbers_appear_live_and_nothing_comes_from_elsewhere(
+    web_port: int, browser: Browser, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    start_system("--url", numbers.url, "--every", "0.1")
+    web = Web(web_port)
+
+    browser.open(web.url)
+    browser.wait_for("document.querySelector('#count-done b')?.innerText === '0'")
+    numbers.add(1, 4, 9)
+    browser.wait_for("document.querySelector('#count-done b').innerText === '3'")
+
+    assert browser.text("#state") == "running"
+    assert "job.done" in browser.text("#events")
+    assert browser.run("document.querySelectorAll('svg polyline').length") == 3
+    assert all(url.startswith(web.url) for url in browser.requested())
+    assert browser.complaints() == []
+
+
+@with_browser
+def test_a_quarantined_job_is_shown_as_text_and_a_click_retries_it(
+    web_port: int,
+    browser: Browser,
+    start_system: Start,
+    env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    switch = tmp_path / "mended"
+    env["SWITCH"] = str(switch)
+    options = tmp_path / "lowtide.toml"
+    options.write_text('[[fetcher]]\nname = "evil"\nfetch = "jobs:evil_once"\n')
+    system = start_system(
+        *("--config", str(options), "--process", "jobs:until_mended"),
+        *("--retries", "1", "--every", "0.1"),
+    )
+    system.wait_for("job.quarantined")
+
+    browser.open(Web(web_port).url)
+    browser.wait_for("document.querySelector('#quarantined a')")
+    browser.click("#quarantined a")
+    browser.wait_for("document.querySelector('#payload')")
+
+    assert "<script>document.title = 'owned'</script>" in browser.text("#payload")
+    assert "<img src=x onerror=" in browser.text("#error")
+    assert browser.run("document.title") == "running \N{EN DASH} lowtide"
+    assert browser.run("document.querySelectorAll('#job script, #job img').length") == 0
+    assert browser.run("document.querySelector('#retry').disabled") is True
+
+    switch.touch()
+    browser.type("#token", TOKEN)
+    browser.click("#unlock button")
+    browser.wait_for("!document.querySelector('#retry').disabled")
+    browser.click("#retry")
+
+    [done] = system.wait_for("job.done")
+    assert done["job_id"] == "<b>1</b>"
+    browser.wait_for("document.querySelector('#message').innerText === 'count 1'")
+    assert browser.complaints() == []
+
+
+@with_browser
+def test_buttons_pause_and_resume_and_the_page_follows_the_preferred_colours(
+    web_port: int, browser: Browser, start_system: Start
+) -> None:
+    start_system()
+    browser.open(Web(web_port).url)
+    browser.type("#token", TOKEN)
+    browser.click("#unlock button")
+
+    browser.click("[data-verb=pause]")
+    browser.wait_for("document.querySelector('#state').innerText === 'paused'")
+    browser.click("[data-verb=resume]")
+    browser.wait_for("document.querySelector('#state').innerText === 'running'")
+    grounds = []
+    for scheme in ("light", "dark"):
+        browser.colours(scheme)
+        grounds.append(browser.run("getComputedStyle(document.body).backgroundColor"))
+
+    assert grounds == ["rgb(247, 248, 248)", "rgb(16, 24, 23)"]
+
+
+def test_other_sites_and_other_names_are_refused(
+    web_port: int, start_system: Start
+) -> None:
+    start_system()
+    web = Web(web_port)
+    own = f"http://127.0.0.1:{web_port}"
+
+    answers = {
+        "own": web.get("/", Origin=own)[0],
+        "tunnel": web.get("/", Host="localhost:9000")[0],
+        "name": web.get("/", Host="evil.example")[0],
+        "suffix": web.get("/", Host="127.0.0.1.evil.example:80")[0],
+        "nobody": web.get("/", Host="")[0],
+        "origin": web.get("/status.json", Origin="http://evil.example")[0],
+        "null": web.get("/status.json", Origin="null")[0],
+        "elsewhere": web.get("/../setup.cfg")[0],
+    }
+
+    assert answers == {
+        "own": 200,
+        "tunnel": 200,
+        "name": 421,
+        "suffix": 421,
+        "nobody": 421,
+        "origin": 403,
+        "null": 403,
+        "elsewhere": 404,
+    }
+
+
+def test_actions_need_the_token_and_a_known_verb(
+    web_port: int, start_system: Start
+) -> None:
+    system = start_system()
+    web = Web(web_port)
+    pause = {"verb": "pause"}
+
+    refused = [
+        web.act(pause)[0],
+        web.act(pause, X_Lowtide_Token=TOKEN[:-1])[0],
+        web.ask("POST", "/act", "{}", Origin="http://evil.example")[0],
+        web.act(pause, X_Lowtide_Token=TOKEN, Content_Type="text/plain")[0],
+        web.act({"verb": "stop"}, X_Lowtide_Token=TOKEN)[0],
+        web.act(["pause"], X_Lowtide_Token=TOKEN)[0],
+        web.act({"verb": "detach", "names": ["x"]}, X_Lowtide_Token=TOKEN)[0],
+        web.ask("POST", "/act", "x" * 70_000, Content_Type="application/json")[0],
+    ]
+    before = system.status()["state"]
+    accepted = web.act(pause, X_Lowtide_Token=TOKEN)
+
+    assert refused == [403, 403, 403, 415, 400, 400, 400, 413]
+    assert before == "running"
+    assert accepted == (200, {"paused": ["numbers"]})
+    assert system.status()["state"] == "paused"
+
+
+def test_without_a_token_the_page_is_read_only(
+    web_port: int, env: dict[str, str], start_system: Start
+) -> None:
+    del env["LOWTIDE_WEB_TOKEN"]
+    start_system()
+
+    status, answer = Web(web_port).act({"verb": "pause"}, X_Lowtide_Token="")
+
+    assert status == 403
+    assert answer == {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"}
+
+
+def test_health_and_readiness_tell_apart_what_lives_and_what_works(
+    web_port: int, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.1")
+    system.wait_for("fetcher.polled", outcome="none")
+    web = Web(web_port)
+
+    ready = web.get("/readyz")
+    numbers.program.close()
+    system.wait_for("fetcher.polled", outcome="error")
+    failing = web.get("/readyz")
+    system.command("detach", "--count", "2")
+    alone = web.get("/readyz")
+
+    assert ready == (200, "ready\n")
+    assert failing[0] == 503
+    assert failing[1].startswith("numbers backs off: UnreachableError: ")
+    assert alone[1].splitlines()[-1] == "no processor is there"
+    assert web.get("/healthz") == (200, "ok\n")
+
+
+def test_a_root_that_hangs_is_not_healthy_and_the_page_says_so(
+    web_port: int, start_system: Start
+) -> None:
+    system = start_system()
+    root = parent(system.status()["fetchers"][0]["pid"])
+    web = Web(web_port)
+
+    os.kill(root, signal.SIGSTOP)
+    hanging = {path: web.get(path) for path in ("/healthz", "/readyz", "/metrics")}
+    page = web.get("/")[0]
+    os.kill(root, signal.SIGCONT)
+
+    answer = (503, "the root does not answer: no answer within 3 s\n")
+    assert hanging == dict.fromkeys(hanging, answer)
+    assert page == 200
+    assert web.get("/healthz") == (200, "ok\n")
+
+
+def test_metrics_are_those_that_were_promised_and_count_right(
+    web_port: int, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.1")
+    numbers.add(*range(5), -1)
+    system.wait_for("job.done", count=5)
+    system.wait_for("job.quarantined")
+
+    status, text = Web(web_port).get("/metrics")
+
+    families = {each.name: each for each in text_string_to_metric_families(text)}
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in families.values()
+        for sample in family.samples
+    }
+    assert status == 200
+    assert families.keys() >= PROMISED
+    assert samples["lowtide_items_fetched_total", "numbers"] == 6
+    assert samples["lowtide_items_finished_total", "numbers", "ok"] == 5
+    assert samples["lowtide_items_finished_total", "numbers", "quarantined"] == 1
+    assert samples["lowtide_item_duration_seconds_count", "numbers"] == 5
+    assert samples["lowtide_quarantined_items", "numbers"] == 1
+    assert samples["lowtide_actors", "processor", "running"] == 2
+    assert samples["lowtide_journal_bytes",] > 0
+
+
+PROMISED = {
+    "lowtide_polls",
+    "lowtide_polls_skipped",
+    "lowtide_poll_duration_seconds",
+    "lowtide_last_poll_timestamp_seconds",
+    "lowtide_items_fetched",
+    "lowtide_items_dispatched",
+    "lowtide_items_finished",
+    "lowtide_item_duration_seconds",
+    "lowtide_item_wait_seconds",
+    "lowtide_oldest_item_age_seconds",
+    "lowtide_buffer_items",
+    "lowtide_buffer_capacity",
+    "lowtide_demand_pending",
+    "lowtide_leases_active",
+    "lowtide_redeliveries",
+    "lowtide_stale_acks",
+    "lowtide_duplicates",
+    "lowtide_quarantined_items",
+    "lowtide_actors",
+    "lowtide_actor_restarts",
+    "lowtide_backpressure_active",
+    "lowtide_journal_commit_seconds",
+    "lowtide_journal_bytes",
+    "lowtide_build_info",
+}
+
+
+def test_without_its_library_metrics_say_what_to_install(
+    web_port: int, env: dict[str, str], tmp_path: Path, start_system: Start
+) -> None:
+    missing = tmp_path / "prometheus_client.py"
+    missing.write_text("raise ImportError('as if it were missing')")
+    env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env["PYTHONPATH"]])
+    start_system()
+
+    assert Web(web_port).get("/metrics") == (
+        501,
+        (
+            "metrics need prometheus-client, which is not installed: "
+            "pip install 'lowtide[metrics]'\n"
+        ),
+    )
+
+
+def test_the_page_may_die_without_harm_and_comes_back(
+    web_port: int, start_system: Start
+) -> None:
+    system = start_system()
+    [before] = system.wait_for("job.fetched")[:1]
+    pid = web_pid(system)
+
+    os.kill(pid, signal.SIGKILL)
+    system.wait_for("stage.exited", stage="web")
+    fetched = len(system.all_of("job.fetched"))
+    system.wait_for("job.fetched", count=fetched + 2)
+
+    assert before["event"] == "job.fetched"
+    assert web_pid(system) != pid
+    assert Web(web_port).get("/healthz") == (200, "ok\n")
+
+
+def web_pid(system: Any) -> int:
+    [pid] = [
+        pid
+        for pid in system.pids()
+        if b"actors.web" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return int(pid)
+
+
+def test_a_port_that_is_taken_ends_the_start(
+    env: dict[str, str], start_system: Start
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        env["LOWTIDE_WEB"] = str(port)
+
+        system = start_system(ready=False)
+
+        assert system.wait() == 2
+    [line] = [each for each in system.program.lines if each.startswith("lowtide:")]
+    assert line == (
+        f"lowtide: the page cannot be served at port {port}: Address already in use"
+    )
