@@ -1,0 +1,331 @@
+"""Run a system under load while a nemesis works on it, and take the account.
+
+The account is Jepsen's, from two independent records: what the number server says
+it served, and what the journal and the log say became of it. A number that was
+served and never reached the journal, because its fetcher was killed with the
+answer in hand, is counted apart (``in hand``): no client can keep what a source
+forgets before it is kept. Every other number must come to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+NEMESES = ("processor", "fetcher", "root", "main", "pause", "restart")
+#: A processor that is stopped for longer than this has lost its leases, in seconds.
+LEASE_S = 3.0
+START_WITHIN_S = 30.0
+SETTLE_WITHIN_S = 120.0
+
+
+@dataclass
+class Chaos:
+    """One run: a number server, a system, and what was done to it."""
+
+    directory: Path
+    options: argparse.Namespace
+    chance: random.Random
+    done_to_it: Counter[str] = field(default_factory=Counter)
+    numbers: subprocess.Popen[str] | None = None
+    url: str = ""
+    system: subprocess.Popen[bytes] | None = None
+    log: IO[bytes] | None = None
+    stopped: dict[int, float] = field(default_factory=dict)
+
+    def run(self) -> dict[str, Any]:
+        """Let the nemesis work, then let the system settle; returns the account."""
+        self.start_numbers()
+        self.start_system()
+        began = time.monotonic()
+        try:
+            while not self.is_over(began):
+                time.sleep(self.chance.uniform(0.2, 2.0) * self.options.pace)
+                self.strike()
+                self.show(began)
+            self.settle()
+            self.stop_system()
+            return self.account()
+        finally:
+            self.end()
+
+    def is_over(self, began: float) -> bool:
+        """Whether the nemesis has had its time, or its number of strikes."""
+        if self.options.strikes is not None:
+            return sum(self.done_to_it.values()) >= self.options.strikes
+        return time.monotonic() - began >= self.options.minutes * 60
+
+    def start_numbers(self) -> None:
+        """Start the source; nothing is done to it."""
+        words = ["--port", "0", "--preload", str(self.options.preload)]
+        words += ["--every", str(self.options.every), "--seed", str(self.options.seed)]
+        self.numbers = subprocess.Popen(
+            [sys.executable, "-m", "number_server", *words],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        assert self.numbers.stdout is not None
+        self.url = self.numbers.stdout.readline().split()[-1]
+
+    def start_system(self) -> None:
+        """Start the system, and wait until it answers."""
+        self.stopped.clear()
+        self.log = (self.directory / "log").open("ab")
+        words = ["--url", self.url, "--log-format", "json", "--every", "0.2"]
+        words += ["--processors", "3", "--lease", str(LEASE_S)]
+        words += ["--max-demand", str(self.options.max_demand)]
+        words += ["--process", "chaos_jobs:process"]
+        self.system = subprocess.Popen(
+            [sys.executable, "-m", "actors.main", *words],
+            stderr=self.log,
+            env=self.environment(),
+            cwd=ROOT,
+        )
+        wait(lambda: self.status() is not None, START_WITHIN_S, "the system's start")
+
+    def environment(self) -> dict[str, str]:
+        """Everything of this run is in its own directory."""
+        return os.environ | {
+            "LOWTIDE_STATE_DIR": str(self.directory / "state"),
+            "LOWTIDE_JOURNAL": str(self.directory / "lowtide.db"),
+            "LOWTIDE_PORT": str(self.options.port),
+            "CHAOS_EFFECTS": str(self.directory / "effects"),
+            "PYTHONPATH": f"{ROOT}{os.pathsep}{self.directory}",
+        }
+
+    def strike(self) -> None:
+        """Do one thing to the system."""
+        self.continue_stopped()
+        if self.system is not None and self.system.poll() is not None:
+            self.start_system()
+        what = self.chance.choice(self.options.nemesis)
+        if what == "restart":
+            self.stop_system()
+            self.start_system()
+        elif what == "main":
+            self.kill_everything()
+            self.start_system()
+        elif (status := self.status()) is None:
+            return
+        else:
+            self.strike_stage(what, status)
+        self.done_to_it[what] += 1
+
+    def strike_stage(self, what: str, status: dict[str, Any]) -> None:
+        """Kill or stop one process below the main one."""
+        fetchers = [each["pid"] for each in status["fetchers"] if each["pid"]]
+        processors = [each["pid"] for each in status["processors"] if each["pid"]]
+        if what == "root" and fetchers:
+            kill(parent(fetchers[0]), signal.SIGKILL)
+        elif what == "fetcher" and fetchers:
+            kill(self.chance.choice(fetchers), signal.SIGKILL)
+        elif what == "processor" and processors:
+            kill(self.chance.choice(processors), signal.SIGKILL)
+        elif what == "pause" and processors:
+            pid = self.chance.choice(processors)
+            kill(pid, signal.SIGSTOP)
+            self.stopped[pid] = time.monotonic() + self.chance.uniform(0.1, 5.0)
+
+    def continue_stopped(self) -> None:
+        """Continue those that were stopped for long enough."""
+        for pid, until in tuple(self.stopped.items()):
+            if time.monotonic() >= until:
+                kill(pid, signal.SIGCONT)
+                del self.stopped[pid]
+
+    def kill_everything(self) -> None:
+        """Kill the main process; the kernel takes all others with it."""
+        assert self.system is not None
+        self.system.kill()
+        self.system.wait()
+
+    def stop_system(self) -> None:
+        """Stop it in good order."""
+        assert self.system is not None
+        for pid in self.stopped:
+            kill(pid, signal.SIGCONT)
+        self.system.terminate()
+        self.system.wait(60)
+
+    def settle(self) -> None:
+        """Wait until every number that was served has come to its end."""
+        self.options.every = 0
+        for pid in self.stopped:
+            kill(pid, signal.SIGCONT)
+        self.stopped.clear()
+
+        def settled() -> bool:
+            if self.system is not None and self.system.poll() is not None:
+                self.start_system()
+            account = (self.status() or {}).get("accounting")
+            if account is None or self.served()["waiting"] > 1:
+                return False
+            left = account["buffered"] + account["in_flight"] + account["retrying"]
+            return bool(left <= 1)
+
+        wait(settled, SETTLE_WITHIN_S, "every number at its end")
+
+    def status(self) -> dict[str, Any] | None:
+        """What the running system says of itself; None if it says nothing."""
+        code, out = self.command("status", "--json")
+        return json.loads(out) if code == 0 else None
+
+    def command(self, *words: str) -> tuple[int, str]:
+        """Run one of our commands."""
+        done = subprocess.run(
+            [sys.executable, "-m", "actors.main", *words],
+            env=self.environment(),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    def served(self) -> dict[str, Any]:
+        """What the number server says it did."""
+        with urllib.request.urlopen(f"{self.url}/account", timeout=5) as answer:
+            account: dict[str, Any] = json.load(answer)
+            return account
+
+    def account(self) -> dict[str, Any]:
+        """Hold what was served against what became of it."""
+        served = set(self.served()["served"])
+        journal = {
+            state: {each["id"] for each in self.jobs(state)}
+            for state in ("done", "quarantined", "ready", "leased", "retrying")
+        }
+        ended = journal["done"] | journal["quarantined"]
+        left = journal["ready"] | journal["leased"] | journal["retrying"]
+        log = [json.loads(line) for line in self.log_lines() if line.startswith("{")]
+        fetched = {e["job_id"] for e in log if e.get("event") == "job.fetched"}
+        runs = Counter((self.directory / "effects").read_text().split())
+        kills = sum(self.done_to_it.values())
+        return {
+            "served": len(served),
+            "done": len(journal["done"]),
+            "quarantined": len(journal["quarantined"]),
+            "left": len(left),
+            "lost": sorted((fetched | ended) - ended - left),
+            "in_hand": sorted(served - fetched - ended - left),
+            "unexpected": sorted(ended - served),
+            "executions_beyond_one": sum(count - 1 for count in runs.values()),
+            "strikes": dict(self.done_to_it),
+            "in_hand_allowed": kills,
+        }
+
+    def jobs(self, state: str) -> list[dict[str, Any]]:
+        """The journal's jobs in a state."""
+        words = ("jobs", "list", "--json", "--limit", "-1", "--state", state)
+        code, out = self.command(*words)
+        if code != 0:
+            raise SystemExit(f"chaos: the journal cannot be read (exit {code})")
+        listed: list[dict[str, Any]] = json.loads(out)
+        return listed
+
+    def log_lines(self) -> list[str]:
+        """Everything that the system logged, over all its runs."""
+        return (self.directory / "log").read_text(errors="replace").splitlines()
+
+    def show(self, began: float) -> None:
+        """Tell how far it is."""
+        passed = time.monotonic() - began
+        done = ", ".join(f"{n} {what}" for what, n in sorted(self.done_to_it.items()))
+        print(f"\r{passed:5.0f} s: {done}", end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave no process."""
+        print(file=sys.stderr)
+        for process in (self.system, self.numbers):
+            if process is not None:
+                process.kill()
+                process.wait()
+        if self.numbers is not None and self.numbers.stdout is not None:
+            self.numbers.stdout.close()
+        if self.log is not None:
+            self.log.close()
+
+
+def wait(condition: Any, within_s: float, what: str) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            raise SystemExit(f"chaos: {what}: not within {within_s:g} s")
+        time.sleep(0.1)
+
+
+def kill(pid: int, number: signal.Signals) -> None:
+    """Send a signal; a process that is gone already is as good."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def parent(pid: int) -> int:
+    """The process that started this one."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def free_port() -> int:
+    """A port that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+JOBS = """
+import math, os, time
+
+def process(job):
+    with open(os.environ["CHAOS_EFFECTS"], "ab", buffering=0) as effects:
+        effects.write(b"%d\\n" % job["id"])
+    time.sleep(job["id"] % 7 / 100)
+    return math.sqrt(job["number"])
+"""
+
+
+def main() -> int:
+    """Parse, run, print the account; returns 0 if nothing was lost."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--strikes", type=int, help="instead of --minutes")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preload", type=int, default=0, help="numbers at the start")
+    parser.add_argument("--every", type=float, default=0.05, help="a new number")
+    parser.add_argument("--pace", type=float, default=1.0, help="of the nemesis")
+    parser.add_argument("--max-demand", default="1")
+    parser.add_argument("--nemesis", nargs="+", choices=NEMESES, default=NEMESES)
+    options = parser.parse_args()
+    options.port = free_port()
+    with tempfile.TemporaryDirectory(prefix="lowtide-chaos-") as name:
+        directory = Path(name)
+        (directory / "chaos_jobs.py").write_text(JOBS)
+        (directory / "effects").touch()
+        chaos = Chaos(directory, options, random.Random(options.seed))
+        account = chaos.run()
+    print(json.dumps(account))
+    bad = account["lost"] or account["unexpected"]
+    return int(bool(bad) or len(account["in_hand"]) > account["in_hand_allowed"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
