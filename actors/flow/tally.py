@@ -91,7 +91,7 @@ class Tally:
         if count:
             self._redelivered["recovered"] += count
 
-    def note(self, facts: Iterable[Fact], now: float) -> None:  # noqa: C901
+    def note(self, facts: Iterable[Fact], now: float) -> None:
         """Count what happened to jobs."""
         for fact in facts:
             match fact:
@@ -104,20 +104,25 @@ class Tally:
                 case JobDone():
                     self._finished["ok"] += 1
                     self._job_s.observe(fact.duration_s)
-                case JobFailed():
-                    self._finished["failed"] += 1
-                    self._redelivered["nack"] += 1
-                case JobQuarantined():
-                    self._finished["quarantined"] += 1
-                case JobDropped():
-                    self._finished["discarded"] += 1
-                case JobReturned():
-                    lease = fact.reason == "lease ended"
-                    self._redelivered["lease" if lease else "exit"] += 1
-                case OutcomeIgnored():
-                    self._counts["stale"] += 1
                 case _:
-                    continue
+                    self._note_trouble(fact)
+
+    def _note_trouble(self, fact: Fact) -> None:
+        match fact:
+            case JobFailed():
+                self._finished["failed"] += 1
+                self._redelivered["nack"] += 1
+            case JobQuarantined():
+                self._finished["quarantined"] += 1
+            case JobDropped():
+                self._finished["discarded"] += 1
+            case JobReturned():
+                lease = fact.reason == "lease ended"
+                self._redelivered["lease" if lease else "exit"] += 1
+            case OutcomeIgnored():
+                self._counts["stale"] += 1
+            case _:
+                return
 
     def as_dict(self) -> dict[str, Any]:
         """All counts, as ``status --json`` has them."""

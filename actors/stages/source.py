@@ -7,14 +7,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.polling import Poller, PollPolicy, PollState
+from actors.stages.fetch_run import Signals, fetch_run
 from actors.stages.fetching import (
     Fetched,
     FetchStep,
     RunEnded,
-    Signals,
     Unusable,
     describe,
-    fetch_run,
 )
 
 if TYPE_CHECKING:

@@ -128,11 +128,11 @@ class VirtualGate(Gate):
         self._count += count
         self._worker.unblock()
 
-    def passed(self) -> Iterator[Any]:
-        """Wait for one pass."""
-        while not self._count:
+    def passed(self, count: int = 1) -> Iterator[Any]:
+        """Wait for so many passes."""
+        while self._count < count:
             yield _BLOCKED
-        self._count -= 1
+        self._count -= count
 
 
 class VirtualWorker(Worker):
