@@ -7,7 +7,7 @@ before anything that follows from them leaves the process.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -52,7 +52,6 @@ class Job:
     state: JobState = JobState.READY
     not_before: float = 0.0
     route: str = ""
-    errors: list[str] = field(default_factory=list)
 
 
 class JobFetched(NamedTuple):

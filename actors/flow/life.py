@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from actors.flow.retries import RetryPolicy
 
 
+#: An enumeration's members are looked up slowly: these, once for each job.
+_LEASED = JobState.LEASED
+_DONE = JobState.DONE
+
+
 class Life:
     """Holds every job that a fetcher has not seen the end of.
 
@@ -141,12 +146,19 @@ class Life:
         made from one, for several routes, the first stands for the source's id.
         """
         facts: list[Fact] = []
-        for incoming in (Incoming(*each) for each in jobs):
+        ready: list[Job] = []
+        for each in jobs:
+            incoming = each if type(each) is Incoming else Incoming(*each)
             for route in incoming.routes or ("",):
                 job = self._admit(incoming, route, now)
                 facts.append(JobFetched(job, incoming.first))
-                incoming = incoming._replace(id=job.id, first=False)  # noqa: PLW2901
-                facts += self._place(job, incoming)
+                if len(incoming.routes) > 1:
+                    incoming = incoming._replace(id=job.id, first=False)
+                if self.keep is None and incoming.is_wanted:
+                    ready.append(job)
+                else:
+                    facts += self._place(job, incoming)
+        self.buffer.store(ready)
         return facts
 
     def set_aside(
@@ -196,10 +208,10 @@ class Life:
         """Record that jobs, already taken from the buffer, go to a processor."""
         facts: list[Fact] = []
         for job in jobs:
-            job.state = JobState.LEASED
+            job.state = _LEASED
             job.attempt += 1
-            self._in_flight += 1
             facts.append(JobLeased(job, process))
+        self._in_flight += len(facts)
         return facts
 
     def settle(
@@ -211,7 +223,7 @@ class Life:
             return OutcomeIgnored(outcome.key, outcome.attempt, "the job has ended")
         if outcome.failure is None:
             return self._end_well(job, outcome, process)
-        if job.state is not JobState.LEASED or job.attempt != outcome.attempt:
+        if job.state is not _LEASED or job.attempt != outcome.attempt:
             return OutcomeIgnored(outcome.key, outcome.attempt, "its lease has ended")
         self._unplace(job)
         return self._fail(job, outcome.failure, process, now, chance)
@@ -272,7 +284,7 @@ class Life:
         key = self._next_key
         own_id = incoming.id is not None and incoming.first
         job_id = f"#{key}" if incoming.id is None else incoming.id
-        job = Job(key, job_id, incoming.payload, now, own_id=own_id, route=route)
+        job = Job(key, job_id, incoming.payload, now, own_id, route=route)
         self._next_key += 1
         self._fetched += 1
         self._live[key] = job
@@ -284,7 +296,7 @@ class Life:
         if not incoming.routes:
             return [self._drop(job, "no selector takes it")]
         self.buffer.store([job])
-        if self.keep is None or len(self.buffer) <= self.buffer.size:
+        if len(self.buffer) <= self.buffer.size:
             return []
         [dropped] = self.buffer.take(1) if self.keep == "last" else self.buffer.pop()
         return [self._drop(dropped, f"the buffer is full and keeps the {self.keep}")]
@@ -296,8 +308,11 @@ class Life:
         return JobDropped(job, reason)
 
     def _end_well(self, job: Job, outcome: Outcome, process: Process) -> Fact:
-        self._unplace(job)
-        job.state = JobState.DONE
+        if job.state is _LEASED:
+            self._in_flight -= 1
+        else:
+            self._unplace(job)
+        job.state = _DONE
         del self._live[job.key]
         self._done += 1
         return JobDone(
@@ -307,7 +322,6 @@ class Life:
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float
     ) -> Fact:
-        job.errors.append(failure.error)
         delay = self._retry.delay_s(job.attempt, failure, chance)
         if delay is None:
             return self._quarantine(job, failure, process)

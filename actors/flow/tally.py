@@ -38,7 +38,8 @@ class Histogram:
         self._sum_s = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one time."""
+        """Count one time; before 0 is 0."""
+        seconds = max(seconds, 0.0)
         self._counts[bisect_left(BUCKETS_S, seconds)] += 1
         self._sum_s += seconds
 
@@ -93,19 +94,23 @@ class Tally:
 
     def note(self, facts: Iterable[Fact], now: float) -> None:
         """Count what happened to jobs."""
+        fetched = dispatched = done = 0
         for fact in facts:
-            match fact:
-                case JobFetched():
-                    self._counts["fetched"] += 1
-                case JobLeased(job):
-                    self._counts["dispatched"] += 1
-                    if job.attempt == 1:
-                        self._wait_s.observe(max(0.0, now - job.fetched_at))
-                case JobDone():
-                    self._finished["ok"] += 1
-                    self._job_s.observe(fact.duration_s)
-                case _:
-                    self._note_trouble(fact)
+            if type(fact) is JobDone:
+                done += 1
+                self._job_s.observe(fact.duration_s)
+            elif type(fact) is JobLeased:
+                dispatched += 1
+                if fact.job.attempt == 1:
+                    self._wait_s.observe(now - fact.job.fetched_at)
+            elif type(fact) is JobFetched:
+                fetched += 1
+            else:
+                self._note_trouble(fact)
+        self._counts["fetched"] += fetched
+        self._counts["dispatched"] += dispatched
+        if done:
+            self._finished["ok"] += done
 
     def _note_trouble(self, fact: Fact) -> None:
         match fact:
