@@ -64,7 +64,10 @@ class NoJournal:
         ends = (state for state, ids in self._ended.items() if ids.has(job_id, now))
         return next(ends, None)
 
-    def commit(self, facts: Iterable[Fact]) -> None:
+    def sync(self) -> None:
+        """Nothing outlives the process."""
+
+    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:  # noqa: ARG002
         """Remember the ids."""
         now = self._now()
         for fact in facts:

@@ -8,7 +8,7 @@ from actors.flow.buffer import Buffer
 from actors.flow.facts import JobState
 from actors.flow.life import Life
 from actors.flow.linger import Linger
-from actors.flow.messages import Cancel, Demand, Done, Subscribe
+from actors.flow.messages import Cancel, Confirm, Demand, Done, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
 from actors.flow.rate import Rate
@@ -117,7 +117,7 @@ class FetcherActor(Stage):
         """The next poll, retry, ping, lease end, or try at the journal."""
         if self._root is None:
             return None
-        times = [self.producer.next_tick(), self.outbox.retry_at]
+        times = [self.producer.next_tick(), self.outbox.next_tick]
         times.append(self.standing.next_tick)
         times.append(self._linger.next_tick())
         poller = self.source.poller
@@ -275,16 +275,23 @@ class FetcherActor(Stage):
         before = self.outbox.error
         for decision in self.outbox.release(now):
             log_facts(self.log, decision.facts)
-            if self.settler is not None:
-                self.settler.ended(decision.facts, now)
             self._tally.note(decision.facts, now)
             self.source.kept(decision.fetched)
-            self._send_all(self._linger.put(decision.sends, now))
+            others = [each for each in decision.sends if type(each) is not Confirm]
+            self._send_all(self._linger.put(others, now))
             for process in decision.lost:
                 self.send(self._root, ProcessLost(process=process))
+        self._let_go(now)
         self._forget_closed()
         if self.outbox.error != before:
             self._log_journal()
+
+    def _let_go(self, now: float) -> None:
+        for decision in self.outbox.take_synced():
+            if self.settler is not None:
+                self.settler.ended(decision.facts, now)
+            confirms = [each for each in decision.sends if type(each) is Confirm]
+            self._send_all(self._linger.put(confirms, now))
 
     def _send_all(self, messages: Iterable[ToConsumer]) -> None:
         for message in messages:
@@ -307,6 +314,8 @@ class FetcherActor(Stage):
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
 
     def _forget_closed(self) -> None:
+        if self.outbox:
+            return  # a closed one may be waiting for its confirmation
         subscriptions = self.producer.subscriptions
         if len(self._addresses) > len(subscriptions):
             still = {each.id for each in subscriptions}
@@ -356,7 +365,7 @@ class FetcherActor(Stage):
         accounting = self.producer.life.accounting()
         left = accounting.in_flight if self._keeper.durable else accounting.left
         settled = self.settler is None or self.settler.drained
-        if left == 0 and settled and not self.outbox.error:
+        if left == 0 and settled and not self.outbox:
             self._told_drained = True
             self.send(self._root, Drained(name=self.config.name))
 

@@ -211,14 +211,22 @@ class VirtualJournal(Journal):
         self._node = node
         return self
 
-    def commit(self, facts: Iterable[Fact]) -> None:
+    def sync(self) -> None:
+        """Wait for the disk."""
+        faults = self._node.base.faults
+        faults.reach("sync.began", self._node)
+        if error := faults.commit_error(self._node):
+            raise JournalError(error)
+        super().sync()
+
+    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
         """Keep the facts."""
         faults = self._node.base.faults
         faults.reach("commit.began", self._node)
         if error := faults.commit_error(self._node):
             raise JournalError(error)
         kept = tuple(facts)
-        super().commit(kept)
+        super().commit(kept, sync=sync)
         self._node.base.observer.committed(self._node, kept)
         faults.reach("commit.ended", self._node)
 
