@@ -13,6 +13,7 @@ MEASUREMENTS = (
 
 ROWS = (
     Row("pipe", "reference: pickled through a pipe", "pipe", "jobs/s"),
+    Row("pipe_bare", "reference: the same, bare", "pipe_bare", "jobs/s"),
     Row("pool", "reference: multiprocessing.Pool", "pool", "jobs/s"),
     Row("round_trip", "reference: a message there and back", "round_trip", "ms"),
     Row(
