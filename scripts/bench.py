@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.model import Bench, Measurement, Row
+from benchmarks.model import Bench, Row
 from benchmarks.rows import MEASUREMENTS, ROWS
 from benchmarks.run import Runs
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.jobs import notes
-from benchmarks.model import Measurement, MeasureError
+from benchmarks.model import MeasureError, Measurement
 from benchmarks.system import System
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def delivery(bench: Bench, name: str, journal: str | None = None) -> Numbers:
 
 def _waits(system: System) -> Iterable[tuple[int, float]]:
     for each in notes(system.notes).values():
-        for number, first, second in each:
-            yield number, second - first
+        for note in each:
+            yield note.number, note.second - note.first
 
 
 def _milliseconds(waits: Iterable[float]) -> list[float]:

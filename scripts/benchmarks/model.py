@@ -76,8 +76,7 @@ class Bar:
     def text(self, unit: str) -> str:
         """In the table."""
         sign = "≥" if self.at_least else "≤"
-        limit = f"{self.limit:,.4g}" if self.limit < 1000 else f"{self.limit:,.0f}"
-        return f"{sign} {limit} {'x' if self.of_ratio else unit}"
+        return f"{sign} {self.limit:g} {'x' if self.of_ratio else unit}"
 
 
 def ratio_at_least(limit: float) -> Bar:

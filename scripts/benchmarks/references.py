@@ -16,12 +16,12 @@ import multiprocessing
 import subprocess
 import sys
 import time
-from multiprocessing import connection
 from functools import partial
+from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import jobs
-from benchmarks.model import ROOT, Measurement, MeasureError
+from benchmarks.model import ROOT, MeasureError, Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Callable

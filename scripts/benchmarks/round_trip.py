@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.runtime import transport  # first: it says how Thespian is imported
-from actors.runtime.system import free_port
 from thespian.actors import Actor, ActorSystem
+
+from actors.runtime import transport
+from actors.runtime.system import free_port
 
 #: Of the first ones, since connections are made.
 WARM_UP = 100

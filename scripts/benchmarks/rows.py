@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from benchmarks import latency, references, throughput
-from benchmarks.model import Row, ratio_at_least, ratio_at_most
+from benchmarks import (
+    auto,
+    growth,
+    idle,
+    latency,
+    references,
+    start,
+    throughput,
+    waiting,
+)
+from benchmarks.model import Row, at_most, ratio_at_least, ratio_at_most
 
 MEASUREMENTS = (
     *references.MEASUREMENTS,
     *throughput.MEASUREMENTS,
     *latency.MEASUREMENTS,
+    *waiting.MEASUREMENTS,
+    *idle.MEASUREMENTS,
+    *start.MEASUREMENTS,
+    *auto.MEASUREMENTS,
+    *growth.MEASUREMENTS,
 )
 
 ROWS = (
@@ -86,5 +100,106 @@ ROWS = (
         "ms",
         "round_trip",
         ratio_at_most(1.5),
+    ),
+    Row(
+        "in_flight",
+        "jobs out at the most, of 200,000 of 1 ms",
+        "in_flight",
+        "jobs",
+        "max_demand_sum",
+        ratio_at_most(1.0),
+    ),
+    Row(
+        "waiting_memory",
+        "the fetcher's memory, 1,000,000 waiting",
+        "waiting_memory",
+        "MB",
+        "waiting_memory_10k",
+        ratio_at_most(1.1),
+    ),
+    Row("idle_cpu", "idle: CPU of all processes", "idle_cpu", "%", bar=at_most(0.5)),
+    Row(
+        "idle_wakes",
+        "idle: wake-ups of all but the fetcher",
+        "idle_wakes",
+        "wakes",
+        bar=at_most(0),
+    ),
+    Row(
+        "idle_memory",
+        "idle: memory without the main process",
+        "idle_memory",
+        "MB",
+        bar=at_most(60),
+    ),
+    Row(
+        "idle_memory_with_main",
+        "idle: memory with it",
+        "idle_memory_with_main",
+        "MB",
+    ),
+    Row(
+        "memory_further_processor",
+        "idle: memory of a further processor",
+        "memory_further_processor",
+        "MB",
+        bar=at_most(8),
+    ),
+    Row("start", "start: command to first job done", "start", "s", bar=at_most(1.0)),
+    Row(
+        "start_further",
+        "start: a further processor",
+        "start_further",
+        "ms",
+        bar=at_most(30),
+    ),
+    *(
+        Row(
+            f"auto_{kind}",
+            f"auto, jobs of {text}",
+            f"auto_{kind}",
+            "jobs/s",
+            f"auto_{kind}_fixed",
+            ratio_at_least(0.9),
+        )
+        for kind, text in (
+            ("10us", "10 µs"),
+            ("1ms", "1 ms"),
+            ("50ms", "50 ms"),
+            ("mix", "a mix"),
+        )
+    ),
+    Row(
+        "auto_kept_waiting",
+        "auto: a job waits while a processor is idle",
+        "auto_kept_waiting",
+        "ms",
+        bar=at_most(50),
+    ),
+    *(
+        Row(
+            f"cost_{count}_processors",
+            f"CPU of a job, {count} processors",
+            f"cost_{count}_processors",
+            "µs",
+            "cost_1_processors",
+            ratio_at_most(1.3),
+        )
+        for count in (8, 32)
+    ),
+    Row(
+        "cost_1m_buffered",
+        "CPU of a job, 1,000,000 buffered",
+        "cost_1m_buffered",
+        "µs",
+        "cost_10_buffered",
+        ratio_at_most(1.3),
+    ),
+    Row(
+        "restart",
+        "restart with 1,000,000 jobs: first job done",
+        "restart",
+        "s",
+        bar=at_most(3),
     ),
 )

@@ -90,7 +90,7 @@ class System:
 
     def roles(self) -> dict[str, int]:
         """Its processes by what they are: ``main``, ``admin``, ``root``, ..."""
-        status = self.status()
+        status = self._whole_status()
         assert self._process is not None
         stages = (*status["fetchers"], *status["processors"])
         roles = {each["name"]: each["pid"] for each in stages}
@@ -117,6 +117,15 @@ class System:
     def status(self) -> dict[str, Any]:
         """What it says of itself."""
         return self.ask({"verb": "status"})
+
+    def _whole_status(self) -> dict[str, Any]:
+        deadline = time.monotonic() + START_WITHIN_S
+        while time.monotonic() < deadline:
+            status = self.status()
+            if all(each["pid"] for each in status["fetchers"] + status["processors"]):
+                return status
+            time.sleep(LOOK_S)
+        raise MeasureError(f"not all stages started: {status}")
 
     def done(self) -> int:
         """How many jobs are done."""
