@@ -7,37 +7,52 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import report
 from benchmarks.model import Bench, Row
+from benchmarks.peers.measure import MEASUREMENTS as PEERS
+from benchmarks.peers.rows import BEST, PEER_ROWS, best_peer
 from benchmarks.rows import MEASUREMENTS, ROWS
 from benchmarks.run import Runs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def main(words: list[str] | None = None) -> int:
     """Parse, measure, print; returns 0 whether bars are met or not."""
     parser = _parser()
     options = parser.parse_args(words)
-    rows, measurements = ROWS, MEASUREMENTS
+    rows = (*ROWS, *PEER_ROWS) if options.peers else ROWS
     if options.list:
         for row in rows:
-            print(f"{row.name:<34} {row.what}")
+            print(f"{row.name:<36} {row.what}")
         return 0
     rows = _selected(parser, rows, options.only)
-    needed = {name for row in rows for name in row.numbers}
-    measurements = [each for each in measurements if needed & set(each.gives)]
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as name:
-        runs = Runs()
-        bench = Bench(Path(name), options.scale)
-        runs.measure(bench, measurements, options.repeat)
-    results = runs.results(rows, measurements)
+    runs = _measure(rows, options)
+    results = runs.results(rows, (*MEASUREMENTS, *PEERS))
     print(f"{report.machine()}; medians of {options.repeat}\n")
     print(report.as_text(results))
     if options.json:
         options.json.write_text(json.dumps(report.as_json(results), indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(report.as_markdown(results))
+        options.markdown.write_text(report.as_markdown(results, options.repeat))
     return 0
+
+
+def _measure(rows: Iterable[Row], options: argparse.Namespace) -> Runs:
+    needed = {name for row in rows for name in row.numbers}
+    if BEST in needed:
+        needed |= {name for each in PEERS for name in each.gives}
+    candidates = (*MEASUREMENTS, *PEERS) if options.peers else MEASUREMENTS
+    measurements = [each for each in candidates if needed & set(each.gives)]
+    runs = Runs()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as name:
+        runs.measure(Bench(Path(name), options.scale), measurements, options.repeat)
+    if best := best_peer(runs.numbers):
+        runs.numbers[BEST] = best
+    return runs
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,6 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="name the figures")
     parser.add_argument(
         "--only", action="append", metavar="NAME", help="this figure; repeatable"
+    )
+    parser.add_argument(
+        "--peers",
+        action="store_true",
+        help="measure Celery, Dramatiq, RQ, huey and taskiq on Redis as well",
     )
     parser.add_argument(
         "--repeat", type=_count, default=3, metavar="N", help="runs of each (3)"

@@ -104,6 +104,7 @@ class Row:
         number: The measured number that it shows.
         reference: The number that it is held against, if there is one.
         bar: What is asked of it; None where it is there to inform.
+        note: More about it, for the JSON.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Row:
     unit: str
     reference: str | None = None
     bar: Bar | None = None
+    note: str | None = None
 
     @property
     def numbers(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.run import Result
 
 HEADS = ("figure", "value", "unit", "reference", "ratio", "bar", "")
+PEER_HEADS = ("peer", "jobs/s", "what it promises")
 
 
 def machine() -> str:
@@ -40,25 +41,42 @@ def as_text(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(results: Sequence[Result]) -> str:
-    """A table for the docs."""
+def as_markdown(results: Sequence[Result], repeat: int) -> str:
+    """The same for the docs: one table, and one of the peers where there are any."""
+    peers = [each for each in results if each.row.note]
+    ours = [each for each in results if not each.row.note]
     lines = [
-        "| " + " | ".join(HEADS).rstrip() + " |",
-        "|---|---:|---|---:|---:|---|---|",
-        *("| " + " | ".join(_cells(each)) + " |" for each in results),
+        f"{machine()}; medians of {repeat}.",
+        "",
+        *_markdown_table(HEADS, ("", "r", "", "r", "r", "", ""), map(_cells, ours)),
     ]
+    if peers:
+        aligned = ("", "r", "")
+        cells = map(_peer_cells, peers)
+        lines += ["", *_markdown_table(PEER_HEADS, aligned, cells)]
     return "\n".join(lines) + "\n"
+
+
+def _markdown_table(
+    heads: Sequence[str], aligned: Sequence[str], rows: Iterable[Sequence[str]]
+) -> list[str]:
+    rules = ["---:" if each else "---" for each in aligned]
+    return ["| " + " | ".join(row) + " |" for row in (heads, rules, *rows)]
+
+
+def _peer_cells(result: Result) -> tuple[str, str, str]:
+    note = "; ".join(each for each in (result.row.note, result.error) if each)
+    return (result.row.what, number(result.value), note)
 
 
 def _cells(result: Result) -> tuple[str, ...]:
     row = result.row
     bar = row.bar.text(row.unit) if row.bar else ""
-    if result.error is not None:
-        return (row.what, "-", row.unit, "", "", bar, f"not measured: {result.error}")
     reference = f"{row.reference} {number(result.reference)}" if row.reference else ""
-    ratio = number(result.ratio) if result.ratio is not None else ""
     met = {True: "met", False: "NOT MET", None: ""}[result.met]
-    return (row.what, number(result.value), row.unit, reference, ratio, bar, met)
+    verdict = "; ".join(each for each in (met, result.error) if each)
+    ratio = number(result.ratio) if result.ratio is not None else ""
+    return (row.what, number(result.value), row.unit, reference, ratio, bar, verdict)
 
 
 def number(value: float | None) -> str:

@@ -13,6 +13,7 @@ from benchmarks import (
     waiting,
 )
 from benchmarks.model import Row, at_most, ratio_at_least, ratio_at_most
+from benchmarks.peers.rows import BESIDE_PEERS
 
 MEASUREMENTS = (
     *references.MEASUREMENTS,
@@ -202,4 +203,5 @@ ROWS = (
         "s",
         bar=at_most(3),
     ),
+    *BESIDE_PEERS,
 )

@@ -9,6 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.model import MeasureError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -22,7 +24,7 @@ class Result:
     """A row, measured.
 
     Attributes:
-        error: Why it could not be measured; then there is no value.
+        error: Why it could not be measured, or not in all runs.
     """
 
     row: Row
@@ -55,7 +57,8 @@ class Result:
             "bar": self.row.bar.text(self.row.unit) if self.row.bar else None,
             "met": self.met,
         }
-        return told | ({"error": self.error} if self.error else {})
+        more = {"note": self.row.note, "error": self.error}
+        return told | {key: each for key, each in more.items() if each}
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Runs:
     """What all runs came to: numbers by name, errors by measurement."""
 
     numbers: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    errors: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def measure(
         self, bench: Bench, measurements: Sequence[Measurement], repeat: int
@@ -85,8 +88,11 @@ class Runs:
         try:
             numbers = measurement.measure(bench)
         except Exception as error:  # noqa: BLE001 - the others are still measured
-            text = f"{type(error).__name__}: {error}"
-            self.errors[measurement.name] = " ".join(text.split())
+            kind = (
+                "" if isinstance(error, MeasureError) else f"{type(error).__name__}: "
+            )
+            text = " ".join(f"{kind}{error}".split())
+            self.errors[measurement.name].append(text)
             return
         for name, number in numbers.items():
             self.numbers[name].append(number)
@@ -94,18 +100,25 @@ class Runs:
     def results(
         self, rows: Iterable[Row], measurements: Iterable[Measurement]
     ) -> list[Result]:
-        """The rows with what was measured for them."""
-        source = {name: each.name for each in measurements for name in each.gives}
-        return [self._result(row, source) for row in rows]
+        """The rows with what was measured for them.
 
-    def _result(self, row: Row, source: dict[str, str]) -> Result:
+        Args:
+            rows: What is to be told.
+            measurements: All that there are; one that was not run has no numbers.
+        """
+        sources = {name: each.name for each in measurements for name in each.gives}
+        return [self._result(row, sources) for row in rows]
+
+    def _result(self, row: Row, sources: dict[str, str]) -> Result:
+        errors = []
         for name in row.numbers:
+            errors += self.errors.get(sources.get(name, ""), [])
             if not self.numbers.get(name):
-                measurement = source.get(name, "")
-                error = self.errors.get(measurement, f"{name} was not measured")
-                return Result(row, error=error)
+                why = errors[-1] if errors else f"{name}: only with --peers"
+                return Result(row, error=f"not measured: {why}")
         values = [statistics.median(self.numbers[name]) for name in row.numbers]
-        return Result(row, *values)
+        failed = f"{len(errors)} runs failed: {errors[-1]}" if errors else None
+        return Result(row, *values, error=failed)
 
 
 class _Progress:
