@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from benchmarks.model import Bench, Numbers
 
-FIXED = (1, 10, 100, 1000)
+FIXED = (1, 30, 1000)
+MEASURE_S = 1.5
 #: Without a journal: what syncing costs is the same for all windows, and would hide
 #: the difference.
 COMMON = {"process": "benchmarks.jobs:last", "journal": "none"}
@@ -40,7 +41,7 @@ def against_fixed(bench: Bench, kind: str) -> Numbers:
 
 def _rate(bench: Bench, kind: str, **settings: Any) -> float:
     with System(bench, **COMMON, **KINDS[kind], **settings) as system:
-        return steady(bench, "rate", system)["rate"]
+        return steady(bench, "rate", system, MEASURE_S)["rate"]
 
 
 def kept_waiting(bench: Bench) -> Numbers:

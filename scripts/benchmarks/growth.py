@@ -12,7 +12,7 @@ from benchmarks.throughput import rate, steady
 if TYPE_CHECKING:
     from benchmarks.model import Bench, Numbers
 
-PROCESSORS = (1, 8, 32)
+PROCESSORS = (1, 32)
 #: The same for few and many, so that messages are the same too.
 MAX_DEMAND = 5
 FEW = 10

@@ -28,13 +28,15 @@ def rate(bench: Bench, name: str, **settings: Any) -> Numbers:
         return steady(bench, name, system)
 
 
-def steady(bench: Bench, name: str, system: System) -> Numbers:
+def steady(
+    bench: Bench, name: str, system: System, seconds: float = MEASURE_S
+) -> Numbers:
     """The same, of a system that runs already."""
     system.wait_until_done(1, 60)
     time.sleep(bench.seconds(WARM_UP_S))
     pids = system.pids()
     before, cpu, began = system.done(), proc.cpu_s(pids), time.monotonic()
-    time.sleep(bench.seconds(MEASURE_S))
+    time.sleep(bench.seconds(seconds))
     count, took_s = system.done() - before, time.monotonic() - began
     cpu = proc.cpu_s(pids) - cpu
     return {name: count / took_s, f"{name}_cpu": cpu / max(1, count) * 1e6}
