@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 #: Until the start is over and the first polls are done.
 SETTLE_S = 3.0
-MEASURE_S = 20.0
+#: Longer than the half minute after which something might stir.
+MEASURE_S = 35.0
 EVERY_S = 2.0
 FURTHER = 8
 GIVES = (

@@ -13,14 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import counts, proc
+from benchmarks.environment import programs
 from benchmarks.model import ROOT, MeasureError, Measurement
 from benchmarks.peers.catalogue import PEERS, Peer
-from benchmarks.peers.environment import (
-    AS_IT_COMES,
-    SYNCED,
-    programs,
-    redis_server,
-)
+from benchmarks.peers.redis_server import AS_IT_COMES, SYNCED, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
