@@ -75,10 +75,9 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
             error = stage.get("last_error") or "the source failed"
             return f"{name} tries again in {_seconds(stage['next_poll_s'])}: {error}"
         case waiting.DEMAND:
-            return (
-                f"{name} has {_count(stage['buffered'], 'job')}: "
-                f"{_why_no_demand(status)}"
-            )
+            jobs = f"has {_count(stage['buffered'], 'job')}"
+            what = jobs if stage["buffered"] else "fetches on demand only"
+            return f"{name} {what}: {_why_no_demand(status)}"
         case waiting.JOBS:
             return _no_jobs(stage, status)
         case _:

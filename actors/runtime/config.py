@@ -37,6 +37,7 @@ class FetcherConfig:
         buffer: Jobs to hold before polling stops.
         idle_cap_s: How far ``every_s`` may grow while there is nothing to fetch;
             None for not at all.
+        on_demand: Fetch no more than what processors asked for.
         settle: ``MODULE:FUNCTION``; None for ``settle`` beside ``fetch``, if it
             is there.
         buffer_keep: Drop jobs instead, ``first`` the new ones, ``last`` the old.
@@ -51,6 +52,7 @@ class FetcherConfig:
     every_s: float
     buffer: int
     idle_cap_s: float | None = None
+    on_demand: bool = False
     settle: str | None = None
     buffer_keep: str | None = None
     dispatcher: str = "demand"
@@ -160,6 +162,9 @@ _COUNT_0 = Kind(
     int,
     lambda value: value if _is_count(value) else _refuse(),
 )
+_BOOL = Kind(
+    "true or false", str, lambda value: value if isinstance(value, bool) else _refuse()
+)
 _TABLE = Kind(
     "a table", str, lambda value: value if isinstance(value, dict) else _refuse()
 )
@@ -176,6 +181,7 @@ FETCHER_KEYS: dict[str, Kind] = {
     "every_s": SECONDS,
     "buffer": COUNT,
     "idle_cap_s": SECONDS,
+    "on_demand": _BOOL,
     "settle": FUNCTION,
     "buffer_keep": choice("first", "last"),
     "dispatcher": choice("demand", "broadcast", "partition"),
@@ -212,7 +218,7 @@ _AS_THEY_ARE = (
 )
 _DISPATCHING = ("dispatcher", "partition_by")
 _TAKING = ("selector", "batch_size", "batch_timeout_s")
-_LIMITS = ("buffer_keep", "rate_limit", "rate_interval_s")
+_LIMITS = ("on_demand", "buffer_keep", "rate_limit", "rate_interval_s")
 
 
 def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:

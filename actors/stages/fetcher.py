@@ -122,7 +122,7 @@ class FetcherActor(Stage):
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
-        if waits and self.standing.room:
+        if waits and self.standing.may_take:
             times.append(poller.next_poll)
         if self.settler is not None:
             times.append(self.settler.next_tick())
@@ -156,6 +156,7 @@ class FetcherActor(Stage):
             self.outbox,
             self._tally,
             routed=config.dispatcher != "demand",
+            on_demand=config.on_demand,
         )
         self.watch(self.source.fd, self._source_spoke)
         if settle := settle or self.edges.beside(config.fetch, "settle"):
@@ -196,7 +197,10 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
-        self.source.poll_if_due(now, self.standing.room, self.producer.demand)
+        standing = self.standing
+        self.source.poll_if_due(
+            now, standing.may_take, self.producer.demand, full=not standing.room
+        )
         if self.settler is not None:
             self.settler.go_on(now)
         self.standing.tell_if_stalled(now, self.log)

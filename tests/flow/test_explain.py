@@ -49,6 +49,10 @@ def status(
             "numbers has 1 job: there is no processor; lowtide attach adds one",
         ),
         (
+            status(fetcher(waiting_for="demand"), processor()),
+            "numbers fetches on demand only: no processor asks",
+        ),
+        (
             status(fetcher(waiting_for="room", buffered=9), processor()),
             "numbers is full (9 jobs) and polls no more: no processor asks",
         ),
