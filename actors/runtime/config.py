@@ -11,6 +11,7 @@ from actors.runtime.settings import (
     COUNT,
     COUNT_OR_AUTO,
     FUNCTION,
+    PROCESSES,
     SECONDS,
     TEXT,
     ConfigError,
@@ -142,13 +143,13 @@ class SystemConfig:
     @property
     def needs_number_server(self) -> bool:
         """Whether the demo's source was left without a URL."""
-        return any(_wants_url(each) for each in self.fetchers)
+        return any(wants_url(each) for each in self.fetchers)
 
     def with_url(self, url: str) -> SystemConfig:
         """The same system with the demo's source at ``url``."""
         fetchers = tuple(
             replace(each, options={**each.options, "url": url})
-            if _wants_url(each)
+            if wants_url(each)
             else each
             for each in self.fetchers
         )
@@ -193,7 +194,7 @@ PROCESSOR_KEYS: dict[str, Kind] = {
     "name": TEXT,
     "process": FUNCTION,
     "from": _NAMES,
-    "count": _COUNT_0,
+    "count": PROCESSES,
     "max_demand": COUNT_OR_AUTO,
     "min_demand": _COUNT_0,
     "buffer": COUNT,
@@ -368,7 +369,7 @@ class _Tables:
             return []
         tables = self.file.content[table]
         if not isinstance(tables, list):
-            raise ConfigError(f"{self.file.path}: expected [[{table}]] tables")
+            raise ConfigError(f"{self.file.where(table)}: expected [[{table}]] tables")
         read = [
             self._read_one(each, table, index, keys)
             for index, each in enumerate(tables)
@@ -410,14 +411,15 @@ class _Tables:
                 )
 
     def _where(self, key: str, table: str, index: int) -> str:
-        return self.file.where(key, table, index) if self.file else "default"
+        return self.file.where(table, index, key) if self.file else "default"
 
 
 def _given(table: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: table[key] for key in keys if key in table}
 
 
-def _wants_url(fetcher: FetcherConfig) -> bool:
+def wants_url(fetcher: FetcherConfig) -> bool:
+    """Whether it is the demo's source, and was left without a URL."""
     return fetcher.fetch == DEMO_FETCH and "url" not in fetcher.options
 
 

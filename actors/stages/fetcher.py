@@ -15,6 +15,7 @@ from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
 from actors.runtime import logs
+from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
@@ -41,7 +42,7 @@ from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from actors.flow.facts import Job
     from actors.flow.messages import JobId, ToConsumer, ToProducer
@@ -139,7 +140,8 @@ class FetcherActor(Stage):
         self.log = self.edges.log(system.log_level, fetcher=config.name)
         try:
             fetch = self.edges.function(config.fetch)
-            settle = self.edges.function(config.settle) if config.settle else None
+            check_call(fetch, config.fetch, options=config.options)
+            settle = self._settle_of(config)
             self._routing = routing_of(config, system)
         except ValueError as error:
             self._tell_started(root, error=str(error))
@@ -159,12 +161,21 @@ class FetcherActor(Stage):
             on_demand=config.on_demand,
         )
         self.watch(self.source.fd, self._source_spoke)
-        if settle := settle or self.edges.beside(config.fetch, "settle"):
+        if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
             self.settler = Settler(settle, config.options, worker, self.log)
             self.watch(self.settler.fd, self._settler_spoke)
         self._root = root
         self._tell_started(root)
+
+    def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
+        settle = self.edges.beside(config.fetch, "settle")
+        if config.settle is not None:
+            settle = self.edges.function(config.settle)
+        if settle is not None:
+            name = config.settle or f"{config.fetch.partition(':')[0]}:settle"
+            check_call(settle, name, "job", "outcome", options=config.options)
+        return settle
 
     def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
         buffer: Buffer[Job] = Buffer(self.config.buffer)
