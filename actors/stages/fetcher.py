@@ -187,6 +187,7 @@ class FetcherActor(Stage):
             kept=taken.accounting,
             keep=config.buffer_keep,
         )
+        self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
         life.take_up(taken.jobs, more=True)
         limit = config.rate_limit
         self.producer = Producer(

@@ -140,7 +140,7 @@ class Source:
 
     def _note(self, outcome: str, failure: Failure | None, now: float) -> None:
         self.last_error = failure.error if failure else None
-        word = "empty" if outcome in ("none", "stopped") else outcome
+        word = "error" if outcome == "error" else "empty"
         if failure is not None and failure.retry_after_s is not None:
             word = "throttled"
         self.tally.polled(word, self._count, now - self._began)
