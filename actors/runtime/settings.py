@@ -346,8 +346,11 @@ class ConfigFile:
         """``file:line`` of a key, as in ``"fetcher", 0, "name"``.
 
         Of a key that is not there it is the line of its table, of a table that
-        is not there the file alone.
+        is not there the file alone. What has no text, since a program made it,
+        has numbers of tables in place of lines.
         """
+        if not self.text and len(place) > 1 and isinstance(place[1], int):
+            return f"{self.path}, {place[0]} {place[1] + 1}"
         lines = places(self.text)
         for end in range(len(place), 0, -1):
             if (line := lines.get(place[:end])) is not None:
