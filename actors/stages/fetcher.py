@@ -17,6 +17,7 @@ from actors.flow.tally import Tally
 from actors.runtime import logs
 from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
+from actors.stages.backlog import Backlog
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
@@ -60,6 +61,7 @@ class FetcherActor(Stage):
     source: Source
     outbox: Outbox
     standing: Standing
+    _backlog: Backlog
     _keeper: Keeper
     _routing: Routing
 
@@ -68,7 +70,6 @@ class FetcherActor(Stage):
         self._root: Address | None = None
         self._addresses: dict[str, Address] = {}
         self._linger = Linger()
-        self._loaded_key = 0
         self._draining = False
         self._tally = Tally()
         self._told_drained = False
@@ -148,6 +149,7 @@ class FetcherActor(Stage):
             return
         self._keeper = self.edges.keeper(system.journal, config.name)
         self.outbox = Outbox(self._keeper)
+        self._backlog = Backlog(self._keeper, self.log)
         self._take_up(self._keeper.take_up(), system)
         hurry = self.edges.beside(config.fetch, "hurry")
         self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
@@ -316,11 +318,9 @@ class FetcherActor(Stage):
     def _load_backlog(self, now: float) -> None:
         life = self.producer.life
         while life.wants_backlog and not self.outbox.error:
-            limit = life.buffer.size - len(life.buffer)
-            jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
-            self._loaded_key = jobs[-1].key if jobs else self._loaded_key
-            more = len(jobs) == limit
+            jobs, more = self._backlog.page(life)
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
+            self._backlog.tell(life.backlog, now)
 
     def _forget_closed(self) -> None:
         subscriptions = self.producer.subscriptions

@@ -118,6 +118,7 @@ class Standing:
             "every_s": poller.policy.every_s,
             "on_demand": self.on_demand,
             "capacity": life.buffer.size,
+            "backlog": life.backlog,
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,
             "quarantined": accounting.quarantined,

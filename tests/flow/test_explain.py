@@ -57,6 +57,17 @@ def status(
             "numbers is full (9 jobs) and polls no more: no processor asks",
         ),
         (
+            status(fetcher(waiting_for="room", buffered=99, backlog=90), in_flight=9),
+            "9 jobs in flight; numbers works off its journal first, 90 jobs left",
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=99, backlog=90)),
+            (
+                "numbers works off its journal first, 90 jobs left: there is no "
+                "processor; lowtide attach adds one"
+            ),
+        ),
+        (
             status(fetcher(waiting_for="backoff", last_error="SourceError: no")),
             "numbers tries again in 0.8 s: SourceError: no",
         ),
