@@ -27,6 +27,7 @@ from actors.runtime.journal_view import JournalView
 from actors.runtime.number_server import NumberServer, NumberServerError
 from actors.runtime.reports import read_reports
 from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
+from actors.runtime.settings import unknown_variables
 from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.runtime.system import (
     PortInUseError,
@@ -177,6 +178,8 @@ class _Main:
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
         self.log = logs.configure(self.config.log_level)
         self.signals = _catch_signals()
+        for variable in unknown_variables(os.environ):
+            self.log.warning("config.unknown_variable", variable=variable)
         if self.numbers is not None:
             self._use_bundled_source(self.numbers)
         self._start_web()

@@ -39,6 +39,8 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
             return [f"{name} backs off: {error}"]
         case waiting.PAUSED | waiting.ROOM | waiting.DRAIN:
             return []
+        case waiting.DEMAND if fetcher.get("on_demand"):
+            return []
         case _:
             return _if_late(fetcher)
 

@@ -15,7 +15,9 @@ from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
 from actors.runtime import logs
+from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
+from actors.stages.backlog import Backlog
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
@@ -41,7 +43,7 @@ from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from actors.flow.facts import Job
     from actors.flow.messages import JobId, ToConsumer, ToProducer
@@ -59,6 +61,7 @@ class FetcherActor(Stage):
     source: Source
     outbox: Outbox
     standing: Standing
+    _backlog: Backlog
     _keeper: Keeper
     _routing: Routing
 
@@ -67,7 +70,6 @@ class FetcherActor(Stage):
         self._root: Address | None = None
         self._addresses: dict[str, Address] = {}
         self._linger = Linger()
-        self._loaded_key = 0
         self._draining = False
         self._tally = Tally()
         self._told_drained = False
@@ -122,7 +124,7 @@ class FetcherActor(Stage):
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
-        if waits and self.standing.room:
+        if waits and self.standing.may_take:
             times.append(poller.next_poll)
         if self.settler is not None:
             times.append(self.settler.next_tick())
@@ -139,13 +141,15 @@ class FetcherActor(Stage):
         self.log = self.edges.log(system.log_level, fetcher=config.name)
         try:
             fetch = self.edges.function(config.fetch)
-            settle = self.edges.function(config.settle) if config.settle else None
+            check_call(fetch, config.fetch, options=config.options)
+            settle = self._settle_of(config)
             self._routing = routing_of(config, system)
         except ValueError as error:
             self._tell_started(root, error=str(error))
             return
         self._keeper = self.edges.keeper(system.journal, config.name)
         self.outbox = Outbox(self._keeper)
+        self._backlog = Backlog(self._keeper, self.log)
         self._take_up(self._keeper.take_up(), system)
         hurry = self.edges.beside(config.fetch, "hurry")
         self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
@@ -156,14 +160,24 @@ class FetcherActor(Stage):
             self.outbox,
             self._tally,
             routed=config.dispatcher != "demand",
+            on_demand=config.on_demand,
         )
         self.watch(self.source.fd, self._source_spoke)
-        if settle := settle or self.edges.beside(config.fetch, "settle"):
+        if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
             self.settler = Settler(settle, config.options, worker, self.log)
             self.watch(self.settler.fd, self._settler_spoke)
         self._root = root
         self._tell_started(root)
+
+    def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
+        settle = self.edges.beside(config.fetch, "settle")
+        if config.settle is not None:
+            settle = self.edges.function(config.settle)
+        if settle is not None:
+            name = config.settle or f"{config.fetch.partition(':')[0]}:settle"
+            check_call(settle, name, "job", "outcome", options=config.options)
+        return settle
 
     def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
         buffer: Buffer[Job] = Buffer(self.config.buffer)
@@ -175,6 +189,7 @@ class FetcherActor(Stage):
             kept=taken.accounting,
             keep=config.buffer_keep,
         )
+        self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
         life.take_up(taken.jobs, more=True)
         limit = config.rate_limit
         self.producer = Producer(
@@ -196,7 +211,10 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
-        self.source.poll_if_due(now, self.standing.room, self.producer.demand)
+        standing = self.standing
+        self.source.poll_if_due(
+            now, standing.may_take, self.producer.demand, full=not standing.room
+        )
         if self.settler is not None:
             self.settler.go_on(now)
         self.standing.tell_if_stalled(now, self.log)
@@ -307,11 +325,9 @@ class FetcherActor(Stage):
     def _load_backlog(self, now: float) -> None:
         life = self.producer.life
         while life.wants_backlog and not self.outbox.error:
-            limit = life.buffer.size - len(life.buffer)
-            jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
-            self._loaded_key = jobs[-1].key if jobs else self._loaded_key
-            more = len(jobs) == limit
+            jobs, more = self._backlog.page(life)
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
+            self._backlog.tell(life.backlog, now)
 
     def _forget_closed(self) -> None:
         if self.outbox:

@@ -27,6 +27,7 @@ from actors.flow.messages import (
 )
 from actors.flow.pace import Pace
 from actors.runtime import logs
+from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
 from actors.stages.downstream import Downstream
@@ -150,6 +151,7 @@ class ProcessorActor(Stage):
         error = None
         try:
             self._process = self.edges.function(config.process)
+            check_call(self._process, config.process, "job")
             if config.name in message.system.steps:
                 self._downstream = Downstream(
                     config, message.system, self.consumer, self.log

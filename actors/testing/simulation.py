@@ -65,6 +65,9 @@ class Simulation:
         functions: In place of what the configuration names.
         make_job: From chance and a number to a job; numbers are not used twice.
         profile: How long and how hard.
+
+    Attributes:
+        each_second: Called once in each virtual second in which something happens.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Simulation:
         self._made = 0
         self._start_due = False
         self._second, self._steps = 0.0, 0
+        self.each_second: Callable[[], None] = lambda: None
         self.rows: list[dict[str, Any]] = []
 
     def run(self) -> Account:
@@ -175,6 +179,7 @@ class Simulation:
         self._steps += 1
         if agenda.now >= self._second + 1.0:
             self._second, self._steps = agenda.now, 0
+            self.each_second()
         if self._steps > MOST_STEPS:
             raise Violation("rest", f"busy without end: {agenda.now - 1000:.3f} s")
         return agenda.step(until)

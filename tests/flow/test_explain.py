@@ -49,8 +49,23 @@ def status(
             "numbers has 1 job: there is no processor; lowtide attach adds one",
         ),
         (
+            status(fetcher(waiting_for="demand"), processor()),
+            "numbers fetches on demand only: no processor asks",
+        ),
+        (
             status(fetcher(waiting_for="room", buffered=9), processor()),
             "numbers is full (9 jobs) and polls no more: no processor asks",
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=99, backlog=90), in_flight=9),
+            "9 jobs in flight; numbers works off its journal first, 90 jobs left",
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=99, backlog=90)),
+            (
+                "numbers works off its journal first, 90 jobs left: there is no "
+                "processor; lowtide attach adds one"
+            ),
         ),
         (
             status(fetcher(waiting_for="backoff", last_error="SourceError: no")),

@@ -30,6 +30,7 @@ def status(*, state: str = "running", **changes: Any) -> dict[str, Any]:
         {"waiting_for": "paused", "state": "paused", "last_poll_age_s": 900.0},
         {"waiting_for": "room", "last_poll_age_s": 900.0, "next_poll_s": 0.0},
         {"last_poll_age_s": 900.0, "next_poll_s": 20.0},
+        {"waiting_for": "demand", "on_demand": True, "last_poll_age_s": None},
     ],
 )
 def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> None:

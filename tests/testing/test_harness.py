@@ -58,10 +58,57 @@ def test_without_demand_the_buffer_fills_and_polling_stops(pipeline: Make) -> No
     status = full.status()
     assert status["accounting"]["buffered"] == 3
     assert status["fetchers"][0]["waiting_for"] == "room"
-
     assert full.attach(2) == ["processor-1", "processor-2"]
     full.run_until_idle()
     assert len(full.done) == 10
+
+
+def test_on_demand_a_source_keeps_what_nobody_asked_for(pipeline: Make) -> None:
+    shared = pipeline(processors=2, process_s=30.0, every_s=2.0, on_demand=True)
+
+    shared.push(jobs(10))
+    shared.advance(29)
+
+    [fetcher] = shared.status()["fetchers"]
+    assert shared.accounting["fetched"] == 2
+    assert (fetcher["waiting_for"], fetcher["buffered"]) == ("demand", 0)
+    shared.advance(2)
+    assert shared.accounting["fetched"] == 4
+    shared.run_until_idle()
+    assert shared.accounting["done"] == 10
+    assert shared.status()["fetchers"][0]["tally"]["skipped"]["no_demand"] > 0
+
+
+def test_on_demand_nothing_is_asked_of_a_source_while_no_processor_is_there(
+    pipeline: Make,
+) -> None:
+    alone = pipeline(processors=0, on_demand=True)
+
+    alone.push(jobs(1))
+    alone.advance(60)
+    before = alone.status()
+    alone.attach(1)
+    alone.run_until_idle()
+
+    assert before["fetchers"][0]["last_poll_age_s"] is None
+    assert before["why"] == (
+        "source fetches on demand only: there is no processor; lowtide attach adds one"
+    )
+    assert alone.accounting["done"] == 1
+
+
+def test_on_demand_jobs_that_wait_for_another_attempt_hold_up_no_others(
+    pipeline: Make,
+) -> None:
+    def fail(job: Any) -> Any:
+        raise OSError(job)
+
+    failing = pipeline(process=fail, processors=1, retries=2, on_demand=True)
+
+    failing.push(jobs(3))
+    failing.run_until_idle()
+
+    assert failing.accounting["quarantined"] == 3
 
 
 def test_a_job_of_a_processor_that_crashes_is_given_to_another(pipeline: Make) -> None:
