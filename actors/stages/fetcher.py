@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
@@ -15,6 +16,7 @@ from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
 from actors.runtime import logs
+from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
@@ -41,13 +43,14 @@ from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from actors.flow.facts import Job
     from actors.flow.messages import JobId, ToConsumer, ToProducer
     from actors.flow.routing import Incoming, Routing
     from actors.runtime.config import FetcherConfig, SystemConfig
     from actors.runtime.journal import TakenUp
+    from actors.stages.fetching import FetchStep
     from actors.stages.outbox import Keeper
 
 
@@ -73,6 +76,8 @@ class FetcherActor(Stage):
         self._told_drained = False
         self.settler: Settler | None = None
         self._last_duplicate: JobId | None = None
+        self._steps: list[FetchStep] = []
+        self._told_error: str | None = None
 
     def receive(  # noqa: C901, PLR0915 - one arm a message
         self, message: Any, sender: Address
@@ -141,12 +146,12 @@ class FetcherActor(Stage):
             fetch = self.edges.function(config.fetch)
             settle = self.edges.function(config.settle) if config.settle else None
             self._routing = routing_of(config, system)
-        except ValueError as error:
+            self._keeper = self.edges.keeper(system.journal, config.name)
+            self._take_up(self._keeper.take_up(), system)
+        except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
-        self._keeper = self.edges.keeper(system.journal, config.name)
         self.outbox = Outbox(self._keeper)
-        self._take_up(self._keeper.take_up(), system)
         hurry = self.edges.beside(config.fetch, "hurry")
         self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
         self.standing = Standing(
@@ -219,15 +224,26 @@ class FetcherActor(Stage):
 
     def _source_spoke(self) -> None:
         now = self.now()
-        steps = self.source.take()
-        jobs = self._new_ones([step.payload for step in steps if type(step) is Fetched])
-        if jobs:
+        self._steps += self.source.take()
+        self._take_in(now)
+        self._go_on(now)
+
+    def _take_in(self, now: float) -> None:
+        # What a source handed out is held here until the journal has been asked
+        # whether it came before: where it cannot be read, that is asked again.
+        try:
+            seen = self._keeper.known(_ids_of(self._steps))
+        except JournalError as error:
+            self.outbox.failed(error, now)
+            return
+        steps, self._steps = self._steps, []
+        payloads = [step.payload for step in steps if type(step) is Fetched]
+        if jobs := self._new_ones(payloads, seen):
             self._carry_out(self.producer.fetched(jobs, now), now)
         for step in steps:
             if isinstance(step, Unusable):
-                self._set_aside(step, now)
+                self._set_aside(step, seen, now)
         self.source.ended(steps, now, self.chance())
-        self._go_on(now)
 
     def _settler_spoke(self) -> None:
         if self.settler is not None:
@@ -235,16 +251,15 @@ class FetcherActor(Stage):
             self.settler.spoke(now, self.chance())
             self._go_on(now)
 
-    def _set_aside(self, step: Unusable, now: float) -> None:
-        for new in self._new_ones([step.payload]):
+    def _set_aside(self, step: Unusable, seen: set[JobId], now: float) -> None:
+        for new in self._new_ones([step.payload], seen):
             decision = self.producer.set_aside(new.id, new.payload, step.failure, now)
             self._carry_out(decision, now)
 
-    def _new_ones(self, payloads: list[Any]) -> list[Incoming]:
-        named = [(job_id_of(payload), payload) for payload in payloads]
-        seen = self._keeper.known(each for each, _ in named if each is not None)
+    def _new_ones(self, payloads: list[Any], seen: set[JobId]) -> list[Incoming]:
         new = []
-        for own_id, payload in named:
+        for payload in payloads:
+            own_id = job_id_of(payload)
             if own_id is not None and own_id in seen:
                 self._tell_duplicate(own_id, payload)
                 self._tally.duplicate()
@@ -264,15 +279,20 @@ class FetcherActor(Stage):
         self._last_duplicate = job_id
 
     def _settle_again(self, job_id: JobId, payload: Any) -> None:
-        if self.settler is not None and (state := self._keeper.ended(job_id)):
-            self.settler.known(job_id, payload, state, self.now())
+        if self.settler is None:
+            return
+        # Where it cannot be read: the source hands the job out once more.
+        with contextlib.suppress(JournalError):
+            if state := self._keeper.ended(job_id):
+                self.settler.known(job_id, payload, state, self.now())
 
     def _carry_out(self, decision: Decision, now: float) -> None:
         self.outbox.put(decision)
         self._send_released(now)
 
     def _send_released(self, now: float) -> None:
-        before = self.outbox.error
+        if self._steps and now >= (self.outbox.retry_at or now):
+            self._take_in(now)
         for decision in self.outbox.release(now):
             log_facts(self.log, decision.facts)
             self._tally.note(decision.facts, now)
@@ -283,7 +303,8 @@ class FetcherActor(Stage):
                 self.send(self._root, ProcessLost(process=process))
         self._let_go(now)
         self._forget_closed()
-        if self.outbox.error != before:
+        if self.outbox.error != self._told_error:
+            self._told_error = self.outbox.error
             self._log_journal()
 
     def _let_go(self, now: float) -> None:
@@ -308,7 +329,11 @@ class FetcherActor(Stage):
         life = self.producer.life
         while life.wants_backlog and not self.outbox.error:
             limit = life.buffer.size - len(life.buffer)
-            jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
+            try:
+                jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
+            except JournalError as error:
+                self.outbox.failed(error, now)
+                return
             self._loaded_key = jobs[-1].key if jobs else self._loaded_key
             more = len(jobs) == limit
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
@@ -325,12 +350,21 @@ class FetcherActor(Stage):
             self._linger.keep(still)
 
     def _decide_jobs(self, message: DecideJobs, now: float) -> None:
-        jobs = self._keeper.quarantined(message.keys)
+        # What is on the disk is told: while it cannot be written, a job that was
+        # decided on would still be found in the quarantine, and be released twice.
+        jobs, error = [], self.outbox.error
+        try:
+            jobs = [] if error else self._keeper.quarantined(message.keys)
+        except JournalError as failed:
+            error = str(failed)
         if message.action == "retry":
             self._carry_out(self.producer.released(jobs, now), now)
         else:
             self._carry_out(self.producer.discarded(jobs, "discarded by hand"), now)
-        self.send(self._root, JobsDecided(number=message.number, count=len(jobs)))
+        decided = JobsDecided(
+            number=message.number, count=len(jobs), error=error or self.outbox.error
+        )
+        self.send(self._root, decided)
 
     def _tune(self, message: Pause | Resume | Tune, now: float) -> None:
         match message:
@@ -374,3 +408,11 @@ class FetcherActor(Stage):
         status = {"pid": self.edges.process_id(), "events": logs.recent()}
         status |= self.standing.status(now)
         self.send(sender, StatusAnswer(number=request.number, name=name, status=status))
+
+
+def _ids_of(steps: Iterable[FetchStep]) -> Iterator[JobId]:
+    for step in steps:
+        if isinstance(step, Fetched | Unusable):
+            job_id = job_id_of(step.payload)
+            if job_id is not None:
+                yield job_id

@@ -126,10 +126,15 @@ class DecideJobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsDecided:
-    """A fetcher to its root: that many jobs were still quarantined."""
+    """A fetcher to its root: that many jobs were still quarantined.
+
+    Attributes:
+        error: Why the journal does not have the decision, if it has not.
+    """
 
     number: int
     count: int
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

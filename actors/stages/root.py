@@ -79,8 +79,8 @@ class RootActor(Stage):
                 self._stage_drained(name)
             case StatusAnswer():
                 self._stage_answered(message)
-            case JobsDecided(number=number, count=count):
-                self.commands.jobs_decided(number, count)
+            case JobsDecided():
+                self.commands.jobs_decided(message)
             case ProcessLost(process=process):
                 self._kill_lost(process)
             case Overdue():
