@@ -236,7 +236,8 @@ SETTINGS = (
         kind=_number(0.1),
         default=60.0,
         metavar="SECONDS",
-        help="how long a processor that holds jobs may be silent; it is killed then",
+        help="how long a processor that holds jobs may be silent, and any process "
+        "for 15 at least; it is killed then",
     ),
     Setting(
         name="retries",

@@ -22,6 +22,7 @@ from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
 from actors.stages.messages import (
+    AskSign,
     Begin,
     DecideJobs,
     Drain,
@@ -31,6 +32,7 @@ from actors.stages.messages import (
     ProcessGone,
     ProcessLost,
     Resume,
+    Sign,
     Started,
     StartFetcher,
     StatusAnswer,
@@ -95,6 +97,8 @@ class FetcherActor(Stage):
                 self._carry_out(self._decide(message, now), now)
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)
+            case AskSign():
+                self.send(sender, Sign(name=self.config.name))
             case Begin():
                 self.source.poller.start(now)
             case Drain():

@@ -56,6 +56,18 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskSign:
+    """Root to a stage: are you there?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """A stage to its root: it is."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """Root to a fetcher: the whole system is ready, poll."""
 
