@@ -48,7 +48,9 @@ class Life:
     """Holds every job that a fetcher has not seen the end of.
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
-    drops what is fetched then, ``last`` what has waited longest.
+    drops what is fetched then, ``last`` what has waited longest. A quarantine of
+    ``quarantine`` jobs leaves no room either: where so many fail, each further
+    one would only be taken from its source to fail as well.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Life:
         kept = kept or Accounting()
         self.buffer = buffer
         self.keep = keep
+        self.quarantine: int | None = None
         self.backlog = kept.buffered
         self._retry = retry
         self._next_key = first_key
@@ -79,11 +82,16 @@ class Life:
     @property
     def room(self) -> int:
         """How many jobs to fetch now; those waiting for a retry take room as well."""
-        if self.backlog:
+        if self.backlog or self.is_quarantine_full:
             return 0
         if self.keep is not None:
             return self.buffer.size
         return max(0, self.buffer.room - self._retrying)
+
+    @property
+    def is_quarantine_full(self) -> bool:
+        """Whether so many jobs are set aside that no more should be fetched."""
+        return self.quarantine is not None and self._quarantined >= self.quarantine
 
     @property
     def waiting(self) -> int:

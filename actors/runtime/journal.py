@@ -67,6 +67,8 @@ class TakenUp(NamedTuple):
     jobs: list[Job]
 
 
+#: So many jobs are forgotten in one transaction.
+PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
 _COLUMNS = "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route"
 
@@ -129,7 +131,6 @@ class Journal:
                 "WHERE fetcher = ? AND state = 'leased'",
                 (self._fetcher,),
             )
-            self._purge()
         return TakenUp(accounting, next_key, jobs)
 
     def _count(self, jobs: list[Job]) -> tuple[Accounting, int]:
@@ -262,6 +263,30 @@ class Journal:
                     "UPDATE fetcher SET done = done WHERE number = ?", (self._fetcher,)
                 )
 
+    def purge(self) -> bool:
+        """Forget jobs that ended before the window; returns whether there are more.
+
+        A part at a time: nobody is to wait for long. What is left of the history
+        of jobs that are gone goes with the last part.
+
+        Raises:
+            JournalError: The file cannot be written.
+        """
+        with _told(), self._transaction():
+            gone = self._db.execute(
+                "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
+                "WHERE fetcher = ? AND ended_at < ? LIMIT ?)",
+                (*[self._fetcher] * 2, self._clock.wall() - WINDOW_S, PURGED_AT_ONCE),
+            ).rowcount
+            if gone == PURGED_AT_ONCE:
+                return True
+            self._db.execute(
+                "DELETE FROM history WHERE fetcher = ? AND NOT EXISTS (SELECT 1 FROM "
+                "job WHERE job.fetcher = history.fetcher AND job.key = history.key)",
+                (self._fetcher,),
+            )
+            return False
+
     def _set_sync(self, *, sync: bool) -> None:
         if sync is not self._syncs:
             self._db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
@@ -377,18 +402,6 @@ class Journal:
                 *(self._fetcher, job.key, self._clock.wall(), event, job.attempt),
                 *(processor, error, trace),
             ),
-        )
-
-    def _purge(self) -> None:
-        """Forget jobs that ended before the window."""
-        self._db.execute(
-            "DELETE FROM history WHERE fetcher = ? AND key IN (SELECT key FROM job "
-            "WHERE fetcher = ? AND ended_at < ?)",
-            (self._fetcher, self._fetcher, self._clock.wall() - WINDOW_S),
-        )
-        self._db.execute(
-            "DELETE FROM job WHERE fetcher = ? AND ended_at < ?",
-            (self._fetcher, self._clock.wall() - WINDOW_S),
         )
 
 

@@ -247,6 +247,13 @@ SETTINGS = (
         help="attempts a job has in all",
     ),
     Setting(
+        name="quarantine",
+        kind=COUNT,
+        default=1000,
+        metavar="N",
+        help="jobs a fetcher may have set aside before it polls no more",
+    ),
+    Setting(
         name="drain_timeout_s",
         kind=_number(0.0),
         default=25.0,

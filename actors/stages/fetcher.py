@@ -56,6 +56,12 @@ if TYPE_CHECKING:
     from actors.stages.outbox import Keeper
 
 
+#: How often a journal forgets what its window is over, in seconds.
+PURGE_S = 600.0
+#: The same where there is more of it than one go takes.
+PURGE_MORE_S = 5.0
+
+
 class FetcherActor(Stage):
     """Wakes itself on a timer, and never blocks its mailbox on the source."""
 
@@ -65,6 +71,7 @@ class FetcherActor(Stage):
     outbox: Outbox
     standing: Standing
     _keeper: Keeper
+    _purge_at: float
     _routing: Routing
 
     def __init__(self) -> None:
@@ -120,6 +127,7 @@ class FetcherActor(Stage):
         if self._root is not None:
             self._send_all(self._linger.due(now))
             self._carry_out(self.producer.tick(now), now)
+            self._purge_if_due(now)
             self._go_on(now)
 
     def next_tick(self) -> float | None:
@@ -128,6 +136,7 @@ class FetcherActor(Stage):
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
         times.append(self.standing.next_tick)
+        times.append(self._purge_at)
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
@@ -171,6 +180,7 @@ class FetcherActor(Stage):
             worker = self.edges.worker(f"settle-{config.name}")
             self.settler = Settler(settle, config.options, worker, self.log)
             self.watch(self.settler.fd, self._settler_spoke)
+        self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
 
@@ -184,6 +194,7 @@ class FetcherActor(Stage):
             kept=taken.accounting,
             keep=config.buffer_keep,
         )
+        life.quarantine = system.quarantine
         life.take_up(taken.jobs, more=True)
         limit = config.rate_limit
         self.producer = Producer(
@@ -352,6 +363,16 @@ class FetcherActor(Stage):
                 key: address for key, address in self._addresses.items() if key in still
             }
             self._linger.keep(still)
+
+    def _purge_if_due(self, now: float) -> None:
+        if now < self._purge_at:
+            return
+        self._purge_at = now + PURGE_S
+        try:
+            if not self.outbox.error and self._keeper.purge():
+                self._purge_at = now + PURGE_MORE_S
+        except JournalError as error:
+            self.outbox.failed(error, now)
 
     def _decide_jobs(self, message: DecideJobs, now: float) -> None:
         # What is on the disk is told: while it cannot be written, a job that was

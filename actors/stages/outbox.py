@@ -54,6 +54,9 @@ class Keeper(Protocol):
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
 
+    def purge(self) -> bool:
+        """Forget what need not be known any more; returns whether there is more."""
+
     def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
         """Keep the facts, all or none; with ``sync``, on the disk."""
 

@@ -257,6 +257,24 @@ def test_a_job_that_was_never_begun_is_not_held_against_it(life: Life) -> None:
     assert (job.state, job.attempt, job.crashes) == (JobState.LEASED, 6, 0)
 
 
+def test_a_full_quarantine_leaves_no_room_until_somebody_decides() -> None:
+    life = Life(Buffer(4), RetryPolicy(attempts=1))
+    life.quarantine = 2
+    rooms = []
+    failed = []
+    for key in (1, 2):
+        life.fetched([(key, None)], NOW)
+        [job] = life.buffer.take(1)
+        life.leased([job], HERE)
+        life.settle(Outcome(key, 1, None, Failure("no")), HERE, NOW, 0.5)
+        failed.append(job)
+        rooms.append(life.room)
+
+    life.discarded(failed[0], "by hand")
+
+    assert [*rooms, life.room] == [4, 0, 4]
+
+
 def test_jobs_that_wait_for_a_retry_take_room(life: Life) -> None:
     rooms = [life.room]
     jobs = fetch(life, 3)

@@ -316,3 +316,27 @@ def test_after_power_loss_everything_committed_is_there(
         assert keys(after.load(JobState.READY, 0, 99)) == expected
         after.close()
     journal.close()
+
+
+def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.runtime.journal.PURGED_AT_ONCE", 2)
+    jobs = [new_job(key, attempt=1) for key in range(1, 6)]
+    named = Job(key=6, id="#6", payload={"n": 6}, fetched_at=0.0, own_id=False)
+    failed = [JobFailed(job, HERE, Failure("once"), 1) for job in [*jobs, named]]
+    done = [JobDone(job, 1, HERE, 1, 0.1) for job in [*jobs[:4], named]]
+    keep(path, [*(JobFetched(job) for job in [*jobs, named]), *failed, *done])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
+    journal = reopened(path)
+
+    more = [journal.purge() for _ in range(3)]
+
+    assert more == [True, True, False]
+    assert journal.known(["id1", "id4", "id5"]) == {"id5"}
+    view = JournalView(path)
+    histories = [len(view.history("numbers", key)) for key in range(1, 7)]
+    assert histories == [0, 0, 0, 0, 1, 0]
+    view.close()
+    journal.close()

@@ -88,3 +88,33 @@ def test_a_fetcher_that_starts_while_nothing_can_be_written_loses_no_lease() -> 
 
         assert pipeline.accounting["done"] == 2
         assert events(pipeline, "stage.error") == []
+
+
+def test_a_full_quarantine_stops_the_polling_until_somebody_decides() -> None:
+    with Harness(process=refuse, retries=1, quarantine=3, buffer=1) as pipeline:
+        pipeline.push([{"id": number} for number in range(1, 9)])
+        pipeline.advance(60)
+
+        status = pipeline.status()
+        [fetcher] = status["fetchers"]
+        before = status["accounting"]["quarantined"]
+        assert 3 <= before <= 3 + 1 + 2  # what is buffered and out comes as well
+        assert (fetcher["waiting_for"], fetcher["quarantine_full"]) == ("room", True)
+        assert "its quarantine is full" in status["why"]
+
+        keys = {fetcher["name"]: [1, 2, 3]}
+        pipeline.command({"verb": "jobs", "action": "discard", "keys": keys})
+        pipeline.advance(60)
+
+        assert pipeline.accounting["fetched"] > before
+
+
+def test_a_journal_that_runs_for_weeks_forgets_what_is_long_over() -> None:
+    with Harness(every_s=3600.0) as pipeline:
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.run_until_idle()
+
+        pipeline.advance(8 * 24 * 3600)
+
+        assert pipeline.journal.execute("SELECT count(*) FROM job").fetchone() == (0,)
+        assert pipeline.accounting["done"] == 2
