@@ -198,9 +198,9 @@ class Life:
         self.backlog = max(0, self.backlog - len(ready)) if more else 0
 
     def released(self, job: Job) -> Fact:
-        """Make a quarantined job ready again, as if it were new."""
+        """Make a quarantined job ready again, with all its attempts before it."""
         self._quarantined -= 1
-        job.state, job.attempt, job.crashes = JobState.READY, 0, 0
+        job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
         self._live[job.key] = job
         self.buffer.store([job])
         return JobReleased(job)
@@ -330,7 +330,7 @@ class Life:
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float
     ) -> Fact:
-        delay = self._retry.delay_s(job.attempt, failure, chance)
+        delay = self._retry.delay_s(job.tries, failure, chance)
         if delay is None:
             return self._quarantine(job, failure, process)
         job.not_before = now + delay
@@ -353,7 +353,7 @@ class Life:
         job.crashes = job.crashes + 1 if alone else max(1, job.crashes)
 
     def _is_poison(self, job: Job) -> bool:
-        too_often = job.attempt >= self._retry.attempts
+        too_often = job.tries >= self._retry.attempts
         return too_often or job.crashes >= self._retry.crashes
 
     def _unplace(self, job: Job) -> None:

@@ -70,7 +70,11 @@ class TakenUp(NamedTuple):
 #: So many jobs are forgotten in one transaction.
 PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
-_COLUMNS = "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route"
+_COLUMNS = (
+    "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route, "
+    "(SELECT max(history.attempt) FROM history WHERE history.fetcher = job.fetcher "
+    "AND history.key = job.key AND event = 'released')"
+)
 
 
 class Journal:
@@ -429,7 +433,8 @@ def _told() -> Iterator[None]:
 
 
 def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -> Job:
-    key, job_id, own_id, payload, attempt, crashes, fetched_at, not_before, route = row
+    key, job_id, own_id, payload, attempt, crashes, *rest = row
+    fetched_at, not_before, route, forgiven = rest
     # Deadlines are kept as wall time and counted anew: a clock that was set is
     # not to hold a job for longer than a retry ever does.
     wait = min(max(0.0, (not_before or wall) - wall), 3600.0)
@@ -444,4 +449,5 @@ def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -
         state=state,
         not_before=monotonic + wait,
         route=route,
+        forgiven=forgiven or 0,
     )

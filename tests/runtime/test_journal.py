@@ -256,19 +256,22 @@ def test_a_quarantined_job_is_decided_on_while_nothing_runs(
     journal = reopened(path)
     assert count == 1
     assert journal.take_up().accounting == expected
-    assert [job.attempt for job in journal.load(JobState.READY, 0, 9)] in ([0], [])
+    assert [job.tries for job in journal.load(JobState.READY, 0, 9)] in ([0], [])
     journal.close()
 
 
-def test_a_released_job_starts_as_if_new(path: Path) -> None:
+def test_a_released_job_has_all_its_attempts_and_new_numbers_for_them(
+    path: Path,
+) -> None:
     job = new_job(1, attempt=5)
     keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
-    job.attempt = 0
+    job.forgiven = 5
 
     keep(path, [JobReleased(job)])
 
     journal = reopened(path)
-    assert [(j.key, j.attempt) for j in journal.load(JobState.READY, 0, 9)] == [(1, 0)]
+    [again] = journal.load(JobState.READY, 0, 9)
+    assert (again.key, again.attempt, again.tries) == (1, 5, 0)
     journal.close()
 
 
