@@ -34,6 +34,12 @@ def _broken(stage: dict[str, Any]) -> str:
             f"{stage['name']} cannot write its journal, so it neither fetches nor "
             f"sends: {stage['journal_error']}"
         )
+    if stage.get("quarantine_full"):
+        return (
+            f"{stage['name']} polls no more, its quarantine is full "
+            f"({_count(stage['quarantined'], 'job')}): see lowtide jobs list --state "
+            "quarantined, then retry or discard"
+        )
     if stage["state"] == "faulted":
         return f"{stage['name']} is refused by its source: {stage.get('last_error')}"
     says = {

@@ -40,6 +40,9 @@ class Job:
         crashes: How many processors went while they had it, as far as it may be
             to blame.
         not_before: When a job that is retried becomes ready, monotonic seconds.
+        forgiven: Attempts before somebody released it from the quarantine: they
+            count no more. The number of an attempt is not used again, or the
+            late word of an earlier one would end it.
     """
 
     key: int
@@ -52,6 +55,12 @@ class Job:
     state: JobState = JobState.READY
     not_before: float = 0.0
     route: str = ""
+    forgiven: int = 0
+
+    @property
+    def tries(self) -> int:
+        """How many attempts count."""
+        return self.attempt - self.forgiven
 
 
 class JobFetched(NamedTuple):

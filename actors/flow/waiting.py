@@ -50,8 +50,8 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
     """Say what a fetcher waits for.
 
     Returns:
-        ``drain``, ``paused``, ``room`` (the buffer is full, or the journal
-        cannot be written), ``backoff``, ``demand`` (it has jobs, or
+        ``drain``, ``paused``, ``room`` (the buffer or the quarantine is full,
+        or the journal cannot be written), ``backoff``, ``demand`` (it has jobs, or
         could get some, and nobody asks) or ``jobs`` (the source has none).
     """
     if situation.draining:

@@ -103,6 +103,7 @@ class SystemConfig:
         job_timeout_s: How long one attempt may run; None for any time.
         lease_s: How long a processor that holds jobs may give no sign.
         retries: Attempts a job has in all.
+        quarantine: Jobs a fetcher may have set aside before it polls no more.
         log_format: ``console``, ``json``, or None for what suits the reader.
         run_for_s: Stop after so long.
         until_idle_s: Stop when there was nothing left to do for so long.
@@ -117,6 +118,7 @@ class SystemConfig:
     job_timeout_s: float | None
     lease_s: float
     retries: int
+    quarantine: int
     drain_timeout_s: float
     log_format: str | None
     log_level: str
@@ -211,6 +213,7 @@ _AS_THEY_ARE = (
     "job_timeout_s",
     "lease_s",
     "retries",
+    "quarantine",
     "drain_timeout_s",
     "log_format",
     "log_level",

@@ -239,7 +239,8 @@ SETTINGS = (
         kind=_number(0.1),
         default=60.0,
         metavar="SECONDS",
-        help="how long a processor that holds jobs may be silent; it is killed then",
+        help="how long a processor that holds jobs may be silent, and any process "
+        "for 15 at least; it is killed then",
     ),
     Setting(
         name="retries",
@@ -247,6 +248,13 @@ SETTINGS = (
         default=5,
         metavar="N",
         help="attempts a job has in all",
+    ),
+    Setting(
+        name="quarantine",
+        kind=COUNT,
+        default=1000,
+        metavar="N",
+        help="jobs a fetcher may have set aside before it polls no more",
     ),
     Setting(
         name="drain_timeout_s",

@@ -33,10 +33,12 @@ from actors.runtime.settings import AUTO
 from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of
 from actors.stages.messages import (
+    AskSign,
     Drain,
     Drained,
     Overdue,
     ProcessGone,
+    Sign,
     SourceGone,
     SourceUp,
     Started,
@@ -103,6 +105,8 @@ class ProcessorActor(Stage):
                 self._tune(config)
             case StatusRequest():
                 self._tell_status(message, sender)
+            case AskSign():
+                self.send(sender, Sign(name=self._name))
             case _:
                 self._hear(message, sender, now)
         self._run_next()

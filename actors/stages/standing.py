@@ -122,6 +122,7 @@ class Standing:
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,
             "quarantined": accounting.quarantined,
+            "quarantine_full": life.is_quarantine_full,
             "last_error": self.source.last_error,
             "unknown_outcomes": self.source.unknown_outcomes,
             "tally": self.tally.as_dict() | commits,

@@ -14,6 +14,7 @@ from actors.testing.source import Source
 from actors.testing.world import World
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable
 
     from actors.runtime.config import SystemConfig
@@ -151,6 +152,17 @@ class Harness:
         """Where every job is."""
         accounting: dict[str, int] = self.status()["accounting"]
         return accounting
+
+    @property
+    def journal(self) -> sqlite3.Connection:
+        """The journal's database, to look into with SQL, or to trouble.
+
+        Raises:
+            ValueError: The pipeline keeps none.
+        """
+        if self._world.config.journal is None:
+            raise ValueError("this pipeline keeps no journal")
+        return self._world.database(self._world.config.journal)
 
     def push(self, jobs: Iterable[Any], fetcher: str | None = None) -> None:
         """Let the source have jobs, which the fetcher's next polls will find.

@@ -160,13 +160,11 @@ class Simulation:
         self.chaos.done.append("healed")
 
     def _idle(self) -> bool:
-        started = self.world.running and self.world.started
-        return started and not any(self.sources.values()) and self._at_rest()
-
-    def _at_rest(self) -> bool:
-        if self.watch.unkept() or self.world.base.in_flight:
+        # Asked after each step: what is cheap to see comes first.
+        if self.world.base.in_flight or any(self.sources.values()):
             return False
-        return self.world.at_rest()
+        started = self.world.running and self.world.started
+        return started and not self.watch.unkept() and self.world.at_rest()
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         request = self.world.command(command)

@@ -96,6 +96,13 @@ def status(
             "numbers cannot write its journal, so it neither fetches nor sends: full",
         ),
         (
+            status(fetcher(quarantine_full=True, quarantined=1000, waiting_for="room")),
+            (
+                "numbers polls no more, its quarantine is full (1000 jobs): see "
+                "lowtide jobs list --state quarantined, then retry or discard"
+            ),
+        ),
+        (
             status(fetcher(state="faulted", last_error="BadStatusError: 401")),
             "numbers is refused by its source: BadStatusError: 401",
         ),

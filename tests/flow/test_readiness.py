@@ -53,6 +53,10 @@ def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> Non
             "numbers backs off: E: gone",
         ),
         ({"waiting_for": "backoff"}, "numbers backs off: its source failed"),
+        (
+            {"waiting_for": "room", "quarantine_full": True, "quarantined": 1000},
+            "numbers polls no more: its quarantine is full (1000 jobs)",
+        ),
     ],
 )
 def test_a_fetcher_that_does_not_get_jobs_is_named(

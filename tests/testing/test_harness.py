@@ -258,3 +258,33 @@ def test_a_day_of_polling_leaves_no_timers_behind(pipeline: Make) -> None:
 
     nodes = quiet._world.base.nodes.values()  # noqa: SLF001 - nobody else may
     assert all(len(each.timers) <= 3 for each in nodes)
+
+
+@pytest.mark.parametrize("name", ["root", "source", "processor-1", "processor-2"])
+def test_whatever_hangs_is_killed_and_started_anew(pipeline: Make, name: str) -> None:
+    steady = pipeline(process=lambda job: job["id"], process_s=1.0, lease_s=30.0)
+    steady.push(jobs(20))
+    steady.advance(5)
+
+    steady.hang(name)
+    steady.advance(90)
+
+    assert steady.status()["accounting"]["done"] == 20
+    stages = steady.status()["fetchers"] + steady.status()["processors"]
+    assert {each["state"] for each in stages} == {"running"}
+    assert sorted(set(steady.results)) == list(range(1, 21))
+
+
+def test_a_fetcher_that_does_not_answer_is_still_in_the_account(pipeline: Make) -> None:
+    full = pipeline(processors=0)
+    full.push(jobs(5))
+    full.advance(10)
+    before = full.status()["accounting"]
+
+    full.hang("source")
+    full.advance(1)
+
+    status = full.status()
+    assert status["fetchers"][0]["state"] == "silent"
+    assert status["accounting"] == before
+    assert full.stop() == before
