@@ -46,19 +46,20 @@ class _Reader:
         table: Path = ()
         while not self._ended():
             if self._take("[["):
-                table = self._element(self._resolved((), self._key()))
+                path = self._resolved((), self._key())
+                self._note_all(path)
+                table = self._element(path)
                 self._take("]]")
             elif self._take("["):
                 table = self._resolved((), self._key())
-                self._note(table)
+                self._note_all(table)
                 self._take("]")
             else:
                 self._pair(table)
 
     def _pair(self, table: Path) -> None:
         path = self._resolved(table, self._key())
-        for end in range(len(table) + 1, len(path) + 1):
-            self._note(path[:end])
+        self._note_all(path, below=len(table))
         self._take("=")
         self._value(path)
 
@@ -82,7 +83,7 @@ class _Reader:
     def _key(self) -> tuple[str, ...]:
         parts = []
         while (found := self._match(_KEY)) is not None:
-            parts.append(next(iter(tomllib.loads(f"{found} = 0"))))
+            parts.append(_name(found))
             if not self._take("."):
                 break
         if not parts:
@@ -105,6 +106,10 @@ class _Reader:
         self._counts[path] = number + 1
         self._note((*path, number))
         return (*path, number)
+
+    def _note_all(self, path: Path, below: int = 0) -> None:
+        for end in range(below + 1, len(path) + 1):
+            self._note(path[:end])
 
     def _note(self, path: Path) -> None:
         line = self.text.count("\n", 0, self.at) + 1
@@ -132,3 +137,10 @@ class _Reader:
             return False
         self.at += len(word)
         return True
+
+
+def _name(key: str) -> str:
+    try:
+        return next(iter(tomllib.loads(f"{key} = 0")))
+    except tomllib.TOMLDecodeError:
+        return key
