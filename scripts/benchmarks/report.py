@@ -41,12 +41,12 @@ def as_text(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(results: Sequence[Result], repeat: int) -> str:
+def as_markdown(results: Sequence[Result], header: str) -> str:
     """The same for the docs: one table, and one of the peers where there are any."""
     peers = [each for each in results if each.row.note]
     ours = [each for each in results if not each.row.note]
     lines = [
-        f"{machine()}; medians of {repeat}.",
+        f"{header}.",
         "",
         *_markdown_table(HEADS, ("", "r", "", "r", "r", "", ""), map(_cells, ours)),
     ]

@@ -31,6 +31,7 @@ ROWS = (
     Row("pipe_bare", "reference: the same, bare", "pipe_bare", "jobs/s"),
     Row("pool", "reference: multiprocessing.Pool", "pool", "jobs/s"),
     Row("round_trip", "reference: a message there and back", "round_trip", "ms"),
+    Row("commit", "reference: a job kept, synced", "commit", "ms"),
     Row(
         "throughput_auto_memory",
         "throughput, auto, no journal",
