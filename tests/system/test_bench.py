@@ -178,12 +178,15 @@ def test_the_best_peer_is_the_best_of_those_that_were_measured() -> None:
     assert best_peers({}) == {}
 
 
-def test_the_table_of_the_docs_says_what_a_peer_promises() -> None:
-    row = Row("peer", "A queue", "peer", "jobs/s", note="at most once")
+def test_the_docs_have_a_table_of_all_queues_with_what_they_promise() -> None:
+    ours = Row("ours", "auto", "ours", "jobs/s", note="at least once")
+    peer = Row("peer_q", "A queue", "peer_q", "jobs/s", note="at most once")
 
-    table = as_markdown([Result(row, 1234.5)], "2 cores")
+    table = as_markdown([Result(ours, 2000.0), Result(peer, 1234.5)], "2 cores")
 
-    assert "| A queue | 1,234 | at most once |" in table.splitlines()
+    *_, first, second = table.splitlines()
+    assert first == "| **lowtide**: auto | 2,000 | at least once |"
+    assert second == "| A queue | 1,234 | at most once |"
 
 
 def test_a_job_is_kept_waiting_while_it_is_not_begun_and_another_one_is_idle() -> None:
