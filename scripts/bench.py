@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +14,8 @@ from typing import TYPE_CHECKING
 from benchmarks import report
 from benchmarks.model import Bench, Row
 from benchmarks.peers.measure import MEASUREMENTS as PEERS
-from benchmarks.peers.rows import BEST, PEER_ROWS, best_peer
+from benchmarks.peers.measure import versions
+from benchmarks.peers.rows import BEST, BEST_SAFE, PEER_ROWS, best_peers
 from benchmarks.rows import MEASUREMENTS, ROWS
 from benchmarks.run import Runs
 
@@ -32,26 +35,28 @@ def main(words: list[str] | None = None) -> int:
     rows = _selected(parser, rows, options.only)
     runs = _measure(rows, options)
     results = runs.results(rows, (*MEASUREMENTS, *PEERS))
-    print(f"{report.machine()}; medians of {options.repeat}\n")
+    header = f"{report.machine()}; medians of {options.repeat}"
+    if options.peers:
+        header += f"; {versions()}"
+    print(f"{header}\n")
     print(report.as_text(results))
     if options.json:
         options.json.write_text(json.dumps(report.as_json(results), indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(report.as_markdown(results, options.repeat))
+        options.markdown.write_text(report.as_markdown(results, header))
     return 0
 
 
 def _measure(rows: Iterable[Row], options: argparse.Namespace) -> Runs:
     needed = {name for row in rows for name in row.numbers}
-    if BEST in needed:
+    if needed & {BEST, BEST_SAFE}:
         needed |= {name for each in PEERS for name in each.gives}
     candidates = (*MEASUREMENTS, *PEERS) if options.peers else MEASUREMENTS
     measurements = [each for each in candidates if needed & set(each.gives)]
     runs = Runs()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as name:
         runs.measure(Bench(Path(name), options.scale), measurements, options.repeat)
-    if best := best_peer(runs.numbers):
-        runs.numbers[BEST] = best
+    runs.numbers |= best_peers(runs.numbers)
     return runs
 
 
@@ -77,14 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--scale",
-        type=float,
+        type=_scale,
         default=1.0,
         metavar="X",
         help="times and counts times this; below 1 only to try the script",
     )
     parser.add_argument(
         "--directory",
-        type=Path,
+        type=_directory,
         default=Path("/var/tmp"),  # noqa: S108 - a directory of its own is made in it
         metavar="DIR",
         help="for journals; on a disk (/var/tmp)",
@@ -93,9 +98,22 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise ValueError
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _scale(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (scale := float(text)) < float("inf"):
+            return scale
+    raise argparse.ArgumentTypeError(f"a number above 0, got {text!r}")
+
+
+def _directory(text: str) -> Path:
+    if not os.access(text, os.W_OK | os.X_OK) or not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"a directory to write in, got {text!r}")
+    return Path(text).absolute()
 
 
 def _selected(

@@ -39,11 +39,15 @@ def programs(requirements: tuple[str, ...]) -> Path:
 
 
 def version(requirements: tuple[str, ...]) -> str:
-    """The installed version of the first of them."""
+    """The first of them, with its installed version.
+
+    Raises:
+        SkippedError: It cannot be installed.
+    """
     name = requirements[0].partition(">")[0].partition("[")[0]
     python = str(programs(requirements) / "python")
     words = f"from importlib.metadata import version; print(version({name!r}))"
-    return _run(python, "-c", words).strip()
+    return f"{name} {_run(python, '-c', words).strip()}"
 
 
 def _run(*words: str) -> str:
