@@ -134,6 +134,7 @@ class Consumer:
             case Subscribed():
                 return self._deliver_all(feed, now)
             case Jobs():
+                self._owed[feed.source].confirm(message.confirmed)
                 return self._take_in(feed, message)
             case Confirm():
                 self._owed[feed.source].confirm(message.outcomes)

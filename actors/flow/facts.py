@@ -7,7 +7,7 @@ before anything that follows from them leaves the process.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
@@ -40,6 +40,9 @@ class Job:
         crashes: How many processors went while they had it, as far as it may be
             to blame.
         not_before: When a job that is retried becomes ready, monotonic seconds.
+        forgiven: Attempts before somebody released it from the quarantine: they
+            count no more. The number of an attempt is not used again, or the
+            late word of an earlier one would end it.
     """
 
     key: int
@@ -52,7 +55,12 @@ class Job:
     state: JobState = JobState.READY
     not_before: float = 0.0
     route: str = ""
-    errors: list[str] = field(default_factory=list)
+    forgiven: int = 0
+
+    @property
+    def tries(self) -> int:
+        """How many attempts count."""
+        return self.attempt - self.forgiven
 
 
 class JobFetched(NamedTuple):

@@ -67,13 +67,13 @@ class Subscription:
     def send(self, jobs: Iterable[Job]) -> Jobs:
         """Number the jobs and put them into a message; each becomes a lease."""
         first = self.sent
-        assignments = []
-        for job in jobs:
-            self.leases[job.key] = (job, job.attempt)
+        leases, assignments = self.leases, []
+        for number, job in enumerate(jobs, first):
+            leases[job.key] = (job, job.attempt)
             assignments.append(
-                Assignment(self.sent, job.key, job.attempt, job.id, job.payload)
+                Assignment(number, job.key, job.attempt, job.id, job.payload)
             )
-            self.sent += 1
+        self.sent += len(assignments)
         self._unreceived.extend(assignments)
         return self._message(first, tuple(assignments))
 

@@ -39,11 +39,18 @@ if TYPE_CHECKING:
     from actors.flow.retries import RetryPolicy
 
 
+#: An enumeration's members are looked up slowly: these, once for each job.
+_LEASED = JobState.LEASED
+_DONE = JobState.DONE
+
+
 class Life:
     """Holds every job that a fetcher has not seen the end of.
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
-    drops what is fetched then, ``last`` what has waited longest.
+    drops what is fetched then, ``last`` what has waited longest. A quarantine of
+    ``quarantine`` jobs leaves no room either: where so many fail, each further
+    one would only be taken from its source to fail as well.
     """
 
     def __init__(
@@ -58,6 +65,7 @@ class Life:
         kept = kept or Accounting()
         self.buffer = buffer
         self.keep = keep
+        self.quarantine: int | None = None
         self.backlog = kept.buffered
         self._retry = retry
         self._next_key = first_key
@@ -74,11 +82,16 @@ class Life:
     @property
     def room(self) -> int:
         """How many jobs to fetch now; those waiting for a retry take room as well."""
-        if self.backlog:
+        if self.backlog or self.is_quarantine_full:
             return 0
         if self.keep is not None:
             return self.buffer.size
         return max(0, self.buffer.room - self._retrying)
+
+    @property
+    def is_quarantine_full(self) -> bool:
+        """Whether so many jobs are set aside that no more should be fetched."""
+        return self.quarantine is not None and self._quarantined >= self.quarantine
 
     @property
     def waiting(self) -> int:
@@ -141,12 +154,19 @@ class Life:
         made from one, for several routes, the first stands for the source's id.
         """
         facts: list[Fact] = []
-        for incoming in (Incoming(*each) for each in jobs):
+        ready: list[Job] = []
+        for each in jobs:
+            incoming = each if type(each) is Incoming else Incoming(*each)
             for route in incoming.routes or ("",):
                 job = self._admit(incoming, route, now)
                 facts.append(JobFetched(job, incoming.first))
-                incoming = incoming._replace(id=job.id, first=False)  # noqa: PLW2901
-                facts += self._place(job, incoming)
+                if len(incoming.routes) > 1:
+                    incoming = incoming._replace(id=job.id, first=False)
+                if self.keep is None and incoming.is_wanted:
+                    ready.append(job)
+                else:
+                    facts += self._place(job, incoming)
+        self.buffer.store(ready)
         return facts
 
     def set_aside(
@@ -178,9 +198,9 @@ class Life:
         self.backlog = max(0, self.backlog - len(ready)) if more else 0
 
     def released(self, job: Job) -> Fact:
-        """Make a quarantined job ready again, as if it were new."""
+        """Make a quarantined job ready again, with all its attempts before it."""
         self._quarantined -= 1
-        job.state, job.attempt, job.crashes = JobState.READY, 0, 0
+        job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
         self._live[job.key] = job
         self.buffer.store([job])
         return JobReleased(job)
@@ -196,10 +216,10 @@ class Life:
         """Record that jobs, already taken from the buffer, go to a processor."""
         facts: list[Fact] = []
         for job in jobs:
-            job.state = JobState.LEASED
+            job.state = _LEASED
             job.attempt += 1
-            self._in_flight += 1
             facts.append(JobLeased(job, process))
+        self._in_flight += len(facts)
         return facts
 
     def settle(
@@ -211,7 +231,7 @@ class Life:
             return OutcomeIgnored(outcome.key, outcome.attempt, "the job has ended")
         if outcome.failure is None:
             return self._end_well(job, outcome, process)
-        if job.state is not JobState.LEASED or job.attempt != outcome.attempt:
+        if job.state is not _LEASED or job.attempt != outcome.attempt:
             return OutcomeIgnored(outcome.key, outcome.attempt, "its lease has ended")
         self._unplace(job)
         return self._fail(job, outcome.failure, process, now, chance)
@@ -272,7 +292,7 @@ class Life:
         key = self._next_key
         own_id = incoming.id is not None and incoming.first
         job_id = f"#{key}" if incoming.id is None else incoming.id
-        job = Job(key, job_id, incoming.payload, now, own_id=own_id, route=route)
+        job = Job(key, job_id, incoming.payload, now, own_id, route=route)
         self._next_key += 1
         self._fetched += 1
         self._live[key] = job
@@ -284,7 +304,7 @@ class Life:
         if not incoming.routes:
             return [self._drop(job, "no selector takes it")]
         self.buffer.store([job])
-        if self.keep is None or len(self.buffer) <= self.buffer.size:
+        if len(self.buffer) <= self.buffer.size:
             return []
         [dropped] = self.buffer.take(1) if self.keep == "last" else self.buffer.pop()
         return [self._drop(dropped, f"the buffer is full and keeps the {self.keep}")]
@@ -296,8 +316,11 @@ class Life:
         return JobDropped(job, reason)
 
     def _end_well(self, job: Job, outcome: Outcome, process: Process) -> Fact:
-        self._unplace(job)
-        job.state = JobState.DONE
+        if job.state is _LEASED:
+            self._in_flight -= 1
+        else:
+            self._unplace(job)
+        job.state = _DONE
         del self._live[job.key]
         self._done += 1
         return JobDone(
@@ -307,8 +330,7 @@ class Life:
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float
     ) -> Fact:
-        job.errors.append(failure.error)
-        delay = self._retry.delay_s(job.attempt, failure, chance)
+        delay = self._retry.delay_s(job.tries, failure, chance)
         if delay is None:
             return self._quarantine(job, failure, process)
         job.not_before = now + delay
@@ -331,7 +353,7 @@ class Life:
         job.crashes = job.crashes + 1 if alone else max(1, job.crashes)
 
     def _is_poison(self, job: Job) -> bool:
-        too_often = job.attempt >= self._retry.attempts
+        too_often = job.tries >= self._retry.attempts
         return too_often or job.crashes >= self._retry.crashes
 
     def _unplace(self, job: Job) -> None:

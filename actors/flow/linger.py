@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from actors.flow.messages import Demand, Done, Jobs
+from actors.flow.messages import Confirm, Demand, Done, Jobs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -43,18 +43,28 @@ class Linger:
             line.received = max(line.received, message.received)
 
     def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
-        """Take messages to send; returns those that go now, in order."""
+        """Take messages to send; returns those that go now, in order.
+
+        A confirmation goes along with jobs for the same consumer, where there are.
+        """
         out: list[ToConsumer] = []
+        confirms: dict[SubscriptionId, Confirm] = {}
         for message in messages:
             line = self._line(message.subscription)
+            confirm = confirms.pop(message.subscription, None)
             if isinstance(message, Jobs):
-                out += _put_jobs(line, message, now)
+                out += _confirming(_put_jobs(line, message, now), confirm)
+                continue
+            if confirm is not None:
+                out.append(confirm)
+            if isinstance(message, Confirm):
+                confirms[message.subscription] = message
                 continue
             if line.held is not None:
                 out.append(line.held)
                 line.held = None
             out.append(message)
-        return out
+        return [*out, *confirms.values()]
 
     def due(self, now: float) -> list[ToConsumer]:
         """Take the jobs that have waited long enough."""
@@ -83,7 +93,14 @@ class Linger:
         return self._lines.setdefault(subscription, _Line())
 
 
-def _put_jobs(line: _Line, message: Jobs, now: float) -> list[ToConsumer]:
+def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:
+    if confirm is None or not going:
+        return [*([] if confirm is None else [confirm]), *going]
+    first, *rest = going
+    return [replace(first, confirmed=first.confirmed + confirm.outcomes), *rest]
+
+
+def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
     held, line.held = line.held, None
     if held is not None and held.upto == message.first:
         message = replace(held, upto=message.upto, jobs=held.jobs + message.jobs)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow.messages import Failure
+from actors.flow.texts import encodable, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,6 +31,11 @@ class Incoming(NamedTuple):
     failure: Failure | None = None
     first: bool = True
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether there is somewhere for it to go."""
+        return bool(self.routes) and self.failure is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
@@ -46,22 +52,22 @@ class Routing:
 
     def incoming(self, job_id: JobId | None, payload: Any) -> Incoming:
         """Find a job's routes; what a user's function raises is the job's failure."""
+        if self.key_of is None and not self.selectors:
+            return Incoming(job_id, payload)
         try:
             return Incoming(job_id, payload, self._routes(payload))
         except Exception as error:  # noqa: BLE001 - the user's function
-            text = f"{type(error).__name__}: {error} (where it goes)"
+            text = f"{line_of(error)} (where it goes)"
             return Incoming(job_id, payload, failure=Failure(text, permanent=True))
 
     def _routes(self, payload: Any) -> tuple[str, ...]:
         if self.key_of is not None:
-            return (str(self.key_of(payload)),)
-        if self.selectors:
-            return tuple(
-                kind
-                for kind, selects in self.selectors.items()
-                if selects is None or selects(payload)
-            )
-        return ("",)
+            return (encodable(str(self.key_of(payload))),)
+        return tuple(
+            kind
+            for kind, selects in self.selectors.items()
+            if selects is None or selects(payload)
+        )
 
 
 def key_reader(key: str) -> Callable[[Any], Any]:

@@ -26,6 +26,15 @@ from actors.flow.facts import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: How a poll ends.
+POLLED = ("item", "empty", "error", "throttled")
+#: Why a poll that is due is not made.
+SKIPPED = ("no_demand", "buffer_full", "paused")
+#: How an attempt or a job ends.
+FINISHED = ("ok", "failed", "quarantined", "discarded")
+#: Why a job is sent again.
+REDELIVERED = ("exit", "lease", "nack", "recovered")
+
 #: Upper bounds in seconds: from a job that costs nothing to one of an hour.
 BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 
@@ -38,7 +47,8 @@ class Histogram:
         self._sum_s = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one time."""
+        """Count one time; before 0 is 0."""
+        seconds = max(seconds, 0.0)
         self._counts[bisect_left(BUCKETS_S, seconds)] += 1
         self._sum_s += seconds
 
@@ -54,10 +64,12 @@ class Tally:
     """Counts polls, facts and times."""
 
     def __init__(self) -> None:
-        self._polls: Counter[str] = Counter()
-        self._skipped: Counter[str] = Counter()
-        self._finished: Counter[str] = Counter()
-        self._redelivered: Counter[str] = Counter()
+        # All at nothing from the start: of a count that first appears at 1,
+        # Prometheus does not see that it has grown.
+        self._polls = Counter(dict.fromkeys(POLLED, 0))
+        self._skipped = Counter(dict.fromkeys(SKIPPED, 0))
+        self._finished = Counter(dict.fromkeys(FINISHED, 0))
+        self._redelivered = Counter(dict.fromkeys(REDELIVERED, 0))
         self._counts: Counter[str] = Counter(
             fetched=0, dispatched=0, stale=0, duplicates=0
         )
@@ -88,36 +100,44 @@ class Tally:
 
     def recovered(self, count: int) -> None:
         """Count jobs that an earlier run had leased."""
-        if count:
-            self._redelivered["recovered"] += count
+        self._redelivered["recovered"] += count
 
-    def note(self, facts: Iterable[Fact], now: float) -> None:  # noqa: C901
+    def note(self, facts: Iterable[Fact], now: float) -> None:
         """Count what happened to jobs."""
+        fetched = dispatched = done = 0
         for fact in facts:
-            match fact:
-                case JobFetched():
-                    self._counts["fetched"] += 1
-                case JobLeased(job):
-                    self._counts["dispatched"] += 1
-                    if job.attempt == 1:
-                        self._wait_s.observe(max(0.0, now - job.fetched_at))
-                case JobDone():
-                    self._finished["ok"] += 1
-                    self._job_s.observe(fact.duration_s)
-                case JobFailed():
-                    self._finished["failed"] += 1
-                    self._redelivered["nack"] += 1
-                case JobQuarantined():
-                    self._finished["quarantined"] += 1
-                case JobDropped():
-                    self._finished["discarded"] += 1
-                case JobReturned():
-                    lease = fact.reason == "lease ended"
-                    self._redelivered["lease" if lease else "exit"] += 1
-                case OutcomeIgnored():
-                    self._counts["stale"] += 1
-                case _:
-                    continue
+            if type(fact) is JobDone:
+                done += 1
+                self._job_s.observe(fact.duration_s)
+            elif type(fact) is JobLeased:
+                dispatched += 1
+                if fact.job.attempt == 1:
+                    self._wait_s.observe(now - fact.job.fetched_at)
+            elif type(fact) is JobFetched:
+                fetched += 1
+            else:
+                self._note_trouble(fact)
+        self._counts["fetched"] += fetched
+        self._counts["dispatched"] += dispatched
+        if done:
+            self._finished["ok"] += done
+
+    def _note_trouble(self, fact: Fact) -> None:
+        match fact:
+            case JobFailed():
+                self._finished["failed"] += 1
+                self._redelivered["nack"] += 1
+            case JobQuarantined():
+                self._finished["quarantined"] += 1
+            case JobDropped():
+                self._finished["discarded"] += 1
+            case JobReturned():
+                lease = fact.reason == "lease ended"
+                self._redelivered["lease" if lease else "exit"] += 1
+            case OutcomeIgnored():
+                self._counts["stale"] += 1
+            case _:
+                return
 
     def as_dict(self) -> dict[str, Any]:
         """All counts, as ``status --json`` has them."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Of the file's layout; another one is refused.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 #: How long to wait for another fetcher's commit, in seconds.
 BUSY_S = 10.0
 
@@ -45,8 +45,10 @@ CREATE TABLE job (
     ended_at    REAL,
     PRIMARY KEY (fetcher, key)
 ) WITHOUT ROWID;
-CREATE INDEX job_live ON job (fetcher, key) WHERE state IN {LIVE};
-CREATE INDEX job_state ON job (state) WHERE state NOT IN ('done', 'dropped');
+-- Not of those that are ready or leased: each job is both, and an index costs
+-- as much as the row. They are found in the order of their keys.
+CREATE INDEX job_odd ON job (fetcher, state, key)
+    WHERE state IN ('retrying', 'quarantined');
 CREATE UNIQUE INDEX job_own_id ON job (fetcher, id) WHERE own_id = 1;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
 CREATE TABLE history (

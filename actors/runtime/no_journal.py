@@ -15,6 +15,7 @@ from actors.flow.facts import (
     JobFetched,
     JobQuarantined,
     JobState,
+    OutcomeIgnored,
 )
 from actors.flow.seen import SeenIds
 from actors.runtime.journal import TakenUp
@@ -59,18 +60,27 @@ class NoJournal:
 
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
-        now = time.monotonic()
+        now = self._now()
         ends = (state for state, ids in self._ended.items() if ids.has(job_id, now))
         return next(ends, None)
 
-    def commit(self, facts: Iterable[Fact]) -> None:
+    def sync(self) -> None:
+        """Nothing outlives the process."""
+
+    def purge(self) -> bool:
+        """Nothing is kept."""
+        return False
+
+    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:  # noqa: ARG002
         """Remember the ids."""
         now = self._now()
         for fact in facts:
+            if isinstance(fact, OutcomeIgnored) or not fact.job.own_id:
+                continue
             match fact:
-                case JobFetched(job) if job.own_id:
+                case JobFetched(job):
                     self._seen.add(job.id, now)
-                case JobDone(job) | JobQuarantined(job) | JobDropped(job) if job.own_id:
+                case JobDone(job) | JobQuarantined(job) | JobDropped(job):
                     self._ended[job.state].add(job.id, now)
                 case _:
                     continue

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import selectors
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 # Read by Thespian when it is imported: with its default of 20, one receiver
@@ -18,7 +20,12 @@ os.environ.setdefault("THESPIAN_MAX_PENDING_TRANSMITS", "500")
 
 import thespian
 from thespian.system import multiprocCommon
-from thespian.system.transport import IPBase
+from thespian.system.transport import (
+    IPBase,
+    ReceiveEnvelope,
+    TCPTransport,
+    TransmitIntent,
+)
 
 from actors.runtime.processes import die_with_parent
 
@@ -56,6 +63,8 @@ def install(thespian_log: str) -> None:
     _die_with_parents()
     _let_the_logger_die()
     _remember_admin()
+    _name_messages_by_type()
+    _poll_without_a_descriptor()
     _installed = True
 
 
@@ -70,6 +79,9 @@ def _check() -> None:
         (multiprocCommon, "detach_child"),
         (multiprocCommon, "MultiProcAdmin"),
         (IPBase.IPActorAddress, "bindArgs"),
+        (TransmitIntent, "identify"),
+        (ReceiveEnvelope, "identify"),
+        (TCPTransport, "selectors"),
     ):
         if not hasattr(owner, name):
             raise TransportError(f"thespian {VERSION} has no {name}")
@@ -142,6 +154,29 @@ def _remember_admin() -> None:
         detach(child)
 
     multiprocCommon.detach_child = remember
+
+
+def _name_messages_by_type() -> None:
+    # For a debug log that is off, Thespian writes out each message four times
+    # between its sender and its receiver: of a thousand jobs, some milliseconds.
+    def intent(self: Any) -> str:
+        return f"{type(self.message).__name__} to {self.targetAddr}"
+
+    def envelope(self: Any) -> str:
+        return f"{type(self.message).__name__} from {self.sender}"
+
+    TransmitIntent.identify = intent
+    ReceiveEnvelope.identify = envelope
+
+
+def _poll_without_a_descriptor() -> None:
+    # It makes a selector for each look at its few sockets: poll(2) needs no
+    # system calls for that, where epoll needs one for each socket and two more.
+    TCPTransport.selectors = SimpleNamespace(
+        DefaultSelector=selectors.PollSelector,
+        EVENT_READ=selectors.EVENT_READ,
+        EVENT_WRITE=selectors.EVENT_WRITE,
+    )
 
 
 _admin: multiprocessing.Process | None = None

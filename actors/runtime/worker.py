@@ -16,15 +16,21 @@ class Gate:
     """Holds a worker's call until its stage lets it go on."""
 
     def __init__(self) -> None:
-        self._passes = threading.Semaphore(0)
+        self._passes = 0
+        self._more = threading.Condition()
 
     def release(self, count: int = 1) -> None:
         """Let the call pass so many times."""
-        self._passes.release(count)
+        with self._more:
+            self._passes += count
+            self._more.notify()
 
-    def passed(self) -> Iterator[Any]:
-        """Wait for one pass; an iterator, so that a wait can also be a yield."""
-        self._passes.acquire()
+    def passed(self, count: int = 1) -> Iterator[Any]:
+        """Wait for so many passes; an iterator, so that a wait can be a yield."""
+        with self._more:
+            while self._passes < count:
+                self._more.wait()
+            self._passes -= count
         yield from ()
 
 
@@ -58,13 +64,14 @@ class Worker:
 
     def take(self) -> list[Any]:
         """What was yielded since the last call, in order; never blocks."""
+        # First the wake-up is taken back, then the values are: one that comes in
+        # between is here twice over, never forgotten.
         with self._lock:
             if self._woken:
                 self._woken = False
                 os.read(self.fd, 1)
-            taken = list(self._yielded)
-            self._yielded.clear()
-        return taken
+        yielded = self._yielded
+        return [yielded.popleft() for _ in range(len(yielded))]
 
     def gate(self) -> Gate:
         """A gate for this worker's calls."""
@@ -77,11 +84,13 @@ class Worker:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             for each in call():
-                self._put(each)
+                # The lock is for the wake-up: a deque takes care of itself.
+                self._yielded.append(each)
+                if not self._woken:
+                    self._wake_up()
 
-    def _put(self, value: Any) -> None:
+    def _wake_up(self) -> None:
         with self._lock:
-            self._yielded.append(value)
             if not self._woken:
                 self._woken = True
                 os.write(self._wake, b"\0")

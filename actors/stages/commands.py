@@ -13,6 +13,7 @@ from actors.stages.tuning import TuningError
 if TYPE_CHECKING:
     from actors.runtime.config import ProcessorConfig
     from actors.runtime.control import Request
+    from actors.stages.messages import JobsDecided
     from actors.stages.root import RootActor
 
 #: No more processors than this are attached by one command.
@@ -43,6 +44,7 @@ class _Decision:
     request: Request
     missing: int
     count: int = 0
+    errors: list[str] = field(default_factory=list)
 
 
 class Commands:
@@ -78,14 +80,20 @@ class Commands:
         except (CommandError, TuningError) as error:
             request.answer({"error": str(error)})
 
-    def jobs_decided(self, number: int, count: int) -> None:
-        """A fetcher has released or discarded jobs."""
-        if (pending := self._deciding.get(number)) is None:
+    def jobs_decided(self, decided: JobsDecided) -> None:
+        """A fetcher has released or discarded jobs, or could not."""
+        if (pending := self._deciding.get(decided.number)) is None:
             return
-        pending.count += count
+        pending.count += decided.count
         pending.missing -= 1
-        if not pending.missing:
-            del self._deciding[number]
+        if decided.error:
+            pending.errors.append(f"the journal cannot be written: {decided.error}")
+        if pending.missing:
+            return
+        del self._deciding[decided.number]
+        if pending.errors:
+            pending.request.answer({"error": "; ".join(pending.errors)})
+        else:
             pending.request.answer({"count": pending.count})
 
     def stage_started(self, name: str) -> None:

@@ -1,22 +1,16 @@
-"""One run of a fetcher's worker: ask the source for job after job."""
+"""What a source answered: a job, none, or something that is neither."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
-import threading
-import time
 import traceback
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeAlias
 
 from actors.flow.messages import Failure, JobId
+from actors.flow.texts import encodable, line_of
 from actors.runtime.redaction import redact
-from actors.runtime.worker import Gate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 #: Of what cannot be used, so much is kept: enough to recover a job by hand.
 KEPT_BYTES = 64 * 1024
@@ -26,8 +20,7 @@ FAULTS = (401, 403, 404)
 _RAW = "raw:"
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
+class Fetched(NamedTuple):
     """The source gave a job."""
 
     payload: Any
@@ -71,91 +64,38 @@ class RunEnded:
 FetchStep: TypeAlias = Fetched | Unusable | RunEnded
 
 
-@dataclass(frozen=True, slots=True)
-class Signals:
-    """How a fetcher speaks to its running fetch.
-
-    Attributes:
-        kept: Released once for each job that is in the journal.
-        stop: Begin no further call.
-        last: The id that the job before had, if any: the run's own note.
-    """
-
-    kept: Gate = field(default_factory=Gate)
-    stop: threading.Event = field(default_factory=threading.Event)
-    last: list[JobId | None] = field(default_factory=list)
-
-
-def fetch_run(
-    fetch: Callable[..., Any], options: dict[str, Any], room: int, signals: Signals
-) -> Iterator[FetchStep]:
-    """Call ``fetch`` until it has no more, fails, or ``room`` jobs are here.
-
-    Each job is kept before the next is asked for: where the process dies, at
-    most one is lost that the source has handed out. A source that gives the same
-    one twice running only shows what it has; that counts as no more.
-    """
-    for _ in range(room):
-        if signals.stop.is_set():
-            yield RunEnded("stopped")
-            return
-        step = _ask(fetch, options)
-        yield step
-        if isinstance(step, RunEnded):
-            return
-        yield from signals.kept.passed()
-        if isinstance(step, Unusable):
-            yield RunEnded("error", step.failure)
-            return
-        if _came_before(step, signals):
-            yield RunEnded("none")
-            return
-    yield RunEnded("full")
-
-
-def _came_before(step: Fetched, signals: Signals) -> bool:
-    job_id = job_id_of(step.payload)
-    again = job_id is not None and signals.last == [job_id]
-    signals.last[:] = [job_id]
-    return again
-
-
-def _ask(fetch: Callable[..., Any], options: dict[str, Any]) -> FetchStep:
-    began = time.monotonic()
-    try:
-        payload = fetch(**options)
-    except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
-        failure = describe(error)
-        if body := served_body(error):
-            return _unusable(body, failure)
-        outcome = "faulted" if _is_fault(error) else "error"
-        unknown = getattr(error, "unknown_outcome", False) is True
-        return RunEnded(outcome, failure, unknown=unknown)
-    if payload is None:
-        return RunEnded("none", took_s=time.monotonic() - began)
-    try:
-        json.dumps(payload, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        kind = type(payload).__name__
-        text = f"fetch must return a JSON value, got {kind}: {error}"
-        return _unusable(payload, Failure(text))
-    return Fetched(payload)
-
-
 def served_body(error: BaseException) -> bytes:
     """What a source served that ``fetch`` could not use, if a job may be in it.
 
     The rule: an exception's attribute ``body``, if it is bytes, unless its
     ``status`` is 400 or above: such an answer says itself that it holds no job.
     """
-    body, status = getattr(error, "body", b""), getattr(error, "status", 0)
+    body, status = _said_by(error, "body"), _said_by(error, "status")
     refused = isinstance(status, int) and status >= 400  # noqa: PLR2004
     return body if isinstance(body, bytes) and not refused else b""
 
 
+def unusable_value(value: Any, error: Exception) -> Unusable:
+    """What ``fetch`` returned, where that is no JSON value."""
+    kind = type(value).__name__
+    return _unusable(
+        value, Failure(f"fetch must return a JSON value, got {kind}: {error}")
+    )
+
+
+def failed(error: BaseException) -> Unusable | RunEnded:
+    """What an exception of ``fetch`` comes to."""
+    failure = describe(error)
+    if body := served_body(error):
+        return _unusable(body, failure)
+    outcome = "faulted" if _is_fault(error) else "error"
+    unknown = _said_by(error, "unknown_outcome") is True
+    return RunEnded(outcome, failure, unknown=unknown)
+
+
 def _is_fault(error: BaseException) -> bool:
-    permanent = getattr(error, "permanent", False) is True
-    return permanent or getattr(error, "status", None) in FAULTS
+    permanent = _said_by(error, "permanent") is True
+    return permanent or _said_by(error, "status") in FAULTS
 
 
 def _unusable(content: Any, failure: Failure) -> Unusable:
@@ -194,13 +134,21 @@ def job_id_of(payload: Any) -> JobId | None:
 
 def describe(error: BaseException) -> Failure:
     """Turn an exception into text and what it says about another attempt."""
-    retry_after_s = getattr(error, "retry_after_s", None)
+    retry_after_s = _said_by(error, "retry_after_s")
+    trace = "".join(traceback.format_exception(error, limit=-8))
     return Failure(
-        error=redact(f"{type(error).__name__}: {error}"),
-        permanent=getattr(error, "permanent", False) is True,
+        error=redact(line_of(error)),
+        permanent=_said_by(error, "permanent") is True,
         retry_after_s=retry_after_s if _is_seconds(retry_after_s) else None,
-        trace=redact("".join(traceback.format_exception(error, limit=-8))),
+        trace=redact(encodable(trace)),
     )
+
+
+def _said_by(error: BaseException, name: str) -> Any:
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a property of the user's
+        return None
 
 
 def _is_seconds(value: Any) -> bool:

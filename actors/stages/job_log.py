@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import (
@@ -26,10 +27,22 @@ if TYPE_CHECKING:
     from actors.flow.messages import Process
 
 
+#: What goes well: a log without the level ``info`` says nothing of it.
+_ORDINARY = (JobFetched, JobLeased, JobDone)
+
+
 def log_facts(log: FilteringBoundLogger, facts: Iterable[Fact]) -> None:
     """Write one line for each fact that a reader of the log relies on."""
+    ordinary = _tells_of_what_goes_well(log)
     for fact in facts:
-        _log_fact(log, fact)
+        if ordinary or type(fact) not in _ORDINARY:
+            _log_fact(log, fact)
+
+
+def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
+    # Older versions of structlog cannot say; then every line is put together.
+    enabled = getattr(log, "is_enabled_for", None)
+    return enabled is None or bool(enabled(logging.INFO))
 
 
 def _log_fact(  # noqa: C901 - one arm a fact
@@ -72,7 +85,7 @@ def _log_fact(  # noqa: C901 - one arm a fact
         case JobDropped(job, reason):
             log.warning("job.dropped", job_id=job.id, job=job.payload, reason=reason)
         case OutcomeIgnored(key, attempt, reason):
-            log.info("outcome.ignored", key=key, attempt=attempt, reason=reason)
+            log.debug("outcome.ignored", key=key, attempt=attempt, reason=reason)
 
 
 def _about(job: Job, process: Process | None) -> dict[str, Any]:

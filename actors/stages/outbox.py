@@ -5,6 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from actors.flow.facts import (
+    JobDone,
+    JobFailed,
+    JobLeased,
+    JobQuarantined,
+    JobReturned,
+    OutcomeIgnored,
+)
+from actors.flow.messages import Confirm
 from actors.flow.tally import Histogram
 from actors.runtime.journal import JournalError
 
@@ -16,6 +25,8 @@ if TYPE_CHECKING:
     from actors.flow.producer import Decision
     from actors.runtime.journal import TakenUp
 
+#: How long outcomes wait for others, to be synced with them, in seconds.
+SYNC_S = 0.01
 #: How often a journal that failed is tried again, in seconds.
 AGAIN_S = 1.0
 
@@ -43,8 +54,14 @@ class Keeper(Protocol):
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
 
-    def commit(self, facts: Iterable[Fact]) -> None:
-        """Keep the facts, all or none."""
+    def purge(self) -> bool:
+        """Forget what need not be known any more; returns whether there is more."""
+
+    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
+        """Keep the facts, all or none; with ``sync``, on the disk."""
+
+    def sync(self) -> None:
+        """Wait until everything that was kept is on the disk."""
 
 
 class Outbox:
@@ -53,33 +70,86 @@ class Outbox:
     Where it cannot be written (the disk is full), nothing is told or sent that
     a restart would know nothing of; all waits, in order, and one commit keeps
     the whole of it once there is room.
+
+    Two of a decision's effects wait for more, the disk: what lets a consumer
+    forget an outcome (``Confirm``), and what lets a source forget a job. Every
+    outcome that comes within ``SYNC_S`` shares one sync. A fetched job is synced
+    at once: nobody else has it.
     """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._waiting: list[Decision] = []
+        self._unsynced: list[Decision] = []
+        self._synced: list[Decision] = []
+        self._sync_at: float | None = None
         self.error: str | None = None
         self.retry_at: float | None = None
         self.commit_s = Histogram()
+
+    def __bool__(self) -> bool:
+        return bool(self._waiting) or self._sync_at is not None
+
+    @property
+    def next_tick(self) -> float | None:
+        """When there is something to write, in monotonic seconds."""
+        return self._sync_at if self.retry_at is None else self.retry_at
 
     def put(self, decision: Decision) -> None:
         """Add a decision behind those that wait."""
         if decision.facts or decision.sends or decision.lost:
             self._waiting.append(decision)
 
+    def failed(self, error: JournalError, now: float) -> None:
+        """Note that the journal cannot be written, or read; it is tried again."""
+        self.error, self.retry_at = str(error), now + AGAIN_S
+
     def release(self, now: float) -> list[Decision]:
-        """Commit what waits; returns what may now be told and sent, in order."""
-        if not self._waiting or (self.retry_at is not None and now < self.retry_at):
+        """Commit what waits; returns what may now be told and sent, in order.
+
+        Its confirmations and the ends of its jobs are returned once more, by
+        `take_synced`: until then they are nobody's business.
+        """
+        if self.retry_at is not None and now < self.retry_at:
             return []
         facts = [fact for each in self._waiting for fact in each.facts]
-        if facts:
-            began = time.perf_counter()
-            try:
-                self._keeper.commit(facts)
-            except JournalError as error:
-                self.error, self.retry_at = str(error), now + AGAIN_S
-                return []
-            self.commit_s.observe(time.perf_counter() - began)
-        released, self._waiting = self._waiting, []
+        urgent = not _CAN_WAIT.issuperset(map(type, facts))
+        due = self._sync_at is not None and now >= self._sync_at
+        try:
+            self._keep(facts, sync=urgent or due)
+        except JournalError as error:
+            self.failed(error, now)
+            return []
         self.error = self.retry_at = None
+        released, self._waiting = self._waiting, []
+        self._unsynced += filter(_waits_for_sync, released)
+        if urgent or due or not self._keeper.durable:
+            self._synced += self._unsynced
+            self._unsynced, self._sync_at = [], None
+        elif self._sync_at is None and self._unsynced:
+            self._sync_at = now + SYNC_S
         return released
+
+    def take_synced(self) -> list[Decision]:
+        """Those whose facts have come to the disk since the last call, in order."""
+        synced, self._synced = self._synced, []
+        return synced
+
+    def _keep(self, facts: list[Fact], *, sync: bool) -> None:
+        began = time.perf_counter()
+        if facts:
+            self._keeper.commit(facts, sync=sync)
+            self.commit_s.observe(time.perf_counter() - began)
+        elif sync:
+            self._keeper.sync()
+
+
+def _waits_for_sync(decision: Decision) -> bool:
+    ends = any(type(fact) in _ENDS for fact in decision.facts)
+    return ends or any(type(each) is Confirm for each in decision.sends)
+
+
+_ENDS = frozenset((JobDone, JobFailed, JobQuarantined, OutcomeIgnored))
+#: A lease that is forgotten with its machine is given anew, and so is a job whose
+#: outcome is: its processor has it still, until it is confirmed.
+_CAN_WAIT = _ENDS | {JobLeased, JobReturned}

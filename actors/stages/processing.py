@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.json_values import as_json
 from actors.flow.messages import Assignment, Outcome
 from actors.stages.fetching import describe
 
@@ -60,10 +60,9 @@ def _settle(value: Any) -> tuple[Any, Failure | None]:
     if isinstance(value, BaseException):
         return None, describe(value)
     try:
-        _check(value)
+        return _checked(value), None
     except ResultError as error:
         return None, describe(error)
-    return value, None
 
 
 def _check_batch(results: Any, count: int) -> None:
@@ -76,18 +75,17 @@ def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
     began = time.perf_counter()
     result, failure = None, None
     try:
-        result = process(assignment.payload)
-        _check(result)
+        result = _checked(process(assignment.payload))
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
         result, failure = None, describe(error)
     duration_s = time.perf_counter() - began
     return Outcome(assignment.key, assignment.attempt, result, failure, duration_s)
 
 
-def _check(result: Any) -> None:
+def _checked(result: Any) -> Any:
     try:
-        json.dumps(result, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+        return as_json(result)
+    except (TypeError, ValueError) as error:
         raise ResultError(
             f"process must return a JSON value, got {type(result).__name__}: {error}"
         ) from error

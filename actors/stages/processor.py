@@ -27,15 +27,18 @@ from actors.flow.messages import (
 )
 from actors.flow.pace import Pace
 from actors.runtime import logs
+from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
 from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of
 from actors.stages.messages import (
+    AskSign,
     Drain,
     Drained,
     Overdue,
     ProcessGone,
+    Sign,
     SourceGone,
     SourceUp,
     Started,
@@ -102,6 +105,8 @@ class ProcessorActor(Stage):
                 self._tune(config)
             case StatusRequest():
                 self._tell_status(message, sender)
+            case AskSign():
+                self.send(sender, Sign(name=self._name))
             case _:
                 self._hear(message, sender, now)
         self._run_next()
@@ -150,6 +155,7 @@ class ProcessorActor(Stage):
         error = None
         try:
             self._process = self.edges.function(config.process)
+            check_call(self._process, config.process, "job")
             if config.name in message.system.steps:
                 self._downstream = Downstream(
                     config, message.system, self.consumer, self.log

@@ -128,11 +128,11 @@ class VirtualGate(Gate):
         self._count += count
         self._worker.unblock()
 
-    def passed(self) -> Iterator[Any]:
-        """Wait for one pass."""
-        while not self._count:
+    def passed(self, count: int = 1) -> Iterator[Any]:
+        """Wait for so many passes."""
+        while self._count < count:
             yield _BLOCKED
-        self._count -= 1
+        self._count -= count
 
 
 class VirtualWorker(Worker):
@@ -211,14 +211,22 @@ class VirtualJournal(Journal):
         self._node = node
         return self
 
-    def commit(self, facts: Iterable[Fact]) -> None:
+    def sync(self) -> None:
+        """Wait for the disk."""
+        faults = self._node.base.faults
+        faults.reach("sync.began", self._node)
+        if error := faults.commit_error(self._node):
+            raise JournalError(error)
+        super().sync()
+
+    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
         """Keep the facts."""
         faults = self._node.base.faults
         faults.reach("commit.began", self._node)
         if error := faults.commit_error(self._node):
             raise JournalError(error)
         kept = tuple(facts)
-        super().commit(kept)
+        super().commit(kept, sync=sync)
         self._node.base.observer.committed(self._node, kept)
         faults.reach("commit.ended", self._node)
 

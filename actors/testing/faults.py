@@ -37,6 +37,7 @@ POINTS = (
     "call.ended",
     "commit.began",
     "commit.ended",
+    "sync.began",
 )
 
 

@@ -144,16 +144,22 @@ class Invariants(Observer):
                 asked = max(self._asked.get(message.subscription, 0), message.total)
                 self._asked[message.subscription] = asked
             case Jobs():
+                self._check_confirmed(sender, message.confirmed)
                 self._check_jobs(sender, message)
             case Confirm():
-                for key, attempt in message.outcomes:
-                    if self._kept(sender, key) == ("leased", attempt):
-                        self.fail(
-                            "journal first",
-                            (f"{sender.name} confirmed job {key} before it kept it"),
-                        )
+                self._check_confirmed(sender, message.outcomes)
             case _:
                 return
+
+    def _check_confirmed(
+        self, sender: Node, outcomes: Iterable[tuple[int, int]]
+    ) -> None:
+        for key, attempt in outcomes:
+            if self._kept(sender, key) == ("leased", attempt):
+                self.fail(
+                    "journal first",
+                    (f"{sender.name} confirmed job {key} before it kept it"),
+                )
 
     def _check_jobs(self, sender: Node, message: Jobs) -> None:
         asked = self._asked.get(message.subscription, 0)

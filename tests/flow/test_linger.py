@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from actors.flow.linger import LINGER_S, Linger
-from actors.flow.messages import Assignment, Demand, Jobs, Ping, ToConsumer
+from actors.flow.messages import (
+    Assignment,
+    Confirm,
+    Demand,
+    Jobs,
+    Ping,
+    ToConsumer,
+)
 
 
 def jobs(first: int, upto: int, subscription: str = "a") -> Jobs:
@@ -79,3 +88,27 @@ def test_closed_subscriptions_are_forgotten() -> None:
     linger.keep({"b"})
 
     assert linger.due(99.0) == []
+
+
+def test_a_confirmation_goes_along_with_jobs() -> None:
+    confirm = Confirm(subscription="a", outcomes=((4, 1), (5, 2)))
+    other = Confirm(subscription="b", outcomes=((6, 1),))
+
+    sent = Linger().put([confirm, other, jobs(0, 1)], 10.0)
+
+    assert sent == [replace(jobs(0, 1), confirmed=((4, 1), (5, 2))), other]
+
+
+def test_a_confirmation_does_not_wait_for_jobs_that_wait() -> None:
+    linger = Linger()
+    linger.put([jobs(0, 1)], 10.0)
+    confirm = Confirm(subscription="a", outcomes=((4, 1),))
+
+    assert linger.put([confirm, jobs(1, 2)], 10.0) == [confirm]
+    assert linger.due(10.0 + LINGER_S) == [jobs(1, 2)]
+
+
+def test_two_confirmations_both_go() -> None:
+    confirms = [Confirm(subscription="a", outcomes=((n, 1),)) for n in (1, 2)]
+
+    assert Linger().put(confirms, 10.0) == confirms

@@ -15,7 +15,9 @@ from actors.flow.waiting import (
     processor_waits_for,
 )
 
-ALL = FetcherSituation(draining=True, paused=True, room=0, backing_off=True, buffered=3)
+ALL = FetcherSituation(
+    draining=True, paused=True, room=0, unasked=True, backing_off=True, buffered=3
+)
 
 
 def test_the_reason_that_hides_the_others_is_told() -> None:
@@ -25,10 +27,14 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     situations.append(replace(situations[-1], room=5))
     situations.append(replace(situations[-1], backing_off=False))
     situations.append(replace(situations[-1], buffered=0))
+    situations.append(replace(situations[-1], unasked=False))
 
     reasons = [fetcher_waits_for(each) for each in situations]
 
-    assert reasons == ["drain", "paused", "room", "backoff", "demand", "jobs"]
+    assert reasons == [
+        *("drain", "paused", "room", "backoff"),
+        *("demand", "demand", "jobs"),
+    ]
 
 
 @pytest.mark.parametrize(

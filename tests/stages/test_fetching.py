@@ -1,21 +1,16 @@
 from __future__ import annotations
 
 import base64
+import enum
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from actors.flow.messages import Failure
-from actors.stages.fetching import (
-    KEPT_BYTES,
-    Fetched,
-    FetchStep,
-    RunEnded,
-    Signals,
-    Unusable,
-    fetch_run,
-)
+from actors.stages.fetch_run import AHEAD, MOST, Signals, fetch_run
+from actors.stages.fetching import KEPT_BYTES, Fetched, FetchStep, RunEnded, Unusable
 
 
 class ServedError(Exception):
@@ -216,3 +211,80 @@ def test_a_fetch_that_exits_is_an_error_and_the_thread_goes_on() -> None:
     assert isinstance(ended, RunEnded)
     assert isinstance(ended.failure, Failure)
     assert (ended.outcome, ended.failure.error) == ("error", "SystemExit: 3")
+
+
+def test_what_fetch_yields_are_jobs_and_the_source_is_asked_again() -> None:
+    pages: Iterator[list[Any]] = iter([[{"id": 1}, None, {"id": 2}], [3], []])
+
+    def fetch() -> Iterator[Any]:
+        yield from next(pages)
+
+    steps = run(fetch)
+
+    assert steps[:3] == [Fetched({"id": 1}), Fetched({"id": 2}), Fetched(3)]
+    assert outcomes(steps[3:]) == ["none"]
+
+
+def test_an_answer_is_taken_whole_however_little_room_there_is() -> None:
+    assert outcomes(run(lambda: iter(range(3)), room=1)) == ["Fetched"] * 3 + ["full"]
+
+
+def test_what_was_yielded_before_an_error_is_kept() -> None:
+    def fetch() -> Iterator[Any]:
+        yield 1
+        raise ServedError(status=503)
+
+    steps = run(fetch)
+
+    assert steps[0] == Fetched(1)
+    assert outcomes(steps[1:]) == ["error"]
+
+
+def test_one_of_a_page_that_is_no_json_costs_none_of_the_others() -> None:
+    steps = run(lambda: iter([1, object(), 2]))
+
+    assert outcomes(steps) == ["Fetched", "Unusable", "Fetched", "error"]
+
+
+def test_a_page_that_comes_twice_running_ends_the_run() -> None:
+    pages = iter([[{"id": 1}, {"id": 2}], [{"id": 2}, {"id": 1}]])
+
+    steps = run(lambda: iter(next(pages)))
+
+    assert outcomes(steps) == ["Fetched"] * 4 + ["none"]
+
+
+def test_no_more_jobs_of_an_answer_are_under_way_than_are_allowed() -> None:
+    signals = Signals()
+    given = []
+
+    def fetch() -> Iterator[int]:
+        for number in range(AHEAD + 1):
+            given.append(number)
+            yield number
+
+    steps = fetch_run(fetch, {}, 1, signals)
+    for _ in range(AHEAD):
+        next(steps)
+    signals.kept.release(AHEAD // 2)
+    next(steps)
+
+    assert len(given) == AHEAD + 1
+
+
+def test_an_answer_without_an_end_is_ended() -> None:
+    steps = run(itertools.count)
+
+    told = Failure(f"fetch yielded more than {MOST} jobs")
+    assert steps[MOST:] == [RunEnded("error", told)]
+
+
+def test_a_job_is_the_same_as_after_a_restart() -> None:
+    class Status(enum.IntEnum):
+        NEW = 1
+
+    job = {"status": Status.NEW, "lines": ("a", "b"), 7: None}
+
+    [step, _] = run(lambda: job, room=1)
+
+    assert repr(step) == repr(Fetched({"status": 1, "lines": ["a", "b"], "7": None}))

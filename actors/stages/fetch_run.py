@@ -1,0 +1,144 @@
+"""One run of a fetcher's worker: ask the source for job after job."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.json_values import as_json
+from actors.flow.messages import Failure
+from actors.runtime.worker import Gate
+from actors.stages.fetching import (
+    Fetched,
+    FetchStep,
+    RunEnded,
+    Unusable,
+    failed,
+    job_id_of,
+    unusable_value,
+)
+
+if TYPE_CHECKING:
+    from actors.flow.messages import JobId
+
+#: Of one answer, so many jobs may be under way to the journal at a time.
+AHEAD = 1000
+#: The most jobs that one answer may have: an endless one would fill the disk.
+MOST = 100_000
+
+
+@dataclass(slots=True)
+class Signals:
+    """How a fetcher speaks to its running fetch.
+
+    Attributes:
+        kept: Released once for each job that is in the journal.
+        stop: Begin no further call.
+        last: The ids that the answer before had: the run's own note.
+    """
+
+    kept: Gate = field(default_factory=Gate)
+    stop: threading.Event = field(default_factory=threading.Event)
+    last: set[JobId] = field(default_factory=set)
+
+
+def fetch_run(
+    fetch: Callable[..., Any], options: dict[str, Any], room: int, signals: Signals
+) -> Iterator[FetchStep]:
+    """Call ``fetch`` until it has no more, fails, or ``room`` jobs are here.
+
+    Each answer is kept before the next is asked for: where the process dies, at
+    most one is lost that the source has handed out. An answer is one job, or an
+    iterator of jobs, which is taken whole: there is no telling what it holds that
+    the source has forgotten. A source that gives the same twice running only
+    shows what it has; that counts as no more.
+    """
+    while room > 0:
+        if signals.stop.is_set():
+            yield RunEnded("stopped")
+            return
+        began = time.monotonic()
+        answer = _called(fetch, options)
+        count, end = yield from _take(answer, signals)
+        if end is None and not count:
+            end = RunEnded("none", took_s=time.monotonic() - began)
+        if end is not None:
+            yield end
+            return
+        room -= count
+    yield RunEnded("full")
+
+
+class _Raised(Exception):  # noqa: N818 - not raised: it stands for what was
+    """What ``fetch`` raised instead of an answer."""
+
+
+def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
+    try:
+        return fetch(**options)
+    except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
+        return _Raised(error)
+
+
+def _each(answer: Any) -> Iterator[Any]:
+    if isinstance(answer, Iterator):
+        yield from (job for job in answer if job is not None)
+    elif isinstance(answer, _Raised):
+        raise answer.args[0]
+    elif answer is not None:
+        yield answer
+
+
+def _take(
+    answer: Any, signals: Signals
+) -> Generator[FetchStep, None, tuple[int, RunEnded | None]]:
+    """Yield an answer's jobs as they come; returns how many, and why it ended."""
+    count, under_way = 0, 0
+    end: RunEnded | None = None
+    seen: list[JobId | None] = []
+    jobs = _each(answer)
+    while (step := _next(jobs)) is not None:
+        if isinstance(step, RunEnded):
+            end = step
+            break
+        yield step
+        if isinstance(step, Unusable):
+            end = end or RunEnded("error", step.failure)
+        else:
+            seen.append(job_id_of(step.payload))
+        count += 1
+        under_way += 1
+        if under_way == AHEAD:
+            yield from signals.kept.passed(AHEAD // 2)
+            under_way -= AHEAD // 2
+        if count == MOST:
+            end = RunEnded("error", Failure(f"fetch yielded more than {MOST} jobs"))
+            break
+    yield from signals.kept.passed(under_way)
+    if end is None and _came_before(seen, signals):
+        end = RunEnded("none")
+    return count, end
+
+
+def _next(jobs: Iterator[Any]) -> FetchStep | None:
+    try:
+        for payload in jobs:
+            try:
+                return Fetched(as_json(payload))
+            except (TypeError, ValueError) as error:
+                return unusable_value(payload, error)
+    except BaseException as error:  # noqa: BLE001 - the user's function
+        return failed(error)
+    return None
+
+
+def _came_before(ids: list[JobId | None], signals: Signals) -> bool:
+    if not ids:
+        return False
+    named = {each for each in ids if each is not None}
+    again = len(named) == len(ids) and named <= signals.last
+    signals.last = named
+    return again
