@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -75,10 +76,13 @@ def _parser() -> argparse.ArgumentParser:
         "--repeat", type=_count, default=3, metavar="N", help="runs of each (3)"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write one JSON object there"
+        "--json", type=_file, metavar="FILE", help="write one JSON object there"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write a table for the docs there"
+        "--markdown",
+        type=_file,
+        metavar="FILE",
+        help="write a table for the docs there",
     )
     parser.add_argument(
         "--scale",
@@ -110,6 +114,13 @@ def _scale(text: str) -> float:
     raise argparse.ArgumentTypeError(f"a number above 0, got {text!r}")
 
 
+def _file(text: str) -> Path:
+    # Told now, and not when everything is measured.
+    if Path(text).is_dir() or not os.access(Path(text).absolute().parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"a file to write, got {text!r}")
+    return Path(text)
+
+
 def _directory(text: str) -> Path:
     if not os.access(text, os.W_OK | os.X_OK) or not Path(text).is_dir():
         raise argparse.ArgumentTypeError(f"a directory to write in, got {text!r}")
@@ -127,4 +138,6 @@ def _selected(
 
 
 if __name__ == "__main__":
+    # What was started is ended on the way out, however that comes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -28,13 +28,13 @@ ROOT = Path(__file__).parents[2]
 TINY = ("--scale", "0.02", "--repeat", "1")
 
 
-def run_bench(*words: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def run_bench(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "bench.py"), *words],
         capture_output=True,
         text=True,
         timeout=90,
-        env=os.environ | ({"PATH": path} if path is not None else {}),
+        env=os.environ | environment,
         check=False,
     )
 
@@ -82,7 +82,7 @@ def test_idling_memory_and_start_are_measured_on_real_systems(tmp_path: Path) ->
 def test_a_peer_that_cannot_be_measured_is_named_as_skipped(tmp_path: Path) -> None:
     words = ("--peers", "--only", "peer_rq", "--json", str(tmp_path / "figures.json"))
 
-    done = run_bench(*TINY, *words, path="")
+    done = run_bench(*TINY, *words, PATH="", XDG_CACHE_HOME=str(tmp_path))
 
     assert done.returncode == 0, done.stderr
     assert "RQ, 2 workers" in done.stdout
@@ -90,6 +90,7 @@ def test_a_peer_that_cannot_be_measured_is_named_as_skipped(tmp_path: Path) -> N
     figure = json.loads((tmp_path / "figures.json").read_text())["peer_rq"]
     assert (figure["value"], figure["ratio"]) == (None, None)
     assert "skipped" in figure["error"]
+    assert [each.name for each in tmp_path.iterdir()] == ["figures.json"]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,7 @@ def test_a_peer_that_cannot_be_measured_is_named_as_skipped(tmp_path: Path) -> N
         (("--only", "speed"), "no figure 'speed', expected one of pipe, "),
         (("--repeat", "0"), "--repeat: "),
         (("--scale", "fast"), "--scale: "),
+        (("--json", "/nowhere/at/all"), "--json: "),
         (("--directory", "/nowhere/at/all"), "--directory: "),
     ],
 )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import counts, proc
-from benchmarks.environment import SkippedError, programs, version
+from benchmarks.environment import is_installed, programs, version
 from benchmarks.model import ROOT, MeasureError, Measurement
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.redis_server import (
@@ -151,9 +151,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def versions() -> str:
     """The peers that are installed, and Redis, with their versions."""
     told = [redis_version()]
-    for requirements in dict.fromkeys(peer.requirements for peer in PEERS):
-        with contextlib.suppress(SkippedError):
-            told.append(version(requirements))
+    kinds = dict.fromkeys(peer.requirements for peer in PEERS)
+    told += [version(each) for each in kinds if is_installed(each)]
     return ", ".join(each for each in told if each)
 
 
