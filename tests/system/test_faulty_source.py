@@ -273,6 +273,16 @@ def test_a_source_that_refuses_us_as_we_are_is_faulted(
     assert (code, system.wait()) == (0, 0)
 
 
+def test_a_source_that_refuses_those_who_ask_too_often_is_obeyed(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0", "--fault", "403:900")
+
+    system = start(start_system, numbers.url)
+
+    assert only_error(system, "faulted")["next_poll_s"] == 900.0
+
+
 def test_a_source_that_goes_on_serving_nonsense_does_not_fill_the_quarantine(
     start_numbers: Start, start_system: Start
 ) -> None:
