@@ -52,6 +52,10 @@ if TYPE_CHECKING:
 
 #: The root's name in the log.
 _ROOT = "root"
+_SIGNALS = (
+    *(signal.SIGINT, signal.SIGTERM),
+    *(signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1),
+)
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -126,6 +130,7 @@ class _Main:
     report_fd: int = -1
     exit_code: int | None = None
     stopping: bool = False
+    paused: bool = False
     started: bool = False
     accounting: dict[str, int] = field(default_factory=dict)
     web: WebProcess | None = None
@@ -321,7 +326,12 @@ class _Main:
         numbers = set(os.read(self.signals, 64))
         if signal.SIGUSR1 in numbers:
             dump(self.files, self.root_pid, self.log)
-        if not numbers - {signal.SIGUSR1}:
+        if signal.SIGTSTP in numbers:
+            self._pause(paused=True)
+        # A shell that takes it to the foreground sends this one as well.
+        if signal.SIGCONT in numbers and self.paused:
+            self._pause(paused=False)
+        if not numbers & {signal.SIGINT, signal.SIGTERM}:
             return
         if self.stopping:
             self.exit_code = Exit.FORCED
@@ -332,6 +342,14 @@ class _Main:
             self.exit_code = Exit.NOTHING_LEFT  # nothing was fetched before
         elif self.root is not None:
             self._stop()
+
+    def _pause(self, *, paused: bool) -> None:
+        try:
+            send(self.files.socket, {"verb": "pause" if paused else "resume"})
+        except ControlError as error:
+            self.log.warning("system.not_told", error=str(error))
+        else:
+            self.paused = paused
 
     def _stop(self) -> None:
         try:
@@ -379,6 +397,8 @@ def _catch_signals() -> int:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
+    # A terminal that is closed does not end what other terminals look at.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return reader

@@ -63,6 +63,19 @@ def test_sample_jobs_go_through_the_users_function(
     assert " 0 quarantined" not in done.stdout
 
 
+def test_a_fetcher_on_demand_gets_every_job_to_its_end(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    samples, config = tmp_path / "jobs.jsonl", tmp_path / "lowtide.toml"
+    samples.write_text('{"id": 1, "number": 4}\n')
+    config.write_text('[[fetcher]]\nname = "shared"\non_demand = true\n')
+
+    done = simulate(env, "--config", str(config), "--jobs", str(samples))
+
+    assert done.returncode == 0, done.stderr
+    assert " done, 0 buffered, 0 in_flight, 0 retrying, " in done.stdout
+
+
 def test_a_source_is_never_asked_for_jobs(env: dict[str, str]) -> None:
     done = simulate(env, "--fetch", "spooled:fetch")
 
