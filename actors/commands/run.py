@@ -33,6 +33,8 @@ from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.runtime.system import (
     PortInUseError,
     RunningSystem,
+    TooFewFilesError,
+    check_files,
     check_port,
     free_port,
     wait_for_end,
@@ -67,6 +69,11 @@ def run(config: SystemConfig) -> int:
         StartError: It cannot be started as it is asked for; nothing is left of it.
     """
     redaction.install(_secrets(config))
+    processors = sum(each.count for each in config.processors)
+    try:
+        check_files(len(config.fetchers) + processors)
+    except TooFewFilesError as error:
+        raise StartError(str(error)) from error
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)
     with _claim_port(files), _claim_journal(config):
