@@ -54,6 +54,8 @@ if TYPE_CHECKING:
 
 #: The root's name in the log.
 _ROOT = "root"
+#: How long a root that cannot be reached may take to be known as dead, in seconds.
+ENDS_WITHIN_S = 1.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -336,7 +338,8 @@ class _Main:
         self.stopping = True
         notify("STOPPING=1")
         if not self.started:
-            self.exit_code = Exit.NOTHING_LEFT  # nothing was fetched before
+            left = _left_before(self.config)
+            self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
         elif self.root is not None:
             self._stop()
 
@@ -344,6 +347,9 @@ class _Main:
         try:
             send(self.files.socket, {"verb": "stop"})
         except ControlError as error:
+            assert self.root is not None  # noqa: S101 - else it is not asked
+            if select.select([self.root], [], [], ENDS_WITHIN_S)[0]:
+                return  # it has just died: the next one is told once it is there
             self.log.exception("system.failed", error=str(error))
             self.exit_code = Exit.FAILURE
 
@@ -369,6 +375,13 @@ def _next_number(config: SystemConfig) -> int:
         return 1
     with contextlib.closing(JournalView(Path(config.journal))) as journal:
         return 1 + journal.highest_id()
+
+
+def _left_before(config: SystemConfig) -> int:
+    if config.journal is None:
+        return 0
+    with contextlib.closing(JournalView(Path(config.journal))) as journal:
+        return journal.left()
 
 
 def _promise(config: SystemConfig) -> str:
