@@ -33,6 +33,8 @@ from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.runtime.system import (
     PortInUseError,
     RunningSystem,
+    TooFewFilesError,
+    check_files,
     check_port,
     free_port,
     wait_for_end,
@@ -56,6 +58,8 @@ _SIGNALS = (
     *(signal.SIGINT, signal.SIGTERM),
     *(signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1),
 )
+#: How long a root that cannot be reached may take to be known as dead, in seconds.
+ENDS_WITHIN_S = 1.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -71,6 +75,11 @@ def run(config: SystemConfig) -> int:
         StartError: It cannot be started as it is asked for; nothing is left of it.
     """
     redaction.install(_secrets(config))
+    processors = sum(each.count for each in config.processors)
+    try:
+        check_files(len(config.fetchers) + processors)
+    except TooFewFilesError as error:
+        raise StartError(str(error)) from error
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)
     with _claim_port(files), _claim_journal(config):
@@ -339,7 +348,8 @@ class _Main:
         self.stopping = True
         notify("STOPPING=1")
         if not self.started:
-            self.exit_code = Exit.NOTHING_LEFT  # nothing was fetched before
+            left = _left_before(self.config)
+            self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
         elif self.root is not None:
             self._stop()
 
@@ -355,6 +365,9 @@ class _Main:
         try:
             send(self.files.socket, {"verb": "stop"})
         except ControlError as error:
+            assert self.root is not None  # noqa: S101 - else it is not asked
+            if select.select([self.root], [], [], ENDS_WITHIN_S)[0]:
+                return  # it has just died: the next one is told once it is there
             self.log.exception("system.failed", error=str(error))
             self.exit_code = Exit.FAILURE
 
@@ -380,6 +393,13 @@ def _next_number(config: SystemConfig) -> int:
         return 1
     with contextlib.closing(JournalView(Path(config.journal))) as journal:
         return 1 + journal.highest_id()
+
+
+def _left_before(config: SystemConfig) -> int:
+    if config.journal is None:
+        return 0
+    with contextlib.closing(JournalView(Path(config.journal))) as journal:
+        return journal.left()
 
 
 def _promise(config: SystemConfig) -> str:

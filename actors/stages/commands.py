@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
+from actors.runtime.system import FILES_EACH
 from actors.stages.messages import DecideJobs
 from actors.stages.status import describe_root
 from actors.stages.tuning import TuningError
@@ -121,6 +122,11 @@ class Commands:
         if type(count) is not int or not 1 <= count <= MAX_ATTACH:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
         kind = self._kind(request.command.get("processor"))
+        if FILES_EACH * count > (left := self._root.edges.descriptors_left()):
+            raise CommandError(
+                f"the root may open {left} more files, and {count} more processors "
+                f"need {FILES_EACH * count}; ulimit -n sets that before the start"
+            )
         names = self._root.attach(kind, count)
         self._attaching.append(_Pending(request, names, set(names)))
 

@@ -113,8 +113,10 @@ def test_a_violation_prints_the_command_that_shows_it_again(
         "sys.exit(main())\n"
     )
 
+    # One processor: jobs are to wait beside one another, whatever the seed.
+    words = ["simulate", "--seed", "1", "--hours", "24", "--processors", "1"]
     done = subprocess.run(
-        [sys.executable, str(program), "simulate", "--seed", "1", "--hours", "24"],
+        [sys.executable, str(program), *words],
         capture_output=True,
         text=True,
         timeout=60,
@@ -124,5 +126,5 @@ def test_a_violation_prints_the_command_that_shows_it_again(
 
     assert done.returncode == 1, done.stdout
     assert "seed 1: order: " in done.stderr
-    replay = "python -m actors.main simulate --seed 1 --hours 24"
+    replay = "python -m actors.main simulate --seed 1 --hours 24 --processors 1"
     assert f"to see it again: {replay}" in done.stderr
