@@ -30,6 +30,8 @@ from actors.flow.outcomes import Owed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from actors.flow.allowance import Allowance
+
 #: Subscriptions that have ended are remembered, to answer what comes late.
 FORMER = 64
 
@@ -55,9 +57,15 @@ class Consumer:
     more than is asked of it. None is no bound.
     """
 
-    def __init__(self, process: Process, window: Window | None = None) -> None:
+    def __init__(
+        self,
+        process: Process,
+        window: Window | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.process = process
         self.window = window or Window()
+        self.allowance = allowance
         self.need: int | None = None
         self.draining = False
         self.excess = 0
@@ -75,8 +83,9 @@ class Consumer:
 
     @property
     def demand(self) -> int:
-        """Jobs asked for that have not arrived."""
-        return sum(feed.total - feed.received for feed in self._feeds.values())
+        """Jobs asked for that have not arrived, those still to be asked included."""
+        free = self.allowance.free if self.allowance else 0
+        return free + sum(_unmet(feed) for feed in self._feeds.values())
 
     @property
     def held(self) -> int:
@@ -108,21 +117,28 @@ class Consumer:
         """Whether this consumer opened the subscription, at any time."""
         return subscription.startswith(f"{self.process.run}/")
 
-    def open(self, source: str, now: float) -> list[Send]:
+    def open(self, source: str, now: float, name: str | None = None) -> list[Send]:
         """Subscribe to a producer, anew if there was a subscription before.
 
         What had arrived by an earlier one and was not begun is dropped: the
         producer has taken it back.
+
+        Args:
+            source: The producer's name, unique in the system.
+            now: Monotonic seconds.
+            name: What the configuration calls it, if not ``source``.
         """
+        name = name or self._name_of(source)
         self._forget(source)
-        feed = Feed(source, self._new_id(source), now + AGAIN_S)
+        feed = Feed(source, self._new_id(source), now + AGAIN_S, name)
         feed.unfinished = sum(task.source == source for task in self._running)
         if self.draining:
             feed.closing, feed.closed_at = True, 0
         self._feeds[source] = feed
         self._owed.setdefault(source, Owed())
         subscribe = Send(source, feed.subscribe(self.process))
-        return [subscribe, *self._ask(feed)]
+        asked = self._ask(feed) if self.allowance is None else self.ask()
+        return [subscribe, *asked]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
@@ -191,14 +207,31 @@ class Consumer:
         self.window = window
         return self.ask()
 
+    def grant(self, count: int, name: str | None = None) -> list[Send]:
+        """Ask for so many more jobs, of each name that it takes from or of one.
+
+        Raises:
+            ValueError: The demand is not manual, or ``Allowance`` refuses it.
+        """
+        if self.allowance is None:
+            raise ValueError("it asks by itself")
+        self.allowance.grant(count, name)
+        return self.ask()
+
     def ask(self) -> list[Send]:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
+        if self.allowance is not None:
+            self.allowance.share_out(self._feeds.values())
         return [send for feed in self.feeds for send in self._ask(feed)]
 
-    def close(self, source: str) -> None:
-        """Forget a producer that is gone for good, and what it was owed."""
+    def close(self, source: str) -> list[Send]:
+        """Forget a producer that is gone for good, and what it was owed.
+
+        What was allowed and not asked of it is asked of the others of its name.
+        """
         self._forget(source)
         self._owed.pop(source, None)
+        return [] if self.allowance is None else self.ask()
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -238,6 +271,8 @@ class Consumer:
         if arrival.gap:
             return [Send(feed.source, feed.demand(resend=True))]
         self.excess += arrival.excess
+        if self.allowance is not None:
+            feed.allowed += arrival.left_out
         self._queue.extend(Task(feed.source, each) for each in arrival.fresh)
         return [] if arrival.fresh else self._ask(feed)
 
@@ -266,6 +301,8 @@ class Consumer:
         return []
 
     def _raise(self, feed: Feed) -> bool:
+        if self.allowance is not None:
+            return feed.raise_allowed(self.need)
         return feed.raise_total(self.window, self.need)
 
     def _ask_again(self, feed: Feed, now: float) -> list[Send]:
@@ -292,8 +329,16 @@ class Consumer:
         return feed if feed and feed.id == subscription else None
 
     def _forget(self, source: str) -> None:
-        self._feeds.pop(source, None)
+        feed = self._feeds.pop(source, None)
+        queued = len(self._queue)
         self._queue = deque(task for task in self._queue if task.source != source)
+        if feed is not None and self.allowance is not None:
+            dropped = queued - len(self._queue)
+            self.allowance.give_back(feed.name, _unmet(feed) + dropped)
+
+    def _name_of(self, source: str) -> str:
+        feed = self._feeds.get(source)
+        return source if feed is None else feed.name
 
     def _new_id(self, source: str) -> SubscriptionId:
         former = [each for each in self._issued if self._feed(each) is None]
@@ -303,3 +348,7 @@ class Consumer:
         new = f"{self.process.run}/{self._opened}"
         self._issued[new] = source
         return new
+
+
+def _unmet(feed: Feed) -> int:
+    return feed.allowed + feed.total - feed.received

@@ -60,11 +60,13 @@ class Arrival(NamedTuple):
         fresh: Jobs not seen before, in order.
         gap: Something before them is missing, so none was taken.
         excess: How many more there are than were asked for.
+        left_out: How many the producer had taken back meanwhile.
     """
 
     fresh: tuple[Assignment, ...] = ()
     gap: bool = False
     excess: int = 0
+    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -74,12 +76,14 @@ class Feed:
     Attributes:
         source: The producer's name.
         id: The subscription's.
+        name: What the configuration calls it: its own name, or that of its kind.
         again_at: When to repeat what has no answer: the request to subscribe, or
             to cancel; or when to ask whether the producer is still there.
         known: The producer has given a sign that it is open.
         total: Jobs ever asked for.
         received: Jobs ever received, those that were taken back included.
         unfinished: Jobs that are here and not worked off.
+        allowed: With manual demand, jobs that may be asked for beyond ``total``.
         closing: Cancelled by this consumer.
         closed_at: What ``received`` comes to when all has arrived, once closed.
     """
@@ -87,10 +91,12 @@ class Feed:
     source: str
     id: SubscriptionId
     again_at: float | None
+    name: str = ""
     known: bool = False
     total: int = 0
     received: int = 0
     unfinished: int = 0
+    allowed: int = 0
     closing: bool = False
     closed_at: int | None = None
 
@@ -126,16 +132,27 @@ class Feed:
         self.total += most - outstanding
         return True
 
+    def raise_allowed(self, need: int | None = None) -> bool:
+        """Ask for what is allowed, as far as it is needed."""
+        outstanding = self.total - self.received + self.unfinished
+        more = self.allowed if need is None else min(self.allowed, need - outstanding)
+        if self.closing or more <= 0:
+            return False
+        self.allowed -= more
+        self.total += more
+        return True
+
     def receive(self, message: Jobs) -> Arrival:
         """Note what arrived: each job once and in order."""
         if message.first > self.received:
             return Arrival(gap=True)
         fresh = tuple(each for each in message.jobs if each.number >= self.received)
-        self.received = max(self.received, message.upto)
+        news = max(0, message.upto - self.received)
+        self.received += news
         self.unfinished += len(fresh)
         excess = max(0, self.received - self.total)
         self.total += excess
-        return Arrival(fresh, excess=excess)
+        return Arrival(fresh, excess=excess, left_out=news - len(fresh))
 
     def subscribe(self, process: Process) -> Subscribe:
         """The request to open this subscription."""

@@ -158,6 +158,7 @@ COUNT_OR_AUTO = _count_or_auto()
 SECONDS = _number(0.0, above=True)
 FUNCTION = _function()
 TEXT = _text("some text")
+GATE = choice("accumulate", "forward")
 
 SETTINGS = (
     Setting(

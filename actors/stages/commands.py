@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
+from actors.stages.asks import AskError, Asks
 from actors.stages.messages import DecideJobs
 from actors.stages.status import describe_root
 from actors.stages.tuning import TuningError
+from actors.stages.waits import Waits
 
 if TYPE_CHECKING:
     from actors.runtime.config import ProcessorConfig
@@ -54,6 +56,8 @@ class Commands:
         self._detaching: list[_Pending] = []
         self._deciding: dict[int, _Decision] = {}
         self._decisions = 0
+        self.asks = Asks(root)
+        self.waits = Waits(root)
 
     def run(self, request: Request) -> None:
         """Carry out one command; whatever is wrong with it is the answer."""
@@ -65,6 +69,8 @@ class Commands:
             "pause": self._pause,
             "resume": self._resume,
             "set": self._set,
+            "ask": self.asks.run,
+            "wait": self._wait,
             "jobs": self._jobs,
             "journal": self._journal,
         }
@@ -75,7 +81,7 @@ class Commands:
             return
         try:
             verbs[verb](request)
-        except (CommandError, TuningError) as error:
+        except (CommandError, TuningError, AskError) as error:
             request.answer({"error": str(error)})
 
     def jobs_decided(self, number: int, count: int) -> None:
@@ -99,6 +105,10 @@ class Commands:
     def stage_detached(self, name: str) -> None:
         """A processor has finished and is gone."""
         self._detaching = _settle(self._detaching, name, None, "detached")
+
+    def stage_exited(self, name: str) -> None:
+        """A processor's process has ended."""
+        self.asks.stage_exited(name)
 
     def _status(self, request: Request) -> None:
         root = self._root
@@ -187,6 +197,9 @@ class Commands:
         if not isinstance(values, dict):
             raise CommandError(f"values must be an object, got {values!r}")
         request.answer({"set": self._root.tuning.change(values, _names(request))})
+
+    def _wait(self, request: Request) -> None:
+        self.waits.run(request, _names(request))
 
     def _stop(self, request: Request) -> None:
         at_once = request.command.get("now") is True

@@ -65,6 +65,7 @@ class Standing:
                 room=self.room,
                 backing_off=poller.state in (PollState.BACKOFF, PollState.FAULTED),
                 buffered=self.producer.life.waiting,
+                held=not self.producer.gate_open,
             )
         )
 

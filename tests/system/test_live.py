@@ -131,7 +131,10 @@ def test_set_limits_the_rate_and_lifts_the_limit_again(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["set"], "nothing to set, expected one of every_s, max_demand, rate_limit\n"),
+        (
+            ["set"],
+            "nothing to set, expected one of every_s, max_demand, rate_limit, demand\n",
+        ),
         (["set", "--every", "0"], "--every must be a number of seconds above 0, "),
         (["set", "nobody", "--every", "1"], "there is no nobody, only: numbers, "),
         (["pause", "processor-1"], "there is no fetcher processor-1, only: numbers"),
