@@ -63,7 +63,7 @@ class Standing:
                 draining=self.draining,
                 paused=poller.paused,
                 room=self.room,
-                backing_off=poller.state in (PollState.BACKOFF, PollState.FAULTED),
+                backing_off=poller.failing,
                 buffered=self.producer.life.waiting,
                 held=not self.producer.gate_open,
             )

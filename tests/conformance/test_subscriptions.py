@@ -205,7 +205,7 @@ def test_57_a_drain_that_takes_too_long_ends_at_its_deadline_and_says_so(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "0.5"),
     )
-    system.wait_for("job.fetched", count=2)
+    system.wait_for_in_flight(2)
 
     system.signal(signal.SIGTERM)
 

@@ -267,7 +267,7 @@ def test_a_drain_is_told_with_what_is_left(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1")
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     system.signal(signal.SIGTERM)
     system.wait_for("drain.started")
