@@ -9,13 +9,15 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.runtime.config import build
-from actors.runtime.settings import ConfigFile, resolve
+from actors.runtime.settings import BY_NAME, ConfigFile, resolve
 from actors.testing import Harness
 from actors.testing.processes import System, wait_until
+from actors.testing.world import SystemEndedError
 from tests.support import spooled
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Pipeline(Protocol):
     def set_max_demand(self, count: int) -> None: ...
     def detach(self, name: str) -> None: ...
     def begin_to_wait(self) -> Waiting: ...
+    def stop(self) -> dict[str, int]: ...
+    def has_ended(self) -> bool: ...
     def status(self) -> dict[str, Any]: ...
     def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any: ...
 
@@ -65,15 +69,16 @@ def table(config: str, directory: Path) -> str:
 
 
 class OnHarness:
-    def __init__(self, config: str) -> None:
+    def __init__(self, config: str, settings: dict[str, str]) -> None:
         text = table(config, Path("nowhere"))
         file = ConfigFile(Path("test.toml"), tomllib.loads(text), text)
         functions = {f"spooled:{name}": getattr(spooled, name) for name in dir(spooled)}
-        system = build(resolve({}, {}, file), file)
+        system = build(resolve(settings, {}, file), file)
         self.harness = Harness(config=system, functions=functions)
         self.status = self.harness.status
         self.kill = self.harness.crash
         self.detach = self.harness.detach
+        self.stop = self.harness.stop
 
     def push(self, *ids: int) -> None:
         self.harness.push([{"id": number} for number in ids])
@@ -86,6 +91,14 @@ class OnHarness:
 
     def set_max_demand(self, count: int) -> None:
         self.harness.command({"verb": "set", "values": {"max_demand": count}})
+
+    def has_ended(self) -> bool:
+        self.harness.advance(5.0)
+        try:
+            self.status()
+        except SystemEndedError:
+            return True
+        return False
 
     def begin_to_wait(self) -> Waiting:
         return _Request(self.harness._world)  # noqa: SLF001 - nobody waits here
@@ -108,13 +121,18 @@ class _Request:
 
 class OnProcesses:
     def __init__(
-        self, config: str, start_system: Callable[..., System], directory: Path
+        self,
+        config: str,
+        settings: dict[str, str],
+        start_system: Callable[..., System],
+        directory: Path,
     ) -> None:
         self._spool = directory / "spool"
         self._spool.mkdir()
         file = directory / "test.toml"
         file.write_text(table(config, self._spool))
-        self.system = start_system("--config", str(file))
+        words = [(BY_NAME[name].flag, value) for name, value in settings.items()]
+        self.system = start_system("--config", str(file), *chain(*words))
         self.status = self.system.status
         self._waiting: list[_Command] = []
 
@@ -144,6 +162,16 @@ class OnProcesses:
         self._waiting.append(waiting)
         self.system.wait_for("mark.set", count=len(self._waiting))
         return waiting
+
+    def stop(self) -> dict[str, int]:
+        self.system.command("stop")
+        self.system.wait()
+        [stopped] = self.system.all_of("system.stopped")
+        accounting: dict[str, int] = stopped["accounting"]
+        return accounting
+
+    def has_ended(self) -> bool:
+        return self.system.wait(30) == 0
 
     def close(self) -> None:
         for each in self._waiting:

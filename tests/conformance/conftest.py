@@ -19,17 +19,17 @@ def pipeline_of(
     request: pytest.FixtureRequest,
     start_system: Callable[..., System],
     tmp_path: Path,
-) -> Iterator[Callable[[str], Pipeline]]:
+) -> Iterator[Callable[..., Pipeline]]:
     """Start a fetcher of files and the processors that a text configures."""
     harnesses: list[OnHarness] = []
     systems: list[OnProcesses] = []
 
-    def on_harness(config: str) -> Pipeline:
-        harnesses.append(OnHarness(config))
+    def on_harness(config: str, **settings: str) -> Pipeline:
+        harnesses.append(OnHarness(config, settings))
         return harnesses[-1]
 
-    def on_processes(config: str) -> Pipeline:
-        systems.append(OnProcesses(config, start_system, tmp_path))
+    def on_processes(config: str, **settings: str) -> Pipeline:
+        systems.append(OnProcesses(config, settings, start_system, tmp_path))
         return systems[-1]
 
     yield on_harness if request.param == "harness" else on_processes

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conformance.bases import Pipeline, account, stage
 
-Start = Callable[[str], Pipeline]
+Start = Callable[..., Pipeline]
 Status = dict[str, Any]
 
 MANUAL = """
@@ -239,3 +239,54 @@ def test_49_new_options_harm_no_permanent_processor(pipeline_of: Start) -> None:
 
     pipeline.reach(account(done=2), "all are done")
     assert stage(pipeline.status(), "last-1")["restarts"] == 0
+
+
+def test_50_all_that_a_source_had_is_done_before_the_end(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(MANUAL, until_idle_s="1.0")
+    pipeline.push(1, 2, 3)
+    pipeline.reach(account(buffered=3), "three are fetched")
+
+    pipeline.ask("last-1", 3)
+
+    assert pipeline.has_ended()
+
+
+def test_57_a_drain_that_takes_too_long_ends_at_its_deadline_and_says_so(
+    pipeline_of: Start,
+) -> None:
+    # Nothing keeps these jobs, and nobody asks for them.
+    pipeline = pipeline_of(MANUAL, journal="none", drain_timeout_s="0.5")
+    pipeline.push(1, 2)
+    pipeline.reach(account(buffered=2), "two are fetched")
+
+    accounting = pipeline.stop()
+
+    assert (accounting["fetched"], accounting["buffered"]) == (2, 2)
+
+
+def test_63_a_producer_that_dies_comes_back_alone_and_work_goes_on(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(STEPS.format(cancel="temporary"))
+    before = pipeline.status()
+
+    pipeline.kill("spool")
+    pipeline.reach(is_back("spool"), "the fetcher is back")
+    pipeline.push(1, 2)
+
+    pipeline.reach(account(done=2), "work goes on")
+    pids = [each["pid"] for each in before["processors"]]
+    assert [each["pid"] for each in pipeline.status()["processors"]] == pids
+
+
+def test_65_66_a_drain_ends_what_was_fetched_however_slowly_it_may_go(
+    pipeline_of: Start,
+) -> None:
+    config = GATE.replace('"accumulate"', '"forward"\nrate_limit = 2')
+    pipeline = pipeline_of(config, journal="none")
+    pipeline.push(1, 2, 3, 4, 5, 6)
+    pipeline.reach(account(fetched=6), "six are fetched")
+
+    accounting = pipeline.stop()
+
+    assert (accounting["fetched"], accounting["done"]) == (6, 6)
