@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 #: Variables of ours that are no settings.
 _OTHER_VARIABLES = {"LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR"}
+
+
+#: Keys of either table whose value is, or may be, a function's name.
+_FUNCTION_KEYS = ("fetch", "settle", "process", "selector", "partition_by", "demand")
 
 
 def register(verbs: Verbs) -> None:
@@ -70,15 +75,20 @@ def check(arguments: Namespace) -> int:
 
 def _function_errors(config: Any, rows: list[dict[str, str]]) -> Iterator[str]:
     origins = {row["name"]: row["origin"] for row in rows}
-    named = [(f"fetcher.{each.name}.fetch", each.fetch) for each in config.fetchers]
-    named += [
-        (f"processor.{each.name}.process", each.process) for each in config.processors
-    ]
-    for key, function in named:
+    for key, function in _functions(config):
         try:
             load(function)
         except FunctionError as error:
             yield f"{origins[key]}: {key.rpartition('.')[2]}: {error}"
+
+
+def _functions(config: Any) -> Iterator[tuple[str, str]]:
+    tables = {"fetcher": config.fetchers, "processor": config.processors}
+    for table_name, stages in tables.items():
+        for stage, key in product(stages, _FUNCTION_KEYS):
+            value = getattr(stage, key, None)
+            if value is not None and ":" in value:
+                yield f"{table_name}.{stage.name}.{key}", value
 
 
 def _unknown_variables() -> list[str]:

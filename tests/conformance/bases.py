@@ -79,12 +79,10 @@ class OnHarness:
         self.kill = self.harness.crash
         self.detach = self.harness.detach
         self.stop = self.harness.stop
+        self.ask = self.harness.ask
 
     def push(self, *ids: int) -> None:
         self.harness.push([{"id": number} for number in ids])
-
-    def ask(self, name: str, count: int) -> None:
-        self.harness.command({"verb": "ask", "name": name, "count": count})
 
     def set_demand(self, demand: str) -> None:
         self.harness.command({"verb": "set", "values": {"demand": demand}})
