@@ -16,6 +16,10 @@ _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
 }
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     # Late, so that a part of the package does not import all of it.
     if name not in _WHERE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from actors.commands.options import (
     hide_secrets_from_ps,
     read_config,
 )
+from actors.flow.facts import JobState
 from actors.runtime.redaction import redact
 from actors.runtime.settings import BY_NAME, SECONDS, ConfigError
 from actors.runtime.state_dir import StateDirError
@@ -34,12 +36,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
-        return int(verb(arguments))
+        return int(verb(arguments)) if verb is _run else _answer(verb, arguments)
     except (ConfigError, StateDirError) as error:
         print(f"lowtide: {redact(str(error))}", file=sys.stderr)
         return Exit.USAGE
     except KeyboardInterrupt:
         return Exit.FORCED
+
+
+def _answer(
+    verb: Callable[[argparse.Namespace], int], arguments: argparse.Namespace
+) -> int:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A job may hold characters that the terminal's encoding has not.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = int(verb(arguments))
+        print(end="", flush=True)
+    except BrokenPipeError:
+        # Who reads the answer has seen enough, as ``head`` has.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.NOTHING_LEFT
+    return code
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -118,18 +136,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _interval(text: str) -> float:
-    seconds: float = SECONDS.parse(text)
-    return seconds
+    try:
+        return float(SECONDS.parse(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be {SECONDS.expected}, got {text!r}"
+        ) from None
 
 
 def _add_jobs(verbs: Verbs) -> None:
     parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry or discard")
     parser.add_argument("action", choices=("list", "show", "retry", "discard"))
     parser.add_argument("ids", nargs="*", metavar="ID", help="as list shows them")
-    parser.add_argument("--state", metavar="STATE", help="only those in this state")
+    parser.add_argument(
+        "--state",
+        choices=[each.value for each in JobState],
+        metavar="STATE",
+        help="only those that are " + ", ".join(each.value for each in JobState),
+    )
     parser.add_argument("--fetcher", metavar="NAME", help="only this fetcher's")
     parser.add_argument("--all", action="store_true", help="every quarantined job")
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="100")
+    parser.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="so many (100); -1: all"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON on one line")
     journal = BY_NAME["journal"]
     parser.add_argument(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.commands.exit_codes import Exit
 from actors.runtime.config import build
+from actors.runtime.config_functions import function_problems
 from actors.runtime.settings import ConfigError, ConfigFile, resolve
 
 if TYPE_CHECKING:
@@ -105,20 +106,15 @@ class Pipeline:
         Raises:
             ConfigError: Something cannot be used; the text says what.
         """
-        stages = tuple(stages)
-        content: dict[str, Any] = {
-            name: value for name, value in settings.items() if value is not None
-        }
-        fetchers = [each.table() for each in stages if isinstance(each, Fetcher)]
-        processors = [each.table() for each in stages if isinstance(each, Processor)]
-        if not fetchers or len(fetchers) + len(processors) < len(stages):
-            raise ConfigError("expected Fetcher and Processor, at least one Fetcher")
-        content["fetcher"] = fetchers
-        if processors:
-            content["processor"] = processors
+        content = {name: each for name, each in settings.items() if each is not None}
+        if stages_again := content.keys() & {"fetcher", "processor"}:
+            raise ConfigError(f"Pipeline: {stages_again.pop()} belongs into its list")
+        content |= _tables(stages)
         # What is wrong is told as in a file, with this as the place.
         file = ConfigFile(Path("Pipeline"), content, "")
         self.config: SystemConfig = build(resolve({}, os.environ, file), file)
+        for place, problem in function_problems(self.config):
+            raise ConfigError(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
 
     def run(self) -> Exit:
         """Run until Ctrl-C, SIGTERM, ``lowtide stop`` or the end that was set.
@@ -131,7 +127,7 @@ class Pipeline:
 
         Raises:
             StartError: It cannot be started as it is asked for: the port or the
-                journal is taken, or a function is not there. Nothing is left.
+                journal is taken. Nothing is left.
         """
         # Imported here: only a system of its own needs Thespian.
         from actors.commands.run import run  # noqa: PLC0415
@@ -146,12 +142,25 @@ def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _tables(stages: Any) -> dict[str, Any]:
+    expected = "expected a list of Fetcher and Processor, at least one Fetcher"
+    if isinstance(stages, Fetcher | Processor):
+        raise ConfigError(f"{expected}, got one {type(stages).__name__}")
+    stages = tuple(stages)
+    fetchers = [each.table() for each in stages if isinstance(each, Fetcher)]
+    processors = [each.table() for each in stages if isinstance(each, Processor)]
+    if not fetchers or len(fetchers) + len(processors) < len(stages):
+        raise ConfigError(expected)
+    return {"fetcher": fetchers} | ({"processor": processors} if processors else {})
+
+
 def _name_of(function: Function) -> str:
     if isinstance(function, str):
         return function
     module = getattr(function, "__module__", None) or ""
     name = getattr(function, "__qualname__", "")
-    if getattr(sys.modules.get(module), name, None) is not function:
+    found = getattr(sys.modules.get(module), name, None)
+    if found is not function or not callable(function):
         raise ConfigError(
             f"expected a function of a module, or MODULE:FUNCTION, got {function!r}: "
             "other processes could not find it"

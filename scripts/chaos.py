@@ -26,10 +26,15 @@ from pathlib import Path
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parents[1]
-NEMESES = ("processor", "fetcher", "root", "main", "pause", "restart")
+NEMESES = ("processor", "fetcher", "root", "admin", "main", "pause", "restart")
+#: Strikes that may cost the one number which a fetcher has in hand.
+DEADLY = ("fetcher", "root", "admin", "main")
+PROCESSORS = 3
 #: A processor that is stopped for longer than this has lost its leases, in seconds.
 LEASE_S = 3.0
 START_WITHIN_S = 30.0
+#: The kernel's to keep: a killed main process takes all others with it.
+GONE_WITHIN_S = 2.0
 SETTLE_WITHIN_S = 120.0
 
 
@@ -41,6 +46,7 @@ class Chaos:
     options: argparse.Namespace
     chance: random.Random
     done_to_it: Counter[str] = field(default_factory=Counter)
+    bad_ends: list[str] = field(default_factory=list)
     numbers: subprocess.Popen[str] | None = None
     url: str = ""
     system: subprocess.Popen[bytes] | None = None
@@ -87,7 +93,7 @@ class Chaos:
         self.stopped.clear()
         self.log = (self.directory / "log").open("ab")
         words = ["--url", self.url, "--log-format", "json", "--every", "0.2"]
-        words += ["--processors", "3", "--lease", str(LEASE_S)]
+        words += ["--processors", str(PROCESSORS), "--lease", str(LEASE_S)]
         words += ["--max-demand", str(self.options.max_demand)]
         words += ["--process", "chaos_jobs:process"]
         self.system = subprocess.Popen(
@@ -130,16 +136,15 @@ class Chaos:
         """Kill or stop one process below the main one."""
         fetchers = [each["pid"] for each in status["fetchers"] if each["pid"]]
         processors = [each["pid"] for each in status["processors"] if each["pid"]]
-        if what == "root" and fetchers:
-            kill(parent(fetchers[0]), signal.SIGKILL)
-        elif what == "fetcher" and fetchers:
-            kill(self.chance.choice(fetchers), signal.SIGKILL)
-        elif what == "processor" and processors:
-            kill(self.chance.choice(processors), signal.SIGKILL)
-        elif what == "pause" and processors:
-            pid = self.chance.choice(processors)
+        victims = {"fetcher": fetchers, "processor": processors}
+        if fetchers and (root := parent(fetchers[0])) > 1:
+            victims |= {"root": [root], "admin": [parent(root)]}
+        if what == "pause":
+            pid = self.chance.choice([pid for pids in victims.values() for pid in pids])
             kill(pid, signal.SIGSTOP)
             self.stopped[pid] = time.monotonic() + self.chance.uniform(0.1, 5.0)
+        elif victims.get(what):
+            kill(self.chance.choice(victims[what]), signal.SIGKILL)
 
     def continue_stopped(self) -> None:
         """Continue those that were stopped for long enough."""
@@ -153,14 +158,36 @@ class Chaos:
         assert self.system is not None
         self.system.kill()
         self.system.wait()
+        end = time.monotonic() + GONE_WITHIN_S
+        while left := self.processes():
+            if time.monotonic() > end:
+                self.bad_ends.append(f"{len(left)} processes outlived the main one")
+                return
+            time.sleep(0.01)
+
+    def processes(self) -> list[str]:
+        """The processes of this run, the number server not among them."""
+        mark = f"LOWTIDE_STATE_DIR={self.directory}/state".encode()
+        found = []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            try:
+                if mark in path.read_bytes().split(b"\0"):
+                    found.append(path.parent.name)
+            except OSError:
+                continue
+        return found
 
     def stop_system(self) -> None:
         """Stop it in good order."""
         assert self.system is not None
         for pid in self.stopped:
             kill(pid, signal.SIGCONT)
+        if self.system.poll() is not None:
+            return  # what was done to it before has ended it
         self.system.terminate()
-        self.system.wait(60)
+        code = self.system.wait(60)
+        if code not in (0, 4):
+            self.bad_ends.append(f"stopped with exit code {code}")
 
     def settle(self) -> None:
         """Wait until every number that was served has come to its end."""
@@ -215,7 +242,7 @@ class Chaos:
         log = [json.loads(line) for line in self.log_lines() if line.startswith("{")]
         fetched = {e["job_id"] for e in log if e.get("event") == "job.fetched"}
         runs = Counter((self.directory / "effects").read_text().split())
-        kills = sum(self.done_to_it.values())
+        executions = sum(count - 1 for count in runs.values())
         return {
             "served": len(served),
             "done": len(journal["done"]),
@@ -224,10 +251,20 @@ class Chaos:
             "lost": sorted((fetched | ended) - ended - left),
             "in_hand": sorted(served - fetched - ended - left),
             "unexpected": sorted(ended - served),
-            "executions_beyond_one": sum(count - 1 for count in runs.values()),
+            "executions_beyond_one": executions,
             "strikes": dict(self.done_to_it),
-            "in_hand_allowed": kills,
+            "in_hand_allowed": sum(self.done_to_it[each] for each in DEADLY),
+            "executions_allowed": self.executions_allowed(),
+            "bad_ends": self.bad_ends,
         }
+
+    def executions_allowed(self) -> int:
+        """How many second runs the strikes explain."""
+        window = int(self.options.max_demand)
+        one = self.done_to_it["processor"]
+        # A fetcher or a root that was stopped for long is killed as well.
+        every = self.done_to_it["pause"] + sum(self.done_to_it[e] for e in DEADLY)
+        return window * (one + PROCESSORS * every)
 
     def jobs(self, state: str) -> list[dict[str, Any]]:
         """The journal's jobs in a state."""
@@ -295,7 +332,12 @@ def free_port() -> int:
 JOBS = """
 import math, os, time
 
+class Refused(Exception):
+    permanent = True
+
 def process(job):
+    if job["id"] % 41 == 7:
+        raise Refused(job["id"])
     with open(os.environ["CHAOS_EFFECTS"], "ab", buffering=0) as effects:
         effects.write(b"%d\\n" % job["id"])
     time.sleep(job["id"] % 7 / 100)
@@ -312,7 +354,7 @@ def main() -> int:
     parser.add_argument("--preload", type=int, default=0, help="numbers at the start")
     parser.add_argument("--every", type=float, default=0.05, help="a new number")
     parser.add_argument("--pace", type=float, default=1.0, help="of the nemesis")
-    parser.add_argument("--max-demand", default="1")
+    parser.add_argument("--max-demand", type=int, default=1)
     parser.add_argument("--nemesis", nargs="+", choices=NEMESES, default=NEMESES)
     options = parser.parse_args()
     options.port = free_port()
@@ -323,8 +365,18 @@ def main() -> int:
         chaos = Chaos(directory, options, random.Random(options.seed))
         account = chaos.run()
     print(json.dumps(account))
-    bad = account["lost"] or account["unexpected"]
-    return int(bool(bad) or len(account["in_hand"]) > account["in_hand_allowed"])
+    return int(not is_good(account))
+
+
+def is_good(account: dict[str, Any]) -> bool:
+    """Whether the account is within what the strikes explain."""
+    return not (
+        account["lost"]
+        or account["unexpected"]
+        or account["bad_ends"]
+        or len(account["in_hand"]) > account["in_hand_allowed"]
+        or account["executions_beyond_one"] > account["executions_allowed"]
+    )
 
 
 if __name__ == "__main__":

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_settings
 from actors.commands.table import table
 from actors.runtime.config import build
+from actors.runtime.config_functions import function_problems
 from actors.runtime.config_show import config_rows
-from actors.runtime.functions import FunctionError, load
 from actors.runtime.redaction import redact
-from actors.runtime.settings import SETTINGS
+from actors.runtime.settings import unknown_variables
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
     from actors.commands.options import Verbs
-
-#: Variables of ours that are no settings.
-_OTHER_VARIABLES = {"LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR"}
-
-
-#: Keys of either table whose value is, or may be, a function's name.
-_FUNCTION_KEYS = ("fetch", "settle", "process", "selector", "partition_by", "demand")
+    from actors.runtime.config import SystemConfig
 
 
 def register(verbs: Verbs) -> None:
@@ -55,7 +48,7 @@ def check(arguments: Namespace) -> int:
     rows = config_rows(values, file, config)
     if arguments.show:
         print(table(rows, ("name", "value", "origin")))
-    for variable in _unknown_variables():
+    for variable in unknown_variables(os.environ):
         _say(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
     sys.path.insert(0, "")
@@ -73,29 +66,13 @@ def check(arguments: Namespace) -> int:
     return Exit.NOTHING_LEFT
 
 
-def _function_errors(config: Any, rows: list[dict[str, str]]) -> Iterator[str]:
+def _function_errors(config: SystemConfig, rows: list[dict[str, str]]) -> Iterator[str]:
     origins = {row["name"]: row["origin"] for row in rows}
-    for key, function in _functions(config):
-        try:
-            load(function)
-        except FunctionError as error:
-            yield f"{origins[key]}: {key.rpartition('.')[2]}: {error}"
-
-
-def _functions(config: Any) -> Iterator[tuple[str, str]]:
-    tables = {"fetcher": config.fetchers, "processor": config.processors}
-    for table_name, stages in tables.items():
-        for stage, key in product(stages, _FUNCTION_KEYS):
-            value = getattr(stage, key, None)
-            if value is not None and ":" in value:
-                yield f"{table_name}.{stage.name}.{key}", value
-
-
-def _unknown_variables() -> list[str]:
-    known = {setting.variable for setting in SETTINGS} | _OTHER_VARIABLES
-    return sorted(
-        name for name in os.environ if name.startswith("LOWTIDE_") and name not in known
-    )
+    for place, problem in function_problems(config):
+        origin = origins[place]
+        if origin == "default":  # what does not fit it stands in its table
+            origin = origins[f"{place.rpartition('.')[0]}.name"]
+        yield f"{origin}: {problem}"
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
+from actors.commands.plain import plain
 from actors.commands.table import table
 from actors.runtime.control import ControlError, NotRunningError, ask
 from actors.runtime.state_dir import SystemFiles, state_dir
@@ -138,7 +139,7 @@ def _tell_progress(arguments: Namespace) -> None:
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
     with contextlib.suppress(ControlError):
         status = ask(socket, {"verb": "status"}, ANSWER_WITHIN_S)
-        print(status["why"], file=sys.stderr)
+        print(plain(status["why"]), file=sys.stderr)
 
 
 def describe(status: dict[str, Any]) -> str:
@@ -149,7 +150,7 @@ def describe(status: dict[str, Any]) -> str:
     )
     return "\n\n".join(
         (
-            f"{status['state']}: {accounting}\n{status['why']}",
+            f"{status['state']}: {accounting}\n{plain(status['why'])}",
             table(status["fetchers"], FETCHER_COLUMNS),
             table(status["processors"], PROCESSOR_COLUMNS),
         )
@@ -176,4 +177,4 @@ def ask_system(
 
 
 def _complain(text: str) -> None:
-    print(f"lowtide: {text}", file=sys.stderr)
+    print(f"lowtide: {plain(text)}", file=sys.stderr)

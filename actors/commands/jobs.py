@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
+from actors.commands.plain import plain
 from actors.commands.table import table
 from actors.runtime.control import NotRunningError, ask
 from actors.runtime.state_dir import SystemFiles, state_dir
@@ -39,7 +40,7 @@ def jobs(arguments: Namespace) -> int:
     try:
         return act[arguments.action](arguments)
     except (JobsError, JournalDamagedError, JournalInUseError) as error:
-        print(f"lowtide: {error}", file=sys.stderr)
+        print(f"lowtide: {plain(str(error))}", file=sys.stderr)
         return Exit.USAGE
 
 

@@ -15,8 +15,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
+from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
-from actors.runtime import dumps, logs, redaction
+from actors.runtime import dumps, logs, processes, redaction
 from actors.runtime.control import ControlError, send
 from actors.runtime.journal_file import (
     JournalDamagedError,
@@ -27,6 +28,7 @@ from actors.runtime.journal_view import JournalView
 from actors.runtime.number_server import NumberServer, NumberServerError
 from actors.runtime.reports import read_reports
 from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
+from actors.runtime.settings import unknown_variables
 from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.runtime.system import (
     PortInUseError,
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
     from actors.runtime.config import SystemConfig
 
+#: The root's name in the log.
+_ROOT = "root"
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -117,6 +121,7 @@ class _Main:
     root: int | None = None
     root_pid: int | None = None
     restarts: Restarts = field(default_factory=Restarts)
+    root_start_at: float | None = None
     report_writer: int = -1
     report_fd: int = -1
     exit_code: int | None = None
@@ -128,14 +133,16 @@ class _Main:
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
     pump: Thread | None = None
     log: FilteringBoundLogger = field(init=False)
+    pulse: Pulse = field(init=False)
 
     def run(self) -> int:
+        self.pulse = Pulse(self.config.lease_s)
         self._start()
         while self.exit_code is None:
             watched = [self.reports, self.signals]
             watched += [self.root] if self.root is not None else []
             watched += [self.web.fd] if self.web is not None else []
-            for fd in select.select(watched, [], [])[0]:
+            for fd in select.select(watched, [], [], self._wait_s())[0]:
                 if fd == self.signals:
                     self._signalled()
                 elif fd == self.reports:
@@ -144,10 +151,24 @@ class _Main:
                     self._root_died()
                 elif self.web is not None and fd == self.web.fd:
                     self._web_died(self.web)
+            self._tick(time.monotonic())
         self.log.info(
             "system.stopped", accounting=self.accounting, exit_code=int(self.exit_code)
         )
         return self.exit_code
+
+    def _wait_s(self) -> float | None:
+        times = [self.pulse.next_tick(), self.root_start_at]
+        known = [each for each in times if each is not None]
+        return max(0.0, min(known) - time.monotonic()) if known else None
+
+    def _tick(self, now: float) -> None:
+        if self.root_start_at is not None and now >= self.root_start_at:
+            self.root_start_at = None
+            self._start_root(self.report_fd)
+        if self.pulse.silent(now):
+            self._root_silent()
+        self.pulse.due(now)
 
     def clean_up(self) -> None:
         """Leave no process, whatever happened."""
@@ -177,6 +198,8 @@ class _Main:
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
         self.log = logs.configure(self.config.log_level)
         self.signals = _catch_signals()
+        for variable in unknown_variables(os.environ):
+            self.log.warning("config.unknown_variable", variable=variable)
         if self.numbers is not None:
             self._use_bundled_source(self.numbers)
         self._start_web()
@@ -193,7 +216,9 @@ class _Main:
             control_socket=str(self.files.socket),
         )
         self.report_fd = report_fd
+        self.root_pid = None
         self.system.start_root(RootActor, start)
+        self.pulse.begin(_ROOT, time.monotonic())
 
     def _start_web(self) -> None:
         if self.config.web is None:
@@ -233,8 +258,9 @@ class _Main:
     def _act_on(self, report: dict[str, Any]) -> None:
         match report["report"]:
             case "alive":
-                self.root_pid = report["pid"]
-                self.root = os.pidfd_open(report["pid"])
+                self._root_is_there(report["pid"])
+            case "beat":
+                self.pulse.heard(_ROOT, time.monotonic())
             case "started":
                 self._started()
             case "failed":
@@ -250,7 +276,7 @@ class _Main:
 
     def _started(self) -> None:
         if self.started:
-            self.log.info("stage.restarted", stage="root", pid=self.root_pid)
+            self.log.info("stage.restarted", stage=_ROOT, pid=self.root_pid)
         else:
             self.started = True
             self._tell_started()
@@ -260,10 +286,18 @@ class _Main:
         if self.stopping:
             self._stop()
 
+    def _root_is_there(self, pid: int) -> None:
+        self.root_pid = pid
+        try:
+            self.root = os.pidfd_open(pid)
+        except ProcessLookupError:
+            self._root_died()
+
     def _root_died(self) -> None:
-        assert self.root is not None  # noqa: S101 - it is what was watched
-        os.close(self.root)
+        if self.root is not None:
+            os.close(self.root)
         self.root = None
+        self.pulse.end(_ROOT)
         if self.exit_code is not None:
             return
         # Its stages died with it. They start anew under another, from the journal.
@@ -272,9 +306,16 @@ class _Main:
             self.log.error("system.failed", error="the root died too often")
             self.exit_code = Exit.RESTARTS_EXCEEDED
             return
-        self.log.error("stage.exited", stage="root", restart_in_s=delay)
-        time.sleep(delay)
-        self._start_root(self.report_fd)
+        self.log.error("stage.exited", stage=_ROOT, restart_in_s=delay)
+        self.root_start_at = time.monotonic() + delay
+
+    def _root_silent(self) -> None:
+        self.pulse.end(_ROOT)
+        self.log.error("stage.silent", stage=_ROOT, pid=self.root_pid)
+        if self.root is None or self.root_pid is None:
+            self._root_died()  # before it could say that it is there
+        else:
+            processes.kill(self.root_pid)
 
     def _signalled(self) -> None:
         numbers = set(os.read(self.signals, 64))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +17,12 @@ from actors.runtime.settings import SECONDS, ConfigError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from random import Random
 
     from actors.commands.options import Verbs
     from actors.runtime.config import SystemConfig
-    from actors.testing.simulation import Account
+    from actors.testing.simulation import Account, Simulation
 
 #: Jobs in an hour, at the most: the quiet source that this is made for.
 JOBS_PER_HOUR = 100
@@ -28,6 +30,11 @@ JOBS_PER_HOUR = 100
 TROUBLES_PER_HOUR = 24
 SHOTS_PER_HOUR = 6
 SECONDS_PER_HOUR = 3600.0
+#: How often a long run tells how far it is, in real seconds.
+PROGRESS_S = 0.5
+
+#: Moves a terminal's cursor to the beginning of the line and clears it.
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def register(verbs: Verbs) -> None:
@@ -77,8 +84,10 @@ def simulate(arguments: Namespace) -> int:
         troubles=max(1, round(hours * TROUBLES_PER_HOUR)),
         shots=max(1, round(hours * SHOTS_PER_HOUR)),
     )
+    simulation = Simulation(arguments.seed, config, {}, make_job, profile)
     try:
-        account = Simulation(arguments.seed, config, {}, make_job, profile).run()
+        with _progress(simulation, hours):
+            account = simulation.run()
     except Violation as violation:
         print(f"lowtide: seed {arguments.seed}: {violation}", file=sys.stderr)
         words = ["python", "-m", "actors.main", *sys.argv[1:]]
@@ -86,6 +95,41 @@ def simulate(arguments: Namespace) -> int:
         return Exit.FAILURE
     print(_describe(account))
     return Exit.NOTHING_LEFT
+
+
+@contextlib.contextmanager
+def _progress(simulation: Simulation, hours: float) -> Iterator[None]:
+    if not sys.stderr.isatty():
+        yield
+        return
+    simulation.each_second = _Progress(simulation, hours).tell
+    try:
+        yield
+    finally:
+        print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+
+
+class _Progress:
+    """One line of a terminal that says how far a simulation is."""
+
+    def __init__(self, simulation: Simulation, hours: float) -> None:
+        self._simulation = simulation
+        self._hours = hours
+        self._tell_at = 0.0
+
+    def tell(self) -> None:
+        """Write it, now and then."""
+        now = time.monotonic()
+        if now < self._tell_at:
+            return
+        self._tell_at = now + PROGRESS_S
+        passed = self._simulation.world.agenda.elapsed / SECONDS_PER_HOUR
+        told = f"{passed:.2f} of {self._hours:g} virtual hours"
+        if passed > self._hours:
+            told = f"{passed:.2f} virtual hours, waiting for every job to end"
+        done = len(self._simulation.chaos.done)
+        line = f"{_CLEAR_LINE}{told}, {done} troubles"
+        print(line, end="", file=sys.stderr, flush=True)
 
 
 def _check_functions(config: SystemConfig) -> None:

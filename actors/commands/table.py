@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.commands.plain import plain
+
 
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
     """Rows under headings, columns aligned; what is None is shown as a dash."""
@@ -21,4 +23,4 @@ def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.1f}" if isinstance(value, float) else str(value)
+    return f"{value:.1f}" if isinstance(value, float) else plain(str(value))

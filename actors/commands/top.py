@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.control import ANSWER_WITHIN_S, WORK_WITHIN_S, ask_system
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.runtime.control import ControlError, ask
+from actors.runtime.control import ControlError, NotRunningError, ask
 from actors.runtime.journal_file import JournalDamagedError
 from actors.runtime.journal_view import JournalView
 from actors.runtime.state_dir import SystemFiles, state_dir
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: How often the status is asked for, in seconds.
 EVERY_S = 0.5
+#: A system that is not there for so many seconds has ended.
+ENDED_S = 3.0
 #: Quarantined jobs that can be chosen from.
 LISTED = 200
 
@@ -60,11 +62,14 @@ def top(arguments: Namespace) -> int:
     if isinstance(status, int):
         return status
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
-    session = _Session(socket, View(int(arguments.port), status))
+    view = View(int(arguments.port))
+    view.take(status, time.monotonic())
+    session = _Session(socket, view)
     with _single_keys(), Live(screen=True, auto_refresh=False) as live:
         while session.go_on:
             session.refresh()
-            live.update(session.view.draw(live.console.height), refresh=True)
+            width, height = live.console.size
+            live.update(session.view.draw(width, height), refresh=True)
             session.wait_for_key()
     if session.lost:
         print(f"lowtide: {session.lost}", file=sys.stderr)
@@ -83,6 +88,7 @@ class _Session:
         self._answer: Future[dict[str, Any]] | None = None
         self._quarantined = -1
         self._asked_at = 0.0
+        self._answered_at = time.monotonic()
 
     def refresh(self) -> None:
         """Ask for the status, unless it was a moment ago."""
@@ -94,13 +100,20 @@ class _Session:
         try:
             self.view.take(ask(self._socket, {"verb": "status"}, ANSWER_WITHIN_S), now)
         except ControlError as error:
-            self.lost, self.go_on = f"the system has ended: {error}", False
+            self._not_answered(error, now)
             return
+        self._answered_at = now
         count = self.view.status["accounting"]["quarantined"]
         if count != self._quarantined:
             self._quarantined = count
             self.view.quarantined = _quarantined(self._socket)
             self.view.choose(0)
+
+    def _not_answered(self, error: ControlError, now: float) -> None:
+        # A root that died is there again within seconds.
+        self.view.trouble = f"the system does not answer: {error}"
+        if isinstance(error, NotRunningError) and now - self._answered_at > ENDED_S:
+            self.lost, self.go_on = f"the system has ended: {error}", False
 
     def wait_for_key(self) -> None:
         """Carry out the keys that come before the next refresh."""

@@ -1,4 +1,4 @@
-"""What ``top`` shows: a status, drawn for a terminal."""
+"""What ``top`` shows: a status, drawn for a terminal of any size."""
 
 from __future__ import annotations
 
@@ -10,8 +10,17 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from actors.commands.fitting import (
+    GAP,
+    Column,
+    columns_for,
+    share_lines,
+    those_not_shown,
+)
+from actors.commands.plain import plain
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from rich.console import RenderableType
 
@@ -19,13 +28,15 @@ if TYPE_CHECKING:
 RATE_S = 30.0
 #: Quarantined jobs that are shown at a time.
 QUARANTINED = 5
-#: Events are shown however low the terminal is.
+#: Events that are shown before a long list of stages is.
 LEAST_EVENTS = 3
+#: Lines beside the rows of stages, jobs and events: heads, headings, blanks.
+FRAME = 10
+#: What a list of quarantined jobs adds to them.
+JOBS_FRAME = 2
 
-KEYS = (
-    "[p]ause [r]esume [a]ttach [d]etach  "
-    "[j]/[k] choose a job, [t]ry it again, [X] discard it  [q]uit"
-)
+KEYS = "[q]uit  [p]ause  [r]esume  [a]ttach  [d]etach"
+JOB_KEYS = "  [j]/[k] [t]ry again [X] discard"
 
 _COLOURS = {
     "running": "green",
@@ -50,13 +61,15 @@ class View:
         quarantined: Rows of the journal.
         chosen: Which of them the keys are about.
         message: What the last key led to.
+        trouble: Why the status is an old one; empty while it is not.
     """
 
     port: int
-    status: dict[str, Any]
+    status: dict[str, Any] = field(default_factory=dict)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     chosen: int = 0
     message: str = ""
+    trouble: str = ""
     _seen: deque[tuple[float, int, int]] = field(default_factory=deque)
 
     @property
@@ -66,7 +79,7 @@ class View:
 
     def take(self, status: dict[str, Any], now: float) -> None:
         """Show another status from now on."""
-        self.status = status
+        self.status, self.trouble = status, ""
         accounting = status["accounting"]
         self._seen.append((now, accounting["fetched"], accounting["done"]))
         while now - self._seen[0][0] > RATE_S:
@@ -77,31 +90,24 @@ class View:
         last = max(0, len(self.quarantined) - 1)
         self.chosen = min(max(0, self.chosen + step), last)
 
-    def rates(self) -> tuple[float, float]:
-        """Jobs fetched and done a minute."""
-        first, last = self._seen[0], self._seen[-1]
-        seconds = last[0] - first[0]
-        if seconds <= 0:
-            return 0.0, 0.0
-        fetched, done = last[1] - first[1], last[2] - first[2]
-        return max(0.0, fetched * 60 / seconds), max(0.0, done * 60 / seconds)
-
-    def draw(self, height: int) -> RenderableType:
-        """All of it, in so many lines."""
+    def draw(self, width: int, height: int) -> RenderableType:
+        """All of it, in so many columns and lines."""
         status = self.status
-        parts: list[RenderableType] = [self._head(), self._why(), self._pace()]
-        parts.append(Text())
-        parts.append(_table(FETCHERS, status["fetchers"]))
-        parts += [Text(), _table(PROCESSORS, status["processors"])]
-        used = 10 + len(status["fetchers"]) + len(status["processors"])
+        fetchers, processors = status["fetchers"], status["processors"]
+        frame = FRAME + (JOBS_FRAME if self.quarantined else 0)
+        wanted = (len(fetchers), len(processors), min(QUARANTINED, self._count))
+        given = share_lines(height - frame - LEAST_EVENTS, wanted)
+        parts: list[RenderableType] = [self._head(), self._why(), self._pace(), Text()]
+        parts += _stages(FETCHERS, fetchers, width, given[0])
+        parts += [Text(), *_stages(PROCESSORS, processors, width, given[1])]
         if self.quarantined:
-            shown = self._shown_jobs()
-            parts += [Text(), _table(JOBS, shown)]
-            used += len(shown) + 2
-        left = max(LEAST_EVENTS, height - used)
-        parts += [Text(), *_events(status["events"][-left:])]
-        parts += [Text(), self._foot()]
-        return Group(*parts)
+            parts += [Text(), _table(JOBS, self._shown_jobs(given[2]), width)]
+        parts += [Text(), *self._events(height - frame - sum(given))]
+        return Group(*parts, Text(), self._foot())
+
+    @property
+    def _count(self) -> int:
+        return len(self.quarantined)
 
     def _head(self) -> Text:
         accounting = self.status["accounting"]
@@ -116,19 +122,40 @@ class View:
         return _one_line(head)
 
     def _why(self) -> Text:
-        return _one_line(Text(self.status["why"], style="bold"))
+        if self.trouble:
+            return _one_line(Text(plain(self.trouble), "bold red"))
+        return _one_line(Text(plain(self.status["why"]), "bold"))
 
     def _pace(self) -> Text:
-        fetched, done = self.rates()
-        return Text(f"{fetched:.0f} fetched and {done:.0f} done a minute", "dim")
+        first, last = self._seen[0], self._seen[-1]
+        seconds = last[0] - first[0]
+        per_minute = 60 / seconds if seconds > 0 else 0.0
+        fetched, done = (max(0, last[i] - first[i]) * per_minute for i in (1, 2))
+        text = f"{fetched:.0f} fetched and {done:.0f} done a minute"
+        return Text(f"{text}, over {seconds:.0f} s", "dim")
 
     def _foot(self) -> Text:
-        return _one_line(Text(self.message or KEYS, "cyan" if self.message else "dim"))
+        if self.message:
+            return _one_line(Text(plain(self.message), "cyan"))
+        return _one_line(Text(KEYS + (JOB_KEYS if self.quarantined else ""), "dim"))
 
-    def _shown_jobs(self) -> list[dict[str, Any]]:
-        first = max(0, min(self.chosen, len(self.quarantined) - QUARANTINED))
-        rows = self.quarantined[first : first + QUARANTINED]
+    def _shown_jobs(self, count: int) -> list[dict[str, Any]]:
+        first = max(0, min(self.chosen - count // 2, self._count - count))
+        rows = self.quarantined[first : first + count]
         return [row | {"mark": ">" if row is self.chosen_job else " "} for row in rows]
+
+    def _events(self, count: int) -> list[Text]:
+        return [
+            _one_line(
+                Text.assemble(
+                    (f"{each['at'][11:19]} ", "dim"),
+                    (f"{plain(each['event']):<20} ", _COLOURS.get(each["level"], "")),
+                    plain(each["text"]),
+                )
+            )
+            for each in self.status["events"][-count:]
+            if count > 0
+        ]
 
 
 def _seconds(name: str) -> Callable[[dict[str, Any]], str]:
@@ -141,76 +168,71 @@ def _seconds(name: str) -> Callable[[dict[str, Any]], str]:
     return shown
 
 
-FETCHERS: dict[str, str | Callable[[dict[str, Any]], str]] = {
-    "fetcher": "name",
-    "state": "state",
-    "waits for": "waiting_for",
-    "buffer": "buffered",
-    "demand": "demand",
-    "in flight": "in_flight",
-    "oldest": _seconds("oldest_job_age_s"),
-    "polled": _seconds("last_poll_age_s"),
-    "next": _seconds("next_poll_s"),
-    "restarts": "restarts",
-}
-PROCESSORS: dict[str, str | Callable[[dict[str, Any]], str]] = {
-    "processor": "name",
-    "state": "state",
-    "waits for": "waiting_for",
-    "in flight": "in_flight",
-    "demand": "demand",
-    "done": "done",
-    "failed": "failed",
-    "pid": "pid",
-    "restarts": "restarts",
-}
-JOBS: dict[str, str | Callable[[dict[str, Any]], str]] = {
-    "": "mark",
-    "quarantined": "id",
-    "of": "fetcher",
-    "attempts": "attempt",
-    "error": "error",
-}
-_TEXTS = {"name", "state", "waiting_for", "mark", "id", "fetcher", "error"}
+FETCHERS = (
+    Column("fetcher", "name"),
+    Column("state", "state"),
+    Column("waits for", "waiting_for"),
+    Column("buffer", "buffered", number=True),
+    Column("demand", "demand", number=True),
+    Column("in flight", "in_flight", number=True),
+    Column("oldest", _seconds("oldest_job_age_s"), number=True),
+    Column("polled", _seconds("last_poll_age_s"), 2, number=True),
+    Column("next", _seconds("next_poll_s"), 1, number=True),
+    Column("restarts", "restarts", 3, number=True),
+)
+PROCESSORS = (
+    Column("processor", "name"),
+    Column("state", "state"),
+    Column("waits for", "waiting_for"),
+    Column("in flight", "in_flight", number=True),
+    Column("demand", "demand", 1, number=True),
+    Column("done", "done", number=True),
+    Column("failed", "failed", number=True),
+    Column("pid", "pid", 3, number=True),
+    Column("restarts", "restarts", 2, number=True),
+)
+JOBS = (
+    Column("", "mark"),
+    Column("quarantined", "id"),
+    Column("of", "fetcher"),
+    Column("attempts", "attempt", number=True),
+    Column("error", "error", most=500, least=12),
+)
+
+
+def _stages(
+    columns: Sequence[Column], rows: list[dict[str, Any]], width: int, lines: int
+) -> list[RenderableType]:
+    if len(rows) <= lines:
+        return [_table(columns, rows, width)]
+    shown, rest = rows[: lines - 1], rows[lines - 1 :]
+    return [_table(columns, shown, width), _one_line(Text(those_not_shown(rest)))]
 
 
 def _table(
-    columns: dict[str, str | Callable[[dict[str, Any]], str]],
-    rows: Iterable[dict[str, Any]],
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], width: int
 ) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    for heading, value in columns.items():
-        number = value not in _TEXTS
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
+    kept = columns_for(columns, rows, width)
+    left = width
+    for column in kept:
+        needed = min(left, column.width(rows))
+        left -= needed + GAP
         table.add_column(
-            heading,
-            justify="right" if number else "left",
+            column.heading,
+            justify="right" if column.number else "left",
+            width=max(1, needed),
             no_wrap=True,
             overflow="ellipsis",
         )
     for row in rows:
-        table.add_row(*(_cell(value, row) for value in columns.values()))
+        table.add_row(*(_cell(column, row) for column in kept))
     return table
 
 
-def _cell(value: str | Callable[[dict[str, Any]], str], row: dict[str, Any]) -> Text:
-    if callable(value):
-        return Text(value(row))
-    shown = row.get(value)
-    style = _COLOURS.get(str(shown), "") if value == "state" else ""
-    return Text("-" if shown is None else str(shown), style)
-
-
-def _events(events: list[dict[str, str]]) -> list[Text]:
-    return [
-        _one_line(
-            Text.assemble(
-                (f"{each['at'][11:19]} ", "dim"),
-                (f"{each['event']:<20} ", _COLOURS.get(each["level"], "")),
-                each["text"].replace("\n", " "),
-            )
-        )
-        for each in events
-    ]
+def _cell(column: Column, row: dict[str, Any]) -> Text:
+    text = column.text(row)
+    return Text(text, _COLOURS.get(text, "") if column.value == "state" else "")
 
 
 def _one_line(text: Text) -> Text:

@@ -34,6 +34,12 @@ def _broken(stage: dict[str, Any]) -> str:
             f"{stage['name']} cannot write its journal, so it neither fetches nor "
             f"sends: {stage['journal_error']}"
         )
+    if stage.get("quarantine_full"):
+        return (
+            f"{stage['name']} polls no more, its quarantine is full "
+            f"({_count(stage['quarantined'], 'job')}): see lowtide jobs list --state "
+            "quarantined, then retry or discard"
+        )
     if stage["state"] == "faulted":
         return f"{stage['name']} is refused by its source: {stage.get('last_error')}"
     says = {
@@ -47,11 +53,16 @@ def _broken(stage: dict[str, Any]) -> str:
 
 def _beside(status: dict[str, Any]) -> str:
     held = [
-        f"{each['name']} {_HELD[each['waiting_for']]}"
+        f"{each['name']} {_replays(each) or _HELD[each['waiting_for']]}"
         for each in status["fetchers"]
         if each["waiting_for"] in _HELD
     ]
     return f"; {', '.join(held)}" if held else ""
+
+
+def _replays(stage: dict[str, Any]) -> str:
+    left = stage.get("backlog") if stage["waiting_for"] == waiting.ROOM else 0
+    return f"works off its journal first, {_count(left, 'job')} left" if left else ""
 
 
 _HELD = {
@@ -68,16 +79,15 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
         case waiting.PAUSED:
             return f"{name} is paused; lowtide resume goes on"
         case waiting.ROOM:
-            return (
-                f"{name} is full ({_count(stage['buffered'], 'job')}) and polls no "
-                f"more: {_why_not_sent(stage, status)}"
-            )
+            full = f"is full ({_count(stage['buffered'], 'job')}) and polls no more"
+            return f"{name} {_replays(stage) or full}: {_why_not_sent(stage, status)}"
         case waiting.BACKOFF:
             error = stage.get("last_error") or "the source failed"
             return f"{name} tries again in {_seconds(stage['next_poll_s'])}: {error}"
         case waiting.DEMAND | waiting.HOLD:
-            jobs = _count(stage["buffered"], "job")
-            return f"{name} has {jobs}: {_why_not_sent(stage, status)}"
+            jobs = f"has {_count(stage['buffered'], 'job')}"
+            what = jobs if stage["buffered"] else "fetches on demand only"
+            return f"{name} {what}: {_why_not_sent(stage, status)}"
         case waiting.JOBS:
             return _no_jobs(stage, status)
         case _:

@@ -41,6 +41,9 @@ class Job:
             to blame.
         place: Rises with each job that its fetcher comes to hold.
         not_before: When a job that is retried becomes ready, monotonic seconds.
+        forgiven: Attempts before somebody released it from the quarantine: they
+            count no more. The number of an attempt is not used again, or the
+            late word of an earlier one would end it.
     """
 
     key: int
@@ -54,6 +57,12 @@ class Job:
     not_before: float = 0.0
     route: str = ""
     place: int = 0
+    forgiven: int = 0
+
+    @property
+    def tries(self) -> int:
+        """How many attempts count."""
+        return self.attempt - self.forgiven
 
 
 class JobFetched(NamedTuple):

@@ -10,6 +10,10 @@ from typing import Any
 _SHORT = 1 << 63
 #: Nested deeper than this, a value is left to the encoder to judge.
 _DEPTH = 32
+#: Arrays and objects inside each other. JSON and pickle fail where the
+#: interpreter's stack ends, each at another depth, and another in each process:
+#: what one can write the other may not, and a job would be under way for good.
+MAX_DEPTH = 200
 
 _encode = json.JSONEncoder(allow_nan=False).encode
 
@@ -24,10 +28,30 @@ def as_json(value: Any) -> Any:
     Raises:
         TypeError: It has something that JSON has not.
         ValueError: It has ``NaN``, an infinity, an integer too long to write, or
-            itself in it.
-        RecursionError: It is nested too deep.
+            itself in it, or is nested more than `MAX_DEPTH` deep.
     """
-    return value if _is_plain(value, _DEPTH) else json.loads(_encode(value))
+    if _is_plain(value, _DEPTH):
+        return value
+    try:
+        text = _encode(value)
+    except RecursionError:
+        raise ValueError(_TOO_DEEP) from None
+    # There are no more levels than brackets, and those are quick to count.
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(value, MAX_DEPTH)
+    return json.loads(text)
+
+
+_TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+
+
+def _check_depth(value: Any, left: int) -> None:
+    if not isinstance(value, dict | list | tuple):
+        return
+    if not left:
+        raise ValueError(_TOO_DEEP)
+    for each in value.values() if isinstance(value, dict) else value:
+        _check_depth(each, left - 1)
 
 
 def _is_plain(value: Any, depth: int) -> bool:

@@ -48,7 +48,9 @@ class Life:
     """Holds every job that a fetcher has not seen the end of.
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
-    drops what is fetched then, ``last`` what has waited longest.
+    drops what is fetched then, ``last`` what has waited longest. A quarantine of
+    ``quarantine`` jobs leaves no room either: where so many fail, each further
+    one would only be taken from its source to fail as well.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Life:
         kept = kept or Accounting()
         self.buffer = buffer
         self.keep = keep
+        self.quarantine: int | None = None
         self.backlog = kept.buffered
         self._retry = retry
         self._next_key = first_key
@@ -80,11 +83,16 @@ class Life:
     @property
     def room(self) -> int:
         """How many jobs to fetch now; those waiting for a retry take room as well."""
-        if self.backlog:
+        if self.backlog or self.is_quarantine_full:
             return 0
         if self.keep is not None:
             return self.buffer.size
         return max(0, self.buffer.room - self._retrying)
+
+    @property
+    def is_quarantine_full(self) -> bool:
+        """Whether so many jobs are set aside that no more should be fetched."""
+        return self.quarantine is not None and self._quarantined >= self.quarantine
 
     @property
     def waiting(self) -> int:
@@ -204,9 +212,9 @@ class Life:
         self.backlog = max(0, self.backlog - len(ready)) if more else 0
 
     def released(self, job: Job) -> Fact:
-        """Make a quarantined job ready again, as if it were new."""
+        """Make a quarantined job ready again, with all its attempts before it."""
         self._quarantined -= 1
-        job.state, job.attempt, job.crashes = JobState.READY, 0, 0
+        job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
         self._hold(job)
         self.buffer.store([job])
         return JobReleased(job)
@@ -341,7 +349,7 @@ class Life:
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float
     ) -> Fact:
-        delay = self._retry.delay_s(job.attempt, failure, chance)
+        delay = self._retry.delay_s(job.tries, failure, chance)
         if delay is None:
             return self._quarantine(job, failure, process)
         job.not_before = now + delay
@@ -364,7 +372,7 @@ class Life:
         job.crashes = job.crashes + 1 if alone else max(1, job.crashes)
 
     def _is_poison(self, job: Job) -> bool:
-        too_often = job.attempt >= self._retry.attempts
+        too_often = job.tries >= self._retry.attempts
         return too_often or job.crashes >= self._retry.crashes
 
     def _unplace(self, job: Job) -> None:

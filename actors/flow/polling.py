@@ -11,6 +11,19 @@ MAX_RETRY_AFTER_S = 3600.0
 MAX_DOUBLINGS = 32
 
 
+def may_take(*, room: int, demand: int, waiting: int, on_demand: bool = False) -> int:
+    """Say how many jobs to take from the source now.
+
+    Args:
+        room: Jobs that can be kept.
+        demand: Jobs that were asked for and not sent yet.
+        waiting: Jobs that are here for it, and held up by something else.
+        on_demand: Take no more than what is asked for and not here, so that
+            others who share the source get the rest.
+    """
+    return min(room, max(0, demand - waiting)) if on_demand else room
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollPolicy:
     """How often to ask a source.

@@ -14,8 +14,8 @@ def problems(status: dict[str, Any]) -> list[str]:
     """What keeps a system from its work; nothing where it is ready.
 
     Fetchers have polled lately and were answered, the journal can be written,
-    and a processor is there. A pause and a full buffer are no problems: a person
-    wanted the one, and the other goes away by itself.
+    the quarantine has room, and a processor is there. A pause and a full buffer are
+    no problems: a person wanted the one, and the other goes away by itself.
 
     Args:
         status: As ``status --json`` prints it.
@@ -33,6 +33,9 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
         return [f"{name} is {fetcher['state']}"]
     if fetcher.get("journal_error"):
         return [f"{name} cannot write its journal: {fetcher['journal_error']}"]
+    if fetcher.get("quarantine_full"):
+        count = fetcher["quarantined"]
+        return [f"{name} polls no more: its quarantine is full ({count} jobs)"]
     match fetcher["waiting_for"]:
         case waiting.BACKOFF:
             error = fetcher.get("last_error") or "its source failed"
@@ -44,6 +47,8 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
 
 
 def _if_late(fetcher: dict[str, Any]) -> list[str]:
+    if fetcher["waiting_for"] == waiting.DEMAND and fetcher.get("on_demand"):
+        return []
     name = fetcher["name"]
     age_s = fetcher["last_poll_age_s"]
     if age_s is None:

@@ -91,6 +91,11 @@ class Roster(Generic[C]):
         """Forget a member; unknown ones are ignored."""
         self._members.pop(name, None)
 
+    def give_up(self, name: str) -> None:
+        """Start a member no more; it stays to be seen."""
+        if (member := self._members.get(name)) is not None:
+            member.state, member.start_at, member.pid = StageState.FATAL, None, None
+
     def due(self, now: float) -> list[Member[C]]:
         """Take those that are to be started now; each gets a new run."""
         due = [

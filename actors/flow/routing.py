@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow.messages import Failure
+from actors.flow.texts import encodable, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,12 +57,12 @@ class Routing:
         try:
             return Incoming(job_id, payload, self._routes(payload))
         except Exception as error:  # noqa: BLE001 - the user's function
-            text = f"{type(error).__name__}: {error} (where it goes)"
+            text = f"{line_of(error)} (where it goes)"
             return Incoming(job_id, payload, failure=Failure(text, permanent=True))
 
     def _routes(self, payload: Any) -> tuple[str, ...]:
         if self.key_of is not None:
-            return (str(self.key_of(payload)),)
+            return (encodable(str(self.key_of(payload))),)
         return tuple(
             kind
             for kind, selects in self.selectors.items()

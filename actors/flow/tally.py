@@ -26,6 +26,15 @@ from actors.flow.facts import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: How a poll ends.
+POLLED = ("item", "empty", "error", "throttled")
+#: Why a poll that is due is not made.
+SKIPPED = ("no_demand", "buffer_full", "paused")
+#: How an attempt or a job ends.
+FINISHED = ("ok", "failed", "quarantined", "discarded")
+#: Why a job is sent again.
+REDELIVERED = ("exit", "lease", "nack", "recovered")
+
 #: Upper bounds in seconds: from a job that costs nothing to one of an hour.
 BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 
@@ -55,10 +64,12 @@ class Tally:
     """Counts polls, facts and times."""
 
     def __init__(self) -> None:
-        self._polls: Counter[str] = Counter()
-        self._skipped: Counter[str] = Counter()
-        self._finished: Counter[str] = Counter()
-        self._redelivered: Counter[str] = Counter()
+        # All at nothing from the start: of a count that first appears at 1,
+        # Prometheus does not see that it has grown.
+        self._polls = Counter(dict.fromkeys(POLLED, 0))
+        self._skipped = Counter(dict.fromkeys(SKIPPED, 0))
+        self._finished = Counter(dict.fromkeys(FINISHED, 0))
+        self._redelivered = Counter(dict.fromkeys(REDELIVERED, 0))
         self._counts: Counter[str] = Counter(
             fetched=0, dispatched=0, stale=0, duplicates=0
         )
@@ -89,8 +100,7 @@ class Tally:
 
     def recovered(self, count: int) -> None:
         """Count jobs that an earlier run had leased."""
-        if count:
-            self._redelivered["recovered"] += count
+        self._redelivered["recovered"] += count
 
     def note(self, facts: Iterable[Fact], now: float) -> None:
         """Count what happened to jobs."""

@@ -34,7 +34,8 @@ class FetcherSituation:
     Attributes:
         draining: It finishes, and polls no more.
         paused: A person stopped the polling.
-        room: Jobs that may be fetched now.
+        room: Jobs that can be kept.
+        unasked: It fetches on demand only, and nothing more is asked for.
         backing_off: The last poll failed, and the next one is put off.
         buffered: Jobs that are here and could be sent.
         held: Its demand is accumulated: a person is to let its jobs go.
@@ -43,6 +44,7 @@ class FetcherSituation:
     draining: bool
     paused: bool
     room: int
+    unasked: bool
     backing_off: bool
     buffered: int
     held: bool = False
@@ -52,10 +54,10 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
     """Say what a fetcher waits for.
 
     Returns:
-        ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them),
-        ``room`` (the buffer is full, or the journal cannot be written),
-        ``backoff``, ``demand`` (it has jobs and nobody asks) or ``jobs`` (the
-        source has none).
+        ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them), ``room``
+        (the buffer or the quarantine is full, or the journal cannot be written),
+        ``backoff``, ``demand`` (it has jobs, or could get some, and nobody asks)
+        or ``jobs`` (the source has none).
     """
     if situation.draining:
         return DRAIN
@@ -67,7 +69,7 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
         return ROOM
     if situation.backing_off:
         return BACKOFF
-    return DEMAND if situation.buffered else JOBS
+    return DEMAND if situation.buffered or situation.unasked else JOBS
 
 
 def processor_waits_for(

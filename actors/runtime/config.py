@@ -13,6 +13,7 @@ from actors.runtime.settings import (
     COUNT_OR_AUTO,
     FUNCTION,
     GATE,
+    PROCESSES,
     SECONDS,
     TEXT,
     ConfigError,
@@ -45,6 +46,7 @@ class FetcherConfig:
         buffer: Jobs to hold before polling stops.
         idle_cap_s: How far ``every_s`` may grow while there is nothing to fetch;
             None for not at all.
+        on_demand: Fetch no more than what processors asked for.
         settle: ``MODULE:FUNCTION``; None for ``settle`` beside ``fetch``, if it
             is there.
         buffer_keep: Drop jobs instead, ``first`` the new ones, ``last`` the old.
@@ -60,6 +62,7 @@ class FetcherConfig:
     every_s: float
     buffer: int
     idle_cap_s: float | None = None
+    on_demand: bool = False
     settle: str | None = None
     buffer_keep: str | None = None
     dispatcher: str = "demand"
@@ -130,6 +133,7 @@ class SystemConfig:
         job_timeout_s: How long one attempt may run; None for any time.
         lease_s: How long a processor that holds jobs may give no sign.
         retries: Attempts a job has in all.
+        quarantine: Jobs a fetcher may have set aside before it polls no more.
         log_format: ``console``, ``json``, or None for what suits the reader.
         run_for_s: Stop after so long.
         until_idle_s: Stop when there was nothing left to do for so long.
@@ -144,6 +148,7 @@ class SystemConfig:
     job_timeout_s: float | None
     lease_s: float
     retries: int
+    quarantine: int
     drain_timeout_s: float
     log_format: str | None
     log_level: str
@@ -170,13 +175,13 @@ class SystemConfig:
     @property
     def needs_number_server(self) -> bool:
         """Whether the demo's source was left without a URL."""
-        return any(_wants_url(each) for each in self.fetchers)
+        return any(wants_url(each) for each in self.fetchers)
 
     def with_url(self, url: str) -> SystemConfig:
         """The same system with the demo's source at ``url``."""
         fetchers = tuple(
             replace(each, options={**each.options, "url": url})
-            if _wants_url(each)
+            if wants_url(each)
             else each
             for each in self.fetchers
         )
@@ -189,6 +194,9 @@ _COUNT_0 = Kind(
     "a whole number from 0",
     int,
     lambda value: value if _is_count(value) else _refuse(),
+)
+_BOOL = Kind(
+    "true or false", str, lambda value: value if isinstance(value, bool) else _refuse()
 )
 _TABLE = Kind(
     "a table", str, lambda value: value if isinstance(value, dict) else _refuse()
@@ -212,6 +220,7 @@ FETCHER_KEYS: dict[str, Kind] = {
     "every_s": SECONDS,
     "buffer": COUNT,
     "idle_cap_s": SECONDS,
+    "on_demand": _BOOL,
     "settle": FUNCTION,
     "buffer_keep": choice("first", "last"),
     "dispatcher": choice("demand", "broadcast", "partition"),
@@ -224,7 +233,7 @@ PROCESSOR_KEYS: dict[str, Kind] = {
     "name": TEXT,
     "process": FUNCTION,
     "from": _NAMES,
-    "count": _COUNT_0,
+    "count": PROCESSES,
     "max_demand": COUNT_OR_AUTO,
     "min_demand": _COUNT_0,
     "buffer": COUNT,
@@ -243,6 +252,7 @@ _AS_THEY_ARE = (
     "job_timeout_s",
     "lease_s",
     "retries",
+    "quarantine",
     "drain_timeout_s",
     "log_format",
     "log_level",
@@ -251,7 +261,7 @@ _AS_THEY_ARE = (
 )
 _DISPATCHING = ("dispatcher", "partition_by")
 _TAKING = ("selector", "batch_size", "batch_timeout_s", "demand", "cancel")
-_LIMITS = ("buffer_keep", "rate_limit", "rate_interval_s", "demand")
+_LIMITS = ("on_demand", "buffer_keep", "rate_limit", "rate_interval_s", "demand")
 
 
 def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:
@@ -413,7 +423,7 @@ class _Tables:
             return []
         tables = self.file.content[table]
         if not isinstance(tables, list):
-            raise ConfigError(f"{self.file.path}: expected [[{table}]] tables")
+            raise ConfigError(f"{self.file.where(table)}: expected [[{table}]] tables")
         read = [
             self._read_one(each, table, index, keys)
             for index, each in enumerate(tables)
@@ -455,14 +465,15 @@ class _Tables:
                 )
 
     def _where(self, key: str, table: str, index: int) -> str:
-        return self.file.where(key, table, index) if self.file else "default"
+        return self.file.where(table, index, key) if self.file else "default"
 
 
 def _given(table: dict[str, Any], *keys: str) -> dict[str, Any]:
     return {key: table[key] for key in keys if key in table}
 
 
-def _wants_url(fetcher: FetcherConfig) -> bool:
+def wants_url(fetcher: FetcherConfig) -> bool:
+    """Whether it is the demo's source, and was left without a URL."""
     return fetcher.fetch == DEMO_FETCH and "url" not in fetcher.options
 
 

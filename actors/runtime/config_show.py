@@ -82,11 +82,11 @@ class _Origins:
         setting = self._values.get(option)
         if option == "url" and setting is not None and setting.value is not None:
             return setting.origin
-        return self._where("options")
+        return self._where("options", option)
 
-    def _where(self, key: str) -> str:
+    def _where(self, *key: str) -> str:
         file = self._file
-        return file.where(key, self._table, self._index) if file else "default"
+        return file.where(self._table, self._index, *key) if file else "default"
 
 
 def _row(name: str, value: Any, origin: str, *, secret: bool = False) -> dict[str, str]:

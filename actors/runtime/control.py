@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import socket
+import struct
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +135,7 @@ def ask(path: Path, command: dict[str, Any], timeout_s: float) -> dict[str, Any]
                 line = answers.readline()
         except OSError as error:
             raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
-    if not line:
+    if not line.endswith(b"\n"):
         raise NoAnswerError("the system ended before it answered")
     answer: dict[str, Any] = json.loads(line)
     return answer
@@ -144,6 +146,7 @@ def send(path: Path, command: dict[str, Any]) -> None:
 
     Raises:
         NotRunningError: Nobody listens there.
+        NoAnswerError: It takes in no more commands now.
     """
     with _connect(path, 1.0) as connection:
         connection.sendall(json.dumps(command).encode() + b"\n")
@@ -151,14 +154,27 @@ def send(path: Path, command: dict[str, Any]) -> None:
 
 def _connect(path: Path, timeout_s: float) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.settimeout(timeout_s)
+    deadline = time.monotonic() + timeout_s
     try:
+        # Here a blocking connect waits, up to SO_SNDTIMEO, for a place in the
+        # queue of one who hangs; without blocking it would fail at once.
+        connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", *_split(timeout_s))
+        )
         with _reachable(path) as address:
             connection.connect(address)
+    except BlockingIOError as error:
+        connection.close()
+        raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
     except OSError as error:
         connection.close()
         raise NotRunningError(str(error)) from error
+    connection.settimeout(max(0.1, deadline - time.monotonic()))
     return connection
+
+
+def _split(seconds: float) -> tuple[int, int]:
+    return int(seconds), int(seconds % 1 * 1e6)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 class FunctionError(ValueError):
@@ -55,3 +56,33 @@ def load(name: str) -> Callable[..., Any]:
             f"{function_name!r} {what} in module {module_name!r} (of {name!r})"
         )
     return function  # type: ignore[no-any-return]
+
+
+def check_call(
+    function: Callable[..., Any], name: str, *words: str, options: Iterable[str] = ()
+) -> None:
+    """Refuse a function that cannot be called as it will be.
+
+    What Python knows no signature of, as of some that are written in C, passes.
+
+    Args:
+        function: Not called.
+        name: Its ``MODULE:FUNCTION``.
+        words: What each argument by place is, for the message.
+        options: Names of arguments by name.
+
+    Raises:
+        FunctionError: It takes other arguments.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return
+    options = tuple(options)
+    try:
+        signature.bind(*words, **dict.fromkeys(options))
+    except TypeError as error:
+        call = ", ".join([*words, *(f"{each}=..." for each in options)])
+        raise FunctionError(
+            f"{name!r} is called as {name.rpartition(':')[2]}({call}): {error}"
+        ) from None

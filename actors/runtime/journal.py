@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class JournalError(Exception):
-    """The journal cannot be written now; what was to be kept is not."""
+    """The journal cannot be read or written now; what was to be kept is not."""
 
 
 class Clock(NamedTuple):
@@ -67,8 +67,14 @@ class TakenUp(NamedTuple):
     jobs: list[Job]
 
 
+#: So many jobs are forgotten in one transaction.
+PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
-_COLUMNS = "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route"
+_COLUMNS = (
+    "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route, "
+    "(SELECT max(history.attempt) FROM history WHERE history.fetcher = job.fetcher "
+    "AND history.key = job.key AND event = 'released')"
+)
 
 
 class Journal:
@@ -83,32 +89,55 @@ class Journal:
         clock: Clock | None = None,
         db: sqlite3.Connection | None = None,
     ) -> None:
-        self._db = db or connect(path)
+        """Open the file; a fetcher that is new to it is written into it.
+
+        Raises:
+            JournalError: It cannot be read, or that cannot be written.
+        """
         self._clock = clock or Clock(time.time, time.monotonic)
         self.path = path
         self._syncs = True
-        self._db.execute("INSERT OR IGNORE INTO fetcher (name) VALUES (?)", (fetcher,))
-        [self._fetcher] = self._db.execute(
-            "SELECT number FROM fetcher WHERE name = ?", (fetcher,)
-        ).fetchone()
+        with _told():
+            self._db = db or connect(path)
+            self._fetcher = self._number_of(fetcher)
+
+    def _number_of(self, fetcher: str) -> int:
+        query = "SELECT number FROM fetcher WHERE name = ?"
+        row = self._db.execute(query, (fetcher,)).fetchone()
+        if row is None:
+            insert = "INSERT INTO fetcher (name) VALUES (?)"
+            return self._db.execute(insert, (fetcher,)).lastrowid or 0
+        return int(row[0])
 
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
 
     def take_up(self) -> TakenUp:
-        """Make ready again what an earlier run had leased, and count everything."""
-        jobs = self.load(JobState.LEASED, 0, -1) + self.load(JobState.RETRYING, 0, -1)
-        for job in jobs:
-            if job.state is JobState.LEASED:
+        """Make ready again what an earlier run had leased, and count everything.
+
+        A disk that is full now does not keep a system from its start.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            jobs = self.load(JobState.LEASED, 0, -1)
+            for job in jobs:
                 job.state = JobState.READY
-        with self._transaction():
+            jobs += self.load(JobState.RETRYING, 0, -1)
+            accounting, next_key = self._count(jobs)
+        # For who looks into the file: what is leased there counts as ready in
+        # any case, and is written with the job's next change.
+        with contextlib.suppress(sqlite3.Error), self._transaction():
             self._db.execute(
                 "UPDATE job SET state = 'ready', processor = NULL "
                 "WHERE fetcher = ? AND state = 'leased'",
                 (self._fetcher,),
             )
-            self._purge()
+        return TakenUp(accounting, next_key, jobs)
+
+    def _count(self, jobs: list[Job]) -> tuple[Accounting, int]:
         fetched, done, dropped, next_key = self._db.execute(
             "SELECT fetched, done, dropped, next_key FROM fetcher WHERE number = ?",
             (self._fetcher,),
@@ -128,57 +157,74 @@ class Journal:
             buffered=ready,
             quarantined=quarantined,
         )
-        return TakenUp(accounting, next_key, jobs)
+        return accounting, next_key
 
     def load(self, state: JobState, after: int, limit: int) -> list[Job]:
-        """Jobs in a state, in the order of fetching, from after a key on."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
-            "AND state = ? AND key > ? ORDER BY key LIMIT ?",
-            (self._fetcher, state.value, after, limit),
-        )
+        """Jobs in a state, in the order of fetching, from after a key on.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            rows = self._db.execute(
+                f"SELECT {_COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
+                "AND state = ? AND key > ? ORDER BY key LIMIT ?",
+                (self._fetcher, state.value, after, limit),
+            ).fetchall()
+        return self._jobs(rows, state)
+
+    def quarantined(self, keys: Iterable[int]) -> list[Job]:
+        """The quarantined jobs among these keys.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        state = JobState.QUARANTINED
+        with _told():
+            rows = [
+                self._db.execute(
+                    f"SELECT {_COLUMNS} FROM job "  # noqa: S608
+                    "WHERE fetcher = ? AND key = ? AND state = ?",
+                    (self._fetcher, key, state.value),
+                ).fetchone()
+                for key in keys
+            ]
+        return self._jobs(filter(None, rows), state)
+
+    def _jobs(self, rows: Iterable[tuple[Any, ...]], state: JobState) -> list[Job]:
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
         return [_job(row, state, wall, monotonic) for row in rows]
 
-    def quarantined(self, keys: Iterable[int]) -> list[Job]:
-        """The quarantined jobs among these keys."""
-        jobs = []
-        for key in keys:
-            row = self._db.execute(
-                f"SELECT {_COLUMNS} FROM job "  # noqa: S608
-                "WHERE fetcher = ? AND key = ? AND state = ?",
-                (self._fetcher, key, JobState.QUARANTINED.value),
-            ).fetchone()
-            if row is not None:
-                job = _job(
-                    row,
-                    JobState.QUARANTINED,
-                    self._clock.wall(),
-                    self._clock.monotonic(),
-                )
-                jobs.append(job)
-        return jobs
-
     def known(self, ids: Iterable[JobId]) -> set[JobId]:
-        """Which of the source's own ids came before, within the window."""
+        """Which of the source's own ids came before, within the window.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
         since = self._clock.wall() - WINDOW_S
-        return {
-            job_id
-            for job_id in ids
-            if self._db.execute(
-                "SELECT 1 FROM job WHERE fetcher = ? AND own_id = 1 AND id = ? "
-                "AND (ended_at IS NULL OR ended_at > ?)",
-                (self._fetcher, json.dumps(job_id), since),
-            ).fetchone()
-        }
+        with _told():
+            return {
+                job_id
+                for job_id in ids
+                if self._db.execute(
+                    "SELECT 1 FROM job WHERE fetcher = ? AND own_id = 1 AND id = ? "
+                    "AND (ended_at IS NULL OR ended_at > ?)",
+                    (self._fetcher, json.dumps(job_id), since),
+                ).fetchone()
+            }
 
     def ended(self, job_id: JobId) -> JobState | None:
-        """How a job of the source's own id has ended; None if it has not."""
-        row = self._db.execute(
-            "SELECT state FROM job WHERE fetcher = ? AND own_id = 1 AND id = ? "  # noqa: S608
-            f"AND state NOT IN {LIVE}",
-            (self._fetcher, json.dumps(job_id)),
-        ).fetchone()
+        """How a job of the source's own id has ended; None if it has not.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            row = self._db.execute(
+                "SELECT state FROM job WHERE fetcher = ? AND own_id = 1 "  # noqa: S608
+                f"AND id = ? AND state NOT IN {LIVE}",
+                (self._fetcher, json.dumps(job_id)),
+            ).fetchone()
         return JobState(row[0]) if row else None
 
     def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
@@ -193,14 +239,19 @@ class Journal:
             JournalError: They are not kept: the disk is full, or fails.
         """
         try:
-            self._set_sync(sync=sync)
-            with self._transaction():
-                # One statement for all that follow one another and are alike.
-                for kind, alike in groupby(facts, type):
-                    if (keep := _KEEP.get(kind)) is not None:
-                        keep(self, list(alike))
-        except sqlite3.Error as error:
-            raise JournalError(f"{type(error).__name__}: {error}") from error
+            with _told():
+                self._set_sync(sync=sync)
+                with self._transaction():
+                    # One statement for all that follow one another and are alike.
+                    for kind, alike in groupby(facts, type):
+                        if (keep := _KEEP.get(kind)) is not None:
+                            keep(self, list(alike))
+        except JournalError:
+            # It may be the log itself that fills the disk: once what is in it is
+            # in the file, its place is used again. That does not wait for anyone.
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            raise
 
     def sync(self) -> None:
         """Wait until everything that was kept is on the disk.
@@ -208,15 +259,37 @@ class Journal:
         Raises:
             JournalError: It is not: the disk is full, or fails.
         """
-        try:
+        with _told():
             self._set_sync(sync=True)
             with self._transaction():
                 # The log is synced at the end of what writes to it, as a whole.
                 self._db.execute(
                     "UPDATE fetcher SET done = done WHERE number = ?", (self._fetcher,)
                 )
-        except sqlite3.Error as error:
-            raise JournalError(f"{type(error).__name__}: {error}") from error
+
+    def purge(self) -> bool:
+        """Forget jobs that ended before the window; returns whether there are more.
+
+        A part at a time: nobody is to wait for long. What is left of the history
+        of jobs that are gone goes with the last part.
+
+        Raises:
+            JournalError: The file cannot be written.
+        """
+        with _told(), self._transaction():
+            gone = self._db.execute(
+                "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
+                "WHERE fetcher = ? AND ended_at < ? LIMIT ?)",
+                (*[self._fetcher] * 2, self._clock.wall() - WINDOW_S, PURGED_AT_ONCE),
+            ).rowcount
+            if gone == PURGED_AT_ONCE:
+                return True
+            self._db.execute(
+                "DELETE FROM history WHERE fetcher = ? AND NOT EXISTS (SELECT 1 FROM "
+                "job WHERE job.fetcher = history.fetcher AND job.key = history.key)",
+                (self._fetcher,),
+            )
+            return False
 
     def _set_sync(self, *, sync: bool) -> None:
         if sync is not self._syncs:
@@ -335,18 +408,6 @@ class Journal:
             ),
         )
 
-    def _purge(self) -> None:
-        """Forget jobs that ended before the window."""
-        self._db.execute(
-            "DELETE FROM history WHERE fetcher = ? AND key IN (SELECT key FROM job "
-            "WHERE fetcher = ? AND ended_at < ?)",
-            (self._fetcher, self._fetcher, self._clock.wall() - WINDOW_S),
-        )
-        self._db.execute(
-            "DELETE FROM job WHERE fetcher = ? AND ended_at < ?",
-            (self._fetcher, self._clock.wall() - WINDOW_S),
-        )
-
 
 #: What keeps the facts of each type; the others change nothing in the file.
 _KEEP: dict[type, Callable[[Journal, list[Any]], None]] = {
@@ -363,8 +424,17 @@ _KEEP: dict[type, Callable[[Journal, list[Any]], None]] = {
 _dumps = json.JSONEncoder().encode
 
 
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(f"{type(error).__name__}: {error}") from error
+
+
 def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -> Job:
-    key, job_id, own_id, payload, attempt, crashes, fetched_at, not_before, route = row
+    key, job_id, own_id, payload, attempt, crashes, *rest = row
+    fetched_at, not_before, route, forgiven = rest
     # Deadlines are kept as wall time and counted anew: a clock that was set is
     # not to hold a job for longer than a retry ever does.
     wait = min(max(0.0, (not_before or wall) - wall), 3600.0)
@@ -379,4 +449,5 @@ def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -
         state=state,
         not_before=monotonic + wait,
         route=route,
+        forgiven=forgiven or 0,
     )

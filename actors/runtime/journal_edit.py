@@ -44,5 +44,5 @@ def _fact(job: Job, action: str) -> Fact:
     if action == "discard":
         job.state = JobState.DROPPED
         return JobDropped(job, BY_HAND)
-    job.state, job.attempt, job.crashes = JobState.READY, 0, 0
+    job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
     return JobReleased(job)

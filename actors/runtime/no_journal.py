@@ -67,6 +67,10 @@ class NoJournal:
     def sync(self) -> None:
         """Nothing outlives the process."""
 
+    def purge(self) -> bool:
+        """Nothing is kept."""
+        return False
+
     def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:  # noqa: ARG002
         """Remember the ids."""
         now = self._now()

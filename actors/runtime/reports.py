@@ -22,6 +22,10 @@ class Reporter:
         """The root is there; ``pid`` is its own."""
         self._report({"report": "alive", "pid": pid})
 
+    def beat(self) -> None:
+        """The root is still there; told again and again."""
+        self._report({"report": "beat"})
+
     def started(self) -> None:
         """Every stage is ready."""
         self._report({"report": "started"})

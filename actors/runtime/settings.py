@@ -12,8 +12,10 @@ import tomllib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.runtime.toml_places import places
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 
@@ -155,6 +157,7 @@ def _function() -> Kind:
 
 COUNT = _count(1)
 COUNT_OR_AUTO = _count_or_auto()
+PROCESSES = _count(0, 256)
 SECONDS = _number(0.0, above=True)
 FUNCTION = _function()
 TEXT = _text("some text")
@@ -191,7 +194,7 @@ SETTINGS = (
     ),
     Setting(
         name="processors",
-        kind=_count(0, 256),
+        kind=PROCESSES,
         default=2,
         metavar="N",
         help="how many to start",
@@ -237,7 +240,8 @@ SETTINGS = (
         kind=_number(0.1),
         default=60.0,
         metavar="SECONDS",
-        help="how long a processor that holds jobs may be silent; it is killed then",
+        help="how long a processor that holds jobs may be silent, and any process "
+        "for 15 at least; it is killed then",
     ),
     Setting(
         name="retries",
@@ -245,6 +249,13 @@ SETTINGS = (
         default=5,
         metavar="N",
         help="attempts a job has in all",
+    ),
+    Setting(
+        name="quarantine",
+        kind=COUNT,
+        default=1000,
+        metavar="N",
+        help="jobs a fetcher may have set aside before it polls no more",
     ),
     Setting(
         name="drain_timeout_s",
@@ -306,6 +317,10 @@ SETTINGS = (
 )
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+#: Variables of ours that are no settings.
+OTHER_VARIABLES = frozenset(
+    {"LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR", "LOWTIDE_TEST_MARK"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,30 +339,31 @@ class ConfigFile:
             ConfigError: It cannot be read, or is no TOML.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_bytes().decode()
             return cls(path, tomllib.loads(text), text)
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise ConfigError(f"cannot read {path}: {error}") from error
-        except tomllib.TOMLDecodeError as error:
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise ConfigError(f"{path}:{line}: no UTF-8: {error}") from error
+        except (ValueError, RecursionError) as error:
             raise ConfigError(
-                f"{_toml_place(path, error)}: no TOML: {error}"
+                f"{path}:{_toml_line(text, error)}: no TOML: {error}"
             ) from error
 
-    def where(self, key: str, table: str | None = None, index: int = 0) -> str:
-        """``file:line`` of a key, at the top or in the index-th ``[[table]]``."""
-        current, seen = None, -1
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            stripped = line.strip()
-            if stripped.startswith("["):
-                current = stripped.strip("[] \t").split("#")[0].strip()
-                seen += current == table
-                if not key and current == table and seen == index:
-                    return f"{self.path}:{number}"
-            elif stripped.split("=")[0].strip().strip('"') == key and (
-                (table is None and current is None)
-                or (current == table and seen == index)
-            ):
-                return f"{self.path}:{number}"
+    def where(self, *place: str | int) -> str:
+        """``file:line`` of a key, as in ``"fetcher", 0, "name"``.
+
+        Of a key that is not there it is the line of its table, of a table that
+        is not there the file alone. What has no text, since a program made it,
+        has numbers of tables in place of lines.
+        """
+        if not self.text and len(place) > 1 and isinstance(place[1], int):
+            return f"{self.path}, {place[0]} {place[1] + 1}"
+        lines = places(self.text)
+        for end in range(len(place), 0, -1):
+            if (line := lines.get(place[:end])) is not None:
+                return f"{self.path}:{line}"
         return str(self.path)
 
 
@@ -365,7 +381,7 @@ def resolve(
 
     Raises:
         ConfigError: A value is not what its setting may be, or a key of the file
-            or a variable ``LOWTIDE_...`` has no such setting.
+            is no setting.
     """
     content = file.content if file else {}
     for key in content:
@@ -390,6 +406,17 @@ def resolve(
     return values
 
 
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Names that look like settings of ours and are none.
+
+    They are told and not refused: Kubernetes sets some of its own making for a
+    service of our name.
+    """
+    known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
+    ours = {name for name in environment if name.startswith("LOWTIDE_")}
+    return sorted(ours - known)
+
+
 def checked(kind: Kind, value: Any, key: str, where: str) -> Any:
     """A TOML value, if it is of its kind.
 
@@ -404,9 +431,9 @@ def checked(kind: Kind, value: Any, key: str, where: str) -> Any:
         ) from None
 
 
-def _toml_place(path: Path, error: tomllib.TOMLDecodeError) -> str:
+def _toml_line(text: str, error: Exception) -> int:
     line = re.search(r"at line (\d+)", str(error))
-    return f"{path}:{line[1]}" if line else str(path)
+    return int(line[1]) if line else text.rstrip().count("\n") + 1
 
 
 def _parsed(setting: Setting, text: str, origin: str) -> Value:

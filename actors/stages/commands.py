@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
 from actors.stages.asks import AskError, Asks
-from actors.stages.messages import DecideJobs
+from actors.stages.messages import Asked, DecideJobs, JobsDecided, MarkPassed
 from actors.stages.status import describe_root
 from actors.stages.tuning import TuningError
 from actors.stages.waits import Waits
@@ -45,6 +45,7 @@ class _Decision:
     request: Request
     missing: int
     count: int = 0
+    errors: list[str] = field(default_factory=list)
 
 
 class Commands:
@@ -84,14 +85,29 @@ class Commands:
         except (CommandError, TuningError, AskError) as error:
             request.answer({"error": str(error)})
 
-    def jobs_decided(self, number: int, count: int) -> None:
-        """A fetcher has released or discarded jobs."""
-        if (pending := self._deciding.get(number)) is None:
+    def heard(self, message: JobsDecided | Asked | MarkPassed) -> None:
+        """A stage has done its part of a command."""
+        match message:
+            case JobsDecided():
+                self._jobs_decided(message)
+            case Asked():
+                self.asks.heard(message)
+            case MarkPassed():
+                self.waits.passed(message)
+
+    def _jobs_decided(self, decided: JobsDecided) -> None:
+        if (pending := self._deciding.get(decided.number)) is None:
             return
-        pending.count += count
+        pending.count += decided.count
         pending.missing -= 1
-        if not pending.missing:
-            del self._deciding[number]
+        if decided.error:
+            pending.errors.append(f"the journal cannot be written: {decided.error}")
+        if pending.missing:
+            return
+        del self._deciding[decided.number]
+        if pending.errors:
+            pending.request.answer({"error": "; ".join(pending.errors)})
+        else:
             pending.request.answer({"count": pending.count})
 
     def stage_started(self, name: str) -> None:

@@ -128,7 +128,7 @@ def _next(jobs: Iterator[Any]) -> FetchStep | None:
         for payload in jobs:
             try:
                 return Fetched(as_json(payload))
-            except (TypeError, ValueError, RecursionError) as error:
+            except (TypeError, ValueError) as error:
                 return unusable_value(payload, error)
     except BaseException as error:  # noqa: BLE001 - the user's function
         return failed(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
@@ -17,11 +18,15 @@ from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
 from actors.runtime import logs
 from actors.runtime.config import ACCUMULATE
+from actors.runtime.functions import check_call
+from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
+from actors.stages.backlog import Backlog
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
 from actors.stages.messages import (
+    AskSign,
     Begin,
     DecideJobs,
     Drain,
@@ -33,6 +38,7 @@ from actors.stages.messages import (
     ProcessLost,
     Resume,
     SetMark,
+    Sign,
     Started,
     StartFetcher,
     StatusAnswer,
@@ -45,14 +51,21 @@ from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from actors.flow.facts import Job
     from actors.flow.messages import JobId, ToConsumer, ToProducer
     from actors.flow.routing import Incoming, Routing
     from actors.runtime.config import FetcherConfig, SystemConfig
     from actors.runtime.journal import TakenUp
+    from actors.stages.fetching import FetchStep
     from actors.stages.outbox import Keeper
+
+
+#: How often a journal forgets what its window is over, in seconds.
+PURGE_S = 600.0
+#: The same where there is more of it than one go takes.
+PURGE_MORE_S = 5.0
 
 
 class FetcherActor(Stage):
@@ -63,7 +76,9 @@ class FetcherActor(Stage):
     source: Source
     outbox: Outbox
     standing: Standing
+    _backlog: Backlog
     _keeper: Keeper
+    _purge_at: float
     _routing: Routing
 
     def __init__(self) -> None:
@@ -71,15 +86,16 @@ class FetcherActor(Stage):
         self._root: Address | None = None
         self._addresses: dict[str, Address] = {}
         self._linger = Linger()
-        self._loaded_key = 0
         self._draining = self._held = False
         self._marks = Marks()
         self._tally = Tally()
         self._told_drained = False
         self.settler: Settler | None = None
         self._last_duplicate: JobId | None = None
+        self._steps: list[FetchStep] = []
+        self._told_error: str | None = None
 
-    def receive(  # noqa: C901, PLR0915 - one arm a message
+    def receive(  # noqa: C901, PLR0912, PLR0915 - one arm a message
         self, message: Any, sender: Address
     ) -> None:
         """Handle one message."""
@@ -95,6 +111,8 @@ class FetcherActor(Stage):
                 self._carry_out(self._decide(message, now), now)
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)
+            case AskSign():
+                self.send(sender, Sign(name=self.config.name))
             case Begin():
                 self.source.poller.start(now)
             case Drain():
@@ -118,6 +136,7 @@ class FetcherActor(Stage):
         if self._root is not None:
             self._send_all(self._linger.due(now))
             self._carry_out(self.producer.tick(now), now)
+            self._purge_if_due(now)
             self._go_on(now)
 
     def next_tick(self) -> float | None:
@@ -126,10 +145,11 @@ class FetcherActor(Stage):
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
         times.append(self.standing.next_tick)
+        times.append(self._purge_at)
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
-        if waits and self.standing.room:
+        if waits and self.standing.may_take:
             times.append(poller.next_poll)
         if self.settler is not None:
             times.append(self.settler.next_tick())
@@ -146,14 +166,16 @@ class FetcherActor(Stage):
         self.log = self.edges.log(system.log_level, fetcher=config.name)
         try:
             fetch = self.edges.function(config.fetch)
-            settle = self.edges.function(config.settle) if config.settle else None
+            check_call(fetch, config.fetch, options=config.options)
+            settle = self._settle_of(config)
             self._routing = routing_of(config, system)
-        except ValueError as error:
+            self._keeper = self.edges.keeper(system.journal, config.name)
+            self._take_up(self._keeper.take_up(), system)
+        except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
-        self._keeper = self.edges.keeper(system.journal, config.name)
         self.outbox = Outbox(self._keeper)
-        self._take_up(self._keeper.take_up(), system)
+        self._backlog = Backlog(self._keeper, self.log)
         hurry = self.edges.beside(config.fetch, "hurry")
         self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
         self.standing = Standing(
@@ -163,14 +185,25 @@ class FetcherActor(Stage):
             self.outbox,
             self._tally,
             routed=config.dispatcher != "demand",
+            on_demand=config.on_demand,
         )
         self.watch(self.source.fd, self._source_spoke)
-        if settle := settle or self.edges.beside(config.fetch, "settle"):
+        if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
             self.settler = Settler(settle, config.options, worker, self.log)
             self.watch(self.settler.fd, self._settler_spoke)
+        self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
+
+    def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
+        settle = self.edges.beside(config.fetch, "settle")
+        if config.settle is not None:
+            settle = self.edges.function(config.settle)
+        if settle is not None:
+            name = config.settle or f"{config.fetch.partition(':')[0]}:settle"
+            check_call(settle, name, "job", "outcome", options=config.options)
+        return settle
 
     def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
         buffer: Buffer[Job] = Buffer(self.config.buffer)
@@ -182,6 +215,8 @@ class FetcherActor(Stage):
             kept=taken.accounting,
             keep=config.buffer_keep,
         )
+        self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
+        life.quarantine = system.quarantine
         life.take_up(taken.jobs, more=True)
         limit = config.rate_limit
         self.producer = Producer(
@@ -204,7 +239,10 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
-        self.source.poll_if_due(now, self.standing.room, self.producer.demand)
+        standing = self.standing
+        self.source.poll_if_due(
+            now, standing.may_take, self.producer.demand, full=not standing.room
+        )
         if self.settler is not None:
             self.settler.go_on(now)
         self.standing.tell_if_stalled(now, self.log)
@@ -228,15 +266,26 @@ class FetcherActor(Stage):
 
     def _source_spoke(self) -> None:
         now = self.now()
-        steps = self.source.take()
-        jobs = self._new_ones([step.payload for step in steps if type(step) is Fetched])
-        if jobs:
+        self._steps += self.source.take()
+        self._take_in(now)
+        self._go_on(now)
+
+    def _take_in(self, now: float) -> None:
+        # What a source handed out is held here until the journal has been asked
+        # whether it came before: where it cannot be read, that is asked again.
+        try:
+            seen = self._keeper.known(_ids_of(self._steps))
+        except JournalError as error:
+            self.outbox.failed(error, now)
+            return
+        steps, self._steps = self._steps, []
+        payloads = [step.payload for step in steps if type(step) is Fetched]
+        if jobs := self._new_ones(payloads, seen):
             self._carry_out(self.producer.fetched(jobs, now), now)
         for step in steps:
             if isinstance(step, Unusable):
-                self._set_aside(step, now)
+                self._set_aside(step, seen, now)
         self.source.ended(steps, now, self.chance())
-        self._go_on(now)
 
     def _settler_spoke(self) -> None:
         if self.settler is not None:
@@ -244,16 +293,15 @@ class FetcherActor(Stage):
             self.settler.spoke(now, self.chance())
             self._go_on(now)
 
-    def _set_aside(self, step: Unusable, now: float) -> None:
-        for new in self._new_ones([step.payload]):
+    def _set_aside(self, step: Unusable, seen: set[JobId], now: float) -> None:
+        for new in self._new_ones([step.payload], seen):
             decision = self.producer.set_aside(new.id, new.payload, step.failure, now)
             self._carry_out(decision, now)
 
-    def _new_ones(self, payloads: list[Any]) -> list[Incoming]:
-        named = [(job_id_of(payload), payload) for payload in payloads]
-        seen = self._keeper.known(each for each, _ in named if each is not None)
+    def _new_ones(self, payloads: list[Any], seen: set[JobId]) -> list[Incoming]:
         new = []
-        for own_id, payload in named:
+        for payload in payloads:
+            own_id = job_id_of(payload)
             if own_id is not None and own_id in seen:
                 self._tell_duplicate(own_id, payload)
                 self._tally.duplicate()
@@ -273,15 +321,20 @@ class FetcherActor(Stage):
         self._last_duplicate = job_id
 
     def _settle_again(self, job_id: JobId, payload: Any) -> None:
-        if self.settler is not None and (state := self._keeper.ended(job_id)):
-            self.settler.known(job_id, payload, state, self.now())
+        if self.settler is None:
+            return
+        # Where it cannot be read: the source hands the job out once more.
+        with contextlib.suppress(JournalError):
+            if state := self._keeper.ended(job_id):
+                self.settler.known(job_id, payload, state, self.now())
 
     def _carry_out(self, decision: Decision, now: float) -> None:
         self.outbox.put(decision)
         self._send_released(now)
 
     def _send_released(self, now: float) -> None:
-        before = self.outbox.error
+        if self._steps and now >= (self.outbox.retry_at or now):
+            self._take_in(now)
         for decision in self.outbox.release(now):
             log_facts(self.log, decision.facts)
             self._tally.note(decision.facts, now)
@@ -292,7 +345,8 @@ class FetcherActor(Stage):
                 self.send(self._root, ProcessLost(process=process))
         self._let_go(now)
         self._forget_closed()
-        if self.outbox.error != before:
+        if self.outbox.error != self._told_error:
+            self._told_error = self.outbox.error
             self._log_journal()
 
     def _let_go(self, now: float) -> None:
@@ -316,11 +370,13 @@ class FetcherActor(Stage):
     def _load_backlog(self, now: float) -> None:
         life = self.producer.life
         while life.wants_backlog and not self.outbox.error:
-            limit = life.buffer.size - len(life.buffer)
-            jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
-            self._loaded_key = jobs[-1].key if jobs else self._loaded_key
-            more = len(jobs) == limit
+            try:
+                jobs, more = self._backlog.page(life)
+            except JournalError as error:
+                self.outbox.failed(error, now)
+                return
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
+            self._backlog.tell(life.backlog, now)
 
     def _forget_closed(self) -> None:
         if self.outbox:
@@ -333,13 +389,32 @@ class FetcherActor(Stage):
             }
             self._linger.keep(still)
 
+    def _purge_if_due(self, now: float) -> None:
+        if now < self._purge_at:
+            return
+        self._purge_at = now + PURGE_S
+        try:
+            if not self.outbox.error and self._keeper.purge():
+                self._purge_at = now + PURGE_MORE_S
+        except JournalError as error:
+            self.outbox.failed(error, now)
+
     def _decide_jobs(self, message: DecideJobs, now: float) -> None:
-        jobs = self._keeper.quarantined(message.keys)
+        # What is on the disk is told: while it cannot be written, a job that was
+        # decided on would still be found in the quarantine, and be released twice.
+        jobs, error = [], self.outbox.error
+        try:
+            jobs = [] if error else self._keeper.quarantined(message.keys)
+        except JournalError as failed:
+            error = str(failed)
         if message.action == "retry":
             self._carry_out(self.producer.released(jobs, now), now)
         else:
             self._carry_out(self.producer.discarded(jobs, "discarded by hand"), now)
-        self.send(self._root, JobsDecided(number=message.number, count=len(jobs)))
+        decided = JobsDecided(
+            number=message.number, count=len(jobs), error=error or self.outbox.error
+        )
+        self.send(self._root, decided)
 
     def _tune(self, message: Pause | Resume | Tune, now: float) -> None:
         match message:
@@ -397,3 +472,11 @@ class FetcherActor(Stage):
         status = {"pid": self.edges.process_id(), "events": logs.recent()}
         status |= self.standing.status(now)
         self.send(sender, StatusAnswer(number=request.number, name=name, status=status))
+
+
+def _ids_of(steps: Iterable[FetchStep]) -> Iterator[JobId]:
+    for step in steps:
+        if isinstance(step, Fetched | Unusable):
+            job_id = job_id_of(step.payload)
+            if job_id is not None:
+                yield job_id

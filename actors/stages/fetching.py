@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from actors.flow.messages import Failure, JobId
+from actors.flow.texts import encodable, line_of
 from actors.runtime.redaction import redact
 
 #: Of what cannot be used, so much is kept: enough to recover a job by hand.
@@ -69,7 +70,7 @@ def served_body(error: BaseException) -> bytes:
     The rule: an exception's attribute ``body``, if it is bytes, unless its
     ``status`` is 400 or above: such an answer says itself that it holds no job.
     """
-    body, status = getattr(error, "body", b""), getattr(error, "status", 0)
+    body, status = _said_by(error, "body"), _said_by(error, "status")
     refused = isinstance(status, int) and status >= 400  # noqa: PLR2004
     return body if isinstance(body, bytes) and not refused else b""
 
@@ -88,13 +89,13 @@ def failed(error: BaseException) -> Unusable | RunEnded:
     if body := served_body(error):
         return _unusable(body, failure)
     outcome = "faulted" if _is_fault(error) else "error"
-    unknown = getattr(error, "unknown_outcome", False) is True
+    unknown = _said_by(error, "unknown_outcome") is True
     return RunEnded(outcome, failure, unknown=unknown)
 
 
 def _is_fault(error: BaseException) -> bool:
-    permanent = getattr(error, "permanent", False) is True
-    return permanent or getattr(error, "status", None) in FAULTS
+    permanent = _said_by(error, "permanent") is True
+    return permanent or _said_by(error, "status") in FAULTS
 
 
 def _unusable(content: Any, failure: Failure) -> Unusable:
@@ -133,13 +134,21 @@ def job_id_of(payload: Any) -> JobId | None:
 
 def describe(error: BaseException) -> Failure:
     """Turn an exception into text and what it says about another attempt."""
-    retry_after_s = getattr(error, "retry_after_s", None)
+    retry_after_s = _said_by(error, "retry_after_s")
+    trace = "".join(traceback.format_exception(error, limit=-8))
     return Failure(
-        error=redact(f"{type(error).__name__}: {error}"),
-        permanent=getattr(error, "permanent", False) is True,
+        error=redact(line_of(error)),
+        permanent=_said_by(error, "permanent") is True,
         retry_after_s=retry_after_s if _is_seconds(retry_after_s) else None,
-        trace=redact("".join(traceback.format_exception(error, limit=-8))),
+        trace=redact(encodable(trace)),
     )
+
+
+def _said_by(error: BaseException, name: str) -> Any:
+    try:
+        return getattr(error, name, None)
+    except Exception:  # noqa: BLE001 - a property of the user's
+        return None
 
 
 def _is_seconds(value: Any) -> bool:

@@ -85,7 +85,7 @@ def _log_fact(  # noqa: C901 - one arm a fact
         case JobDropped(job, reason):
             log.warning("job.dropped", job_id=job.id, job=job.payload, reason=reason)
         case OutcomeIgnored(key, attempt, reason):
-            log.info("outcome.ignored", key=key, attempt=attempt, reason=reason)
+            log.debug("outcome.ignored", key=key, attempt=attempt, reason=reason)
 
 
 def _about(job: Job, process: Process | None) -> dict[str, Any]:

@@ -56,6 +56,18 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskSign:
+    """Root to a stage: are you there?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """A stage to its root: it is."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """Root to a fetcher: the whole system is ready, poll."""
 
@@ -126,10 +138,15 @@ class DecideJobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobsDecided:
-    """A fetcher to its root: that many jobs were still quarantined."""
+    """A fetcher to its root: that many jobs were still quarantined.
+
+    Attributes:
+        error: Why the journal does not have the decision, if it has not.
+    """
 
     number: int
     count: int
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,9 @@ class Keeper(Protocol):
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
 
+    def purge(self) -> bool:
+        """Forget what need not be known any more; returns whether there is more."""
+
     def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
         """Keep the facts, all or none; with ``sync``, on the disk."""
 
@@ -97,6 +100,10 @@ class Outbox:
         if decision.facts or decision.sends or decision.lost:
             self._waiting.append(decision)
 
+    def failed(self, error: JournalError, now: float) -> None:
+        """Note that the journal cannot be written, or read; it is tried again."""
+        self.error, self.retry_at = str(error), now + AGAIN_S
+
     def release(self, now: float) -> list[Decision]:
         """Commit what waits; returns what may now be told and sent, in order.
 
@@ -108,9 +115,12 @@ class Outbox:
         facts = [fact for each in self._waiting for fact in each.facts]
         urgent = not _CAN_WAIT.issuperset(map(type, facts))
         due = self._sync_at is not None and now >= self._sync_at
-        if not self._keep(facts, sync=urgent or due):
-            self.retry_at = now + AGAIN_S
+        try:
+            self._keep(facts, sync=urgent or due)
+        except JournalError as error:
+            self.failed(error, now)
             return []
+        self.error = self.retry_at = None
         released, self._waiting = self._waiting, []
         self._unsynced += filter(_waits_for_sync, released)
         if urgent or due or not self._keeper.durable:
@@ -125,20 +135,13 @@ class Outbox:
         synced, self._synced = self._synced, []
         return synced
 
-    def _keep(self, facts: list[Fact], *, sync: bool) -> bool:
+    def _keep(self, facts: list[Fact], *, sync: bool) -> None:
         began = time.perf_counter()
-        try:
-            if facts:
-                self._keeper.commit(facts, sync=sync)
-            elif sync:
-                self._keeper.sync()
-        except JournalError as error:
-            self.error = str(error)
-            return False
         if facts:
+            self._keeper.commit(facts, sync=sync)
             self.commit_s.observe(time.perf_counter() - began)
-        self.error = self.retry_at = None
-        return True
+        elif sync:
+            self._keeper.sync()
 
 
 def _waits_for_sync(decision: Decision) -> bool:

@@ -85,7 +85,7 @@ def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
 def _checked(result: Any) -> Any:
     try:
         return as_json(result)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError) as error:
         raise ResultError(
             f"process must return a JSON value, got {type(result).__name__}: {error}"
         ) from error

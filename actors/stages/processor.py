@@ -27,6 +27,7 @@ from actors.flow.messages import (
 )
 from actors.flow.pace import Pace
 from actors.runtime import logs
+from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
 from actors.stages.asking import Asking, allowance_of
@@ -34,10 +35,12 @@ from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of
 from actors.stages.messages import (
     AskFor,
+    AskSign,
     Drain,
     Drained,
     Overdue,
     ProcessGone,
+    Sign,
     SourceGone,
     SourceUp,
     Started,
@@ -108,6 +111,8 @@ class ProcessorActor(Stage):
                 self._ask_for(message)
             case StatusRequest():
                 self._tell_status(message, sender)
+            case AskSign():
+                self.send(sender, Sign(name=self._name))
             case _:
                 self._hear(message, sender, now)
         self._run_next()
@@ -168,6 +173,7 @@ class ProcessorActor(Stage):
 
     def _load(self, config: ProcessorConfig, system: SystemConfig) -> None:
         self._process = self.edges.function(config.process)
+        check_call(self._process, config.process, "job")
         asking = self.edges.function(config.asking) if config.asking else None
         if config.name in system.steps:
             self._downstream = Downstream(config, system, self.consumer, self.log)

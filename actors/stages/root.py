@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.facts import Accounting
 from actors.flow.messages import Process
 from actors.flow.roster import Fate, Member, Roster, StageState
 from actors.runtime.seam import Address, Stage
 from actors.stages.commands import Commands
 from actors.stages.fetcher import FetcherActor
 from actors.stages.followers import source_ended
+from actors.stages.liveness import Liveness
 from actors.stages.messages import (
     Asked,
     Begin,
@@ -20,6 +22,7 @@ from actors.stages.messages import (
     Overdue,
     ProcessGone,
     ProcessLost,
+    Sign,
     SourceGone,
     SourceUp,
     Started,
@@ -54,6 +57,7 @@ class RootActor(Stage):
     reporter: Reporter
     commands: Commands
     shutdown: Shutdown
+    liveness: Liveness
     tuning: Tuning
 
     def __init__(self) -> None:
@@ -63,6 +67,7 @@ class RootActor(Stage):
         self._addresses: dict[str, Address] = {}
         self._rounds: dict[int, StatusRound] = {}
         self._round_count = 0
+        self._accounts: dict[str, Accounting] = {}
         self._control: ControlServer | None = None
 
     def receive(  # noqa: C901 - one arm a message
@@ -82,12 +87,10 @@ class RootActor(Stage):
                 self._stage_drained(name)
             case StatusAnswer():
                 self._stage_answered(message)
-            case JobsDecided(number=number, count=count):
-                self.commands.jobs_decided(number, count)
-            case Asked():
-                self.commands.asks.heard(message)
-            case MarkPassed():
-                self.commands.waits.passed(message)
+            case Sign(name=name):
+                self.liveness.heard(name, self.now())
+            case JobsDecided() | Asked() | MarkPassed():
+                self.commands.heard(message)
             case ProcessLost(process=process):
                 self._kill_lost(process)
             case Overdue():
@@ -100,6 +103,7 @@ class RootActor(Stage):
         for name, address in self._addresses.items():
             if self.is_same(address, child):
                 del self._addresses[name]
+                self.liveness.exited(name)
                 self._stage_exited(name)
                 return
 
@@ -112,6 +116,7 @@ class RootActor(Stage):
             if now >= each.deadline:
                 self._close_round(number)
         self.shutdown.tick(now)
+        self.liveness.tick(now)
 
     def next_tick(self) -> float | None:
         """The next start, status deadline, or step of the shutdown."""
@@ -121,6 +126,7 @@ class RootActor(Stage):
             self.fetchers.next_start(),
             self.processors.next_start(),
             self.shutdown.next_tick(),
+            self.liveness.next_tick(),
             *(each.deadline for each in self._rounds.values()),
         ]
         return min((each for each in times if each is not None), default=None)
@@ -149,6 +155,17 @@ class RootActor(Stage):
         """Send to a stage, if it is there."""
         if (address := self._addresses.get(name)) is not None:
             self.send(address, message)
+
+    def accounting(self) -> Accounting:
+        """Where every job is; of a fetcher that is not there, as it said last."""
+        return sum(self._accounts.values(), Accounting())
+
+    def kill_silent(self, name: str) -> None:
+        """End a stage that answers nothing; it is restarted as any that dies."""
+        member = self.fetchers.get(name) or self.processors.get(name)
+        if member is not None and member.pid is not None:
+            self.log.error("stage.silent", stage=name, pid=member.pid)
+            self.edges.kill(member.pid)
 
     def attach(self, kind: ProcessorConfig, count: int) -> list[str]:
         """Add processors; returns their names."""
@@ -195,6 +212,7 @@ class RootActor(Stage):
         self.fetchers = Roster(message.incarnation)
         self.processors = Roster(message.incarnation)
         self.shutdown = Shutdown(self)
+        self.liveness = Liveness(self, message.config.lease_s, self.now())
         self.tuning = Tuning(self, {})
         self.commands = Commands(self)
         self._control = self.edges.control(message.control_socket)
@@ -237,6 +255,7 @@ class RootActor(Stage):
             self._cannot_start(name, message.error)
             return
         self._addresses[name] = sender
+        self.liveness.started(name, self.now())
         if (fetcher := self.fetchers.get(name)) is not None:
             self.fetchers.started(name, message.pid)
             self._source_up(fetcher.name, fetcher.name, sender)
@@ -266,7 +285,13 @@ class RootActor(Stage):
             return
         self.log.error("stage.failed", stage=name, error=error)
         self.commands.stage_failed(name, error)
-        self.processors.remove(name)
+        if self._is_restarted(name):
+            # It worked before: what it is started from has changed since.
+            self.fetchers.give_up(name)
+            self.processors.give_up(name)
+            self._end_if_useless(name)
+        else:
+            self.processors.remove(name)
         self._end(name)
 
     def _source_up(self, kind: str, name: str, address: Address) -> None:
@@ -366,9 +391,8 @@ class RootActor(Stage):
 
     def _kill_lost(self, process: Process) -> None:
         member = self.processors.get(process.name)
-        if member is not None and member.run == process.run and member.pid is not None:
-            self.log.warning("stage.silent", stage=member.name, pid=member.pid)
-            self.edges.kill(member.pid)
+        if member is not None and member.run == process.run:
+            self.kill_silent(member.name)
 
     def _replace_overdue(self, message: Overdue) -> None:
         member = self.processors.get(message.name)
@@ -387,6 +411,9 @@ class RootActor(Stage):
             self.end(address)
 
     def _stage_answered(self, answer: StatusAnswer) -> None:
+        self.liveness.heard(answer.name, self.now())
+        if "accounting" in answer.status:
+            self._accounts[answer.name] = answer.status["accounting"]
         status_round = self._rounds.get(answer.number)
         if status_round is None:
             return

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.stages.messages import Drain
-from actors.stages.status import accounting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,8 +104,8 @@ class Shutdown:
             self._look_at = now + _PROGRESS_S
             self._root.ask_all(self._tell_progress)
 
-    def _tell_progress(self, answers: dict[str, dict[str, Any]]) -> None:
-        accounting = accounting_of(answers)
+    def _tell_progress(self, _: dict[str, dict[str, Any]]) -> None:
+        accounting = self._root.accounting()
         left_s = max(0.0, self._deadline - self._root.now())
         if not self._over:
             self._root.log.info(
@@ -118,7 +117,7 @@ class Shutdown:
 
     def _look(self, answers: dict[str, dict[str, Any]]) -> None:
         now = self._root.now()
-        accounting = accounting_of(answers)
+        accounting = self._root.accounting()
         polled = all(
             answers.get(each.name, {}).get("last_poll_age_s") is not None
             for each in self._root.fetchers
@@ -138,8 +137,8 @@ class Shutdown:
         self._look_at = None
         self._root.ask_all(self._tell_end)
 
-    def _tell_end(self, answers: dict[str, dict[str, Any]]) -> None:
-        accounting = accounting_of(answers)
+    def _tell_end(self, _: dict[str, dict[str, Any]]) -> None:
+        accounting = self._root.accounting()
         for then in self._then:
             then(accounting.as_dict())
         self._root.reporter.stopped(accounting.as_dict(), accounting.left)

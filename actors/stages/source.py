@@ -72,8 +72,15 @@ class Source:
             hurry = partial(_hurry_up, self._hurry, self._log)
             threading.Thread(target=hurry, name="hurry", daemon=True).start()
 
-    def poll_if_due(self, now: float, room: int, demand: int) -> None:
-        """Start a fetch if it is time and there is room."""
+    def poll_if_due(self, now: float, room: int, demand: int, *, full: bool) -> None:
+        """Start a fetch if it is time.
+
+        Args:
+            now: Monotonic seconds.
+            room: Jobs to take at most.
+            demand: Jobs that are asked for.
+            full: Whether there is no place for a job, whoever asks.
+        """
         if demand > self._demand:
             self.poller.demanded(now)
         self._demand = demand
@@ -83,7 +90,7 @@ class Source:
             self._count = 0
             self._worker.call(partial(self._fetch, room, self._signals))
         else:
-            self._note_skipped(now)
+            self._note_skipped(now, full=full)
 
     def take(self) -> list[FetchStep]:
         """What the fetch came to since the last look."""
@@ -123,17 +130,18 @@ class Source:
                     self.poller.empty(now, chance, jobs=self._count, took_s=took_s)
                     self._tell(outcome)
 
-    def _note_skipped(self, now: float) -> None:
+    def _note_skipped(self, now: float, *, full: bool) -> None:
         poller = self.poller
         if poller.state is PollState.FETCHING or poller.next_poll is None:
             return
         if now >= poller.next_poll:
-            reason = "paused" if poller.paused else "buffer_full"
+            reason = "buffer_full" if full else "no_demand"
+            reason = "paused" if poller.paused else reason
             self.tally.skipped(reason, poller.next_poll)
 
     def _note(self, outcome: str, failure: Failure | None, now: float) -> None:
         self.last_error = failure.error if failure else None
-        word = "empty" if outcome in ("none", "stopped") else outcome
+        word = "error" if outcome == "error" else "empty"
         if failure is not None and failure.retry_after_s is not None:
             word = "throttled"
         self.tally.polled(word, self._count, now - self._began)

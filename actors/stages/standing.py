@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.polling import PollState
+from actors.flow.polling import PollState, may_take
 from actors.flow.waiting import FetcherSituation, StallWatch, fetcher_waits_for
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Standing:
 
     Attributes:
         routed: Whether a job may be for one processor and for no other.
+        on_demand: Whether no more is fetched than what was asked for.
     """
 
     name: str
@@ -31,13 +32,24 @@ class Standing:
     outbox: Outbox
     tally: Tally
     routed: bool = False
+    on_demand: bool = False
     draining: bool = False
     _stalls: StallWatch = field(default_factory=StallWatch)
 
     @property
     def room(self) -> int:
-        """How many jobs to fetch now: what cannot be kept is not to be fetched."""
+        """How many jobs can be kept."""
         return 0 if self.outbox.error else self.producer.life.room
+
+    @property
+    def may_take(self) -> int:
+        """How many jobs to fetch now."""
+        return may_take(
+            room=self.room,
+            demand=self.producer.demand,
+            waiting=self.producer.life.waiting,
+            on_demand=self.on_demand,
+        )
 
     @property
     def next_tick(self) -> float | None:
@@ -63,6 +75,7 @@ class Standing:
                 draining=self.draining,
                 paused=poller.paused,
                 room=self.room,
+                unasked=not self.may_take,
                 backing_off=poller.failing,
                 buffered=self.producer.life.waiting,
                 held=not self.producer.gate_open,
@@ -104,10 +117,13 @@ class Standing:
             "next_poll_s": _until(now, poller.next_poll),
             "oldest_job_age_s": _ago(now, life.oldest_fetched_at),
             "every_s": poller.policy.every_s,
+            "on_demand": self.on_demand,
             "capacity": life.buffer.size,
+            "backlog": life.backlog,
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,
             "quarantined": accounting.quarantined,
+            "quarantine_full": life.is_quarantine_full,
             "last_error": self.source.last_error,
             "unknown_outcomes": self.source.unknown_outcomes,
             "tally": self.tally.as_dict() | commits,

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow import waiting
 from actors.flow.explain import explain
-from actors.flow.facts import Accounting
 from actors.flow.roster import StageState
 from actors.runtime import logs
 
@@ -44,14 +43,6 @@ class StatusRound:
         self.missing.discard(name)
 
 
-def accounting_of(answers: dict[str, dict[str, Any]]) -> Accounting:
-    """The sum over the fetchers that answered."""
-    total = Accounting()
-    for status in answers.values():
-        total += status.get("accounting", Accounting())
-    return total
-
-
 def describe_root(
     root: RootActor, answers: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -67,7 +58,7 @@ def describe_root(
     events += logs.recent()
     status = {
         "state": root.state,
-        "accounting": accounting_of(answers).as_dict(),
+        "accounting": root.accounting().as_dict(),
         "fetchers": fetchers,
         "processors": processors,
         "events": sorted(events, key=lambda event: event["at"])[-EVENTS:],

@@ -42,6 +42,7 @@ class Chaos(Calm):
     def __init__(self, seed: int, profile: Profile) -> None:
         super().__init__(seed)
         draw = self.random
+        self.seed = seed
         self.profile = profile
         self.active = draw.random() >= profile.calm
         self.losing = draw.choice((0.0, 0.01, 0.05, 0.2)) if self.active else 0.0

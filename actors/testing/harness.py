@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from actors.runtime.config import build
-from actors.runtime.settings import SETTINGS, resolve
+from actors.runtime.config import FETCHER_KEYS, build
+from actors.runtime.settings import SETTINGS, ConfigFile, resolve
 from actors.testing.faults import Calm
 from actors.testing.observer import Observer
 from actors.testing.source import Source
 from actors.testing.world import World
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable
 
     from actors.runtime.config import SystemConfig
@@ -150,6 +152,17 @@ class Harness:
         """Where every job is."""
         accounting: dict[str, int] = self.status()["accounting"]
         return accounting
+
+    @property
+    def journal(self) -> sqlite3.Connection:
+        """The journal's database, to look into with SQL, or to trouble.
+
+        Raises:
+            ValueError: The pipeline keeps none.
+        """
+        if self._world.config.journal is None:
+            raise ValueError("this pipeline keeps no journal")
+        return self._world.database(self._world.config.journal)
 
     def push(self, jobs: Iterable[Any], fetcher: str | None = None) -> None:
         """Let the source have jobs, which the fetcher's next polls will find.
@@ -322,14 +335,18 @@ class _Recorder(Observer):
 
 def _configure(processors: int, settings: dict[str, Any]) -> SystemConfig:
     known = {each.name for each in SETTINGS}
+    own = FETCHER_KEYS.keys() - known - {"name", "options"}
     for name in settings:
-        if name not in known:
+        if name not in known | own:
             raise ValueError(
-                f"there is no setting {name!r}, only {', '.join(sorted(known))}"
+                f"there is no setting {name!r}, only {', '.join(sorted(known | own))}"
             )
-    flags = {name: str(value) for name, value in settings.items()}
+    flags = {name: str(each) for name, each in settings.items() if name in known}
     flags |= {"processors": str(processors), "fetch": "source:fetch"}
-    return build(resolve(flags, {}, None), None)
+    table = {name: each for name, each in settings.items() if name in own}
+    content = {"fetcher": [{"name": "source"} | table]}
+    file = ConfigFile(Path("Harness"), content, "")
+    return build(resolve(flags, {}, file), file)
 
 
 def _itself(job: Any) -> Any:

@@ -65,6 +65,9 @@ class Simulation:
         functions: In place of what the configuration names.
         make_job: From chance and a number to a job; numbers are not used twice.
         profile: How long and how hard.
+
+    Attributes:
+        each_second: Called once in each virtual second in which something happens.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Simulation:
         self._made = 0
         self._start_due = False
         self._second, self._steps = 0.0, 0
+        self.each_second: Callable[[], None] = lambda: None
         self.rows: list[dict[str, Any]] = []
 
     def run(self) -> Account:
@@ -156,13 +160,11 @@ class Simulation:
         self.chaos.done.append("healed")
 
     def _idle(self) -> bool:
-        started = self.world.running and self.world.started
-        return started and not any(self.sources.values()) and self._at_rest()
-
-    def _at_rest(self) -> bool:
-        if self.watch.unkept() or self.world.base.in_flight:
+        # Asked after each step: what is cheap to see comes first.
+        if self.world.base.in_flight or any(self.sources.values()):
             return False
-        return self.world.at_rest()
+        started = self.world.running and self.world.started
+        return started and not self.watch.unkept() and self.world.at_rest()
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         request = self.world.command(command)
@@ -175,6 +177,7 @@ class Simulation:
         self._steps += 1
         if agenda.now >= self._second + 1.0:
             self._second, self._steps = agenda.now, 0
+            self.each_second()
         if self._steps > MOST_STEPS:
             raise Violation("rest", f"busy without end: {agenda.now - 1000:.3f} s")
         return agenda.step(until)

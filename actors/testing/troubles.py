@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING
 
 from actors.stages.fetcher import FetcherActor
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from actors.testing.chaos import Chaos
     from actors.testing.world import World
 
+#: The share of quarantined jobs that is decided on at a time.
+_CHOSEN = 0.7
 #: A lease ends after 60 s of silence: some hangs and cuts are to outlast it.
 _LONG_S = 90.0
 
@@ -46,6 +49,14 @@ class Troubles:
             kind = draw.choice(self._kinds)
             at = draw.uniform(0.0, until_s)
             self._world.agenda.after(at, partial(self._do, kind))
+        # Not a trouble, but a person who comes now and then and looks through the
+        # quarantine; with chance of its own, so that all else stays as it is.
+        person = Random(f"{self._chaos.seed} decides")  # noqa: S311 - repeatable
+        for _ in range(person.randint(0, 2)):
+            at = person.uniform(0.0, until_s)
+            self._world.agenda.after(
+                at, partial(self._do, partial(_decide, self._world, person))
+            )
 
     def heal(self) -> None:
         """Undo all that can be undone."""
@@ -121,3 +132,18 @@ class Troubles:
     def _of(self, kind: type) -> list[Node]:
         nodes = self._world.base.nodes.values()
         return [each for each in nodes if isinstance(each.stage, kind)]
+
+
+def _decide(world: World, person: Random) -> str | None:
+    keys: dict[str, list[int]] = {}
+    for row in world.journal_rows():
+        if row["state"] == "quarantined" and person.random() < _CHOSEN:
+            keys.setdefault(row["fetcher"], []).append(row["key"])
+    if not keys or world.control is None:
+        return None
+    action = person.choice(("retry", "retry", "discard"))
+    for name, chosen in keys.items():
+        one = {"verb": "jobs", "action": action, "keys": {name: chosen}}
+        for _ in range(person.randint(1, 2)):
+            world.command(one)
+    return f"{action} of {sum(map(len, keys.values()))} quarantined jobs"

@@ -8,6 +8,7 @@ import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.pulse import Pulse
 from actors.runtime.journal_file import LIVE, SCHEMA
 from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
@@ -73,6 +74,7 @@ class World:
         self.runs = 0
         self.started = False
         self.ended: dict[str, Any] | None = None
+        self._pulse = Pulse(config.lease_s)
         self._databases: dict[str, _Kept] = {}
 
     def start(self) -> None:
@@ -88,6 +90,25 @@ class World:
             control_socket="",
         )
         self.base.tell(self.root, start)
+        self._pulse.begin("root", self.agenda.now)
+        self._watch(self.root)
+
+    def _watch(self, root: Node) -> None:
+        # As the main process does: a root that hangs is killed, and started anew.
+        at = self._pulse.next_tick()
+        assert at is not None  # noqa: S101 - it has begun
+
+        def look() -> None:
+            if self.root is not root or not self.running:
+                return
+            if self._pulse.silent(self.agenda.now):
+                self.kill()
+                self.start()
+                return
+            self._pulse.due(self.agenda.now)
+            self._watch(root)
+
+        self.agenda.at(at, look)
 
     def kill(self) -> None:
         """End all processes at once; the disk keeps what is on it."""
@@ -173,6 +194,8 @@ class World:
     def reported(self, report: dict[str, Any]) -> None:
         """Act on the root's report, as the main process does."""
         match report["report"]:
+            case "beat":
+                self._pulse.heard("root", self.agenda.now)
             case "started":
                 self.started = True
             case "failed" | "fatal" | "stopped" as kind:

@@ -78,6 +78,7 @@ class Answers:
             "/readyz": self._readyz,
             "/status.json": self._status,
             "/metrics": self._metrics,
+            "/access.json": lambda: as_json(200, {"actions": self._token is not None}),
             "/history.json": lambda: as_json(200, self._sampler.points),
             "/jobs.json": self._jobs,
             "/job.json": lambda: self._job(query),

@@ -78,6 +78,13 @@ def _value(key: str, fetcher: dict[str, Any]) -> float:
     return float(fetcher[key] or 0)
 
 
+def _size(file: str) -> int:
+    try:
+        return Path(file).stat().st_size
+    except OSError:
+        return 0
+
+
 class _Snapshot(Collector):
     def __init__(self, status: dict[str, Any], journal: str | None) -> None:
         self._status = status
@@ -96,18 +103,36 @@ class _Snapshot(Collector):
             "1 while a full buffer keeps the fetcher from polling",
             lambda each: each["waiting_for"] == waiting.ROOM,
         )
-        yield self._gauge(
-            "last_poll_timestamp_seconds",
-            "When the source was last polled",
-            lambda each: time.time() - (each["last_poll_age_s"] or 0.0),
-        )
+        yield self._last_poll()
+        yield self._unknown_outcomes()
         yield from self._counters()
         yield from self._histograms()
         yield from self._stages()
-        if self._journal and (path := Path(self._journal)).exists():
-            size = path.stat().st_size
-            text = "Size of the journal's file"
+        if self._journal:
+            text = "Size of the journal, with what is not merged into its file yet"
+            size = sum(map(_size, (self._journal, f"{self._journal}-wal")))
             yield GaugeMetricFamily("lowtide_journal_bytes", text, value=size)
+
+    def _last_poll(self) -> Metric:
+        family = GaugeMetricFamily(
+            "lowtide_last_poll_timestamp_seconds",
+            "When the source was last polled",
+            labels=["source"],
+        )
+        for each in self._fetchers:
+            if (age_s := each["last_poll_age_s"]) is not None:
+                family.add_metric([each["name"]], time.time() - age_s)
+        return family
+
+    def _unknown_outcomes(self) -> Metric:
+        family = CounterMetricFamily(
+            "lowtide_unknown_outcomes",
+            "Answers that never arrived whole, each of which may have held a job",
+            labels=["source"],
+        )
+        for each in self._fetchers:
+            family.add_metric([each["name"]], each["unknown_outcomes"])
+        return family
 
     def _build_info(self) -> Metric:
         info = GaugeMetricFamily(

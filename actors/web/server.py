@@ -95,10 +95,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refused)
             return
         url = urlsplit(self.path)
-        if url.path == "/events":
+        if url.path == "/events" and self.command == "GET":
             self._stream()
             return
         self._send(self.server.answers.get(url.path, dict(parse_qsl(url.query))))
+
+    do_HEAD = do_GET  # noqa: N815 - the standard library's name
 
     def do_POST(self) -> None:
         # The body may be left unread.
@@ -150,7 +152,8 @@ class _Handler(BaseHTTPRequestHandler):
             if self.close_connection:
                 self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(answer.body)
+            if self.command != "HEAD":
+                self.wfile.write(answer.body)
         except OSError:
             self.close_connection = True
 

@@ -113,6 +113,28 @@ def test_21_a_killed_root_or_fetcher_under_load_loses_nothing(
     assert system.status()["state"] == "running"
 
 
+@pytest.mark.parametrize("victim", ["root", "fetcher"])
+def test_21_a_root_or_fetcher_that_hangs_is_killed_and_nothing_is_lost(
+    victim: str, start_numbers: Start, start_system: Start, settle: Take
+) -> None:
+    numbers = start_numbers("--preload", "60", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:slow_root", "--lease", "1")
+    )
+    system.wait_for("job.done", count=5)
+    fetcher = fetcher_of(system)
+    pid, name = (parent(fetcher), "root") if victim == "root" else (fetcher, "numbers")
+
+    os.kill(pid, signal.SIGSTOP)
+
+    [silent] = system.wait_for("stage.silent", within_s=40, stage=name)
+    assert silent["pid"] == pid
+    system.wait_for("stage.restarted", stage=name)
+    taken = settle(numbers, system, lost=1)
+    assert (taken.unexpected, taken.left) == ((), 0)
+    assert taken.duplicated <= 2
+
+
 def test_21_a_root_that_keeps_dying_ends_the_system(start_system: Start) -> None:
     system = start_system("--processors", "0")
     for count in range(4):
@@ -205,6 +227,28 @@ def test_39_a_module_that_kills_its_importer_is_given_up_at_the_start(
     assert system.wait() == 5
     assert len(system.all_of("stage.fatal")) >= 1
     assert system.all_of("job.fetched") == []
+
+
+@pytest.mark.parametrize("victim", ["fetcher", "processor"])
+def test_39_a_stage_that_can_be_started_no_more_ends_the_system(
+    victim: str, start_system: Start, env: dict[str, str], tmp_path: Path
+) -> None:
+    env["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
+    module = tmp_path / "changing.py"
+    module.write_text("def fetch():\n    pass\n\ndef process(job):\n    pass\n")
+    system = start_system(
+        *("--fetch", "changing:fetch", "--process", "changing:process"),
+        *("--url", "http://127.0.0.1:9", "--processors", "1"),
+    )
+    [attached] = system.wait_for("processor.attached")
+    pid = fetcher_of(system) if victim == "fetcher" else attached["pid"]
+
+    module.write_text("there is no such thing")
+    os.kill(pid, signal.SIGKILL)
+
+    assert system.wait() == 5
+    [failed] = system.all_of("stage.failed")
+    assert "SyntaxError" in failed["error"]
 
 
 def test_41_a_get_in_flight_at_a_stop_is_kept(

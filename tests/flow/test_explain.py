@@ -56,8 +56,23 @@ def status(
             ),
         ),
         (
+            status(fetcher(waiting_for="demand"), processor()),
+            "numbers fetches on demand only: no processor asks",
+        ),
+        (
             status(fetcher(waiting_for="room", buffered=9), processor()),
             "numbers is full (9 jobs) and polls no more: no processor asks",
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=99, backlog=90), in_flight=9),
+            "9 jobs in flight; numbers works off its journal first, 90 jobs left",
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=99, backlog=90)),
+            (
+                "numbers works off its journal first, 90 jobs left: there is no "
+                "processor; lowtide attach adds one"
+            ),
         ),
         (
             status(fetcher(waiting_for="backoff", last_error="SourceError: no")),
@@ -86,6 +101,13 @@ def status(
         (
             status(fetcher(journal_error="full"), in_flight=3),
             "numbers cannot write its journal, so it neither fetches nor sends: full",
+        ),
+        (
+            status(fetcher(quarantine_full=True, quarantined=1000, waiting_for="room")),
+            (
+                "numbers polls no more, its quarantine is full (1000 jobs): see "
+                "lowtide jobs list --state quarantined, then retry or discard"
+            ),
         ),
         (
             status(fetcher(state="faulted", last_error="BadStatusError: 401")),

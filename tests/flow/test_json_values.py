@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.flow.json_values import as_json
+from actors.flow.json_values import MAX_DEPTH, as_json
 
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(
@@ -48,11 +48,32 @@ def test_what_json_has_not_is_refused(value: Any) -> None:
         as_json(value)
 
 
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
+def test_the_deepest_value_is_taken_and_one_deeper_is_refused() -> None:
+    assert as_json(nested(MAX_DEPTH)) == nested(MAX_DEPTH)
+
+    for depth in (MAX_DEPTH + 1, 960, 5000):
+        with pytest.raises(ValueError, match="nested more than 200 deep"):
+            as_json(nested(depth))
+
+
+def test_a_wide_value_is_not_taken_for_a_deep_one() -> None:
+    wide: tuple[Any, ...] = ([[]] * 5000,)
+
+    assert as_json(wide) == [[[]] * 5000]
+
+
 def test_what_holds_itself_is_refused() -> None:
     value: list[Any] = []
     value.append(value)
 
-    with pytest.raises((ValueError, RecursionError)):
+    with pytest.raises(ValueError, match=r"Circular|deep"):
         as_json(value)
 
 

@@ -257,6 +257,24 @@ def test_a_job_that_was_never_begun_is_not_held_against_it(life: Life) -> None:
     assert (job.state, job.attempt, job.crashes) == (JobState.LEASED, 6, 0)
 
 
+def test_a_full_quarantine_leaves_no_room_until_somebody_decides() -> None:
+    life = Life(Buffer(4), RetryPolicy(attempts=1))
+    life.quarantine = 2
+    rooms = []
+    failed = []
+    for key in (1, 2):
+        life.fetched([(key, None)], NOW)
+        [job] = life.buffer.take(1)
+        life.leased([job], HERE)
+        life.settle(Outcome(key, 1, None, Failure("no")), HERE, NOW, 0.5)
+        failed.append(job)
+        rooms.append(life.room)
+
+    life.discarded(failed[0], "by hand")
+
+    assert [*rooms, life.room] == [4, 0, 4]
+
+
 def test_jobs_that_wait_for_a_retry_take_room(life: Life) -> None:
     rooms = [life.room]
     jobs = fetch(life, 3)
@@ -325,15 +343,28 @@ def quarantined(life: Life) -> Job:
     return job
 
 
-def test_a_job_that_is_released_is_ready_as_if_it_were_new(life: Life) -> None:
+def test_a_job_that_is_released_is_ready_with_all_its_attempts(life: Life) -> None:
     job = quarantined(life)
 
     fact = life.released(job)
 
     assert fact == JobReleased(job)
-    assert (job.state, job.attempt, job.crashes) == (JobState.READY, 0, 0)
+    assert (job.state, job.tries, job.crashes) == (JobState.READY, 0, 0)
     assert life.accounting() == Accounting(fetched=1, buffered=1)
     assert life.buffer.take(9) == (job,)
+
+
+def test_the_late_word_of_an_attempt_before_the_release_changes_nothing(
+    life: Life,
+) -> None:
+    job = quarantined(life)
+    life.released(job)
+    life.leased(life.buffer.take(1), THERE)
+
+    late = life.settle(failure(job, 1), HERE, NOW, 0.5)
+
+    assert late == OutcomeIgnored(job.key, 1, "its lease has ended")
+    assert (job.state, job.attempt, job.tries) == (JobState.LEASED, 2, 1)
 
 
 def test_a_job_that_is_discarded_is_given_up(life: Life) -> None:

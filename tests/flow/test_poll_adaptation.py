@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.flow.polling import Poller, PollPolicy, PollState
+from actors.flow.polling import Poller, PollPolicy, PollState, may_take
 
 NOW = 100.0
 
@@ -26,6 +27,19 @@ def wait_after(
     poller.empty(now, jobs=jobs, took_s=took_s)
     assert poller.next_poll is not None
     return poller.next_poll - now
+
+
+@pytest.mark.parametrize(
+    ("room", "demand", "waiting", "taken"),
+    [(9, 0, 0, 0), (9, 2, 0, 2), (1, 2, 0, 1), (9, 3, 2, 1), (9, 1, 4, 0)],
+)
+def test_on_demand_no_more_is_taken_than_was_asked_for_and_is_not_here(
+    room: int, demand: int, waiting: int, taken: int
+) -> None:
+    take = partial(may_take, room=room, demand=demand, waiting=waiting)
+
+    assert take(on_demand=True) == taken
+    assert take() == room
 
 
 @pytest.mark.parametrize(("chance", "wait"), [(0.0, 1.8), (0.5, 2.0), (1.0, 2.2)])

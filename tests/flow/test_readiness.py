@@ -30,6 +30,7 @@ def status(*, state: str = "running", **changes: Any) -> dict[str, Any]:
         {"waiting_for": "paused", "state": "paused", "last_poll_age_s": 900.0},
         {"waiting_for": "room", "last_poll_age_s": 900.0, "next_poll_s": 0.0},
         {"last_poll_age_s": 900.0, "next_poll_s": 20.0},
+        {"waiting_for": "demand", "on_demand": True, "last_poll_age_s": None},
     ],
 )
 def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> None:
@@ -52,6 +53,10 @@ def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> Non
             "numbers backs off: E: gone",
         ),
         ({"waiting_for": "backoff"}, "numbers backs off: its source failed"),
+        (
+            {"waiting_for": "room", "quarantine_full": True, "quarantined": 1000},
+            "numbers polls no more: its quarantine is full (1000 jobs)",
+        ),
     ],
 )
 def test_a_fetcher_that_does_not_get_jobs_is_named(

@@ -46,7 +46,12 @@ def test_each_fact_is_counted_where_it_belongs() -> None:
         "quarantined": 1,
         "discarded": 1,
     }
-    assert counted["redelivered"] == {"nack": 1, "lease": 1, "exit": 1}
+    assert counted["redelivered"] == {
+        "nack": 1,
+        "lease": 1,
+        "exit": 1,
+        "recovered": 0,
+    }
     assert (counted["fetched"], counted["dispatched"], counted["stale"]) == (1, 2, 1)
     assert counted["job_s"] == {
         "counts": [0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1],
@@ -79,4 +84,8 @@ def test_a_poll_that_is_put_off_counts_once_for_each_time_it_was_due() -> None:
         tally.skipped("paused", due_at)
     tally.skipped("buffer_full", 2.0)
 
-    assert tally.as_dict()["skipped"] == {"paused": 2, "buffer_full": 1}
+    assert tally.as_dict()["skipped"] == {
+        "paused": 2,
+        "buffer_full": 1,
+        "no_demand": 0,
+    }

@@ -16,7 +16,13 @@ from actors.flow.waiting import (
 )
 
 ALL = FetcherSituation(
-    draining=True, paused=True, room=0, backing_off=True, buffered=3, held=True
+    draining=True,
+    paused=True,
+    room=0,
+    unasked=True,
+    backing_off=True,
+    buffered=3,
+    held=True,
 )
 
 
@@ -28,16 +34,22 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     situations.append(replace(situations[-1], room=5))
     situations.append(replace(situations[-1], backing_off=False))
     situations.append(replace(situations[-1], buffered=0))
+    situations.append(replace(situations[-1], unasked=False))
 
     reasons = [fetcher_waits_for(each) for each in situations]
 
-    assert reasons == ["drain", "paused", "hold", "room", "backoff", "demand", "jobs"]
+    assert reasons == [
+        *("drain", "paused", "hold", "room", "backoff"),
+        *("demand", "demand", "jobs"),
+    ]
 
 
 def test_a_fetcher_that_is_to_keep_its_jobs_and_has_none_waits_for_jobs() -> None:
     situation = replace(ALL, draining=False, paused=False, buffered=0, room=1)
 
-    assert fetcher_waits_for(replace(situation, backing_off=False)) == "jobs"
+    situation = replace(situation, backing_off=False, unasked=False)
+
+    assert fetcher_waits_for(situation) == "jobs"
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,17 @@ def test_nobody_there_and_nobody_answering_are_told_apart(
         ask(server.path, {}, 0.05)
 
 
+def test_one_whose_queue_is_full_is_there_and_does_not_answer(
+    server: ControlServer,
+) -> None:
+    for _ in range(17):
+        with pytest.raises(NoAnswerError):
+            ask(server.path, {}, 0.01)
+
+    with pytest.raises(NoAnswerError, match=r"no answer within 0\.05 s"):
+        ask(server.path, {}, 0.05)
+
+
 def test_a_path_may_be_longer_than_a_socket_address(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 120)
     deep.mkdir()

@@ -256,19 +256,22 @@ def test_a_quarantined_job_is_decided_on_while_nothing_runs(
     journal = reopened(path)
     assert count == 1
     assert journal.take_up().accounting == expected
-    assert [job.attempt for job in journal.load(JobState.READY, 0, 9)] in ([0], [])
+    assert [job.tries for job in journal.load(JobState.READY, 0, 9)] in ([0], [])
     journal.close()
 
 
-def test_a_released_job_starts_as_if_new(path: Path) -> None:
+def test_a_released_job_has_all_its_attempts_and_new_numbers_for_them(
+    path: Path,
+) -> None:
     job = new_job(1, attempt=5)
     keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
-    job.attempt = 0
+    job.forgiven = 5
 
     keep(path, [JobReleased(job)])
 
     journal = reopened(path)
-    assert [(j.key, j.attempt) for j in journal.load(JobState.READY, 0, 9)] == [(1, 0)]
+    [again] = journal.load(JobState.READY, 0, 9)
+    assert (again.key, again.attempt, again.tries) == (1, 5, 0)
     journal.close()
 
 
@@ -315,4 +318,28 @@ def test_after_power_loss_everything_committed_is_there(
         expected = [key for key, end in enumerate(ends, start=1) if end <= cut]
         assert keys(after.load(JobState.READY, 0, 99)) == expected
         after.close()
+    journal.close()
+
+
+def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.runtime.journal.PURGED_AT_ONCE", 2)
+    jobs = [new_job(key, attempt=1) for key in range(1, 6)]
+    named = Job(key=6, id="#6", payload={"n": 6}, fetched_at=0.0, own_id=False)
+    failed = [JobFailed(job, HERE, Failure("once"), 1) for job in [*jobs, named]]
+    done = [JobDone(job, 1, HERE, 1, 0.1) for job in [*jobs[:4], named]]
+    keep(path, [*(JobFetched(job) for job in [*jobs, named]), *failed, *done])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
+    journal = reopened(path)
+
+    more = [journal.purge() for _ in range(3)]
+
+    assert more == [True, True, False]
+    assert journal.known(["id1", "id4", "id5"]) == {"id5"}
+    view = JournalView(path)
+    histories = [len(view.history("numbers", key)) for key in range(1, 7)]
+    assert histories == [0, 0, 0, 0, 1, 0]
+    view.close()
     journal.close()

@@ -111,7 +111,8 @@ class Browser:
         )
 
     def click(self, selector: str) -> None:
-        """Click with the mouse on the middle of an element."""
+        """Click with the mouse on the middle of an element, once it is seen."""
+        self._wait_until_seen(selector)
         self.run(f"document.querySelector({json.dumps(selector)}).scrollIntoView()")
         box = self.run(
             "(() => { const box = document.querySelector("
@@ -129,9 +130,15 @@ class Browser:
             )
 
     def type(self, selector: str, text: str) -> None:
-        """Type into a field."""
+        """Type into a field, once it is seen."""
+        self._wait_until_seen(selector)
         self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         self.call("Input.insertText", text=text)
+
+    def _wait_until_seen(self, selector: str) -> None:
+        self.wait_for(
+            f"document.querySelector({json.dumps(selector)})?.offsetParent != null"
+        )
 
     def requested(self) -> set[str]:
         """Addresses that the page asked for."""

@@ -67,6 +67,61 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             '[[fetcher]]\nname = "a"\ndemand = "manual"\n',
             "3: demand must be one of accumulate, forward, got 'manual'\n",
         ),
+        (
+            '[[fetcher]]\nname = "a"\n[[fetcher]]\nname = "a"\n',
+            "4: fetcher 'a' is there already\n",
+        ),
+        (
+            '[[fetcher]]\nname = "a"\n[[processor]]\nname = "a"\n',
+            "4: processor 'a' would have the name of fetcher 'a'\n",
+        ),
+        ('every_s = 1\n[fetcher]\nname = "a"\n', "2: expected [[fetcher]] tables\n"),
+        ('text = """\n[[fetcher]]\n"""\n', "1: unknown key 'text', expected one of "),
+        (
+            'fetcher = [{ name = "a" },\n  { name = "b", evry_s = 1 }]\n',
+            "2: unknown key 'evry_s' in [[fetcher]], expected one of name, fetch, ",
+        ),
+        ('[["processor"]]\n"nam" = 1\n', "2: unknown key 'nam' in [[processor]], "),
+        (
+            '[[processor]]\nname = "a"\ncount = 257\n',
+            "3: count must be a whole number from 0 to 256, got 257\n",
+        ),
+        ('every_s = 1\ntext = "\n', "2: no TOML: Illegal character"),
+        ("every_s = [1,\n\n", "1: no TOML: Invalid value (at end of document)\n"),
+        (f"every_s = {'[' * 3000}", "1: no TOML: maximum recursion depth exceeded\n"),
+        ("every_s = 1" + "0" * 5000, "1: no TOML: Exceeds the limit (4300 digits)"),
+        (
+            '[[fetcher]]\nname = "a"\nsettle = "jobs:nothing"\n',
+            "3: settle: 'nothing' is not there in module 'jobs'",
+        ),
+        (
+            (
+                '[[fetcher]]\nname = "a"\ndispatcher = "partition"\n'
+                'partition_by = "jobs:nothing"\n'
+            ),
+            "4: partition_by: 'nothing' is not there in module 'jobs'",
+        ),
+        (
+            (
+                '[[fetcher]]\nname = "a"\ndispatcher = "broadcast"\n'
+                '[[processor]]\nname = "b"\nselector = "jobs:nothing"\n'
+            ),
+            "6: selector: 'nothing' is not there in module 'jobs'",
+        ),
+        (
+            '[[fetcher]]\nname = "a"\noptions = { urll = "http://h" }\n',
+            (
+                "2: fetch: 'domain.numbers:fetch' is called as "
+                "fetch(urll=..., url=...): got an unexpected keyword argument 'urll'\n"
+            ),
+        ),
+        (
+            '[[processor]]\nname = "a"\nprocess = "jobs:evil_once"\n',
+            (
+                "3: process: 'jobs:evil_once' is called as evil_once(job): too many "
+                "positional arguments\n"
+            ),
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(
@@ -82,6 +137,45 @@ def test_what_is_wrong_is_said_with_file_and_line(
     assert errors.count("\n") == 1
 
 
+def test_bytes_that_are_no_text_are_told_with_their_line(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_bytes(b"every_s = 1\nurl = '\xff'\n")
+
+    code, out, errors = check(env, "--config", str(file))
+
+    assert (code, out) == (2, "")
+    assert errors.startswith(f"lowtide: {file}:2: no UTF-8: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "words", "complaint"),
+    [
+        ({"LOWTIDE_EVERY": "soon"}, (), "LOWTIDE_EVERY must be a number of seconds "),
+        ({}, ("--retries", "0"), "--retries must be a whole number from 1, got '0'"),
+        ({}, ("--config", "/nowhere"), "cannot read /nowhere: "),
+        (
+            {"LOWTIDE_FETCH": "jobs:nothing"},
+            (),
+            "LOWTIDE_FETCH: fetch: 'nothing' is not there in module 'jobs'",
+        ),
+        ({}, ("--process", "x"), "--process must be MODULE:FUNCTION, as in "),
+    ],
+)
+def test_what_is_wrong_beside_the_file_is_said_with_its_name(
+    variables: dict[str, str],
+    words: tuple[str, ...],
+    complaint: str,
+    env: dict[str, str],
+) -> None:
+    code, out, errors = check(env | variables, *words)
+
+    assert (code, out) == (2, "")
+    assert errors.startswith(f"lowtide: {complaint}")
+    assert errors.count("\n") == 1
+
+
 def test_every_value_is_shown_with_its_origin_and_secrets_masked(
     env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -89,6 +183,7 @@ def test_every_value_is_shown_with_its_origin_and_secrets_masked(
     file.write_text(
         'every_s = 1.5\n[[fetcher]]\nname = "numbers"\nbuffer = 7\n'
         'options = { url = "http://bob:canary-1@h", token = "canary-2" }\n'
+        'fetch = "jobs:leaky_fetch"\n'
     )
     env |= {"LOWTIDE_RETRIES": "3", "LOWTIDE_WEB_TOKEN": "canary-3"}
 
@@ -117,6 +212,19 @@ def test_a_variable_that_is_no_setting_is_told(env: dict[str, str]) -> None:
     assert errors == (
         "lowtide: warning: LOWTIDE_EVRY is set, and is no setting of ours\n"
     )
+
+
+@pytest.mark.system
+def test_a_system_tells_of_a_variable_that_is_no_setting(
+    env: dict[str, str], start_system: Start
+) -> None:
+    env["LOWTIDE_EVRY"] = "1"
+
+    system = start_system()
+
+    [told] = system.all_of("config.unknown_variable")
+    assert (told["level"], told["variable"]) == ("warning", "LOWTIDE_EVRY")
+    assert system.command("check")[2].startswith("lowtide: warning: LOWTIDE_EVRY is ")
 
 
 @pytest.mark.system

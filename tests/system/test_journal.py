@@ -35,6 +35,30 @@ def test_what_was_left_is_taken_up_again_in_order(
     assert mode == 0o600
 
 
+def test_a_journal_that_is_worked_off_tells_how_much_is_left(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "30", "--every", "0")
+    first = start_system("--url", numbers.url, "--processors", "0")
+    first.wait_for("fetcher.polled", outcome="none")
+    first.command("stop")
+    first.wait()
+
+    words = ("--url", numbers.url, "--processors", "0", "--buffer", "5")
+    second = start_system(*words)
+    status = second.status()
+    second.command("attach")
+
+    assert status["fetchers"][0]["backlog"] == 25
+    assert status["why"] == (
+        "numbers works off its journal first, 25 jobs left: there is no processor; "
+        "lowtide attach adds one"
+    )
+    second.wait_for("job.done", count=30)
+    assert len(second.wait_for("journal.replayed")) == 1
+    assert second.status()["fetchers"][0]["backlog"] == 0
+
+
 def test_a_drain_leaves_what_is_not_begun_in_the_journal(
     start_numbers: Start, start_system: Start
 ) -> None:
@@ -106,7 +130,7 @@ def test_a_file_that_is_no_journal_is_refused(
     system = start_system(ready=False)
 
     assert system.wait() == 2
-    assert "expected a lowtide journal, layout 1, found 0" in system.program.lines[0]
+    assert "expected a lowtide journal, layout 2, found 0" in system.program.lines[0]
 
 
 def test_quarantined_jobs_are_shown_retried_and_discarded(

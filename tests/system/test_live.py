@@ -199,6 +199,30 @@ def test_status_is_shown_again_and_again(start_system: Start) -> None:
     watch.stdout.close()
 
 
+def test_a_reader_that_has_seen_enough_ends_the_watch_without_a_word(
+    start_system: Start,
+) -> None:
+    system = start_system()
+    command = [sys.executable, "-m", "actors.main", "status", "--watch", "0.05"]
+    watch = subprocess.Popen(
+        [*command, "--port", str(system.port)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={key: each for key, each in system.env.items() if "MARK" not in key},
+        text=True,
+    )
+    assert watch.stdout is not None
+    assert watch.stderr is not None
+
+    first = watch.stdout.readline()
+    watch.stdout.close()
+
+    assert watch.wait(10) == 0
+    assert first.startswith("running: ")
+    assert watch.stderr.read() == ""
+    watch.stderr.close()
+
+
 def test_status_for_people_says_why_nothing_moves(
     start_numbers: Start, start_system: Start
 ) -> None:

@@ -28,18 +28,26 @@ def process(job: Any) -> Any:
 @pytest.mark.parametrize(
     ("make", "complaint"),
     [
-        (lambda: Pipeline([]), "expected Fetcher and Processor, at least one Fetcher"),
+        (lambda: Pipeline([]), "expected a list of Fetcher and Processor, at least "),
+        (
+            lambda: Pipeline(Fetcher(fetch)),  # type: ignore[arg-type]
+            "expected a list of Fetcher and Processor, at least one Fetcher, got one ",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch)], fetcher=[]),
+            "Pipeline: fetcher belongs into its list",
+        ),
         (
             lambda: Pipeline([Fetcher(fetch)], bufer=1),
             "Pipeline: unknown key 'bufer', expected one of url, ",
         ),
         (
             lambda: Pipeline([Fetcher(fetch, settings={"every_s": 0})]),
-            "Pipeline: every_s must be a number of seconds above 0, got 0",
+            "Pipeline, fetcher 1: every_s must be a number of seconds above 0, got 0",
         ),
         (
             lambda: Pipeline([Fetcher(fetch), Processor(process, sources=("x",))]),
-            "Pipeline: processor 'process' takes from 'x', expected one of fetch",
+            "Pipeline, processor 1: processor 'process' takes from 'x', expected one ",
         ),
         (
             lambda: Pipeline([Fetcher(lambda: None)]),
@@ -47,7 +55,23 @@ def process(job: Any) -> Any:
         ),
         (
             lambda: Pipeline([Fetcher("nothing")]),
-            "Pipeline: fetch must be MODULE:FUNCTION, as in domain.numbers:fetch",
+            "Pipeline, fetcher 1: fetch must be MODULE:FUNCTION, as in domain.numbers:",
+        ),
+        (
+            lambda: Pipeline([Fetcher(None)]),  # type: ignore[arg-type]
+            "expected a function of a module, or MODULE:FUNCTION, got None",
+        ),
+        (
+            lambda: Pipeline([Fetcher("no.such:fetch")]),
+            "Pipeline, fetcher.fetch: fetch: cannot import module 'no.such'",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch, options={"url": "x"})]),
+            "Pipeline, fetcher.fetch: fetch: ",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch), Processor(fetch, name="step")]),
+            "Pipeline, processor.step: process: ",
         ),
     ],
 )

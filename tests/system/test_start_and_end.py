@@ -209,6 +209,8 @@ def test_commands_say_what_was_wrong(start_system: Start) -> None:
         2,
         "lowtide: count must be from 1 to 256, got 0\n",
     )
+    code, _, errors = system.command("jobs", "list", "--state", "bogus")
+    assert (code, "invalid choice: 'bogus'" in errors) == (2, True)
     assert system.command("attach", "--processor", "cube")[::2] == (
         2,
         "lowtide: processor must be one of processor, got 'cube'\n",

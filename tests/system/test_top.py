@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from actors.testing.processes import wait_until
+from tests.support.processes import parent
 
 TMUX = shutil.which("tmux") or ""
 
@@ -172,3 +174,19 @@ def test_a_stop_tells_what_it_waits_for(
 
     assert code == 4
     assert errors.splitlines()[0].startswith("draining: 1 in flight, 0 kept, ")
+
+
+def test_a_root_that_dies_does_not_end_the_view(
+    terminal: Terminal, start_system: Start
+) -> None:
+    system = start_system()
+    start_top(terminal, system)
+    terminal.wait_for("lowtide running")
+    root = parent(system.status()["fetchers"][0]["pid"])
+
+    os.kill(root, signal.SIGKILL)
+    system.wait_for("stage.restarted", stage="root")
+    numbers = system.status()["fetchers"][0]
+
+    terminal.wait_for("lowtide running", str(system.status()["processors"][0]["pid"]))
+    assert numbers["restarts"] == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
 
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 TOKEN = "open-sesame"  # noqa: S105 - the test's own
 with_browser = pytest.mark.skipif(
     find_chromium() is None, reason="Chromium is not installed (apt: chromium)"
@@ -228,6 +230,22 @@ def test_without_a_token_the_page_is_read_only(
     assert answer == {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"}
 
 
+@with_browser
+def test_a_page_that_is_read_only_says_so_and_offers_nothing(
+    web_port: int, env: dict[str, str], browser: Browser, start_system: Start
+) -> None:
+    del env["LOWTIDE_WEB_TOKEN"]
+    start_system()
+
+    browser.open(Web(web_port).url)
+    browser.wait_for("document.querySelector('#read-only').innerText === 'read-only'")
+
+    offered = "#actions, #unlock"
+    hidden = f"[...document.querySelectorAll('{offered}')].every((each) => each.hidden)"
+    assert browser.run(hidden) is True
+    assert Web(web_port).get("/access.json") == (200, '{"actions": false}')
+
+
 def test_health_and_readiness_tell_apart_what_lives_and_what_works(
     web_port: int, start_numbers: Start, start_system: Start
 ) -> None:
@@ -280,13 +298,20 @@ def test_metrics_are_those_that_were_promised_and_count_right(
     status, text = Web(web_port).get("/metrics")
 
     families = {each.name: each for each in text_string_to_metric_families(text)}
+    exposed = {
+        f"{name}_total" if family.type == "counter" else name
+        for name, family in families.items()
+    }
     samples = {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in families.values()
         for sample in family.samples
     }
     assert status == 200
-    assert families.keys() >= PROMISED
+    assert exposed == PROMISED
+    assert exposed == set(
+        re.findall(r"^\| `(lowtide_\w+)", OPERATIONS.read_text(), re.MULTILINE)
+    )
     assert samples["lowtide_items_fetched_total", "numbers"] == 6
     assert samples["lowtide_items_finished_total", "numbers", "ok"] == 5
     assert samples["lowtide_items_finished_total", "numbers", "quarantined"] == 1
@@ -294,16 +319,26 @@ def test_metrics_are_those_that_were_promised_and_count_right(
     assert samples["lowtide_quarantined_items", "numbers"] == 1
     assert samples["lowtide_actors", "processor", "running"] == 2
     assert samples["lowtide_journal_bytes",] > 0
+    assert samples["lowtide_polls_skipped_total", "no_demand", "numbers"] == 0
+    assert samples["lowtide_redeliveries_total", "numbers", "recovered"] == 0
+    assert samples["lowtide_unknown_outcomes_total", "numbers"] == 0
+    for family in families.values():
+        assert family.documentation
+        for sample in family.samples:
+            assert sample.labels.keys() <= {
+                *("source", "role", "outcome", "reason", "state"),
+                *("le", "version"),
+            }
 
 
 PROMISED = {
-    "lowtide_polls",
-    "lowtide_polls_skipped",
+    "lowtide_polls_total",
+    "lowtide_polls_skipped_total",
     "lowtide_poll_duration_seconds",
     "lowtide_last_poll_timestamp_seconds",
-    "lowtide_items_fetched",
-    "lowtide_items_dispatched",
-    "lowtide_items_finished",
+    "lowtide_items_fetched_total",
+    "lowtide_items_dispatched_total",
+    "lowtide_items_finished_total",
     "lowtide_item_duration_seconds",
     "lowtide_item_wait_seconds",
     "lowtide_oldest_item_age_seconds",
@@ -311,17 +346,29 @@ PROMISED = {
     "lowtide_buffer_capacity",
     "lowtide_demand_pending",
     "lowtide_leases_active",
-    "lowtide_redeliveries",
-    "lowtide_stale_acks",
-    "lowtide_duplicates",
+    "lowtide_redeliveries_total",
+    "lowtide_stale_acks_total",
+    "lowtide_duplicates_total",
     "lowtide_quarantined_items",
     "lowtide_actors",
-    "lowtide_actor_restarts",
+    "lowtide_actor_restarts_total",
     "lowtide_backpressure_active",
     "lowtide_journal_commit_seconds",
     "lowtide_journal_bytes",
     "lowtide_build_info",
+    "lowtide_retrying_items",
+    "lowtide_unknown_outcomes_total",
 }
+
+
+def test_a_probe_may_ask_for_the_head_alone(web_port: int, start_system: Start) -> None:
+    system = start_system()
+    system.wait_for("fetcher.polled")
+    web = Web(web_port)
+
+    answers = {path: web.ask("HEAD", path) for path in ("/healthz", "/readyz", "/x")}
+
+    assert answers == {"/healthz": (200, ""), "/readyz": (200, ""), "/x": (404, "")}
 
 
 def test_without_its_library_metrics_say_what_to_install(

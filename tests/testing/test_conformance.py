@@ -70,7 +70,11 @@ class OnProcesses:
     def crash(self, name: str) -> None:
         processors = self._system.status()["processors"]
         [pid] = [each["pid"] for each in processors if each["name"] == name]
+        before = len(self._system.all_of("stage.restarted"))
         os.kill(pid, signal.SIGKILL)
+        # On virtual time all is noticed at once; here a job that comes in that
+        # moment would be sent to the dead one first.
+        self._system.wait_for("stage.restarted", count=before + 1)
 
     def account(self, **expected: int) -> dict[str, int]:
         def accounted() -> dict[str, int] | None:

@@ -58,10 +58,57 @@ def test_without_demand_the_buffer_fills_and_polling_stops(pipeline: Make) -> No
     status = full.status()
     assert status["accounting"]["buffered"] == 3
     assert status["fetchers"][0]["waiting_for"] == "room"
-
     assert full.attach(2) == ["processor-1", "processor-2"]
     full.run_until_idle()
     assert len(full.done) == 10
+
+
+def test_on_demand_a_source_keeps_what_nobody_asked_for(pipeline: Make) -> None:
+    shared = pipeline(processors=2, process_s=30.0, every_s=2.0, on_demand=True)
+
+    shared.push(jobs(10))
+    shared.advance(29)
+
+    [fetcher] = shared.status()["fetchers"]
+    assert shared.accounting["fetched"] == 2
+    assert (fetcher["waiting_for"], fetcher["buffered"]) == ("demand", 0)
+    shared.advance(2)
+    assert shared.accounting["fetched"] == 4
+    shared.run_until_idle()
+    assert shared.accounting["done"] == 10
+    assert shared.status()["fetchers"][0]["tally"]["skipped"]["no_demand"] > 0
+
+
+def test_on_demand_nothing_is_asked_of_a_source_while_no_processor_is_there(
+    pipeline: Make,
+) -> None:
+    alone = pipeline(processors=0, on_demand=True)
+
+    alone.push(jobs(1))
+    alone.advance(60)
+    before = alone.status()
+    alone.attach(1)
+    alone.run_until_idle()
+
+    assert before["fetchers"][0]["last_poll_age_s"] is None
+    assert before["why"] == (
+        "source fetches on demand only: there is no processor; lowtide attach adds one"
+    )
+    assert alone.accounting["done"] == 1
+
+
+def test_on_demand_jobs_that_wait_for_another_attempt_hold_up_no_others(
+    pipeline: Make,
+) -> None:
+    def fail(job: Any) -> Any:
+        raise OSError(job)
+
+    failing = pipeline(process=fail, processors=1, retries=2, on_demand=True)
+
+    failing.push(jobs(3))
+    failing.run_until_idle()
+
+    assert failing.accounting["quarantined"] == 3
 
 
 def test_a_job_of_a_processor_that_crashes_is_given_to_another(pipeline: Make) -> None:
@@ -211,3 +258,33 @@ def test_a_day_of_polling_leaves_no_timers_behind(pipeline: Make) -> None:
 
     nodes = quiet._world.base.nodes.values()  # noqa: SLF001 - nobody else may
     assert all(len(each.timers) <= 3 for each in nodes)
+
+
+@pytest.mark.parametrize("name", ["root", "source", "processor-1", "processor-2"])
+def test_whatever_hangs_is_killed_and_started_anew(pipeline: Make, name: str) -> None:
+    steady = pipeline(process=lambda job: job["id"], process_s=1.0, lease_s=30.0)
+    steady.push(jobs(20))
+    steady.advance(5)
+
+    steady.hang(name)
+    steady.advance(90)
+
+    assert steady.status()["accounting"]["done"] == 20
+    stages = steady.status()["fetchers"] + steady.status()["processors"]
+    assert {each["state"] for each in stages} == {"running"}
+    assert sorted(set(steady.results)) == list(range(1, 21))
+
+
+def test_a_fetcher_that_does_not_answer_is_still_in_the_account(pipeline: Make) -> None:
+    full = pipeline(processors=0)
+    full.push(jobs(5))
+    full.advance(10)
+    before = full.status()["accounting"]
+
+    full.hang("source")
+    full.advance(1)
+
+    status = full.status()
+    assert status["fetchers"][0]["state"] == "silent"
+    assert status["accounting"] == before
+    assert full.stop() == before

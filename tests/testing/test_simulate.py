@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +29,24 @@ def test_a_seed_gives_the_same_account_again(env: dict[str, str]) -> None:
     assert first.returncode == 0, first.stderr
     assert again.stdout == first.stdout
     assert "handed out = " in first.stdout
+
+
+def test_a_person_at_a_terminal_is_told_how_far_it_is(env: dict[str, str]) -> None:
+    master, terminal = pty.openpty()
+    words = [sys.executable, "-m", "actors.main", "simulate", "--hours", "0.5"]
+    with subprocess.Popen(
+        words, stdout=subprocess.DEVNULL, stderr=terminal, env=env
+    ) as process:
+        os.close(terminal)
+        told = b""
+        with contextlib.suppress(OSError):  # its end, on Linux
+            while chunk := os.read(master, 4096):
+                told += chunk
+    os.close(master)
+
+    assert process.returncode == 0
+    assert b" of 0.5 virtual hours, " in told
+    assert told.endswith(b"\r\x1b[K")
 
 
 def test_sample_jobs_go_through_the_users_function(

@@ -5,6 +5,7 @@ const byId = (id) => document.getElementById(id);
 const TOKEN = "lowtide-token";
 let points = [];
 let seenQuarantined = null;
+let readOnly = false;
 
 function element(name, options = {}, ...children) {
   const node = document.createElement(name);
@@ -37,6 +38,8 @@ function fill(table, columns, rows, none) {
   table.replaceChildren(...heads, element("tbody", {}, ...body));
 }
 
+// The page of a job has all of it.
+const short = (text) => (text && text.length > 240 ? `${text.slice(0, 240)}…` : text);
 const state = (row) => element("span", { className: row.state, textContent: row.state });
 const FETCHER = [
   ["name", (row) => row.name], ["state", state], ["waits for", (row) => row.waiting_for],
@@ -45,7 +48,7 @@ const FETCHER = [
   ["oldest job", (row) => seconds(row.oldest_job_age_s), "number"],
   ["last poll", (row) => seconds(row.last_poll_age_s), "number"],
   ["next poll", (row) => seconds(row.next_poll_s), "number"],
-  ["restarts", (row) => row.restarts, "number"], ["last error", (row) => row.last_error, "wide"],
+  ["restarts", (row) => row.restarts, "number"], ["last error", (row) => short(row.last_error), "wide"],
 ];
 const PROCESSOR = [
   ["name", (row) => row.name], ["pid", (row) => row.pid, "number"], ["state", state],
@@ -56,7 +59,7 @@ const PROCESSOR = [
 const QUARANTINED = [
   ["job", (row) => element("a", { href: jobLink(row), textContent: shown(row.id) })],
   ["fetcher", (row) => row.fetcher], ["attempts", (row) => row.attempt, "number"],
-  ["error", (row) => row.error, "wide"],
+  ["error", (row) => short(row.error), "wide"],
 ];
 const EVENTS = [
   ["", (row) => row.at.slice(11, 19)],
@@ -145,7 +148,8 @@ async function showJob(query) {
 function decisions(job) {
   const decide = (action, label, kind) => {
     const button = element("button", { id: action, textContent: label, className: kind });
-    button.disabled = job.state !== "quarantined" || !sessionStorage.getItem(TOKEN);
+    button.disabled = job.state !== "quarantined" || readOnly || !sessionStorage.getItem(TOKEN);
+    button.title = button.disabled ? "for quarantined jobs, once the page is unlocked" : "";
     button.onclick = async () => {
       if (kind && !confirm(`Discard job ${job.id}? Nothing brings it back.`)) return;
       await act({ verb: "jobs", action, keys: { [job.fetcher]: [job.key] } });
@@ -178,9 +182,10 @@ function lock() {
 }
 
 function showLock() {
-  const open = Boolean(sessionStorage.getItem(TOKEN));
+  const open = Boolean(sessionStorage.getItem(TOKEN)) && !readOnly;
   byId("actions").hidden = !open;
-  byId("unlock").hidden = open;
+  byId("unlock").hidden = open || readOnly;
+  byId("read-only").hidden = !readOnly;
 }
 
 function route() {
@@ -206,6 +211,7 @@ for (const button of document.querySelectorAll("[data-verb]")) {
 window.onhashchange = route;
 
 async function start() {
+  readOnly = (await json("access.json").catch(() => ({}))).actions === false;
   showLock();
   route();
   points = await json("history.json").catch(() => []);

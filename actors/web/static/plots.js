@@ -25,7 +25,8 @@ function plot(place, points, label) {
   const x = (at) => LEFT + (WIDTH - LEFT) * Math.max(0, 1 - (now - at) / span);
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
   const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": label });
-  for (const value of [0, top / 2, top]) {
+  // What is counted has no halves.
+  for (const value of [0, top / 2, top].filter(Number.isInteger)) {
     picture.append(svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }));
     picture.append(svg("text", { x: LEFT - 5, y: y(value) + 3, "text-anchor": "end" }, String(value)));
   }

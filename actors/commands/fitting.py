@@ -1,0 +1,84 @@
+"""Tables that fit a terminal: what is left out where there is no room for all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: Blanks between two columns.
+GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column.
+
+    Attributes:
+        rank: Of two columns, that with the higher rank is left out first.
+        value: A key of the row, or what makes a text of it.
+        number: Whether it is set to the right.
+        most: Characters of a cell; what is longer is cut.
+        least: Characters that do, where there is no room for more.
+    """
+
+    heading: str
+    value: str | Callable[[dict[str, Any]], str]
+    rank: int = 0
+    number: bool = False
+    most: int = 24
+    least: int | None = None
+
+    def text(self, row: dict[str, Any]) -> str:
+        """The cell in this row."""
+        value = row.get(self.value) if isinstance(self.value, str) else self.value(row)
+        text = "-" if value is None else plain(str(value))
+        return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
+
+    def width(self, rows: Sequence[dict[str, Any]]) -> int:
+        """How wide it has to be."""
+        return max(len(self.heading), *(len(self.text(row)) for row in rows), 0)
+
+
+def columns_for(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], width: int
+) -> list[Column]:
+    """Leave out as many columns as have to be, the last of each rank first."""
+    kept = list(columns)
+    while len(kept) > 1 and _needed(kept, rows) > width:
+        rank = max(column.rank for column in kept)
+        last = max(i for i, column in enumerate(kept) if column.rank == rank)
+        del kept[last]
+    return kept
+
+
+def _needed(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> int:
+    widths = (column.least or column.width(rows) for column in columns)
+    return sum(width + GAP for width in widths) - GAP
+
+
+def share_lines(lines: int, wanted: Sequence[int]) -> list[int]:
+    """Deal out lines in turn, until each has what it wants or there are no more.
+
+    Each gets one in any case, if it wants any.
+    """
+    given = [min(1, want) for want in wanted]
+    left = lines - sum(given)
+    while left > 0 and given != list(wanted):
+        for i, want in enumerate(wanted):
+            if given[i] < want and left > 0:
+                given[i] += 1
+                left -= 1
+    return given
+
+
+def those_not_shown(rows: Sequence[dict[str, Any]]) -> str:
+    """One line for rows that had no room: how many, in which states."""
+    states = [str(row.get("state")) for row in rows]
+    counts = {state: states.count(state) for state in dict.fromkeys(states)}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    return f"and {len(rows)} more: {told}"

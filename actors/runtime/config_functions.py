@@ -1,0 +1,74 @@
+"""The functions that a configuration names: are they there, and do they fit?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.config import wants_url
+from actors.runtime.functions import FunctionError, check_call, load, load_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFunction:
+    """One of them, and how it will be called.
+
+    Attributes:
+        key: Of its stage's table.
+        name: ``MODULE:FUNCTION``.
+        words: What each argument by place is.
+        options: Names of arguments by name.
+    """
+
+    key: str
+    name: str
+    words: tuple[str, ...] = ("job",)
+    options: tuple[str, ...] = field(default=())
+
+    def check(self) -> None:
+        """Import it.
+
+        Raises:
+            FunctionError: It is not there, or takes other arguments.
+        """
+        check_call(load(self.name), self.name, *self.words, options=self.options)
+
+
+def function_problems(config: SystemConfig) -> Iterator[tuple[str, str]]:
+    """What is wrong with them, with the place: ``fetcher.numbers.fetch``."""
+    stages: dict[str, Iterable[FetcherConfig | ProcessorConfig]] = {
+        "fetcher": config.fetchers,
+        "processor": config.processors,
+    }
+    for table, members in stages.items():
+        for member in members:
+            for function in _named_by(member):
+                try:
+                    function.check()
+                except FunctionError as error:
+                    place = f"{table}.{member.name}.{function.key}"
+                    yield place, f"{function.key}: {error}"
+
+
+def _named_by(stage: Any) -> Iterator[NamedFunction]:
+    if hasattr(stage, "fetch"):
+        options = (*stage.options, *(["url"] if wants_url(stage) else []))
+        yield NamedFunction("fetch", stage.fetch, (), options)
+        if stage.settle is not None:
+            yield NamedFunction("settle", stage.settle, ("job", "outcome"), options)
+        elif load_beside(stage.fetch, "settle") is not None:
+            beside = f"{stage.fetch.partition(':')[0]}:settle"
+            yield NamedFunction("fetch", beside, ("job", "outcome"), options)
+    else:
+        yield NamedFunction("process", stage.process)
+        if stage.selector is not None:
+            yield NamedFunction("selector", stage.selector)
+        if stage.asking is not None:
+            yield NamedFunction("demand", stage.asking)
+    if stage.partition_by is not None and ":" in stage.partition_by:
+        yield NamedFunction("partition_by", stage.partition_by)

@@ -1,0 +1,89 @@
+"""A system that polls a local server every two seconds and finds nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from benchmarks import proc
+from benchmarks.model import ROOT, MeasureError, Measurement
+from benchmarks.system import System
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from benchmarks.model import Bench, Numbers
+
+#: Until the start is over and the first polls are done.
+SETTLE_S = 3.0
+#: Longer than the half minute after which something might stir.
+MEASURE_S = 35.0
+EVERY_S = 2.0
+FURTHER = 8
+GIVES = (
+    "idle_cpu",
+    "idle_wakes",
+    "idle_memory",
+    "idle_memory_with_main",
+    "memory_further_processor",
+)
+
+
+def idle(bench: Bench) -> Numbers:
+    """CPU, wake-ups and memory; then the memory of more processors."""
+    with _empty_server() as url, _polling_system(bench, url) as system:
+        roles = system.roles()
+        time.sleep(bench.seconds(SETTLE_S, least=SETTLE_S))
+        others = [pid for name, pid in roles.items() if name != "source"]
+        cpu, wakes = proc.cpu_s(roles.values()), sum(map(proc.wakes, others))
+        began = time.monotonic()
+        time.sleep(bench.seconds(MEASURE_S, least=EVERY_S))
+        took_s = time.monotonic() - began
+        cpu = proc.cpu_s(roles.values()) - cpu
+        wakes = sum(map(proc.wakes, others)) - wakes
+        told = [pid for name, pid in roles.items() if name != "main"]
+        memory, with_main = proc.pss_mb(told), proc.pss_mb(roles.values())
+        return {
+            "idle_cpu": cpu / took_s * 100,
+            "idle_wakes": wakes,
+            "idle_memory": memory,
+            "idle_memory_with_main": with_main,
+            "memory_further_processor": _further_mb(system, with_main),
+        }
+
+
+def _further_mb(system: System, before_mb: float) -> float:
+    # Of everything: what a new one shares makes the shares of the others smaller.
+    answer = system.ask({"verb": "attach", "count": FURTHER})
+    if "error" in answer:
+        raise MeasureError(f"attach: {answer['error']}")
+    return (proc.pss_mb(system.roles().values()) - before_mb) / FURTHER
+
+
+def _polling_system(bench: Bench, url: str) -> System:
+    return System(
+        bench,
+        fetch="domain.numbers:fetch",
+        fetch_options={"url": url},
+        process="domain.numbers:process",
+        every_s=EVERY_S,
+    )
+
+
+@contextlib.contextmanager
+def _empty_server() -> Iterator[str]:
+    words = [sys.executable, "-m", "number_server", "--port", "0", "--every", "0"]
+    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert server.stdout is not None
+    try:
+        yield server.stdout.readline().split()[-1]
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+MEASUREMENTS = (Measurement("idle", GIVES, idle),)

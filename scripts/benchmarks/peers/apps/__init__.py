@@ -1,0 +1,1 @@
+"""One module for each peer: its task, and ``produce``, which enqueues jobs."""

@@ -1,0 +1,28 @@
+"""Huey: two worker processes, the rest as it comes; results are not kept."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from huey import RedisHuey
+
+from benchmarks import counts, jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+huey = RedisHuey("bench", url=os.environ["BENCH_REDIS"], results=False)
+
+
+@huey.task()
+def root(job: Any) -> float:
+    """The trivial job."""
+    counts.add()
+    return jobs.root(job)
+
+
+def produce(source: Iterable[Any]) -> None:
+    """Enqueue jobs, one a task."""
+    for job in source:
+        root(job)

@@ -1,0 +1,27 @@
+"""RQ: two workers as they come, which fork for each job; results are not kept."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from redis import Redis
+from rq import Queue
+
+from benchmarks import counts, jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def root(job: Any) -> float:
+    """The trivial job."""
+    counts.add()
+    return jobs.root(job)
+
+
+def produce(source: Iterable[Any]) -> None:
+    """Enqueue jobs, one a task."""
+    queue = Queue("bench", connection=Redis.from_url(os.environ["BENCH_REDIS"]))
+    for job in source:
+        queue.enqueue(root, job, result_ttl=0)

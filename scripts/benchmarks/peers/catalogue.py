@@ -1,0 +1,98 @@
+"""The peers: what is installed, what is run, and what each promises that way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One of them.
+
+    Attributes:
+        name: Its key.
+        configuration: What is measured, for people.
+        requirements: For pip.
+        worker: The words that start its workers; the first is a program of its
+            environment.
+        processes: How often they are started.
+        environment: Beside ours.
+        promise: What it guarantees in this configuration.
+    """
+
+    name: str
+    configuration: str
+    requirements: tuple[str, ...]
+    app: str
+    worker: tuple[str, ...]
+    promise: str
+    processes: int = 1
+    environment: tuple[tuple[str, str], ...] = ()
+
+
+_AT_MOST_ONCE = "at most once: a job that a killed worker had is lost"
+
+PEERS = (
+    Peer(
+        name="celery",
+        configuration="Celery, prefork, 2 processes",
+        requirements=("celery[redis]>=5.4",),
+        app="celery_app",
+        worker=(
+            *("celery", "-A", "benchmarks.peers.apps.celery_app", "worker"),
+            *("--pool", "prefork", "--concurrency", "2", "--loglevel", "WARNING"),
+            *("--without-gossip", "--without-mingle", "--without-heartbeat"),
+        ),
+        promise=f"{_AT_MOST_ONCE} (acknowledged before it runs)",
+    ),
+    Peer(
+        name="dramatiq",
+        configuration="Dramatiq, 2 processes of 8 threads",
+        requirements=("dramatiq[redis]>=1.17",),
+        app="dramatiq_app",
+        worker=("dramatiq", "benchmarks.peers.apps.dramatiq_app", "--processes", "2"),
+        promise="at least once: acknowledged after it ran",
+    ),
+    Peer(
+        name="rq",
+        configuration="RQ, 2 workers, a fork a job",
+        requirements=("rq>=2",),
+        app="rq_app",
+        worker=("rq", "worker", "--quiet", "--url", "{redis}", "bench"),
+        processes=2,
+        promise="at most once: a job that a killed worker had is listed as failed",
+    ),
+    Peer(
+        name="huey",
+        configuration="huey, 2 worker processes",
+        requirements=("huey[redis]>=2.5",),
+        app="huey_app",
+        worker=(
+            *("huey_consumer", "benchmarks.peers.apps.huey_app.huey"),
+            *("-w", "2", "-k", "process", "--quiet"),
+        ),
+        promise=_AT_MOST_ONCE,
+    ),
+    *(
+        Peer(
+            name=name,
+            configuration=f"taskiq, {kind} broker, 2 processes",
+            requirements=("taskiq>=0.11", "taskiq-redis>=1"),
+            app="taskiq_app",
+            worker=(
+                *("taskiq", "worker", "benchmarks.peers.apps.taskiq_app:broker"),
+                *("--workers", "2", "--log-level", "WARNING"),
+            ),
+            environment=(("BENCH_TASKIQ", kind),),
+            promise=promise,
+        )
+        for name, kind, promise in (
+            ("taskiq", "list", _AT_MOST_ONCE),
+            (
+                "taskiq_stream",
+                "stream",
+                "at least once: acknowledged after it ran",
+            ),
+        )
+    ),
+)

@@ -1,0 +1,146 @@
+"""What the figures are held against: the same jobs moved by other means.
+
+``pipe`` is the ceiling for Python objects between processes: the jobs as a
+processor is sent them, with key, attempt and id, pickled in batches of 1,000 through
+a pipe to two processes, and each acknowledged by its key; no work, no journal, no
+demand. ``pipe_bare`` leaves out even that: nothing but what the source gave, and
+one word back for each thousand. ``pool`` is what the standard library offers for
+the same work. ``round_trip`` is what one message to another actor and back costs.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import multiprocessing
+import subprocess
+import sys
+import time
+from functools import partial
+from multiprocessing import connection
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from benchmarks import jobs
+from benchmarks.model import ROOT, MeasureError, Measurement
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+    from benchmarks.model import Bench, Numbers
+
+BATCH = 1000
+WORKERS = 2
+#: Batches on their way to one process: one that is read, one that waits.
+WINDOW = 2
+
+#: Neither is this process threaded, nor do the workers need to import anything.
+_context = multiprocessing.get_context("fork")
+
+
+class Sent(NamedTuple):
+    """A job as it is sent. Of our own: what the product sends may change."""
+
+    number: int
+    key: int
+    attempt: int
+    id: int
+    payload: Any
+
+
+def pipe(bench: Bench) -> Numbers:
+    """Jobs a second through a pipe, in batches, to two processes."""
+    batch = [Sent(key, key, 1, key, jobs.endless()) for key in range(BATCH)]
+    return {"pipe": _rate(bench, batch, _keys)}
+
+
+def pipe_bare(bench: Bench) -> Numbers:
+    """The same, with nothing but what the source gave."""
+    batch = [jobs.endless() for _ in range(BATCH)]
+    return {"pipe_bare": _rate(bench, batch, len)}
+
+
+def _rate(bench: Bench, batch: list[Any], answer: Callable[[list[Any]], Any]) -> float:
+    batches = max(20, bench.count(1_000_000) // BATCH)
+    ends = [_context.Pipe() for _ in range(WORKERS)]
+    acknowledge = partial(_acknowledge, answer)
+    workers = [
+        _context.Process(target=acknowledge, args=(theirs,), daemon=True)
+        for _, theirs in ends
+    ]
+    for each in workers:
+        each.start()
+    ours = [each for each, _ in ends]
+    began = time.perf_counter()
+    _feed(ours, batch, batches)
+    took_s = time.perf_counter() - began
+    for each in ours:
+        each.send(None)
+    for worker in workers:
+        worker.join()
+    for each, theirs in ends:
+        each.close()
+        theirs.close()
+    return batches * BATCH / took_s
+
+
+def _feed(ours: list[Connection], batch: list[Any], batches: int) -> None:
+    left, flying = batches, 0
+    for each in ours * WINDOW:
+        each.send(batch)
+        left, flying = left - 1, flying + 1
+    while flying:
+        for each in connection.wait(ours):
+            each.recv()  # type: ignore[union-attr]
+            flying -= 1
+            if left:
+                each.send(batch)  # type: ignore[union-attr]
+                left, flying = left - 1, flying + 1
+
+
+def _acknowledge(answer: Callable[[list[Any]], Any], theirs: Connection) -> None:
+    while (batch := theirs.recv()) is not None:
+        theirs.send(answer(batch))
+
+
+def _keys(batch: list[Sent]) -> list[int]:
+    return [each.key for each in batch]
+
+
+def pool(bench: Bench) -> Numbers:
+    """Jobs a second of ``multiprocessing.Pool``, one job a task."""
+    count = bench.count(20_000)
+    source = itertools.islice(iter(jobs.endless, None), count)
+    with _context.Pool(WORKERS) as workers:
+        next(workers.imap_unordered(jobs.root, [jobs.endless()]))
+        began = time.perf_counter()
+        for _ in workers.imap_unordered(jobs.root, source):
+            pass
+        took_s = time.perf_counter() - began
+    return {"pool": count / took_s}
+
+
+def round_trip(bench: Bench) -> Numbers:
+    """Milliseconds of a message between two actors and back, the median."""
+    words = [sys.executable, "-m", "benchmarks.round_trip", str(bench.count(2000))]
+    done = subprocess.run(
+        [*words, str(bench.directory)],
+        cwd=ROOT / "scripts",
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if done.returncode:
+        raise MeasureError(f"round_trip: {done.stderr[-500:]}")
+    median_s = json.loads(done.stdout)
+    return {"round_trip": median_s * 1000, "a_round_trip": 1 / median_s}
+
+
+MEASUREMENTS = (
+    Measurement("pipe", ("pipe",), pipe),
+    Measurement("pipe_bare", ("pipe_bare",), pipe_bare),
+    Measurement("pool", ("pool",), pool),
+    Measurement("round_trip", ("round_trip", "a_round_trip"), round_trip),
+)

@@ -1,0 +1,88 @@
+"""The results, for people, for scripts and for the docs."""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from benchmarks.run import Result
+
+HEADS = ("figure", "value", "unit", "reference", "ratio", "bar", "")
+PEER_HEADS = ("peer", "jobs/s", "what it promises")
+
+
+def machine() -> str:
+    """The machine, as far as it matters for the figures."""
+    cores = len(os.sched_getaffinity(0))
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{cores} cores, {platform.machine()}, {platform.system()}, {python}"
+
+
+def as_json(results: Iterable[Result]) -> dict[str, Any]:
+    """An object with one member a figure."""
+    return {each.row.name: each.json() for each in results}
+
+
+def as_text(results: Sequence[Result]) -> str:
+    """A table for a terminal."""
+    rows = [HEADS, *(_cells(each) for each in results)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADS))]
+    lines = []
+    for row in rows:
+        cells = (
+            cell.ljust(width) if column in (0, 2, 5, 6) else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def as_markdown(results: Sequence[Result], repeat: int) -> str:
+    """The same for the docs: one table, and one of the peers where there are any."""
+    peers = [each for each in results if each.row.note]
+    ours = [each for each in results if not each.row.note]
+    lines = [
+        f"{machine()}; medians of {repeat}.",
+        "",
+        *_markdown_table(HEADS, ("", "r", "", "r", "r", "", ""), map(_cells, ours)),
+    ]
+    if peers:
+        aligned = ("", "r", "")
+        cells = map(_peer_cells, peers)
+        lines += ["", *_markdown_table(PEER_HEADS, aligned, cells)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_table(
+    heads: Sequence[str], aligned: Sequence[str], rows: Iterable[Sequence[str]]
+) -> list[str]:
+    rules = ["---:" if each else "---" for each in aligned]
+    return ["| " + " | ".join(row) + " |" for row in (heads, rules, *rows)]
+
+
+def _peer_cells(result: Result) -> tuple[str, str, str]:
+    note = "; ".join(each for each in (result.row.note, result.error) if each)
+    return (result.row.what, number(result.value), note)
+
+
+def _cells(result: Result) -> tuple[str, ...]:
+    row = result.row
+    bar = row.bar.text(row.unit) if row.bar else ""
+    reference = f"{row.reference} {number(result.reference)}" if row.reference else ""
+    met = {True: "met", False: "NOT MET", None: ""}[result.met]
+    verdict = "; ".join(each for each in (met, result.error) if each)
+    ratio = number(result.ratio) if result.ratio is not None else ""
+    return (row.what, number(result.value), row.unit, reference, ratio, bar, verdict)
+
+
+def number(value: float | None) -> str:
+    """Three digits that say something."""
+    if value is None:
+        return "-"
+    if abs(value) >= 100:  # noqa: PLR2004 - no decimals from here on
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,0 +1,87 @@
+"""A program: one Thespian message there and back, over our transport, many times.
+
+Prints the median in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thespian.actors import Actor, ActorSystem
+
+from actors.runtime import transport
+from actors.runtime.system import free_port
+
+#: Of the first ones, since connections are made.
+WARM_UP = 100
+WITHIN_S = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """To the one who asks: how often."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ball:
+    """What goes there and back."""
+
+    number: int
+
+
+class Echo(Actor):  # type: ignore[misc, no-any-unimported]
+    """Sends back what it gets."""
+
+    def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
+        """Thespian's name."""
+        if isinstance(message, Ball):
+            self.send(sender, message)
+
+
+class Asker(Actor):  # type: ignore[misc, no-any-unimported]
+    """Sends one message after the other, and tells how long each was away."""
+
+    def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
+        """Thespian's name."""
+        if isinstance(message, Begin):
+            self.asker, self.left = sender, message.count + WARM_UP
+            self.times: list[float] = []
+            self.echo = self.createActor(Echo)
+        elif isinstance(message, Ball):
+            self.times.append(time.perf_counter() - self.began)
+            self.left -= 1
+        else:
+            return
+        if self.left:
+            self.began = time.perf_counter()
+            self.send(self.echo, Ball(self.left))
+        else:
+            self.send(self.asker, self.times[WARM_UP:])
+
+
+def main(count: int, directory: Path) -> None:
+    """Measure and print."""
+    port = free_port()
+    log = directory / f"round-trip-{port}.log"
+    transport.install(str(log))
+    capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
+    logs = {"version": 1, "root": {"level": "WARNING"}}
+    system = ActorSystem("multiprocTCPBase", capabilities, logDefs=logs)
+    times = system.ask(system.createActor(Asker), Begin(count), WITHIN_S)
+    system.shutdown()
+    log.unlink(missing_ok=True)
+    if times is None:
+        sys.exit(f"no answer within {WITHIN_S} s")
+    print(json.dumps(statistics.median(times)))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

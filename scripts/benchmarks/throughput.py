@@ -1,0 +1,59 @@
+"""How many trivial jobs a second go all the way: fetched, kept, run, done."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benchmarks import proc
+from benchmarks.model import Measurement
+from benchmarks.system import System
+
+if TYPE_CHECKING:
+    from benchmarks.model import Bench, Numbers
+
+#: Before the measuring: windows grow, connections are made.
+WARM_UP_S = 1.0
+MEASURE_S = 3.0
+
+
+def rate(bench: Bench, name: str, **settings: Any) -> Numbers:
+    """Jobs done a second in a steady state, and CPU microseconds a job.
+
+    The source never runs dry. What is counted is the fetcher's own account of jobs
+    that are done, which it writes after the outcome is kept.
+    """
+    with System(bench, **settings) as system:
+        return steady(bench, name, system)
+
+
+def steady(
+    bench: Bench, name: str, system: System, seconds: float = MEASURE_S
+) -> Numbers:
+    """The same, of a system that runs already."""
+    system.wait_until_done(1, 60)
+    time.sleep(bench.seconds(WARM_UP_S))
+    pids = system.pids()
+    before, cpu, began = system.done(), proc.cpu_s(pids), time.monotonic()
+    time.sleep(bench.seconds(seconds))
+    count, took_s = system.done() - before, time.monotonic() - began
+    cpu = proc.cpu_s(pids) - cpu
+    return {name: count / took_s, f"{name}_cpu": cpu / max(1, count) * 1e6}
+
+
+def _measurement(name: str, **settings: Any) -> Measurement:
+    measure = partial(rate, name=name, **settings)
+    return Measurement(name, (name, f"{name}_cpu"), measure)
+
+
+MEASUREMENTS = (
+    _measurement("throughput_auto_memory", max_demand="auto", journal="none"),
+    _measurement("throughput_auto_journal", max_demand="auto"),
+    _measurement(
+        "throughput_auto_journal_own_ids",
+        max_demand="auto",
+        fetch="benchmarks.jobs:endless_named",
+    ),
+    _measurement("throughput_1_journal", max_demand=1),
+)

@@ -1,0 +1,120 @@
+"""A journal that cannot be written or read for a while: nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from actors.testing import CommandRefusedError, Harness
+
+
+@contextmanager
+def full_disk(pipeline: Harness) -> Iterator[None]:
+    """No commit succeeds in here."""
+    pipeline.journal.execute("PRAGMA query_only = 1")
+    yield
+    pipeline.journal.execute("PRAGMA query_only = 0")
+
+
+@contextmanager
+def unreadable(pipeline: Harness) -> Iterator[None]:
+    """Nothing can be read in here."""
+    pipeline.journal.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
+    yield
+    pipeline.journal.set_authorizer(None)
+
+
+def refuse(_: Any) -> None:
+    raise ValueError("no")
+
+
+def events(pipeline: Harness, name: str) -> list[dict[str, Any]]:
+    return [each for each in pipeline.events if each["event"] == name]
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_a_decision_that_cannot_be_kept_is_refused_and_made_once_later(
+    action: str,
+) -> None:
+    with Harness(process=refuse, retries=1) as pipeline:
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.run_until_idle()
+        [fetcher] = pipeline.status()["fetchers"]
+        command = {"verb": "jobs", "action": action, "keys": {fetcher["name"]: [1]}}
+
+        with full_disk(pipeline):
+            for _ in range(3):
+                with pytest.raises(CommandRefusedError, match="cannot be written"):
+                    pipeline.command(command)
+        pipeline.run_until_idle()
+
+        account = pipeline.accounting
+        expected = {"retry": (2, 0), "discard": (1, 1)}[action]
+        assert (account["quarantined"], account["dropped"]) == expected
+        assert len(events(pipeline, "job.quarantined")) == (
+            3 if action == "retry" else 2
+        )
+        assert events(pipeline, "stage.error") == []
+
+
+def test_a_job_is_kept_that_comes_while_the_journal_cannot_be_read() -> None:
+    with Harness() as pipeline:
+        pipeline.advance(1)
+        with unreadable(pipeline):
+            pipeline.push([{"id": 1}])
+            pipeline.advance(5)
+            assert pipeline.status()["fetchers"][0]["journal_error"]
+        pipeline.run_until_idle()
+
+        assert pipeline.results == [{"id": 1}]
+        assert len(events(pipeline, "journal.failed")) == 1
+        assert len(events(pipeline, "journal.healed")) == 1
+        assert events(pipeline, "stage.error") == []
+
+
+def test_a_fetcher_that_starts_while_nothing_can_be_written_loses_no_lease() -> None:
+    with Harness(process_s=5.0, processors=1) as pipeline:
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.advance(3)
+
+        with full_disk(pipeline):
+            pipeline.crash("source")
+            pipeline.advance(10)
+        pipeline.run_until_idle()
+
+        assert pipeline.accounting["done"] == 2
+        assert events(pipeline, "stage.error") == []
+
+
+def test_a_full_quarantine_stops_the_polling_until_somebody_decides() -> None:
+    with Harness(process=refuse, retries=1, quarantine=3, buffer=1) as pipeline:
+        pipeline.push([{"id": number} for number in range(1, 9)])
+        pipeline.advance(60)
+
+        status = pipeline.status()
+        [fetcher] = status["fetchers"]
+        before = status["accounting"]["quarantined"]
+        assert 3 <= before <= 3 + 1 + 2  # what is buffered and out comes as well
+        assert (fetcher["waiting_for"], fetcher["quarantine_full"]) == ("room", True)
+        assert "its quarantine is full" in status["why"]
+
+        keys = {fetcher["name"]: [1, 2, 3]}
+        pipeline.command({"verb": "jobs", "action": "discard", "keys": keys})
+        pipeline.advance(60)
+
+        assert pipeline.accounting["fetched"] > before
+
+
+def test_a_journal_that_runs_for_weeks_forgets_what_is_long_over() -> None:
+    with Harness(every_s=3600.0) as pipeline:
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.run_until_idle()
+
+        pipeline.advance(8 * 24 * 3600)
+
+        assert pipeline.journal.execute("SELECT count(*) FROM job").fetchone() == (0,)
+        assert pipeline.accounting["done"] == 2

@@ -1,0 +1,109 @@
+"""What a user's function may return or raise by accident, and every job ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.runtime.config import build
+from actors.runtime.settings import ConfigFile, resolve
+from actors.testing import Harness
+
+
+class UnsayableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    @property
+    def permanent(self) -> bool:
+        raise RuntimeError("no answer")
+
+
+def nested(depth: int) -> Any:
+    value: Any = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def errors(pipeline: Harness) -> list[dict[str, Any]]:
+    return [each for each in pipeline.events if each["event"] == "stage.error"]
+
+
+def test_a_result_that_cannot_be_pickled_arrives_as_plain_json() -> None:
+    with Harness(process=lambda _: defaultdict(lambda: 0, total=5)) as pipeline:
+        pipeline.push([1])
+        pipeline.run_until_idle()
+
+        assert pipeline.results == [{"total": 5}]
+
+
+def test_a_job_that_cannot_be_pickled_arrives_as_plain_json() -> None:
+    with Harness() as pipeline:
+        pipeline.push([defaultdict(lambda: 0, amounts=(2, 3))])
+        pipeline.run_until_idle()
+
+        assert pipeline.results == [{"amounts": [2, 3]}]
+
+
+@pytest.mark.parametrize("depth", [300, 900, 960, 5000])
+def test_what_is_nested_too_deep_to_travel_is_quarantined(depth: int) -> None:
+    with Harness(process=lambda _: nested(depth)) as pipeline:
+        pipeline.push([1, nested(depth)])
+        pipeline.run_until_idle()
+
+        assert pipeline.accounting["quarantined"] == 2
+        for each in pipeline.quarantined:
+            assert "nested more than 200 deep" in str(each.error)
+        assert errors(pipeline) == []
+
+
+def test_an_error_whose_text_no_file_can_hold_is_kept_spelled_out() -> None:
+    def refuse(job: Any) -> None:
+        raise ValueError(f"cannot do {job['name']}")
+
+    with Harness(process=refuse, retries=2) as pipeline:
+        pipeline.push([{"name": "\ud800"}, {"name": "fine"}])
+        pipeline.run_until_idle()
+
+        assert pipeline.accounting["quarantined"] == 2
+        assert pipeline.failed[0].error == "ValueError: cannot do \\ud800"
+        assert errors(pipeline) == []
+
+
+def test_an_error_that_cannot_say_what_it_is_fails_its_job_only() -> None:
+    def refuse(job: Any) -> Any:
+        if job == 1:
+            raise UnsayableError
+        return job
+
+    with Harness(process=refuse, retries=1) as pipeline:
+        pipeline.push([1, 2])
+        pipeline.run_until_idle()
+
+        assert pipeline.results == [2]
+        [failed] = pipeline.quarantined
+        assert failed.error == "UnsayableError: its text cannot be had"
+
+
+def test_a_partition_key_that_no_file_can_hold_still_finds_its_way(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "lowtide.toml"
+    path.write_text(
+        '[[fetcher]]\nname = "n"\nfetch = "x:y"\ndispatcher = "partition"\n'
+        'partition_by = "key"\n[[processor]]\nname = "p"\nprocess = "tests:p"\n'
+        'from = ["n"]\n'
+    )
+    file = ConfigFile.read(path)
+    config = build(resolve({}, {}, file), file)
+
+    with Harness(config=config, functions={"tests:p": lambda job: 1}) as pipeline:
+        pipeline.push([{"key": "\ud800"}])
+        pipeline.run_until_idle()
+
+        assert pipeline.results == [1]
+        assert errors(pipeline) == []
