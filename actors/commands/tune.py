@@ -40,8 +40,8 @@ def register(verbs: Verbs) -> None:
     ask.add_argument(
         "--from",
         dest="source",
-        metavar="SOURCE",
-        help="of one that it takes from; each by itself",
+        metavar="FETCHER",
+        help="of one that it takes from; of each by itself",
     )
 
 

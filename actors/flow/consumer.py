@@ -84,8 +84,9 @@ class Consumer:
     @property
     def demand(self) -> int:
         """Jobs asked for that have not arrived, those still to be asked included."""
-        free = self.allowance.free if self.allowance else 0
-        return free + sum(_unmet(feed) for feed in self._feeds.values())
+        allowed = self.allowance.total if self.allowance else 0
+        unmet = sum(feed.total - feed.received for feed in self._feeds.values())
+        return allowed + unmet
 
     @property
     def held(self) -> int:
@@ -117,28 +118,21 @@ class Consumer:
         """Whether this consumer opened the subscription, at any time."""
         return subscription.startswith(f"{self.process.run}/")
 
-    def open(self, source: str, now: float, name: str | None = None) -> list[Send]:
+    def open(self, source: str, now: float) -> list[Send]:
         """Subscribe to a producer, anew if there was a subscription before.
 
         What had arrived by an earlier one and was not begun is dropped: the
         producer has taken it back.
-
-        Args:
-            source: The producer's name, unique in the system.
-            now: Monotonic seconds.
-            name: What the configuration calls it, if not ``source``.
         """
-        name = name or self._name_of(source)
         self._forget(source)
-        feed = Feed(source, self._new_id(source), now + AGAIN_S, name)
+        feed = Feed(source, self._new_id(source), now + AGAIN_S)
         feed.unfinished = sum(task.source == source for task in self._running)
         if self.draining:
             feed.closing, feed.closed_at = True, 0
         self._feeds[source] = feed
         self._owed.setdefault(source, Owed())
         subscribe = Send(source, feed.subscribe(self.process))
-        asked = self._ask(feed) if self.allowance is None else self.ask()
-        return [subscribe, *asked]
+        return [subscribe, *self._ask(feed)]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
@@ -207,31 +201,25 @@ class Consumer:
         self.window = window
         return self.ask()
 
-    def grant(self, count: int, name: str | None = None) -> list[Send]:
-        """Ask for so many more jobs, of each name that it takes from or of one.
+    def grant(self, count: int, source: str | None = None) -> list[Send]:
+        """Ask for so many more jobs, of each source or of one.
 
         Raises:
             ValueError: The demand is not manual, or ``Allowance`` refuses it.
         """
         if self.allowance is None:
             raise ValueError("it asks by itself")
-        self.allowance.grant(count, name)
+        self.allowance.grant(count, source)
         return self.ask()
 
     def ask(self) -> list[Send]:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
-        if self.allowance is not None:
-            self.allowance.share_out(self._feeds.values())
         return [send for feed in self.feeds for send in self._ask(feed)]
 
-    def close(self, source: str) -> list[Send]:
-        """Forget a producer that is gone for good, and what it was owed.
-
-        What was allowed and not asked of it is asked of the others of its name.
-        """
+    def close(self, source: str) -> None:
+        """Forget a producer that is gone for good, and what it was owed."""
         self._forget(source)
         self._owed.pop(source, None)
-        return [] if self.allowance is None else self.ask()
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -272,7 +260,7 @@ class Consumer:
             return [Send(feed.source, feed.demand(resend=True))]
         self.excess += arrival.excess
         if self.allowance is not None:
-            feed.allowed += arrival.left_out
+            self.allowance.give_back(feed.source, arrival.left_out)
         self._queue.extend(Task(feed.source, each) for each in arrival.fresh)
         return [] if arrival.fresh else self._ask(feed)
 
@@ -301,8 +289,10 @@ class Consumer:
         return []
 
     def _raise(self, feed: Feed) -> bool:
-        if self.allowance is not None:
-            return feed.raise_allowed(self.need)
+        if (allowance := self.allowance) is not None:
+            more = feed.raise_by(allowance.left(feed.source), self.need)
+            allowance.spend(feed.source, more)
+            return more > 0
         return feed.raise_total(self.window, self.need)
 
     def _ask_again(self, feed: Feed, now: float) -> list[Send]:
@@ -333,12 +323,8 @@ class Consumer:
         queued = len(self._queue)
         self._queue = deque(task for task in self._queue if task.source != source)
         if feed is not None and self.allowance is not None:
-            dropped = queued - len(self._queue)
-            self.allowance.give_back(feed.name, _unmet(feed) + dropped)
-
-    def _name_of(self, source: str) -> str:
-        feed = self._feeds.get(source)
-        return source if feed is None else feed.name
+            never_ran = feed.total - feed.received + queued - len(self._queue)
+            self.allowance.give_back(source, never_ran)
 
     def _new_id(self, source: str) -> SubscriptionId:
         former = [each for each in self._issued if self._feed(each) is None]
@@ -348,7 +334,3 @@ class Consumer:
         new = f"{self.process.run}/{self._opened}"
         self._issued[new] = source
         return new
-
-
-def _unmet(feed: Feed) -> int:
-    return feed.allowed + feed.total - feed.received

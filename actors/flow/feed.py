@@ -76,14 +76,12 @@ class Feed:
     Attributes:
         source: The producer's name.
         id: The subscription's.
-        name: What the configuration calls it: its own name, or that of its kind.
         again_at: When to repeat what has no answer: the request to subscribe, or
             to cancel; or when to ask whether the producer is still there.
         known: The producer has given a sign that it is open.
         total: Jobs ever asked for.
         received: Jobs ever received, those that were taken back included.
         unfinished: Jobs that are here and not worked off.
-        allowed: With manual demand, jobs that may be asked for beyond ``total``.
         closing: Cancelled by this consumer.
         closed_at: What ``received`` comes to when all has arrived, once closed.
     """
@@ -91,14 +89,17 @@ class Feed:
     source: str
     id: SubscriptionId
     again_at: float | None
-    name: str = ""
     known: bool = False
     total: int = 0
     received: int = 0
     unfinished: int = 0
-    allowed: int = 0
     closing: bool = False
     closed_at: int | None = None
+
+    @property
+    def outstanding(self) -> int:
+        """Jobs asked for and not worked off."""
+        return self.total - self.received + self.unfinished
 
     @property
     def closed(self) -> bool:
@@ -126,21 +127,19 @@ class Feed:
             need: Ask for no more than this, if it is given.
         """
         most = window.max_demand if need is None else min(need, window.max_demand)
-        outstanding = self.total - self.received + self.unfinished
+        outstanding = self.outstanding
         if self.closing or outstanding > window.floor or outstanding >= most:
             return False
         self.total += most - outstanding
         return True
 
-    def raise_allowed(self, need: int | None = None) -> bool:
-        """Ask for what is allowed, as far as it is needed."""
-        outstanding = self.total - self.received + self.unfinished
-        more = self.allowed if need is None else min(self.allowed, need - outstanding)
+    def raise_by(self, allowed: int, need: int | None = None) -> int:
+        """Ask for what is allowed, as far as it is needed; returns how much."""
+        more = allowed if need is None else min(allowed, need - self.outstanding)
         if self.closing or more <= 0:
-            return False
-        self.allowed -= more
+            return 0
         self.total += more
-        return True
+        return more
 
     def receive(self, message: Jobs) -> Arrival:
         """Note what arrived: each job once and in order."""

@@ -119,10 +119,6 @@ class ProcessorConfig:
         """The function that says when, if there is one."""
         return self.demand if ":" in self.demand else None
 
-    def name_of(self, source: str) -> str:
-        """What stands in ``sources`` for a stage: its name, or that of its kind."""
-        return source if source in self.sources else source.rpartition("-")[0]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemConfig:
@@ -323,7 +319,7 @@ class _Tables:
         """Refuse windows that could never open, or not as they are asked to."""
         for index, each in enumerate(processors):
             if each.is_manual:
-                self._refuse_windows(index, each)
+                self._check_manual(index, each, {each.name for each in processors})
                 continue
             least = each.batch_size or 1
             if isinstance(each.max_demand, str):
@@ -344,7 +340,16 @@ class _Tables:
                 f"got {each.max_demand}"
             )
 
-    def _refuse_windows(self, index: int, manual: ProcessorConfig) -> None:
+    def _check_manual(
+        self, index: int, manual: ProcessorConfig, steps: set[str]
+    ) -> None:
+        # A step's processes come and go: nobody could say what was asked of which.
+        if step := next((each for each in manual.sources if each in steps), None):
+            raise ConfigError(
+                f"{self._where('demand', 'processor', index)}: demand = "
+                f"{manual.demand!r} takes from fetchers only, and {manual.name!r} "
+                f"takes from processor {step!r}"
+            )
         table = self.file.content["processor"][index] if self.file else {}
         for key in ("max_demand", "min_demand"):
             if key in table:

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """So many more jobs, of each name that is taken from unless one is given."""
+    """So many more jobs, of each source unless one is given."""
 
     count: int
-    name: str | None
+    source: str | None
 
 
 class Asking:
@@ -63,7 +63,7 @@ class Asking:
             if isinstance(each, Failure):
                 self._log.error("demand.failed", error=each.error, trace=each.trace)
             else:
-                sends += self._consumer.grant(each.count, each.name)
+                sends += self._consumer.grant(each.count, each.source)
         return sends
 
     def told(self, message: AskFor) -> tuple[list[Send], Asked]:

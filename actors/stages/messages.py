@@ -174,7 +174,7 @@ class AskFor:
 
     Attributes:
         total: All that the root has told this run of it, this one included.
-        source: Of which name that it takes from; None for each.
+        source: Of which fetcher; None for each that it takes from.
     """
 
     number: int

@@ -102,7 +102,7 @@ class ProcessorActor(Stage):
             case SourceUp():
                 self._subscribe(message, now)
             case SourceGone(name=name):
-                self._send(self.consumer.close(name))
+                self.consumer.close(name)
             case Drain():
                 self._send(self.consumer.drain(now))
             case Tune(config=config):
@@ -188,8 +188,7 @@ class ProcessorActor(Stage):
         known = self._sources.get(source.name)
         if known is None or not self.is_same(known, source.address):
             self._sources[source.name] = source.address
-            name = self.config.name_of(source.name)
-            self._send(self.consumer.open(source.name, now, name))
+            self._send(self.consumer.open(source.name, now))
 
     def _tune(self, config: ProcessorConfig) -> None:
         self._is_auto = config.max_demand == AUTO and not config.is_manual

@@ -87,8 +87,8 @@ class Chain:
         self.starts[name] += 1
         run = f"{name}.{self.starts[name]}"
         process = Process(name=name, run=run, pid=1, host="here", kind=name)
-        names = STEPS if name in LAST else (SOURCE,)
-        allowance = Allowance(names) if self.manual else None
+        manual = self.manual and name in STEPS
+        allowance = Allowance([SOURCE]) if manual else None
         consumer = Consumer(process, self.window, allowance)
         node = self.nodes[name] = Node(name, consumer)
         if name in LAST:
@@ -202,7 +202,7 @@ class Chain:
 
     def settle(self) -> None:
         """No more faults: every job comes to its end, at every step."""
-        for name in self.nodes if self.manual else ():
+        for name in STEPS if self.manual else ():
             self.grant(name, PLENTY)
         for _ in range(ROUNDS):
             while self.busy:
@@ -227,7 +227,8 @@ class Chain:
             for feed in node.consumer.feeds:
                 outstanding = feed.total - feed.received + feed.unfinished
                 assert outstanding >= 0
-                assert self.manual or outstanding <= self.window.max_demand
+                manual = node.consumer.allowance is not None
+                assert manual or outstanding <= self.window.max_demand
 
     def _producer(self, make: Make, first_key: int) -> Producer:
         retry = RetryPolicy(attempts=3, crashes=3, jitter=0.0)

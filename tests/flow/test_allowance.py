@@ -29,39 +29,16 @@ def test_each_name_is_asked_for_all_of_it() -> None:
     assert asked(manual) == {"north": 5, "south": 7}
 
 
-def test_the_processes_of_one_kind_share_what_is_granted() -> None:
-    manual = consumer("sqrt")
-    for number in (1, 2, 3):
-        manual.open(f"sqrt-{number}", 1.0, "sqrt")
+def test_what_is_granted_before_a_fetcher_is_there_waits_for_it() -> None:
+    manual = consumer("north", "south")
+    manual.open("north", 1.0)
 
     manual.grant(5)
-    manual.grant(4)
+    before = asked(manual), manual.demand
+    manual.open("south", 1.0)
 
-    assert asked(manual) == {"sqrt-1": 3, "sqrt-2": 3, "sqrt-3": 3}
-
-
-def test_what_is_granted_before_anybody_is_there_waits_for_the_first() -> None:
-    manual = consumer("sqrt")
-
-    manual.grant(5)
-    before = manual.demand
-    manual.open("sqrt-1", 1.0, "sqrt")
-    manual.open("sqrt-2", 1.0, "sqrt")
-
-    assert before == 5
-    assert asked(manual) == {"sqrt-1": 5, "sqrt-2": 0}
-
-
-def test_what_one_did_not_deliver_is_asked_of_the_others_of_its_kind() -> None:
-    manual = consumer("sqrt")
-    for number in (1, 2):
-        manual.open(f"sqrt-{number}", 1.0, "sqrt")
-    manual.grant(6)
-
-    manual.close("sqrt-1")
-
-    assert asked(manual) == {"sqrt-2": 6}
-    assert manual.demand == 6
+    assert before == ({"north": 5}, 10)
+    assert (asked(manual), manual.demand) == ({"north": 5, "south": 5}, 10)
 
 
 def test_a_producer_that_comes_back_is_asked_for_what_is_still_to_come() -> None:
