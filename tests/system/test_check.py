@@ -65,7 +65,7 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
                 'from = ["a"]\ndemand = "manual"\n'
             ),
             (
-                "5: demand = 'manual' takes from fetchers only, and 'b' takes from "
+                "6: demand = 'manual' takes from fetchers only, and 'b' takes from "
                 "processor 'a'\n"
             ),
         ),
