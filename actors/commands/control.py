@@ -109,6 +109,19 @@ def detach(arguments: Namespace) -> int:
     return Exit.NOTHING_LEFT
 
 
+def wait_for_ends(arguments: Namespace) -> int:
+    """Wait until every job has ended that was fetched before now."""
+    within_s = arguments.within or WORK_WITHIN_S
+    command = {"verb": "wait", "names": arguments.names}
+    answer = ask_system(arguments, command, within_s)
+    if isinstance(answer, int):
+        if answer == Exit.FAILURE:
+            _tell_progress(arguments)
+        return answer
+    print(f"all has ended that {', '.join(answer['passed'])} had fetched")
+    return Exit.NOTHING_LEFT
+
+
 def stop(arguments: Namespace) -> int:
     """Drain and end the system."""
     command = {"verb": "stop", "now": arguments.now}

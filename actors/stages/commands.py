@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
 from actors.runtime.system import FILES_EACH
-from actors.stages.messages import DecideJobs
+from actors.stages.asks import AskError, Asks
+from actors.stages.messages import Asked, DecideJobs, JobsDecided, MarkPassed
 from actors.stages.status import describe_root
 from actors.stages.tuning import TuningError
+from actors.stages.waits import Waits
 
 if TYPE_CHECKING:
     from actors.runtime.config import ProcessorConfig
     from actors.runtime.control import Request
-    from actors.stages.messages import JobsDecided
     from actors.stages.root import RootActor
 
 #: No more processors than this are attached by one command.
@@ -59,6 +60,8 @@ class Commands:
         self._detaching: list[_Pending] = []
         self._deciding: dict[int, _Decision] = {}
         self._decisions = 0
+        self.asks = Asks(root)
+        self.waits = Waits(root)
 
     def run(self, request: Request) -> None:
         """Carry out one command; whatever is wrong with it is the answer."""
@@ -70,6 +73,8 @@ class Commands:
             "pause": self._pause,
             "resume": self._resume,
             "set": self._set,
+            "ask": self.asks.run,
+            "wait": self._wait,
             "jobs": self._jobs,
             "journal": self._journal,
         }
@@ -80,11 +85,20 @@ class Commands:
             return
         try:
             verbs[verb](request)
-        except (CommandError, TuningError) as error:
+        except (CommandError, TuningError, AskError) as error:
             request.answer({"error": str(error)})
 
-    def jobs_decided(self, decided: JobsDecided) -> None:
-        """A fetcher has released or discarded jobs, or could not."""
+    def heard(self, message: JobsDecided | Asked | MarkPassed) -> None:
+        """A stage has done its part of a command."""
+        match message:
+            case JobsDecided():
+                self._jobs_decided(message)
+            case Asked():
+                self.asks.heard(message)
+            case MarkPassed():
+                self.waits.passed(message)
+
+    def _jobs_decided(self, decided: JobsDecided) -> None:
         if (pending := self._deciding.get(decided.number)) is None:
             return
         pending.count += decided.count
@@ -110,6 +124,10 @@ class Commands:
     def stage_detached(self, name: str) -> None:
         """A processor has finished and is gone."""
         self._detaching = _settle(self._detaching, name, None, "detached")
+
+    def stage_exited(self, name: str) -> None:
+        """A processor's process has ended."""
+        self.asks.stage_exited(name)
 
     def _status(self, request: Request) -> None:
         root = self._root
@@ -205,6 +223,9 @@ class Commands:
         if not isinstance(values, dict):
             raise CommandError(f"values must be an object, got {values!r}")
         request.answer({"set": self._root.tuning.change(values, _names(request))})
+
+    def _wait(self, request: Request) -> None:
+        self.waits.run(request, _names(request))
 
     def _stop(self, request: Request) -> None:
         at_once = request.command.get("now") is True

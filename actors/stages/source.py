@@ -104,6 +104,7 @@ class Source:
         """So many jobs are in the journal: the fetch may go on."""
         self._count += count
         if count:
+            self.poller.brought()
             self._signals.kept.release(count)
 
     def ended(self, steps: Iterable[FetchStep], now: float, chance: float) -> None:

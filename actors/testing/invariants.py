@@ -275,6 +275,8 @@ class Invariants(Observer):
             self.fail("demand", (f"{name} got more than it asked for"))
         for feed in consumer.feeds:
             outstanding = feed.total - feed.received + feed.unfinished
+            if consumer.allowance is not None:
+                most = outstanding
             if not (0 <= feed.unfinished <= outstanding <= most):
                 self.fail(
                     "demand",

@@ -141,7 +141,7 @@ def test_sigusr1_writes_the_state_and_every_stack_and_disturbs_nothing(
         *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1"),
         *("--every", "0.1"),
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
     before = system.status()
 
     system.signal(signal.SIGUSR1)

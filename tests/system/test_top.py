@@ -190,7 +190,7 @@ def test_a_stop_tells_what_it_waits_for(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "2.5")
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     code, _, errors = system.command("stop")
 

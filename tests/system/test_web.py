@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.testing.processes import wait_until
 from tests.support.browser import Browser, find_chromium
 from tests.support.processes import parent
 
@@ -417,8 +418,15 @@ def test_the_page_may_die_without_harm_and_comes_back(
     system.wait_for("job.fetched", count=fetched + 2)
 
     assert before["event"] == "job.fetched"
+    wait_until(lambda: healthy(web_port), "the page is back")
     assert web_pid(system) != pid
-    assert Web(web_port).get("/healthz") == (200, "ok\n")
+
+
+def healthy(port: int) -> bool:
+    try:
+        return Web(port).get("/healthz") == (200, "ok\n")
+    except ConnectionError:
+        return False
 
 
 def web_pid(system: Any) -> int:
