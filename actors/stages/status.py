@@ -76,6 +76,7 @@ def _processor_reason(
         draining=described["state"] == StageState.DRAINING.value,
         busy=described["in_flight"] > 0,
         sources=[reasons.get(each) for each in member.config.sources],
+        untold=described["manual"] and not described["demand"],
     )
 
 
@@ -92,6 +93,7 @@ _NO_PROCESSOR: dict[str, Any] = {
     "host": None,
     "in_flight": 0,
     "demand": 0,
+    "manual": False,
     "done": 0,
     "failed": 0,
 }

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from benchmarks.model import Bench, Numbers
 
-BATCH = 1000
+BATCH = jobs.PAGE
 WORKERS = 2
 #: Batches on their way to one process: one that is read, one that waits.
 WINDOW = 2
@@ -56,13 +56,13 @@ class Sent(NamedTuple):
 
 def pipe(bench: Bench) -> Numbers:
     """Jobs a second through a pipe, in batches, to two processes."""
-    batch = [Sent(key, key, 1, key, jobs.endless()) for key in range(BATCH)]
+    batch = [Sent(key, key, 1, key, job) for key, job in enumerate(jobs.endless())]
     return {"pipe": _rate(bench, batch, _keys)}
 
 
 def pipe_bare(bench: Bench) -> Numbers:
     """The same, with nothing but what the source gave."""
-    batch = [jobs.endless() for _ in range(BATCH)]
+    batch = list(jobs.endless())
     return {"pipe_bare": _rate(bench, batch, len)}
 
 
@@ -116,9 +116,10 @@ def _keys(batch: list[Sent]) -> list[int]:
 def pool(bench: Bench) -> Numbers:
     """Jobs a second of ``multiprocessing.Pool``, one job a task."""
     count = bench.count(20_000)
-    source = itertools.islice(iter(jobs.endless, None), count)
+    pages = iter(jobs.endless, None)
+    source = itertools.islice(itertools.chain.from_iterable(pages), count)
     with _context.Pool(WORKERS) as workers:
-        next(workers.imap_unordered(jobs.root, [jobs.endless()]))
+        next(workers.imap_unordered(jobs.root, list(jobs.endless())[:1]))
         began = time.perf_counter()
         for _ in workers.imap_unordered(jobs.root, source):
             pass
@@ -152,7 +153,7 @@ def commit(bench: Bench) -> Numbers:
     with contextlib.closing(Journal(path, "source")) as journal:
         for key in range(1, bench.count(200) + 1):
             now = time.monotonic()
-            job = Job(key, f"commit-{key}", jobs.endless(), now, own_id=False)
+            job = Job(key, f"commit-{key}", next(jobs.endless()), now, own_id=False)
             journal.commit([JobFetched(job)])
             times.append(time.monotonic() - now)
     for each in bench.directory.glob("commit.db*"):
