@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from benchmarks.run import Result
 
 HEADS = ("figure", "value", "unit", "reference", "ratio", "bar", "")
-QUEUE_HEADS = ("queue", "jobs/s", "what it promises")
+QUEUE_HEADS = (
+    "jobs/s",
+    "in memory",
+    "synced",
+    "full queue, in memory",
+    "what it promises of a job",
+)
 
 
 def machine() -> str:
@@ -44,16 +50,14 @@ def as_text(results: Sequence[Result]) -> str:
 def as_markdown(results: Sequence[Result], header: str) -> str:
     """The same for the docs: one table, and one of the peers where there are any."""
     ours = [each for each in results if not _is_peer(each)]
-    queues = [each for each in results if each.row.note]
     lines = [
         f"{header}.",
         "",
         *_markdown_table(HEADS, ("", "r", "", "r", "r", "", ""), map(_cells, ours)),
     ]
     if len(ours) < len(results):
-        aligned = ("", "r", "")
-        cells = map(_queue_cells, queues)
-        lines += ["", *_markdown_table(QUEUE_HEADS, aligned, cells)]
+        aligned = ("", "r", "r", "r", "")
+        lines += ["", *_markdown_table(QUEUE_HEADS, aligned, _queue_cells(results))]
     return "\n".join(lines) + "\n"
 
 
@@ -68,10 +72,25 @@ def _is_peer(result: Result) -> bool:
     return result.row.name.startswith("peer_")
 
 
-def _queue_cells(result: Result) -> tuple[str, str, str]:
-    note = "; ".join(each for each in (result.row.note, result.error) if each)
-    what = result.row.what if _is_peer(result) else f"**lowtide**: {result.row.what}"
-    return (what, number(result.value), note)
+def _queue_cells(results: Iterable[Result]) -> list[list[str]]:
+    """Ours and the peers, one a line, by where a job is kept."""
+    lines: dict[str, list[str]] = {}
+    for each in results:
+        if each.row.note:
+            name, column = _place(each)
+            line = lines.setdefault(name, [name, "", "", "", each.row.note])
+            line[column] = number(each.value)
+            if each.error and each.error not in line[-1]:
+                line[-1] += f"; {each.error}"
+    return list(lines.values())
+
+
+def _place(result: Result) -> tuple[str, int]:
+    name, what = result.row.name, result.row.what
+    if not _is_peer(result):
+        return f"**lowtide**: {what}", 1 if name.endswith("_memory") else 2
+    column = 2 if name.endswith("_synced") else 3 if name.endswith("_full") else 1
+    return what.partition(":")[0], column
 
 
 def _cells(result: Result) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import bench
@@ -182,13 +183,18 @@ def test_the_best_peer_is_the_best_of_those_that_were_measured() -> None:
 
 def test_the_docs_have_a_table_of_all_queues_with_what_they_promise() -> None:
     ours = Row("ours", "auto", "ours", "jobs/s", note="at least once")
-    peer = Row("peer_q", "A queue", "peer_q", "jobs/s", note="at most once")
+    peer = Row(
+        "peer_q", "A queue: all the way", "peer_q", "jobs/s", note="at most once"
+    )
+    synced = replace(peer, name="peer_q_synced", what="A queue: synced")
+    results = [Result(ours, 2000.0), Result(peer, 1234.5)]
+    results.append(Result(synced, error="not measured: it hangs"))
 
-    table = as_markdown([Result(ours, 2000.0), Result(peer, 1234.5)], "2 cores")
+    *_, first, second = as_markdown(results, "2 cores").splitlines()
 
-    *_, first, second = table.splitlines()
-    assert first == "| **lowtide**: auto | 2,000 | at least once |"
-    assert second == "| A queue | 1,234 | at most once |"
+    assert first == "| **lowtide**: auto |  | 2,000 |  | at least once |"
+    told = "at most once; not measured: it hangs"
+    assert second == f"| A queue | 1,234 | - |  | {told} |"
 
 
 def test_a_job_is_kept_waiting_while_it_is_not_begun_and_another_one_is_idle() -> None:
