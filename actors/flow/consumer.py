@@ -168,6 +168,30 @@ class Consumer:
         self._running.extend(self._queue.popleft() for _ in range(count))
         return tuple(self._running)
 
+    def untake(self, count: int) -> None:
+        """The last so many of those that were taken have not been begun after all."""
+        for _ in range(count):
+            self._queue.appendleft(self._running.pop())
+
+    def hand_back(self, keep: int, now: float) -> list[Send]:
+        """Give back what waits behind a running job, but for the first ``keep``.
+
+        Like any outcome, that is repeated until it is confirmed. Where nothing
+        runs, nothing waits for long; and what a user asked for by hand stays.
+        """
+        if not self._running or self.allowance is not None:
+            return []
+        given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
+        for source, job in reversed(given):
+            self._feeds[source].unfinished -= 1
+            self._owed[source].add(Outcome(job.key, job.attempt, begun=False), now)
+        sources = {task.source for task in given}
+        return [
+            Send(source, feed.done(self._owed[source].take_unsent(now)))
+            for source, feed in self._feeds.items()
+            if source in sources
+        ]
+
     def finished(self, outcome: Outcome, now: float) -> list[Send]:
         """Record the running job's outcome, and ask for more if it is time."""
         if not self._running:

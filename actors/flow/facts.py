@@ -41,9 +41,10 @@ class Job:
             to blame.
         place: Rises with each job that its fetcher comes to hold.
         not_before: When a job that is retried becomes ready, monotonic seconds.
-        forgiven: Attempts before somebody released it from the quarantine: they
-            count no more. The number of an attempt is not used again, or the
-            late word of an earlier one would end it.
+        forgiven: Attempts that do not count: those before somebody released it
+            from the quarantine, and those that were not begun. The number of an
+            attempt is not used again, or the late word of an earlier one would
+            end it.
     """
 
     key: int
@@ -79,8 +80,12 @@ class JobLeased(NamedTuple):
     process: Process
 
 
+#: Why a processor that lives gives a job back.
+NOT_BEGUN = "not begun"
+
+
 class JobReturned(NamedTuple):
-    """A job is ready again, since the processor that had it is gone."""
+    """A job is ready again: the processor that had it is gone, or has no time."""
 
     job: Job
     process: Process

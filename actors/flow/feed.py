@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AGAIN_S = 1.0
 #: After so many seconds without a sign of the producer the totals are told
 #: again: one that has ended the subscription answers that with ``Cancel``.
-QUIET_S = 30.0
+QUIET_S = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import (
+    NOT_BEGUN,
     Accounting,
     Fact,
     Job,
@@ -249,6 +250,22 @@ class Life:
             return OutcomeIgnored(outcome.key, outcome.attempt, "its lease has ended")
         self._unplace(job)
         return self._fail(job, outcome.failure, process, now, chance)
+
+    def hand_back(self, outcomes: Iterable[Outcome], process: Process) -> list[Fact]:
+        """Make jobs ready again that a processor has not begun, oldest first."""
+        facts: list[Fact] = []
+        ready: list[Job] = []
+        for key, attempt, *_ in outcomes:
+            job = self._live.get(key)
+            if job is None or job.state is not _LEASED or job.attempt != attempt:
+                facts.append(OutcomeIgnored(key, attempt, "its lease has ended"))
+                continue
+            self._unplace(job)
+            job.state, job.forgiven = JobState.READY, job.forgiven + 1
+            (self._suspects if job.crashes else ready).append(job)
+            facts.append(JobReturned(job, process, NOT_BEGUN))
+        self.buffer.put_back(ready)
+        return facts
 
     def give_back(
         self,

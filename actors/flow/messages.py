@@ -77,13 +77,19 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of one attempt at a job: a result, or a failure."""
+    """What became of one attempt at a job: a result, or a failure.
+
+    Attributes:
+        begun: Where it is false, the job is given back as it came: what is before
+            it takes long, and another processor may have time.
+    """
 
     key: int
     attempt: int
     result: Any = None
     failure: Failure | None = None
     duration_s: float = 0.0
+    begun: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from actors.flow.feed import Window
 #: A window holds about so much work, in seconds: long beside the millisecond that
 #: a message between processes costs, short beside what a person notices.
 WORK_S = 0.05
+#: A job that has run for so long keeps none waiting behind it, in seconds.
+LATE_S = WORK_S / 2
 #: The most jobs that are asked for, however short they are.
 MOST = 1024
 #: How much a shorter job counts beside those before it.
@@ -34,6 +36,19 @@ class Pace:
     def share(self) -> int:
         """How many jobs to begin together: a part of what is here."""
         return max(1, self._most // 4)
+
+    def excess(self, waiting: int, running_s: float) -> int:
+        """How many of those that wait are better off elsewhere.
+
+        What was asked for by the measure of short jobs can be long ones.
+
+        Args:
+            waiting: Jobs that are here and not begun.
+            running_s: For how long the one before them has been running.
+        """
+        if running_s >= LATE_S:
+            return waiting
+        return max(0, waiting - self._most)
 
     def measured(self, duration_s: float) -> bool:
         """Take a job's time into account; returns whether the window changed."""

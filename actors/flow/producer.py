@@ -191,11 +191,16 @@ class Producer:
         if subscription is None:
             return _unknown(message.subscription)
         decision = Decision()
+        process = subscription.process
+        not_begun = []
         for outcome in message.outcomes:
             subscription.release(outcome.key, outcome.attempt)
-            process = subscription.process
-            fact = self.life.settle(outcome, process, now, chance)
-            decision.facts.append(fact)
+            if outcome.begun:
+                fact = self.life.settle(outcome, process, now, chance)
+                decision.facts.append(fact)
+            else:
+                not_begun.append(outcome)
+        decision.facts += self.life.hand_back(not_begun, process)
         settled = tuple((each.key, each.attempt) for each in message.outcomes)
         decision.sends.append(Confirm(subscription=subscription.id, outcomes=settled))
         self._close_if_finished(subscription)

@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import (
+    NOT_BEGUN,
     Fact,
     JobDone,
     JobDropped,
@@ -37,6 +38,10 @@ REDELIVERED = ("exit", "lease", "nack", "recovered")
 
 #: Upper bounds in seconds: from a job that costs nothing to one of an hour.
 BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
+
+
+#: What a metric calls the reasons why a job is ready again.
+_REASONS = {"lease ended": "lease", NOT_BEGUN: "not_begun"}
 
 
 class Histogram:
@@ -132,8 +137,8 @@ class Tally:
             case JobDropped():
                 self._finished["discarded"] += 1
             case JobReturned():
-                lease = fact.reason == "lease ended"
-                self._redelivered["lease" if lease else "exit"] += 1
+                reason = _REASONS.get(fact.reason, "exit")
+                self._redelivered[reason] += 1
             case OutcomeIgnored():
                 self._counts["stale"] += 1
             case _:

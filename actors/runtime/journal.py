@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow.facts import (
+    NOT_BEGUN,
     Accounting,
     Fact,
     Job,
@@ -72,8 +73,7 @@ PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
 _COLUMNS = (
     "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route, "
-    "(SELECT max(history.attempt) FROM history WHERE history.fetcher = job.fetcher "
-    "AND history.key = job.key AND event = 'released')"
+    "forgiven"
 )
 
 
@@ -340,8 +340,9 @@ class Journal:
 
     def _returned(self, facts: list[JobReturned]) -> None:
         for job, process, reason in facts:
-            self._set(job, JobState.READY)
-            self._tell(job, "returned", process.name, reason)
+            self._set(job, JobState.READY, forgiven=job.forgiven)
+            if reason != NOT_BEGUN:
+                self._tell(job, "returned", process.name, reason)
 
     def _done(self, facts: list[JobDone]) -> None:
         self._end([fact.job for fact in facts], JobState.DONE)
@@ -363,7 +364,7 @@ class Journal:
 
     def _released(self, facts: list[JobReleased]) -> None:
         for (job,) in facts:
-            self._set(job, JobState.READY, not_before=None)
+            self._set(job, JobState.READY, not_before=None, forgiven=job.forgiven)
             self._tell(job, "released", None, "")
 
     def _set(self, job: Job, state: JobState, **columns: Any) -> None:
@@ -449,5 +450,5 @@ def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -
         state=state,
         not_before=monotonic + wait,
         route=route,
-        forgiven=forgiven or 0,
+        forgiven=forgiven,
     )

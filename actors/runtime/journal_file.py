@@ -37,6 +37,7 @@ CREATE TABLE job (
     route       TEXT NOT NULL DEFAULT '',  -- where it is to go
     state       TEXT NOT NULL,
     attempt     INTEGER NOT NULL DEFAULT 0,
+    forgiven    INTEGER NOT NULL DEFAULT 0,  -- attempts that do not count
     crashes     INTEGER NOT NULL DEFAULT 0,
     processor   TEXT,
     error       TEXT,

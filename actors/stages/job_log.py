@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import (
+    NOT_BEGUN,
     Fact,
     Job,
     JobDone,
@@ -79,7 +80,8 @@ def _log_fact(  # noqa: C901 - one arm a fact
                 trace=failure.trace,
             )
         case JobReturned(job, process, reason):
-            log.warning("job.returned", **_about(job, process), reason=reason)
+            tell = log.debug if reason == NOT_BEGUN else log.warning
+            tell("job.returned", **_about(job, process), reason=reason)
         case JobReleased(job):
             log.info("job.released", job_id=job.id, job=job.payload)
         case JobDropped(job, reason):

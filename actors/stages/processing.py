@@ -10,7 +10,8 @@ from actors.flow.messages import Assignment, Outcome
 from actors.stages.fetching import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections import deque
+    from collections.abc import Callable, Iterator, Sequence
 
     from actors.flow.messages import Failure
 
@@ -28,10 +29,17 @@ class BatchError(TypeError):
 
 
 def process_run(
-    process: Callable[[Any], Any], assignments: Iterable[Assignment]
+    process: Callable[[Any], Any], waiting: deque[Assignment]
 ) -> Iterator[Outcome]:
-    """Call ``process`` for each; whatever it raises becomes a failed outcome."""
-    for assignment in assignments:
+    """Call ``process`` for each; whatever it raises becomes a failed outcome.
+
+    What is taken out of ``waiting`` meanwhile is not begun.
+    """
+    while True:
+        try:
+            assignment = waiting.popleft()
+        except IndexError:
+            return
         yield _run_one(process, assignment)
 
 

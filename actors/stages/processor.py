@@ -7,12 +7,14 @@ One that other processors take from passes its results on to them; its
 from __future__ import annotations
 
 import socket
+from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.batches import Batching
 from actors.flow.consumer import Consumer, Send
 from actors.flow.messages import (
+    Assignment,
     Cancel,
     Confirm,
     Demand,
@@ -25,7 +27,7 @@ from actors.flow.messages import (
     Subscribe,
     Subscribed,
 )
-from actors.flow.pace import Pace
+from actors.flow.pace import LATE_S, Pace
 from actors.runtime import logs
 from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
@@ -86,6 +88,9 @@ class ProcessorActor(Stage):
         self._timeout_s: float | None = None
         self._overdue_at: float | None = None
         self._overdue = False
+        self._waiting: deque[Assignment] = deque()
+        self._began_at = 0.0
+        self._look_at: float | None = None
 
     def receive(  # noqa: C901 - one arm a message
         self, message: Any, sender: Address
@@ -127,6 +132,8 @@ class ProcessorActor(Stage):
             self._turn(*self._downstream.tick(now))
         if self._overdue_at is not None and now >= self._overdue_at:
             self._give_up(now)
+        if self._look_at is not None and now >= self._look_at:
+            self._look(now)
         self._run_next()
         self._tell_if_drained()
 
@@ -134,7 +141,7 @@ class ProcessorActor(Stage):
         """When something is to be repeated or retried, is due, or is overdue."""
         if self._root is None:
             return None
-        times = [self.consumer.next_tick(), self._overdue_at]
+        times = [self.consumer.next_tick(), self._overdue_at, self._look_at]
         if self._downstream is not None:
             times.append(self._downstream.next_tick())
         if self._batching is not None and self.consumer.running is None:
@@ -215,8 +222,43 @@ class ProcessorActor(Stage):
         if tasks := holder.take(self._count()):
             self._watch_the_clock()
             assignments = [each.assignment for each in tasks]
-            run = process_run if self._batching is None else batch_run
-            self._worker.call(partial(run, self._process, assignments))
+            if self._batching is not None:
+                self._worker.call(partial(batch_run, self._process, assignments))
+                return
+            self._began_at = self.now()
+            self._waiting = deque(assignments)
+            self._worker.call(partial(process_run, self._process, self._waiting))
+        self._look_later()
+
+    def _look_later(self) -> None:
+        # A step's jobs are asked for one by one: there nothing is to be given back.
+        behind = self._is_behind and self.is_auto and self._downstream is None
+        if behind and self._look_at is None:
+            self._look_at = self.now() + LATE_S
+
+    @property
+    def _is_behind(self) -> bool:
+        return self.consumer.running is not None and self.consumer.held > 1
+
+    def _look(self, now: float) -> None:
+        self._look_at = None
+        waiting = len(self._waiting) + self.consumer.queued
+        excess = self._pace.excess(waiting, now - self._began_at)
+        if excess and not self.consumer.draining:
+            self._hand_back(excess, now)
+
+    def _hand_back(self, count: int, now: float) -> None:
+        taken = 0
+        while taken < count - self.consumer.queued and self._waiting:
+            # The worker takes from the other end.
+            try:
+                self._waiting.pop()
+            except IndexError:
+                break
+            taken += 1
+        self.consumer.untake(taken)
+        keep = max(0, self.consumer.queued - count)
+        self._send(self.consumer.hand_back(keep, now))
 
     def _count(self) -> int:
         if self._batching is None:
@@ -228,6 +270,7 @@ class ProcessorActor(Stage):
 
     def _worker_spoke(self) -> None:
         assert self._worker is not None  # noqa: S101 - it is what is watched
+        self._began_at = self.now()
         for outcome in self._worker.take():
             if not self._overdue:
                 self._finished(outcome)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -39,7 +40,7 @@ def half(job: int) -> float:
 
 
 def test_58_a_job_that_raises_harms_no_other() -> None:
-    outcomes = list(process_run(half, assignments(2, 3, 4)))
+    outcomes = list(process_run(half, deque(assignments(2, 3, 4))))
 
     assert errors(outcomes) == [None, "ValueError: 3 is odd", None]
     assert [each.result for each in outcomes] == [1.0, None, 2.0]
@@ -59,7 +60,7 @@ def test_58_a_job_that_raises_harms_no_other() -> None:
 def test_59_whatever_a_function_does_is_an_outcome(
     process: Callable[[Any], Any], error: str
 ) -> None:
-    [outcome] = process_run(process, assignments(1))
+    [outcome] = process_run(process, deque(assignments(1)))
 
     assert outcome.failure is not None
     assert outcome.failure.error.startswith(error)

@@ -63,8 +63,11 @@ class Book:
         job = self.jobs.get(outcome.key)
         if job is None or job.state in ENDS:
             return (OutcomeIgnored,)
-        if outcome.failure is None:
+        if outcome.begun and outcome.failure is None:
             return (JobDone,)
+        if not outcome.begun:
+            standing = (job.state, job.attempt) == (JobState.LEASED, outcome.attempt)
+            return (JobReturned,) if standing else (OutcomeIgnored,)
         if (job.state, job.attempt) == (JobState.LEASED, outcome.attempt):
             return (JobFailed, JobQuarantined)
         return (OutcomeIgnored,)

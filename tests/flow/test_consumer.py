@@ -370,9 +370,9 @@ def test_after_a_long_silence_the_totals_are_told_again() -> None:
     consumer = opened()
     at = consumer.next_tick()
 
-    repeats = [consumer.tick(NOW + after) for after in (29.9, 30.0, 59.9, 60.0)]
+    repeats = [consumer.tick(NOW + after) for after in (299.9, 300.0, 599.9, 600.0)]
 
-    assert at == NOW + 30.0
+    assert at == NOW + 300.0
     assert repeats == [[], [demand(1, 0)], [], [demand(1, 0)]]
 
 
@@ -655,3 +655,32 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
         for each in consumer.feeds:
             assert 0 <= each.received <= each.total
             assert each.unfinished >= 0
+
+
+def test_what_is_not_begun_is_handed_back_and_owed_until_confirmed() -> None:
+    consumer = opened(4)
+    consumer.received(jobs(0, 4), NOW)
+    consumer.next()
+    consumer.window = Window(max_demand=1)
+
+    sends = consumer.hand_back(1, NOW)
+
+    given = tuple(Outcome(11 + number, 1, begun=False) for number in (2, 3))
+    message = Done(subscription=A, outcomes=given, total=4, received=4)
+    assert sends == [Send(P, message)]
+    assert (consumer.held, consumer.queued, consumer.owes) == (2, 1, True)
+    assert consumer.tick(NOW + 3.0) == [Send(P, message)]
+    consumer.received(Confirm(subscription=A, outcomes=((13, 1), (14, 1))), NOW)
+    assert not consumer.owes
+
+
+def test_what_was_taken_and_not_begun_comes_next() -> None:
+    consumer = opened(4)
+    consumer.received(jobs(0, 4), NOW)
+    consumer.take(3)
+
+    consumer.untake(2)
+
+    assert (consumer.running, consumer.queued) == (task(0), 3)
+    consumer.finished(outcome(0), NOW)
+    assert consumer.take(2) == (task(1), task(2))

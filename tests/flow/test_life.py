@@ -4,6 +4,7 @@ import pytest
 
 from actors.flow.buffer import Buffer
 from actors.flow.facts import (
+    NOT_BEGUN,
     Accounting,
     Job,
     JobDone,
@@ -497,3 +498,35 @@ def test_accounts_are_told_by_name() -> None:
         "quarantined": 0,
         "dropped": 0,
     }
+
+
+def test_a_job_that_is_handed_back_is_first_again_and_has_all_its_attempts() -> None:
+    life = Life(Buffer(9), RetryPolicy(attempts=1))
+    life.fetched([(11, "a"), (12, "b"), (13, "c")], NOW)
+    first, second = jobs = life.buffer.take(2)
+    life.leased(jobs, HERE)
+    given = [Outcome(job.key, 1, begun=False) for job in jobs]
+
+    facts = life.hand_back([*given, given[0]], HERE)
+
+    assert facts == [
+        JobReturned(first, HERE, NOT_BEGUN),
+        JobReturned(second, HERE, NOT_BEGUN),
+        OutcomeIgnored(first.key, 1, "its lease has ended"),
+    ]
+    assert life.accounting() == Accounting(fetched=3, buffered=3)
+    assert life.buffer.take(1) == (first,)
+    life.leased([first], HERE)
+    assert (first.attempt, first.tries) == (2, 1)
+
+
+def test_a_suspect_that_is_handed_back_stays_one() -> None:
+    life = Life(Buffer(9), RetryPolicy())
+    life.fetched([(11, "a")], NOW)
+    [job] = life.buffer.take(1)
+    life.leased([job], HERE)
+    job.crashes = 1
+
+    life.hand_back([Outcome(job.key, 1, begun=False)], HERE)
+
+    assert life.suspects == (job,)

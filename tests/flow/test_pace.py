@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.flow.pace import MOST, WORK_S, Pace
+from actors.flow.pace import LATE_S, MOST, WORK_S, Pace
 
 
 def after(*durations: float) -> int:
@@ -68,3 +68,19 @@ def test_no_times_lead_out_of_bounds_or_hold_back_long_jobs(times: list[float]) 
     assert 1 <= most <= MOST
     assert most & (most - 1) == 0
     assert not times or most == 1 or times[-1] * most <= WORK_S * (1 + 1e-9)
+
+
+def test_nothing_waits_behind_a_job_that_takes_long() -> None:
+    pace = Pace()
+    for _ in range(20):
+        pace.measured(1e-6)
+
+    assert [pace.excess(500, s) for s in (0.0, LATE_S - 1e-3, LATE_S)] == [0, 0, 500]
+
+
+def test_no_more_wait_than_the_window_holds() -> None:
+    pace = Pace()
+    for duration_s in (*[1e-6] * 20, 1e-3):
+        pace.measured(duration_s)
+
+    assert pace.excess(500, 0.0) == 500 - 32

@@ -155,6 +155,11 @@ class Protocol(RuleBasedStateMachine):
         self.world.start(run)
         self.world.finish(run, failure)
 
+    @precondition(lambda self: self.holding)
+    @rule(which=ONE_OF_MANY, keep=st.integers(0, 2))
+    def hand_back(self, which: int, keep: int) -> None:
+        self.world.hand_back(pick(self.holding, which), keep)
+
     @rule(seconds=st.sampled_from([0.05, 1.0, 2.0, 5.0, 61.0]), late=st.booleans())
     def wait(self, seconds: float, late: bool) -> None:  # noqa: FBT001
         self.world.now += seconds
@@ -208,7 +213,7 @@ class Protocol(RuleBasedStateMachine):
             (task.source, task.assignment.key) for _, task in self.world.started
         )
         assert ran == {
-            (source, job.key): job.attempt
+            (source, job.key): job.tries
             for source, book in self.world.books.items()
             for job in book.jobs.values()
         }

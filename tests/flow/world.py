@@ -177,6 +177,11 @@ class World:
         outcome = Outcome(job.key, job.attempt, failure=failure)
         self._send(run, consumer.finished(outcome, self.now))
 
+    def hand_back(self, run: str, keep: int) -> None:
+        """Give back what waits behind the running job."""
+        consumer = self.consumers[run]
+        self._send(run, consumer.hand_back(min(keep, consumer.queued), self.now))
+
     def kill(self, run: str) -> None:
         """End a process; its producers are told later, each on its own."""
         process = self.consumers.pop(run).process
@@ -391,7 +396,9 @@ class World:
         if len(keys) > len(set(keys)):
             # Of two outcomes of one job the second depends on the first.
             return []
-        return [book.expect(outcome) for outcome in message.outcomes]
+        # Those that are handed back are ready again behind what the others bring.
+        outcomes = sorted(message.outcomes, key=lambda each: not each.begun)
+        return [book.expect(outcome) for outcome in outcomes]
 
     def _carry_out(self, source: str, decision: Decision) -> None:
         self.books[source].note(decision.facts)

@@ -217,6 +217,21 @@ def numbered(count: int) -> Any:
     return job and {"id": job["id"], "number": job["id"]}
 
 
+def page(count: int) -> Any:
+    """Yield ``count`` jobs with a number at once, then none."""
+    with _lock:
+        first = next(_numbers)
+    if first == 1:
+        yield from ({"id": number, "number": number} for number in range(1, count + 1))
+
+
+def short_then_long(job: Any) -> Any:
+    """Take no time for 800 jobs, and a tenth of a second for those behind them."""
+    if job["number"] > 800:
+        time.sleep(0.1)
+    return job["number"]
+
+
 def same(job: Any) -> Any:
     """Take no time at all."""
     return job["number"]

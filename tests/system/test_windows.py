@@ -55,6 +55,22 @@ def test_long_jobs_travel_alone_when_the_window_is_auto(
     assert max(spread.values()) - min(spread.values()) <= 2
 
 
+def test_long_jobs_behind_short_ones_go_to_whoever_has_time(
+    start_system: Start, tmp_path: Path
+) -> None:
+    processor = 'process = "jobs:short_then_long"\ncount = 2\nmax_demand = "auto"'
+    file = write(tmp_path, "page", 816, processor)
+
+    system = start_system("--config", file, "--until-idle", "0.5")
+
+    assert system.wait(40) == 0
+    done = system.all_of("job.done")
+    spread = Counter(each["processor"] for each in done if each["job"]["number"] > 800)
+    assert len(done) == 816
+    assert min(spread.values()) >= 4
+    assert system.all_of("job.returned") == []
+
+
 def test_a_batch_has_an_outcome_for_each_job(
     start_system: Start, tmp_path: Path
 ) -> None:
