@@ -194,21 +194,25 @@ class Poller:
         """
         self.errors, self.failing = self.errors + 1, True
         delay = self.policy.error_delay_s(self.errors, chance)
-        if retry_after_s is not None:
-            # In this order, what is not a number changes nothing.
-            delay = min(max(delay, retry_after_s), MAX_RETRY_AFTER_S)
+        delay = _obeyed(delay, retry_after_s)
         self._ended(PollState.BACKOFF, now, delay)
         return delay
 
-    def faulted(self, now: float) -> float:
+    def faulted(self, now: float, retry_after_s: float | None = None) -> float:
         """Record that the source refuses us, and will until somebody acts.
+
+        Args:
+            now: Monotonic seconds.
+            retry_after_s: What the source asked for, if it did, as some do with a
+                403 for those who ask too often.
 
         Returns:
             The seconds until the next try.
         """
         self.errors, self.failing = self.errors + 1, True
-        self._ended(PollState.FAULTED, now, self.policy.faulted_s)
-        return self.policy.faulted_s
+        delay = _obeyed(self.policy.faulted_s, retry_after_s)
+        self._ended(PollState.FAULTED, now, delay)
+        return delay
 
     def _ended(self, state: PollState, now: float, delay: float) -> None:
         self.last_poll = now
@@ -217,3 +221,10 @@ class Poller:
         else:
             self.state = state
             self.next_poll = now + delay
+
+
+def _obeyed(delay_s: float, retry_after_s: float | None) -> float:
+    if retry_after_s is None:
+        return delay_s
+    # In this order, what is not a number changes nothing.
+    return min(max(delay_s, retry_after_s), MAX_RETRY_AFTER_S)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
+from actors.runtime.system import FILES_EACH
 from actors.stages.asks import AskError, Asks
 from actors.stages.messages import Asked, DecideJobs, JobsDecided, MarkPassed
 from actors.stages.status import describe_root
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: No more processors than this are attached by one command.
 MAX_ATTACH = 256
+#: A job's number in the journal: what SQLite can hold.
+MAX_KEY = 2**63 - 1
 
 
 class CommandError(ValueError):
@@ -76,7 +79,7 @@ class Commands:
             "journal": self._journal,
         }
         verb = request.command.get("verb")
-        if verb not in verbs:
+        if not isinstance(verb, str) or verb not in verbs:
             expected = ", ".join(verbs)
             request.answer({"error": f"expected one of {expected}, got {verb!r}"})
             return
@@ -134,26 +137,29 @@ class Commands:
         if self._root.shutdown.draining:
             raise CommandError("the system is draining: nothing is attached any more")
         count = request.command.get("count", 1)
-        if not isinstance(count, int) or not 1 <= count <= MAX_ATTACH:
+        if type(count) is not int or not 1 <= count <= MAX_ATTACH:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
         kind = self._kind(request.command.get("processor"))
+        if FILES_EACH * count > (left := self._root.edges.descriptors_left()):
+            raise CommandError(
+                f"the root may open {left} more files, and {count} more processors "
+                f"need {FILES_EACH * count}; ulimit -n sets that before the start"
+            )
         names = self._root.attach(kind, count)
         self._attaching.append(_Pending(request, names, set(names)))
 
-    def _kind(self, name: str | None) -> ProcessorConfig:
+    def _kind(self, name: Any) -> ProcessorConfig:
         kinds = {each.name: each for each in self._root.config.processors}
         if name is None and len(kinds) == 1:
             return next(iter(kinds.values()))
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise CommandError(
                 f"processor must be one of {', '.join(kinds)}, got {name!r}"
             )
         return kinds[name]
 
     def _detach(self, request: Request) -> None:
-        names = request.command.get("names") or self._last(
-            request.command.get("count", 1)
-        )
+        names = _names(request) or self._last(request.command.get("count", 1))
         members = []
         for name in names:
             member = self._root.processors.get(name)
@@ -174,7 +180,7 @@ class Commands:
             for each in self._root.processors
             if each.state is not StageState.DRAINING
         ]
-        if not isinstance(count, int) or not 1 <= count <= len(names):
+        if type(count) is not int or not 1 <= count <= len(names):
             raise CommandError(
                 f"count must be from 1 to the {len(names)} processors there are, "
                 f"got {count!r}"
@@ -185,9 +191,13 @@ class Commands:
         request.answer({"journal": self._root.config.journal})
 
     def _jobs(self, request: Request) -> None:
-        action, keys = request.command.get("action"), request.command.get("keys")
-        if action not in ("retry", "discard") or not isinstance(keys, dict):
-            raise CommandError("expected an action, retry or discard, and keys")
+        action = request.command.get("action")
+        keys: Any = request.command.get("keys")
+        if action not in ("retry", "discard") or not _are_keys(keys):
+            raise CommandError(
+                "expected an action, retry or discard, and keys, the jobs' numbers by "
+                "the fetchers' names"
+            )
         for name in keys:
             fetcher = self._root.fetchers.get(name)
             if fetcher is None or fetcher.state is not StageState.RUNNING:
@@ -231,6 +241,20 @@ def _names(request: Request) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise CommandError(f"names must be a list of names, got {names!r}")
     return names
+
+
+def _are_keys(keys: Any) -> bool:
+    return (
+        isinstance(keys, dict)
+        and bool(keys)
+        and all(
+            isinstance(each, list) and all(map(_is_key, each)) for each in keys.values()
+        )
+    )
+
+
+def _is_key(key: Any) -> bool:
+    return type(key) is int and 0 <= key <= MAX_KEY
 
 
 def _settle(

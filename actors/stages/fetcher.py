@@ -62,7 +62,8 @@ if TYPE_CHECKING:
     from actors.stages.outbox import Keeper
 
 
-#: How often a journal forgets what its window is over, in seconds.
+#: How often a journal forgets what its window is over, in seconds; whatever else
+#: wakes the fetcher then is occasion enough.
 PURGE_S = 600.0
 #: The same where there is more of it than one go takes.
 PURGE_MORE_S = 5.0
@@ -145,7 +146,6 @@ class FetcherActor(Stage):
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
         times.append(self.standing.next_tick)
-        times.append(self._purge_at)
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused

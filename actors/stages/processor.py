@@ -79,7 +79,7 @@ class ProcessorActor(Stage):
         self._process: Callable[[Any], Any] | None = None
         self._batching: Batching | None = None
         self._pace = Pace()
-        self._is_auto = False
+        self.is_auto = False
         self._done = 0
         self._failed = 0
         self._told_drained = False
@@ -191,8 +191,8 @@ class ProcessorActor(Stage):
             self._send(self.consumer.open(source.name, now))
 
     def _tune(self, config: ProcessorConfig) -> None:
-        self._is_auto = config.max_demand == AUTO and not config.is_manual
-        window = self._pace.window if self._is_auto else window_of(config)
+        self.is_auto = config.max_demand == AUTO and not config.is_manual
+        window = self._pace.window if self.is_auto else window_of(config)
         self._send(self.consumer.retune(window))
 
     def _asker_spoke(self) -> None:
@@ -264,7 +264,7 @@ class ProcessorActor(Stage):
             self._done += 1
         else:
             self._failed += 1
-        if self._pace.measured(outcome.duration_s) and self._is_auto:
+        if self._pace.measured(outcome.duration_s) and self.is_auto:
             self.consumer.window = self._pace.window
         if self._downstream is None:
             self._send(self.consumer.finished(outcome, self.now()))

@@ -120,7 +120,8 @@ class Source:
                     self._tell("error", failure.error, delay, unknown=step.unknown)
                 case RunEnded("faulted", failure) if failure is not None:
                     self._note("error", failure, now)
-                    self._tell("faulted", failure.error, self.poller.faulted(now))
+                    delay = self.poller.faulted(now, failure.retry_after_s)
+                    self._tell("faulted", failure.error, delay)
                 case RunEnded("full"):
                     self._note("full", None, now)
                     self.poller.full(now)

@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from actors.runtime.control import ask
+from actors.runtime.state_dir import SystemFiles
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -152,6 +155,40 @@ def test_what_cannot_be_changed_is_refused(
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {complaint}")
     assert system.status()["state"] == "running"
+
+
+def nonsense() -> list[dict[str, Any]]:
+    """Commands that cannot be carried out."""
+    wrong: dict[tuple[str, str], list[Any]] = {
+        ("attach", "count"): ["x", 1e9, True, 0, 257],
+        ("attach", "processor"): [[], 5, "nope"],
+        ("detach", "names"): [5, [5], "x", [[]]],
+        ("detach", "count"): ["x", 0, 3, True],
+        ("pause", "names"): [{"a": 1}],
+        ("resume", "names"): [["nope"]],
+        ("set", "values"): [None, 5, {"every_s": "x"}, {"x": 1}],
+    }
+    keys: list[Any] = [{}, [], {"numbers": "x"}, {"numbers": [2**63]}, {"x": [1]}]
+    verbs: list[Any] = [None, 1, [], "nope", "jobs"]
+    return [
+        *({"verb": verb} for verb in verbs),
+        *({"verb": v, key: each} for (v, key), many in wrong.items() for each in many),
+        *({"verb": "jobs", "action": "retry", "keys": each} for each in keys),
+    ]
+
+
+def test_whatever_comes_over_the_socket_is_answered(
+    start_system: Start, env: dict[str, str]
+) -> None:
+    system = start_system()
+    socket = SystemFiles(Path(env["LOWTIDE_STATE_DIR"]), system.port).socket
+    pids = [each["pid"] for each in system.status()["processors"]]
+
+    answers = [ask(socket, command, 5.0) for command in nonsense()]
+
+    assert [each for each in answers if each.keys() != {"error"}] == []
+    assert [each["pid"] for each in system.status()["processors"]] == pids
+    assert not any("Traceback" in line for line in system.program.lines)
 
 
 def test_commands_at_once_each_get_their_own_answer(start_system: Start) -> None:

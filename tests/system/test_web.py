@@ -268,6 +268,23 @@ def test_health_and_readiness_tell_apart_what_lives_and_what_works(
     assert web.get("/healthz") == (200, "ok\n")
 
 
+def test_a_journal_that_was_moved_away_is_not_ready(
+    web_port: int, env: dict[str, str], start_system: Start
+) -> None:
+    system = start_system()
+    system.wait_for("fetcher.polled")
+    web = Web(web_port)
+    journal = Path(env["LOWTIDE_JOURNAL"])
+
+    journal.rename(journal.with_suffix(".away"))
+    away = web.get("/readyz")
+    journal.with_suffix(".away").rename(journal)
+
+    assert away[0] == 503
+    assert away[1].splitlines()[-1].startswith(f"the journal {journal} is gone")
+    assert web.get("/readyz") == (200, "ready\n")
+
+
 def test_a_root_that_hangs_is_not_healthy_and_the_page_says_so(
     web_port: int, start_system: Start
 ) -> None:
