@@ -203,6 +203,22 @@ def test_45_a_source_that_dies_takes_along_who_is_bound_to_it(
     assert (last["restarts"], last["state"]) == (restarts, "running")
 
 
+def test_45_a_fetcher_that_dies_takes_along_who_is_bound_to_it(
+    pipeline_of: Start,
+) -> None:
+    bound = 'cancel = "transient"\ndemand = "spooled:two_at_first"'
+    pipeline = pipeline_of(MANUAL.replace('demand = "manual"', bound))
+    before = stage(pipeline.status(), "last-1")["pid"]
+
+    pipeline.kill("spool")
+    pipeline.reach(is_back("last-1"), "the processor was started anew")
+    pipeline.push(1, 2)
+
+    pipeline.reach(account(done=2), "work goes on")
+    after = stage(pipeline.status(), "last-1")
+    assert (after["restarts"], after["pid"] == before) == (1, False)
+
+
 @pytest.mark.parametrize("cancel", ["temporary", "transient"])
 def test_45_a_source_that_leaves_is_outlived(cancel: str, pipeline_of: Start) -> None:
     pipeline = pipeline_of(STEPS.format(cancel=cancel))

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from actors.testing.processes import wait_until
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -29,7 +31,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("only root may mount a small disk here")
     yield place
-    subprocess.run(["umount", str(place)], check=True)
+
+    def is_unmounted() -> bool:
+        return subprocess.run(["umount", str(place)], check=False).returncode == 0
+
+    # A process that ends lets go of its memory first, by which it seems to be gone,
+    # and of its files a little later.
+    wait_until(is_unmounted, "the disk is free")
 
 
 def fill(disk: Path) -> Path:

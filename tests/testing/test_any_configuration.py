@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -98,6 +99,27 @@ name = "three"
 process = "x:process"
 from = ["one"]
 """
+MANUAL_AND_BOUND = """
+[[fetcher]]
+name = "a"
+fetch = "x:fetch"
+[[fetcher]]
+name = "b"
+fetch = "x:fetch"
+[[processor]]
+name = "one"
+process = "x:process"
+from = ["a", "b"]
+count = 2
+demand = "x:ask"
+cancel = "transient"
+[[processor]]
+name = "two"
+process = "x:process"
+from = ["one"]
+count = 2
+cancel = "transient"
+"""
 
 
 class RefusedError(Exception):
@@ -119,6 +141,10 @@ def batch(jobs: list[Any]) -> list[Any]:
     return [RefusedError() if job["number"] % 7 == 0 else job for job in jobs]
 
 
+def ask_for_plenty(ask: Callable[[int], None]) -> None:
+    ask(1000)
+
+
 def make_job(draw: Random, number: int) -> dict[str, Any]:
     return {
         "id": number,
@@ -130,8 +156,13 @@ def make_job(draw: Random, number: int) -> dict[str, Any]:
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(
     "content",
-    [PARTITIONED_STEPS, BROADCAST, LIMITED_BATCHES, BROADCASTING_STEP],
-    ids=["partitioned steps", "broadcast", "limited batches", "broadcasting step"],
+    [
+        pytest.param(PARTITIONED_STEPS, id="partitioned steps"),
+        pytest.param(BROADCAST, id="broadcast"),
+        pytest.param(LIMITED_BATCHES, id="limited batches"),
+        pytest.param(BROADCASTING_STEP, id="broadcasting step"),
+        pytest.param(MANUAL_AND_BOUND, id="manual and bound"),
+    ],
 )
 def test_a_configuration_holds_every_invariant(
     content: str, seed: int, tmp_path: Path
@@ -141,7 +172,11 @@ def test_a_configuration_holds_every_invariant(
     file = ConfigFile.read(path)
     config = build(resolve({}, {}, file), file)
     profile = Profile(faults_s=600.0, jobs=30, troubles=8, shots=3)
-    functions = {"x:process": process, "x:batch": batch}
+    functions: dict[str, Callable[..., Any]] = {
+        "x:process": process,
+        "x:batch": batch,
+        "x:ask": ask_for_plenty,
+    }
 
     account = Simulation(seed, config, functions, make_job, profile).run()
 
