@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from actors.runtime.config import wants_url
+from actors.runtime.config import FetcherConfig, wants_url
 from actors.runtime.functions import FunctionError, check_call, load, load_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
+    from actors.runtime.config import ProcessorConfig, SystemConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,9 @@ def function_problems(config: SystemConfig) -> Iterator[tuple[str, str]]:
                     yield place, f"{function.key}: {error}"
 
 
-def _named_by(stage: Any) -> Iterator[NamedFunction]:
-    if hasattr(stage, "fetch"):
-        options = (*stage.options, *(["url"] if wants_url(stage) else []))
-        yield NamedFunction("fetch", stage.fetch, (), options)
-        if stage.settle is not None:
-            yield NamedFunction("settle", stage.settle, ("job", "outcome"), options)
-        elif load_beside(stage.fetch, "settle") is not None:
-            beside = f"{stage.fetch.partition(':')[0]}:settle"
-            yield NamedFunction("fetch", beside, ("job", "outcome"), options)
+def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]:
+    if isinstance(stage, FetcherConfig):
+        yield from _named_by_fetcher(stage)
     else:
         yield NamedFunction("process", stage.process)
         if stage.selector is not None:
@@ -72,3 +66,14 @@ def _named_by(stage: Any) -> Iterator[NamedFunction]:
             yield NamedFunction("demand", stage.asking)
     if stage.partition_by is not None and ":" in stage.partition_by:
         yield NamedFunction("partition_by", stage.partition_by)
+
+
+def _named_by_fetcher(fetcher: FetcherConfig) -> Iterator[NamedFunction]:
+    options = (*fetcher.options, *(["url"] if wants_url(fetcher) else []))
+    yield NamedFunction("fetch", fetcher.fetch, (), options)
+    words = ("job", "outcome")
+    if fetcher.settle is not None:
+        yield NamedFunction("settle", fetcher.settle, words, options)
+    elif load_beside(fetcher.fetch, "settle") is not None:
+        beside = f"{fetcher.fetch.partition(':')[0]}:settle"
+        yield NamedFunction("fetch", beside, words, options)

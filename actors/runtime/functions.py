@@ -75,7 +75,8 @@ def check_call(
         FunctionError: It takes other arguments.
     """
     try:
-        signature = inspect.signature(function)
+        # What a decorator wraps may take more, which the decorator adds.
+        signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
         return
     options = tuple(options)

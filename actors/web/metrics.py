@@ -100,7 +100,7 @@ class _Snapshot(Collector):
             yield self._gauge(name, text, partial(_value, key))
         yield self._gauge(
             "backpressure_active",
-            "1 while a full buffer keeps the fetcher from polling",
+            "1 while the fetcher does not poll because there is no room for a job",
             lambda each: each["waiting_for"] == waiting.ROOM,
         )
         yield self._last_poll()

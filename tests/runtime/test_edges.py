@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import os
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from actors.runtime.control import (
     Request,
     ask,
 )
-from actors.runtime.functions import FunctionError, load
+from actors.runtime.functions import FunctionError, check_call, load
 from actors.runtime.state_dir import (
     AlreadyRunningError,
     StateDirError,
@@ -91,6 +93,47 @@ def server(tmp_path: Path) -> Iterator[ControlServer]:
     server = ControlServer(tmp_path / "control.sock")
     yield server
     server.close()
+
+
+def fetch(url: str, wait_s: float = 0.0) -> None:
+    """As a user would write it."""
+
+
+def with_session(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapped(*words: Any, **options: Any) -> Any:
+        return function(object(), *words, **options)
+
+    return wrapped
+
+
+@with_session
+def fetch_with(session: object, url: str) -> None:
+    """Gets its first argument from the decorator."""
+
+
+def test_a_function_that_can_be_called_so_passes() -> None:
+    check_call(fetch, "m:fetch", options=["url"])
+    check_call(fetch, "m:fetch", options=["url", "wait_s"])
+    check_call(fetch_with, "m:fetch_with", options=["url"])
+    check_call(math.sqrt, "math:sqrt", "job")
+    check_call(functools.partial(fetch, "u"), "m:partial", options=["wait_s"])
+    check_call(dict, "builtins:dict", "job")
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "complaint"),
+    [
+        ((), (), r"called as fetch\(\): missing a required argument: 'url'"),
+        ((), ("url", "x"), r"fetch\(url=..., x=...\): got an unexpected .* 'x'"),
+        (("a", "b", "c"), (), r"fetch\(a, b, c\): too many positional arguments"),
+    ],
+)
+def test_a_function_that_takes_other_arguments_is_refused(
+    words: tuple[str, ...], options: tuple[str, ...], complaint: str
+) -> None:
+    with pytest.raises(FunctionError, match=complaint):
+        check_call(fetch, "m:fetch", *words, options=options)
 
 
 def serve(server: ControlServer, count: int = 1) -> list[Request]:
