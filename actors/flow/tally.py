@@ -34,7 +34,7 @@ SKIPPED = ("no_demand", "buffer_full", "paused")
 #: How an attempt or a job ends.
 FINISHED = ("ok", "failed", "quarantined", "discarded")
 #: Why a job is sent again.
-REDELIVERED = ("exit", "lease", "nack", "recovered")
+REDELIVERED = ("exit", "lease", "nack", "not_begun", "recovered")
 
 #: Upper bounds in seconds: from a job that costs nothing to one of an hour.
 BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
