@@ -284,7 +284,9 @@ class _Main:
                 self.exit_code = Exit.RESTARTS_EXCEEDED
             case "stopped":
                 self.accounting = report["accounting"]
-                self.exit_code = Exit.JOBS_LEFT if report["left"] else Exit.NOTHING_LEFT
+                # A fetcher that hangs has not said what it has; the journal does.
+                left = report["left"] or _left_in_journal(self.config)
+                self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
             case other:
                 raise AssertionError(other)
 
@@ -348,7 +350,7 @@ class _Main:
         self.stopping = True
         notify("STOPPING=1")
         if not self.started:
-            left = _left_before(self.config)
+            left = _left_in_journal(self.config)
             self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
         elif self.root is not None:
             self._stop()
@@ -395,11 +397,14 @@ def _next_number(config: SystemConfig) -> int:
         return 1 + journal.highest_id()
 
 
-def _left_before(config: SystemConfig) -> int:
+def _left_in_journal(config: SystemConfig) -> int:
     if config.journal is None:
         return 0
-    with contextlib.closing(JournalView(Path(config.journal))) as journal:
-        return journal.left()
+    try:
+        with contextlib.closing(JournalView(Path(config.journal))) as journal:
+            return journal.left()
+    except JournalDamagedError:
+        return 1  # it cannot be read: nobody may say that nothing is left
 
 
 def _promise(config: SystemConfig) -> str:

@@ -266,6 +266,26 @@ def test_41_a_get_in_flight_at_a_stop_is_kept(
     assert (taken.lost, taken.left) == ((), 2)
 
 
+def test_41_what_a_hanging_fetcher_has_is_left_in_the_journal_and_said(
+    start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "5", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--processors", "0", "--drain-timeout", "1")
+    )
+    system.wait_for("job.fetched", count=5)
+    fetcher = fetcher_of(system)
+
+    os.kill(fetcher, signal.SIGSTOP)
+    system.signal(signal.SIGTERM)
+
+    assert system.wait() == 4
+    [stopped] = system.all_of("system.stopped")
+    assert stopped["accounting"]["buffered"] == 5
+    taken = account(numbers, system)
+    assert (taken.lost, taken.left) == ((), 5)
+
+
 def test_41_a_signal_during_the_start_leaves_nothing(start_system: Start) -> None:
     system = start_system(ready=False)
     system.wait_for("processor.attached")
