@@ -296,6 +296,7 @@ class _Main:
         else:
             self.started = True
             self._tell_started()
+            self._tell_unclaimed()
             notify("READY=1", f"MAINPID={os.getpid()}")
             if (within_s := watchdog_s()) is not None:
                 feed_watchdog(self.files.socket, within_s)
@@ -373,6 +374,14 @@ class _Main:
             self.log.exception("system.failed", error=str(error))
             self.exit_code = Exit.FAILURE
 
+    def _tell_unclaimed(self) -> None:
+        # Somebody renamed a fetcher, perhaps: its jobs wait for one of that name.
+        names = {each.name for each in self.config.fetchers}
+        with contextlib.suppress(JournalDamagedError):
+            for name, count in _left_by_fetcher(self.config).items():
+                if name not in names:
+                    self.log.warning("journal.unclaimed", fetcher=name, jobs=count)
+
     def _tell_started(self) -> None:
         self.log.info(
             "system.started",
@@ -398,13 +407,18 @@ def _next_number(config: SystemConfig) -> int:
 
 
 def _left_in_journal(config: SystemConfig) -> int:
-    if config.journal is None:
-        return 0
     try:
-        with contextlib.closing(JournalView(Path(config.journal))) as journal:
-            return journal.left()
+        left = _left_by_fetcher(config)
     except JournalDamagedError:
         return 1  # it cannot be read: nobody may say that nothing is left
+    return sum(left.get(each.name, 0) for each in config.fetchers)
+
+
+def _left_by_fetcher(config: SystemConfig) -> dict[str, int]:
+    if config.journal is None:
+        return {}
+    with contextlib.closing(JournalView(Path(config.journal))) as journal:
+        return journal.left()
 
 
 def _promise(config: SystemConfig) -> str:
