@@ -235,7 +235,7 @@ def test_39_a_stage_that_can_be_started_no_more_ends_the_system(
 ) -> None:
     env["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
     module = tmp_path / "changing.py"
-    module.write_text("def fetch():\n    pass\n\ndef process(job):\n    pass\n")
+    module.write_text("def fetch(url):\n    pass\n\ndef process(job):\n    pass\n")
     system = start_system(
         *("--fetch", "changing:fetch", "--process", "changing:process"),
         *("--url", "http://127.0.0.1:9", "--processors", "1"),
