@@ -284,7 +284,9 @@ class _Main:
                 self.exit_code = Exit.RESTARTS_EXCEEDED
             case "stopped":
                 self.accounting = report["accounting"]
-                self.exit_code = Exit.JOBS_LEFT if report["left"] else Exit.NOTHING_LEFT
+                # A fetcher that hangs has not said what it has; the journal does.
+                left = report["left"] or _left_in_journal(self.config)
+                self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
             case other:
                 raise AssertionError(other)
 
@@ -294,6 +296,7 @@ class _Main:
         else:
             self.started = True
             self._tell_started()
+            self._tell_unclaimed()
             notify("READY=1", f"MAINPID={os.getpid()}")
             if (within_s := watchdog_s()) is not None:
                 feed_watchdog(self.files.socket, within_s)
@@ -348,7 +351,7 @@ class _Main:
         self.stopping = True
         notify("STOPPING=1")
         if not self.started:
-            left = _left_before(self.config)
+            left = _left_in_journal(self.config)
             self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
         elif self.root is not None:
             self._stop()
@@ -370,6 +373,14 @@ class _Main:
                 return  # it has just died: the next one is told once it is there
             self.log.exception("system.failed", error=str(error))
             self.exit_code = Exit.FAILURE
+
+    def _tell_unclaimed(self) -> None:
+        # Somebody renamed a fetcher, perhaps: its jobs wait for one of that name.
+        names = {each.name for each in self.config.fetchers}
+        with contextlib.suppress(JournalDamagedError):
+            for name, count in _left_by_fetcher(self.config).items():
+                if name not in names:
+                    self.log.warning("journal.unclaimed", fetcher=name, jobs=count)
 
     def _tell_started(self) -> None:
         self.log.info(
@@ -395,9 +406,17 @@ def _next_number(config: SystemConfig) -> int:
         return 1 + journal.highest_id()
 
 
-def _left_before(config: SystemConfig) -> int:
+def _left_in_journal(config: SystemConfig) -> int:
+    try:
+        left = _left_by_fetcher(config)
+    except JournalDamagedError:
+        return 1  # it cannot be read: nobody may say that nothing is left
+    return sum(left.get(each.name, 0) for each in config.fetchers)
+
+
+def _left_by_fetcher(config: SystemConfig) -> dict[str, int]:
     if config.journal is None:
-        return 0
+        return {}
     with contextlib.closing(JournalView(Path(config.journal))) as journal:
         return journal.left()
 

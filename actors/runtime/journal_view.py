@@ -47,11 +47,14 @@ class JournalView:
         )
         return int(row["highest"] or 0)
 
-    def left(self) -> int:
-        """How many jobs have not come to their end."""
-        query = f"SELECT count(*) AS count FROM job WHERE state IN {LIVE}"  # noqa: S608
-        [row] = self._query(query, ())
-        return int(row["count"])
+    def left(self) -> dict[str, int]:
+        """How many jobs have not come to their end, by fetcher's name."""
+        rows = self._query(
+            "SELECT name, count(*) AS count FROM job JOIN fetcher ON number = fetcher "  # noqa: S608
+            f"WHERE state IN {LIVE} GROUP BY name",
+            (),
+        )
+        return {row["name"]: row["count"] for row in rows}
 
     def jobs(self, state: str | None, limit: int) -> list[dict[str, Any]]:
         """Jobs, oldest first; of one state, or of each but ``done``."""

@@ -113,7 +113,8 @@ class FetcherActor(Stage):
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)
             case AskSign():
-                self.send(sender, Sign(name=self.config.name))
+                accounting = self.producer.life.accounting()
+                self.send(sender, Sign(name=self.config.name, accounting=accounting))
             case Begin():
                 self.source.poller.start(now)
             case Drain():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actors.flow.facts import Accounting
     from actors.flow.messages import Process
     from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
     from actors.runtime.seam import Address
@@ -62,9 +63,10 @@ class AskSign:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sign:
-    """A stage to its root: it is."""
+    """A stage to its root: it is; a fetcher says what it has as well."""
 
     name: str
+    accounting: Accounting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

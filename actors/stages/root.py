@@ -87,8 +87,8 @@ class RootActor(Stage):
                 self._stage_drained(name)
             case StatusAnswer():
                 self._stage_answered(message)
-            case Sign(name=name):
-                self.liveness.heard(name, self.now())
+            case Sign():
+                self._heard(message.name, message.accounting)
             case JobsDecided() | Asked() | MarkPassed():
                 self.commands.heard(message)
             case ProcessLost(process=process):
@@ -411,15 +411,18 @@ class RootActor(Stage):
             self.end(address)
 
     def _stage_answered(self, answer: StatusAnswer) -> None:
-        self.liveness.heard(answer.name, self.now())
-        if "accounting" in answer.status:
-            self._accounts[answer.name] = answer.status["accounting"]
+        self._heard(answer.name, answer.status.get("accounting"))
         status_round = self._rounds.get(answer.number)
         if status_round is None:
             return
         status_round.answered(answer.name, answer.status)
         if not status_round.missing:
             self._close_round(answer.number)
+
+    def _heard(self, name: str, accounting: Accounting | None) -> None:
+        self.liveness.heard(name, self.now())
+        if accounting is not None:
+            self._accounts[name] = accounting
 
     def _close_round(self, number: int) -> None:
         status_round = self._rounds.pop(number)

@@ -235,7 +235,7 @@ def test_39_a_stage_that_can_be_started_no_more_ends_the_system(
 ) -> None:
     env["PYTHONPATH"] += f"{os.pathsep}{tmp_path}"
     module = tmp_path / "changing.py"
-    module.write_text("def fetch():\n    pass\n\ndef process(job):\n    pass\n")
+    module.write_text("def fetch(url):\n    pass\n\ndef process(job):\n    pass\n")
     system = start_system(
         *("--fetch", "changing:fetch", "--process", "changing:process"),
         *("--url", "http://127.0.0.1:9", "--processors", "1"),
@@ -264,6 +264,26 @@ def test_41_a_get_in_flight_at_a_stop_is_kept(
     assert numbers.account()["served"] == [1, 2]
     taken = account(numbers, system)
     assert (taken.lost, taken.left) == ((), 2)
+
+
+def test_41_what_a_hanging_fetcher_has_is_left_in_the_journal_and_said(
+    start_numbers: Start, start_system: Start, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "5", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--processors", "0", "--drain-timeout", "1")
+    )
+    system.wait_for("job.fetched", count=5)
+    fetcher = fetcher_of(system)
+
+    os.kill(fetcher, signal.SIGSTOP)
+    system.signal(signal.SIGTERM)
+
+    assert system.wait() == 4
+    [stopped] = system.all_of("system.stopped")
+    assert stopped["accounting"]["buffered"] == 5
+    taken = account(numbers, system)
+    assert (taken.lost, taken.left) == ((), 5)
 
 
 def test_41_a_signal_during_the_start_leaves_nothing(start_system: Start) -> None:

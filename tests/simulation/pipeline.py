@@ -117,6 +117,8 @@ def configure(
         "process": "tests:process",
         "processors": "3",
         "every_s": "10",
+        # As many as a flaky job needs: the fourth would only wait for a minute.
+        "retries": "3",
         "max_demand": str(max_demand),
         "buffer": str(buffer),
     }

@@ -216,3 +216,24 @@ def test_a_number_that_is_served_again_is_not_run_again_after_a_restart(
     assert second.wait() == 0
     assert [each["job_id"] for each in second.all_of("job.done")] == [6]
     assert len(second.all_of("job.duplicate")) == 5
+
+
+def test_jobs_of_a_fetcher_that_is_no_more_are_told_and_kept(
+    start_numbers: Start, start_system: Start, tmp_path: Path
+) -> None:
+    numbers = start_numbers("--preload", "3", "--every", "0")
+    first = start_system("--url", numbers.url, "--processors", "0")
+    first.wait_for("job.fetched", count=3)
+    first.command("stop")
+    assert first.wait() == 4
+    config = tmp_path / "renamed.toml"
+    config.write_text(
+        '[[fetcher]]\nname = "renamed"\nfetch = "domain.numbers:fetch"\n'
+        f'options = {{ url = "{numbers.url}" }}\n'
+    )
+
+    second = start_system("--config", str(config), "--until-idle", "0.3")
+
+    assert second.wait() == 0
+    [unclaimed] = second.all_of("journal.unclaimed")
+    assert (unclaimed["fetcher"], unclaimed["jobs"]) == ("numbers", 3)
