@@ -38,6 +38,7 @@ from actors.runtime.system import (
     wait_for_end,
 )
 from actors.runtime.web_process import WebError, WebProcess
+from actors.stages import wire
 from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
 
@@ -193,7 +194,9 @@ class _Main:
             self.numbers = NumberServer(_next_number(self.config))
         dumps.prepare(self.files.dump)
         self.reports, self.report_writer = os.pipe()
-        self.system = RunningSystem(self.config.port, str(self.files.thespian_log))
+        self.system = RunningSystem(
+            self.config.port, str(self.files.thespian_log), wire.ADMITTED
+        )
         log_format = self.config.log_format or logs.default_format()
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
         self.log = logs.configure(self.config.log_level)

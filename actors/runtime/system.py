@@ -13,6 +13,8 @@ from thespian.actors import ActorSystem
 from actors.runtime import processes, transport
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from actors.runtime.seam import Stage
 
 #: How long the processes of a system may take to be gone once killed, in seconds.
@@ -53,8 +55,8 @@ def check_port(port: int) -> None:
 class RunningSystem:
     """Thespian's processes, from their start to the end of the last of them."""
 
-    def __init__(self, port: int, thespian_log: str) -> None:
-        transport.install(thespian_log)
+    def __init__(self, port: int, thespian_log: str, admitted: Iterable[type]) -> None:
+        transport.install(thespian_log, admitted)
         _share_memory()
         capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
         self._actors = ActorSystem(
