@@ -10,6 +10,7 @@ import pytest
 import requests
 
 from actors.testing.processes import Program, System, Systems, wait_until
+from tests.support.hosts import Network, NotPossibleError
 
 SUPPORT = Path(__file__).parent / "support"
 ROOT = Path(__file__).parents[1]
@@ -45,6 +46,25 @@ def systems(tmp_path: Path) -> Systems:
     systems = Systems(tmp_path, [ROOT, SUPPORT])
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
     return systems
+
+
+@pytest.fixture
+def join_system(
+    systems: Systems, start_system: Callable[..., System]
+) -> Callable[..., System]:
+    """Start what joins a system; nothing of it outlives the test."""
+    return systems.join
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Hosts to run systems on."""
+    try:
+        network = Network()
+    except NotPossibleError as error:
+        pytest.skip(f"no other hosts here: {error}")
+    yield network
+    network.close()
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from thespian import actors
 from thespian.system import logdirector
 from thespian.system.messages import admin, multiproc
-from thespian.system.transport import IPBase, TCPTransport
 
 from actors.runtime import logs, unpickling
 from actors.runtime.frames import (
@@ -36,9 +35,10 @@ from actors.runtime.frames import (
     Sealer,
     with_length,
 )
+from actors.runtime.thespian_tcp import IPBase, TCPTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 #: What Thespian's own processes say to one another in a system of one machine.
 THESPIANS: tuple[type, ...] = (
@@ -110,7 +110,7 @@ _key = b""
 _channels: dict[int, _Channel] = {}
 
 
-def close(admitted: Iterable[type]) -> None:
+def close(admitted: Iterable[Callable[..., Any]]) -> None:
     """Close the transport of this process and of those forked from it.
 
     Args:

@@ -13,7 +13,7 @@ from thespian.actors import ActorSystem
 from actors.runtime import processes, transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from actors.runtime.seam import Stage
 
@@ -55,7 +55,9 @@ def check_port(port: int) -> None:
 class RunningSystem:
     """Thespian's processes, from their start to the end of the last of them."""
 
-    def __init__(self, port: int, thespian_log: str, admitted: Iterable[type]) -> None:
+    def __init__(
+        self, port: int, thespian_log: str, admitted: Iterable[Callable[..., Any]]
+    ) -> None:
         transport.install(thespian_log, admitted)
         _share_memory()
         capabilities = {"Admin Port": port, "Process Startup Method": "fork"}

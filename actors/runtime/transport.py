@@ -14,21 +14,13 @@ import selectors
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-# Read by Thespian when it is imported: with its default of 20, one receiver
-# that hangs makes its sender deaf to everybody.
-os.environ.setdefault("THESPIAN_MAX_PENDING_TRANSMITS", "500")
-
 import thespian
 from thespian.system import multiprocCommon
-from thespian.system.transport import (
-    IPBase,
-    ReceiveEnvelope,
-    TCPTransport,
-    TransmitIntent,
-)
+from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from actors.runtime import closed
 from actors.runtime.processes import die_with_parent
+from actors.runtime.thespian_tcp import IPBase, TCPTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,7 +36,7 @@ class TransportError(RuntimeError):
 _installed = False
 
 
-def install(thespian_log: str, admitted: Iterable[type]) -> None:
+def install(thespian_log: str, admitted: Iterable[Callable[..., Any]]) -> None:
     """Change Thespian for this process and those forked from it.
 
     Args:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from actors.runtime.frames import FrameError, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 #: What TOML has beside JSON's values; a fetcher's options may hold it.
 PLAIN: tuple[type, ...] = (
@@ -25,22 +25,26 @@ PLAIN: tuple[type, ...] = (
     dt.timezone,
 )
 
-_admitted: dict[tuple[str, str], type] = {}
+_admitted: dict[tuple[str, str], Callable[..., Any]] = {}
 
 
-def admit(classes: Iterable[type]) -> None:
-    """Let these classes be made from what arrives."""
-    for each in classes:
+def admit(names: Iterable[Callable[..., Any]]) -> None:
+    """Let these classes, and what these functions return, be made from what arrives.
+
+    A function is called with whatever a pickle says: it is to make something of
+    it, and do nothing else.
+    """
+    for each in names:
         _admitted[each.__module__, each.__qualname__] = each
 
 
-def admitted() -> frozenset[type]:
-    """The classes that may be made."""
+def admitted() -> frozenset[Callable[..., Any]]:
+    """What may be called."""
     return frozenset(_admitted.values())
 
 
 class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> type:
+    def find_class(self, module: str, name: str) -> Any:
         found = _admitted.get((module, name))
         if found is None:
             raise FrameError(Refusal.FORBIDDEN, f"{module}.{name}"[:200])

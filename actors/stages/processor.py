@@ -32,6 +32,7 @@ from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
 from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of
+from actors.stages.machine_messages import Up
 from actors.stages.messages import (
     AskSign,
     Drain,
@@ -69,7 +70,7 @@ class ProcessorActor(Stage):
         super().__init__()
         self._root: Address | None = None
         self._name = ""
-        self._sources: dict[str, Address] = {}
+        self._sources: dict[str, SourceUp] = {}
         self._downstream: Downstream | None = None
         self._worker: Worker | None = None
         self._process: Callable[[Any], Any] | None = None
@@ -173,8 +174,12 @@ class ProcessorActor(Stage):
         # Told twice, it is the same run of the source: a new subscription would
         # cost a second run of what has begun.
         known = self._sources.get(source.name)
-        if known is None or not self.is_same(known, source.address):
-            self._sources[source.name] = source.address
+        if (
+            known is None
+            or known.line != source.line
+            or not self.is_same(known.address, source.address)
+        ):
+            self._sources[source.name] = source
             self._send(self.consumer.open(source.name, now))
 
     def _tune(self, config: ProcessorConfig) -> None:
@@ -273,8 +278,10 @@ class ProcessorActor(Stage):
             self._downstream.carry_out(decision, self.send, self._root, self.now())
 
     def _send(self, sends: Iterable[Send]) -> None:
-        for source, message in sends:
-            self.send(self._sources[source], message)
+        for name, message in sends:
+            source = self._sources[name]
+            sent = Up(source=name, message=message) if source.relayed else message
+            self.send(source.address, sent)
 
     def _tell_if_drained(self) -> None:
         holder = self._downstream.relay if self._downstream else self.consumer

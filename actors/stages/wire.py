@@ -6,12 +6,17 @@ arrives. Jobs and results are plain JSON values, so no class of a user's travels
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from actors.flow import messages as protocol
 from actors.flow.facts import Accounting
 from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
-from actors.stages import messages
+from actors.stages import machine_messages, messages
 
-ADMITTED: tuple[type, ...] = (
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CLASSES: tuple[type, ...] = (
     # The demand protocol.
     protocol.Process,
     protocol.Assignment,
@@ -30,6 +35,8 @@ ADMITTED: tuple[type, ...] = (
     messages.StartFetcher,
     messages.StartProcessor,
     messages.Started,
+    messages.AskSign,
+    messages.Sign,
     messages.Begin,
     messages.SourceUp,
     messages.SourceGone,
@@ -45,9 +52,36 @@ ADMITTED: tuple[type, ...] = (
     messages.Tune,
     messages.StatusRequest,
     messages.StatusAnswer,
+    # Between machines.
+    machine_messages.Up,
+    machine_messages.Down,
+    machine_messages.Beat,
+    machine_messages.Join,
+    machine_messages.Welcome,
+    machine_messages.Refuse,
+    machine_messages.Leave,
+    machine_messages.SourceIs,
+    machine_messages.ProcessIs,
+    machine_messages.Order,
+    machine_messages.Retune,
+    machine_messages.AskStatus,
+    machine_messages.TellStatus,
+    machine_messages.StartGate,
+    machine_messages.ToMachine,
+    machine_messages.FromMachine,
+    machine_messages.LineEnded,
+    machine_messages.StartMachine,
     # What these hold.
     Accounting,
     FetcherConfig,
     ProcessorConfig,
     SystemConfig,
 )
+
+#: Functions that put a message together from what its pickle holds.
+MAKERS: tuple[Callable[..., Any], ...] = (
+    protocol.jobs_of_columns,
+    protocol.done_of_columns,
+)
+
+ADMITTED: tuple[Callable[..., Any], ...] = (*CLASSES, *MAKERS)
