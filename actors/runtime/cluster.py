@@ -38,12 +38,15 @@ def place(text: str, port: int | None, origin: str) -> Place:
     Raises:
         ConfigError: It has another form.
     """
-    host, colon, number = text.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):
+    if text.startswith("["):
+        host, _, number = text[1:].partition("]")
+        number = number.removeprefix(":")
+    elif text.count(":") > 1:
         host, number = text, ""
+    else:
+        host, _, number = text.partition(":")
     if not number and port is not None:
         number = str(port)
-    host = host.strip("[]")
     if not host or not number.isascii() or not number.isdigit():
         raise ConfigError(f"{origin} must be HOST:PORT, got {text!r}")
     if not 1 <= int(number) <= 65535:  # noqa: PLR2004 - as TCP has it
