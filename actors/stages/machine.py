@@ -54,6 +54,8 @@ from actors.stages.needs import functions_of
 from actors.stages.status_round import StatusRound
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from actors.flow.messages import ToConsumer
     from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.control import ControlServer, Request
@@ -87,8 +89,9 @@ class MachineActor(Stage):
         self._kind: ProcessorConfig | None = None
         self._line = ""
         self._begun_at = 0.0
-        self._told_started = False
+        self._told_working = False
         self._rounds: dict[int, StatusRound] = {}
+        self._round_count = 0
         self._deadline: float | None = None
         self._stopping: list[Request] = []
         self._over = False
@@ -184,6 +187,8 @@ class MachineActor(Stage):
         self._pulse = Pulse(message.system.lease_s)
         self._pulse.begin(_SELF, self._begun_at)
         self._started = True
+        # It runs; whether the leader does is another matter, and may take long.
+        self.reporter.started()
 
     def _tell_main(self, now: float) -> None:
         if self._pulse.due(now):
@@ -213,7 +218,11 @@ class MachineActor(Stage):
             case Retune(system=system):
                 self._configure(system)
             case AskStatus(number=number):
-                self._ask_status(number)
+                self._ask_status(
+                    lambda statuses: self.caller.send(
+                        TellStatus(number=number, statuses=statuses)
+                    )
+                )
             case _:
                 self.unexpected(message)
 
@@ -233,8 +242,8 @@ class MachineActor(Stage):
             self._give_up("another version of the code: " + "; ".join(wrong))
             return
         self._line = welcome.line
-        place = f"{self.start.host}:{self.start.port}"
-        self.log.info("machine.joined", machine=self.start.name, leader=place)
+        name = self.start.name
+        self.log.info("machine.joined", machine=name, leader=self._leader)
         if self._kind is None:
             self._kind = kind
             self.crew.hire(kind, welcome.system, self.start.count)
@@ -260,7 +269,7 @@ class MachineActor(Stage):
 
     def _refused(self, reason: str, *, for_now: bool) -> None:
         waited_s = self.now() - self._begun_at
-        if not for_now or (not self._told_started and waited_s > NAME_WITHIN_S):
+        if not for_now or (self._kind is None and waited_s > NAME_WITHIN_S):
             self._give_up(reason)
             return
         self.caller.hang_up(reason)
@@ -298,9 +307,9 @@ class MachineActor(Stage):
             self._give_up(message.error)
             return
         self.crew.started(message, sender)
-        if not self._told_started and self.crew.is_complete:
-            self._told_started = True
-            self.reporter.started()
+        if not self._told_working and self.crew.is_complete:
+            self._told_working = True
+            self.log.info("machine.working", processors=len(self.crew))
 
     def _processor_up(self, process: Process, address: Address) -> None:
         self.log.info("processor.attached", processor=process.name, pid=process.pid)
@@ -331,11 +340,13 @@ class MachineActor(Stage):
 
     # Status.
 
-    def _ask_status(self, number: int) -> None:
+    def _ask_status(self, then: Callable[[dict[str, dict[str, Any]]], None]) -> None:
+        self._round_count += 1
+        number = self._round_count
         processes = self.crew.processes
         names = {process.name for process, _ in processes}
         deadline = self.now() + STATUS_WITHIN_S
-        self._rounds[number] = StatusRound(deadline, names, lambda _: None)
+        self._rounds[number] = StatusRound(deadline, names, then)
         for _, address in processes:
             self.send(address, StatusRequest(number=number))
         if not names:
@@ -348,13 +359,13 @@ class MachineActor(Stage):
                 self._tell_status(answer.number)
 
     def _tell_status(self, number: int) -> None:
-        answers = self._rounds.pop(number).answers
+        status_round = self._rounds.pop(number)
         restarts = self.crew.restarts()
         statuses = {
             name: status | {"restarts": restarts.get(name, 0)}
-            for name, status in answers.items()
+            for name, status in status_round.answers.items()
         }
-        self.caller.send(TellStatus(number=number, statuses=statuses))
+        status_round.then(statuses)
 
     # The end.
 
@@ -369,11 +380,40 @@ class MachineActor(Stage):
         self._watch_control()
         if request is None:
             return
-        if request.command.get("verb") == "stop":
-            self._stop(request)
-        else:
-            place = f"{self.start.host}:{self.start.port}"
-            request.answer({"error": f"this machine works for {place}: ask there"})
+        match request.command.get("verb"):
+            case "stop":
+                self._stop(request)
+            case "status":
+                self._ask_status(lambda told: request.answer(self._describe(told)))
+            case "journal":
+                request.answer({"journal": None})
+            case _:
+                error = f"this machine works for {self._leader}: ask there"
+                request.answer({"error": error})
+
+    def _describe(self, statuses: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        is_open = self.caller.is_open
+        why = f"works for {self._leader}" if is_open else f"waits for {self._leader}"
+        silent = {"state": "silent"}
+        processors = [
+            {"name": process.name, "pid": process.pid, "host": process.host}
+            | statuses.get(process.name, silent)
+            for process, _ in self.crew.processes
+        ]
+        for each in processors:
+            each.pop("events", None)
+        state = "draining" if self._deadline else "running" if is_open else "away"
+        return {
+            "state": state,
+            "accounting": {},
+            "fetchers": [],
+            "processors": processors,
+            "why": why,
+        }
+
+    @property
+    def _leader(self) -> str:
+        return str(cluster.Place(self.start.host, self.start.port))
 
     def _stop(self, request: Request) -> None:
         at_once = request.command.get("now") is True

@@ -278,7 +278,7 @@ class Systems:
         system = System(Program(*command, env=env, prefix=prefix), port, env)
         self.started.append(system)
         if ready:
-            system.wait_for("machine.started")
+            system.wait_for("machine.working")
         return system
 
     def close(self) -> set[int]:

@@ -376,6 +376,7 @@ def test_a_leader_that_stops_leaves_its_members_waiting(
     assert leader.command("stop")[0] == 0
 
     member.wait_for("machine.away")
+    assert member.status()["state"] == "away"
     assert member.program.process.poll() is None
     member.signal(signal.SIGINT)
     assert member.wait() == 0
