@@ -26,6 +26,7 @@ from thespian.system.messages import admin, multiproc
 from actors.runtime import logs, unpickling
 from actors.runtime.frames import (
     MAX_FRAME,
+    MAX_MESSAGE,
     FrameBuffer,
     FrameError,
     Kind,
@@ -108,6 +109,16 @@ class _Channel:
 
 _key = b""
 _channels: dict[int, _Channel] = {}
+_too_long: list[tuple[Any, int]] = []
+
+
+def take_too_long() -> list[tuple[Any, int]]:
+    """Messages of this process that were too long to be sent, with their sizes."""
+    if not _too_long:
+        return []
+    taken = _too_long.copy()
+    _too_long.clear()
+    return taken
 
 
 def close(admitted: Iterable[Callable[..., Any]]) -> None:
@@ -157,6 +168,10 @@ def _channel() -> _Channel:
 def _seal() -> None:
     def serialize(self: Any, intent: Any) -> bytes:
         payload = pickle.dumps((self.myAddress, intent.message))
+        if len(payload) > MAX_MESSAGE:
+            # Nothing to send counts as sent; who sent it asks what was not.
+            _too_long.append((intent.message, len(payload)))
+            return b""
         port = port_of(intent.targetAddr)
         return with_length(_channel().sealer.seal(Kind.MESSAGE, port, payload))
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a frame behind its length; what is longer is refused.
 MAX_FRAME = 4 << 20
+#: Bytes of a message; the rest is for what is put around it on its way.
+MAX_MESSAGE = MAX_FRAME - 8192
 #: Bytes of the shortest key that is taken.
 MIN_KEY = 32
 #: Nobody repeats a frame for longer than this (Thespian gives up after 5 minutes).

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.batches import Batching
 from actors.flow.consumer import Consumer, Send
+from actors.flow.fitting import halves_of_jobs, shorter, undeliverable
 from actors.flow.messages import (
     Cancel,
     Confirm,
@@ -26,7 +27,9 @@ from actors.flow.messages import (
     Subscribed,
 )
 from actors.flow.pace import Pace
+from actors.flow.producer import Decision
 from actors.runtime import logs
+from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
@@ -53,7 +56,6 @@ from actors.stages.processing import batch_run, process_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.flow.producer import Decision
     from actors.runtime.config import ProcessorConfig
     from actors.runtime.worker import Worker
 
@@ -112,6 +114,30 @@ class ProcessorActor(Stage):
                 self._hear(message, sender, now)
         self._run_next()
         self._tell_if_drained()
+
+    def too_long(self, message: Any, size: int) -> None:
+        """Send in halves, and fail what no message can hold."""
+        match message:
+            case Up(source=source, message=Done() as done):
+                for part in shorter(done, size, MAX_MESSAGE):
+                    self._send([Send(source, part)])
+            case Done() as done:
+                for part in shorter(done, size, MAX_MESSAGE):
+                    self._send(self.consumer.addressed(part))
+            case Jobs() if self._downstream is not None:
+                self._pass_on_less(message, size)
+            case _:
+                super().too_long(message, size)
+
+    def _pass_on_less(self, message: Jobs, size: int) -> None:
+        assert self._downstream is not None  # noqa: S101 - asked before
+        if halves := halves_of_jobs(message):
+            self._turn([], Decision(sends=list(halves)))
+            return
+        now = self.now()
+        for job in message.jobs:
+            failed = undeliverable(message.subscription, job, size, MAX_MESSAGE)
+            self._turn(*self._downstream.failed(failed, now, self.chance()))
 
     def tick(self, now: float) -> None:
         """Repeat what got no answer; give up a job that takes too long."""

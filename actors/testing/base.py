@@ -26,6 +26,7 @@ from thespian.actors import (
 )
 
 from actors.runtime import unpickling
+from actors.runtime.frames import MAX_MESSAGE
 from actors.stages.wire import ADMITTED
 from actors.testing.faults import Calm, Killed
 
@@ -69,6 +70,7 @@ class Node:
         self.stage: Any = None
         self.ready: set[int] = set()
         self._watched: frozenset[int] = frozenset()
+        self.too_long: list[tuple[Any, int]] = []
         self._told = False
         self._held: deque[Callable[[], None]] = deque()
         self._outgoing: list[tuple[ActorAddress, Any, bytes]] = []
@@ -77,7 +79,11 @@ class Node:
 
     def actor_send(self, target: ActorAddress, message: Any) -> None:
         """Send once the handler has ended, as between real processes."""
-        self._outgoing.append((target, message, pickle.dumps(message)))
+        content = pickle.dumps(message)
+        if len(content) > MAX_MESSAGE:
+            self.too_long.append((message, len(content)))
+        else:
+            self._outgoing.append((target, message, content))
 
     def createActor(self, stage: type[Stage], *_: Any) -> ActorAddress:  # noqa: N802
         """Start a child."""
