@@ -23,6 +23,7 @@ from actors.runtime import cluster
 from actors.runtime.seam import Address, Stage
 from actors.stages.caller import Caller
 from actors.stages.crew import Crew
+from actors.stages.crew_status import CrewRounds, describe_crew
 from actors.stages.machine_messages import (
     AskStatus,
     Down,
@@ -48,21 +49,15 @@ from actors.stages.messages import (
     SourceUp,
     Started,
     StatusAnswer,
-    StatusRequest,
 )
 from actors.stages.needs import functions_of
-from actors.stages.status_round import StatusRound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from actors.flow.messages import ToConsumer
     from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.control import ControlServer, Request
     from actors.runtime.reports import Reporter
 
-#: A processor that does not answer within so many seconds is told as silent.
-STATUS_WITHIN_S = 0.3
 #: How long a start waits for its name to be free, in seconds.
 NAME_WITHIN_S = 15.0
 
@@ -78,6 +73,7 @@ class MachineActor(Stage):
     start: StartMachine
     reporter: Reporter
     crew: Crew
+    rounds: CrewRounds
     caller: Caller
     _control: ControlServer
 
@@ -90,8 +86,6 @@ class MachineActor(Stage):
         self._line = ""
         self._begun_at = 0.0
         self._told_working = False
-        self._rounds: dict[int, StatusRound] = {}
-        self._round_count = 0
         self._deadline: float | None = None
         self._stopping: list[Request] = []
         self._over = False
@@ -119,7 +113,7 @@ class MachineActor(Stage):
             case ProcessLost():
                 self.caller.send(message)
             case StatusAnswer():
-                self._answered(message)
+                self.rounds.answered(message)
             case Sign(name=name):
                 self.crew.heard(name)
             case StartMachine():
@@ -141,9 +135,7 @@ class MachineActor(Stage):
         self._tell_main(now)
         self.caller.tick(now)
         self.crew.tick(now)
-        for number, each in tuple(self._rounds.items()):
-            if now >= each.deadline:
-                self._tell_status(number)
+        self.rounds.tick(now)
         if self._deadline is not None and now >= self._deadline:
             self._leave("the drain took too long")
 
@@ -152,8 +144,7 @@ class MachineActor(Stage):
         if not self._started:
             return None
         times = [self.caller.next_tick(), self.crew.next_tick(), self._deadline]
-        times.append(self._pulse.next_tick())
-        times += [each.deadline for each in self._rounds.values()]
+        times += [self._pulse.next_tick(), self.rounds.next_tick()]
         return min((each for each in times if each is not None), default=None)
 
     def exiting(self) -> None:
@@ -168,6 +159,7 @@ class MachineActor(Stage):
         self.reporter.alive(self.edges.process_id())
         run = message.incarnation
         self.crew = Crew(self, message.name, run, self._processor_up, self._gone)
+        self.rounds = CrewRounds(self, self.crew)
         self.caller = Caller(
             self,
             cluster.Place(message.host, message.port),
@@ -218,7 +210,7 @@ class MachineActor(Stage):
             case Retune(system=system):
                 self._configure(system)
             case AskStatus(number=number):
-                self._ask_status(
+                self.rounds.ask(
                     lambda statuses: self.caller.send(
                         TellStatus(number=number, statuses=statuses)
                     )
@@ -338,35 +330,6 @@ class MachineActor(Stage):
         elif where is not None:
             self.send(where, message)
 
-    # Status.
-
-    def _ask_status(self, then: Callable[[dict[str, dict[str, Any]]], None]) -> None:
-        self._round_count += 1
-        number = self._round_count
-        processes = self.crew.processes
-        names = {process.name for process, _ in processes}
-        deadline = self.now() + STATUS_WITHIN_S
-        self._rounds[number] = StatusRound(deadline, names, then)
-        for _, address in processes:
-            self.send(address, StatusRequest(number=number))
-        if not names:
-            self._tell_status(number)
-
-    def _answered(self, answer: StatusAnswer) -> None:
-        if (status_round := self._rounds.get(answer.number)) is not None:
-            status_round.answered(answer.name, answer.status)
-            if not status_round.missing:
-                self._tell_status(answer.number)
-
-    def _tell_status(self, number: int) -> None:
-        status_round = self._rounds.pop(number)
-        restarts = self.crew.restarts()
-        statuses = {
-            name: status | {"restarts": restarts.get(name, 0)}
-            for name, status in status_round.answers.items()
-        }
-        status_round.then(statuses)
-
     # The end.
 
     def _watch_control(self) -> None:
@@ -384,7 +347,7 @@ class MachineActor(Stage):
             case "stop":
                 self._stop(request)
             case "status":
-                self._ask_status(lambda told: request.answer(self._describe(told)))
+                self.rounds.ask(lambda told: request.answer(self._describe(told)))
             case "journal":
                 request.answer({"journal": None})
             case _:
@@ -393,22 +356,13 @@ class MachineActor(Stage):
 
     def _describe(self, statuses: dict[str, dict[str, Any]]) -> dict[str, Any]:
         is_open = self.caller.is_open
-        why = f"works for {self._leader}" if is_open else f"waits for {self._leader}"
-        silent = {"state": "silent"}
-        processors = [
-            {"name": process.name, "pid": process.pid, "host": process.host}
-            | statuses.get(process.name, silent)
-            for process, _ in self.crew.processes
-        ]
-        for each in processors:
-            each.pop("events", None)
         state = "draining" if self._deadline else "running" if is_open else "away"
         return {
             "state": state,
             "accounting": {},
             "fetchers": [],
-            "processors": processors,
-            "why": why,
+            "processors": describe_crew(self.crew, statuses),
+            "why": f"{'works' if is_open else 'waits'} for {self._leader}",
         }
 
     @property
