@@ -66,6 +66,9 @@ THESPIANS: tuple[type, ...] = (
     logdirector.logging.LogRecord,
 )
 
+#: Where all of a machine's processes listen.
+LOOPBACK = "127.0.0.1"
+
 _REPEATED = object()
 
 
@@ -76,10 +79,11 @@ class _Channel:
     sealer: Sealer
     opener: Opener
     quiet: Quiet = field(default_factory=Quiet)
+    _addresses: dict[int, Any] = field(default_factory=dict)
 
     def open(self, frame: bytes) -> Any:
         try:
-            kind, payload = self.opener.open(frame)
+            kind, port, payload = self.opener.open(frame)
         except FrameError as error:
             if error.refusal is not Refusal.REPEATED:
                 raise
@@ -87,11 +91,20 @@ class _Channel:
             return _REPEATED
         match kind:
             case Kind.MESSAGE:
-                return unpickling.loads(payload)
+                return self._address(port), unpickling.loads(payload)
             case Kind.ACKNOWLEDGED:
                 return TCPTransport.ackPacket
             case Kind.REJECTED:
                 return TCPTransport.ackDataErrPacket
+
+    def _address(self, port: int) -> Any:
+        # The sender's, who is on loopback like everybody: the port is all of it,
+        # and a pickled address takes longer than the rest of most messages.
+        address = self._addresses.get(port)
+        if address is None:
+            details = IPBase.TCPv4ActorAddress(LOOPBACK, port, external=True)
+            address = self._addresses[port] = actors.ActorAddress(details)
+        return address
 
     def refused(self, error: FrameError) -> None:
         count = self.quiet.note(error.refusal, time.monotonic())
@@ -167,20 +180,20 @@ def _channel() -> _Channel:
 
 def _seal() -> None:
     def serialize(self: Any, intent: Any) -> bytes:
-        payload = pickle.dumps((self.myAddress, intent.message))
+        payload = pickle.dumps(intent.message)
         if len(payload) > MAX_MESSAGE:
             # Nothing to send counts as sent; who sent it asks what was not.
             _too_long.append((intent.message, len(payload)))
             return b""
-        port = port_of(intent.targetAddr)
-        return with_length(_channel().sealer.seal(Kind.MESSAGE, port, payload))
+        ports = port_of(self.myAddress), port_of(intent.targetAddr)
+        return with_length(_channel().sealer.seal(Kind.MESSAGE, ports, payload))
 
     TCPTransport.TCPTransport.serializer = serialize
     TCPTransport.serializer = _Bare
     TCPTransport.ReceiveBuffer = lambda _: FrameBuffer(_open)
     sealer = Sealer(_key, bytes(8), lambda: 0)
-    TCPTransport.ackMsg = with_length(sealer.seal(Kind.ACKNOWLEDGED, 0, b""))
-    TCPTransport.ackDataErrMsg = with_length(sealer.seal(Kind.REJECTED, 0, b""))
+    TCPTransport.ackMsg = with_length(sealer.seal(Kind.ACKNOWLEDGED, (0, 0), b""))
+    TCPTransport.ackDataErrMsg = with_length(sealer.seal(Kind.REJECTED, (0, 0), b""))
 
 
 def _open(frame: bytes) -> Any:

@@ -2,7 +2,7 @@
 
 A frame is ``LENGTH>`` in decimal, then a tag, a header and a payload. The tag
 signs all that follows it, and is checked before a byte of the payload is read.
-The header says who sealed the frame, when, and for which port:
+The header says who sealed the frame, when, from which port and for which:
 
 1. Whoever has not the key makes no frame that is opened.
 2. A frame is opened by the process that it was sealed for, and by no other.
@@ -39,7 +39,7 @@ MAX_AGE_NS = 600 * 10**9
 WINDOW = 1024
 
 _TAG = 16
-_HEADER = struct.Struct(">c8sQH")
+_HEADER = struct.Struct(">c8sQHH")
 _DIGITS = 8
 _LONG = 1 << 16
 
@@ -73,10 +73,18 @@ class Kind(bytes, enum.Enum):
     REJECTED = b"r"
 
 
+_KINDS = {each.value: each for each in Kind}
+
+
 class Opened(NamedTuple):
-    """A frame that was taken."""
+    """A frame that was taken.
+
+    Attributes:
+        port: Where its sender listens.
+    """
 
     kind: Kind
+    port: int
     payload: bytes
 
 
@@ -112,13 +120,13 @@ class Sealer:
     now_ns: Callable[[], int]
     _last: int = 0
 
-    def seal(self, kind: Kind, port: int, payload: bytes) -> bytes:
-        """Make a frame for the process that listens at ``port``."""
+    def seal(self, kind: Kind, ports: tuple[int, int], payload: bytes) -> bytes:
+        """Make a frame; ``ports`` are the sender's and the receiver's."""
         stamp = self.now_ns()
         if stamp <= self._last:
             stamp = self._last + 1
         self._last = stamp
-        content = _HEADER.pack(kind.value, self.sender, stamp, port) + payload
+        content = _HEADER.pack(kind.value, self.sender, stamp, *ports) + payload
         return tag_of(self.key, content, _FRAME) + content
 
 
@@ -168,8 +176,8 @@ class Opener:
             raise FrameError(Refusal.GARBLED)
         if not hmac.compare_digest(frame[:_TAG], tag_of(self.key, content, _FRAME)):
             raise FrameError(Refusal.FORGED)
-        kind, sender, stamp, port = _HEADER.unpack_from(content)
-        opened = Opened(Kind(kind), content[_HEADER.size :])
+        kind, sender, stamp, origin, port = _HEADER.unpack_from(content)
+        opened = Opened(_KINDS[kind], origin, content[_HEADER.size :])
         if opened.kind is Kind.MESSAGE:
             self._check(sender, stamp, port)
         return opened

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from thespian.actors import ActorSystem
 
 from actors.runtime import processes, transport
+from actors.runtime.closed import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +33,7 @@ class PortInUseError(Exception):
 def free_port() -> int:
     """A port on loopback that nobody uses at this moment."""
     with socket.socket() as probe:
-        probe.bind((transport.LOOPBACK, 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -47,7 +48,7 @@ def check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((transport.LOOPBACK, port))
+            probe.bind((LOOPBACK, port))
         except OSError as error:
             raise PortInUseError(f"port {port} is in use by another program") from error
 

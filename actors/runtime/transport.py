@@ -19,6 +19,7 @@ from thespian.system import multiprocCommon
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from actors.runtime import closed
+from actors.runtime.closed import LOOPBACK
 from actors.runtime.processes import die_with_parent
 from actors.runtime.thespian_tcp import IPBase, TCPTransport
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 VERSION = "4.0.1"
-LOOPBACK = "127.0.0.1"
 
 
 class TransportError(RuntimeError):

@@ -86,7 +86,10 @@ def test_45_what_strangers_send_is_dropped_told_once_and_changes_nothing(
     other_key = Sealer(b"x" * 32, b"stranger", time.monotonic_ns)
     strange = (
         with_length(deadly),
-        *(with_length(other_key.seal(Kind.MESSAGE, port, deadly)) for port in ports),
+        *(
+            with_length(other_key.seal(Kind.MESSAGE, (port, port), deadly))
+            for port in ports
+        ),
         b"9999999999999>" + b"x" * 1_000_000,
         b"10000000000>",
         os.urandom(1000),

@@ -22,6 +22,7 @@ from actors.runtime.frames import (
 
 KEY = b"k" * 32
 PORT = 4711
+FROM = 4712
 
 
 class Clock:
@@ -54,13 +55,13 @@ def refusal(opener: Opener, frame: bytes) -> Refusal:
 
 
 def test_what_is_sealed_is_opened(sealer: Sealer, opener: Opener) -> None:
-    frame = sealer.seal(Kind.MESSAGE, PORT, b"hello")
+    frame = sealer.seal(Kind.MESSAGE, (FROM, PORT), b"hello")
 
-    assert opener.open(frame) == (Kind.MESSAGE, b"hello")
+    assert opener.open(frame) == (Kind.MESSAGE, FROM, b"hello")
 
 
 def test_one_bit_changed_anywhere_is_noticed(sealer: Sealer, opener: Opener) -> None:
-    frame = sealer.seal(Kind.MESSAGE, PORT, b"hello")
+    frame = sealer.seal(Kind.MESSAGE, (FROM, PORT), b"hello")
 
     for index, bit in itertools.product(range(len(frame)), range(8)):
         changed = bytearray(frame)
@@ -69,12 +70,14 @@ def test_one_bit_changed_anywhere_is_noticed(sealer: Sealer, opener: Opener) -> 
 
 
 def test_a_frame_of_another_key_is_refused(clock: Clock, opener: Opener) -> None:
-    frame = Sealer(b"x" * 32, b"sender-1", clock).seal(Kind.MESSAGE, PORT, b"hello")
+    frame = Sealer(b"x" * 32, b"sender-1", clock).seal(
+        Kind.MESSAGE, (FROM, PORT), b"hello"
+    )
 
     assert refusal(opener, frame) is Refusal.FORGED
 
 
-@pytest.mark.parametrize("frame", [b"", b"x", b"x" * 34])
+@pytest.mark.parametrize("frame", [b"", b"x", b"x" * 36])
 def test_what_is_too_short_to_be_signed_is_refused(
     frame: bytes, opener: Opener
 ) -> None:
@@ -82,14 +85,14 @@ def test_what_is_too_short_to_be_signed_is_refused(
 
 
 def test_a_frame_is_opened_once(sealer: Sealer, opener: Opener) -> None:
-    frame = sealer.seal(Kind.MESSAGE, PORT, b"hello")
+    frame = sealer.seal(Kind.MESSAGE, (FROM, PORT), b"hello")
     opener.open(frame)
 
     assert refusal(opener, frame) is Refusal.REPEATED
 
 
 def test_a_frame_for_another_process_is_refused(sealer: Sealer, opener: Opener) -> None:
-    frame = sealer.seal(Kind.MESSAGE, PORT + 1, b"hello")
+    frame = sealer.seal(Kind.MESSAGE, (FROM, PORT + 1), b"hello")
 
     assert refusal(opener, frame) is Refusal.MISDIRECTED
 
@@ -97,14 +100,16 @@ def test_a_frame_for_another_process_is_refused(sealer: Sealer, opener: Opener) 
 def test_a_frame_from_before_the_process_was_there_is_refused(
     clock: Clock, sealer: Sealer
 ) -> None:
-    frame = sealer.seal(Kind.MESSAGE, PORT, b"for whoever had this port before")
+    frame = sealer.seal(Kind.MESSAGE, (FROM, PORT), b"for whoever had this port before")
     later = Opener(KEY, clock, {PORT: clock.ns + 1})
 
     assert refusal(later, frame) is Refusal.STALE
 
 
 def test_frames_are_taken_in_any_order(sealer: Sealer, opener: Opener) -> None:
-    frames = [sealer.seal(Kind.MESSAGE, PORT, b"%d" % each) for each in range(9)]
+    frames = [
+        sealer.seal(Kind.MESSAGE, (FROM, PORT), b"%d" % each) for each in range(9)
+    ]
 
     opened = [opener.open(frame).payload for frame in reversed(frames)]
 
@@ -114,10 +119,10 @@ def test_frames_are_taken_in_any_order(sealer: Sealer, opener: Opener) -> None:
 def test_what_has_left_the_window_counts_as_repeated(
     sealer: Sealer, opener: Opener
 ) -> None:
-    first = sealer.seal(Kind.MESSAGE, PORT, b"first")
+    first = sealer.seal(Kind.MESSAGE, (FROM, PORT), b"first")
     opener.open(first)
     for _ in range(WINDOW + 1):
-        opener.open(sealer.seal(Kind.MESSAGE, PORT, b"more"))
+        opener.open(sealer.seal(Kind.MESSAGE, (FROM, PORT), b"more"))
 
     assert refusal(opener, first) is Refusal.REPEATED
 
@@ -125,19 +130,19 @@ def test_what_has_left_the_window_counts_as_repeated(
 def test_forgetting_a_silent_sender_does_not_let_its_frames_in_again(
     clock: Clock, sealer: Sealer, opener: Opener
 ) -> None:
-    old = sealer.seal(Kind.MESSAGE, PORT, b"old")
+    old = sealer.seal(Kind.MESSAGE, (FROM, PORT), b"old")
     opener.open(old)
     clock.ns += MAX_AGE_NS + 1
 
     for index in range(3):
         other = Sealer(KEY, b"sender-%d" % (index + 2), clock)
-        opener.open(other.seal(Kind.MESSAGE, PORT, b"new"))
+        opener.open(other.seal(Kind.MESSAGE, (FROM, PORT), b"new"))
 
     assert refusal(opener, old) is Refusal.STALE
 
 
 def test_an_acknowledgement_is_no_message(sealer: Sealer, opener: Opener) -> None:
-    frame = sealer.seal(Kind.ACKNOWLEDGED, 0, b"")
+    frame = sealer.seal(Kind.ACKNOWLEDGED, (0, 0), b"")
 
     assert opener.open(frame).kind is Kind.ACKNOWLEDGED
     assert opener.open(frame).kind is Kind.ACKNOWLEDGED
@@ -211,7 +216,7 @@ def test_a_frame_is_opened_once_however_often_it_is_asked_for(
     sealer: Sealer, opener: Opener
 ) -> None:
     buffer = FrameBuffer(lambda frame: opener.open(frame).payload)
-    buffer.addMore(with_length(sealer.seal(Kind.MESSAGE, PORT, b"hello")))
+    buffer.addMore(with_length(sealer.seal(Kind.MESSAGE, (FROM, PORT), b"hello")))
 
     assert buffer.completed() == buffer.completed() == (b"hello", b"")
 

@@ -16,8 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from thespian.actors import ActorAddress
-
 from actors.flow.messages import Confirm
 from actors.runtime import closed, logs
 from actors.runtime.frames import Kind, Opener, Sealer, with_length
@@ -60,11 +58,10 @@ def main() -> None:
     try:
         address = system._actors.createActor(Listener)  # noqa: SLF001
         port = closed.port_of(address)
-        sender = ActorAddress(address.addressDetails)
         sealer = Sealer(closed._key, b"somebody", time.monotonic_ns)  # noqa: SLF001
 
         def seal(message: Any, to: int = port) -> bytes:
-            return sealer.seal(Kind.MESSAGE, to, pickle.dumps((sender, message)))
+            return sealer.seal(Kind.MESSAGE, (port, to), pickle.dumps(message))
 
         first = seal(Confirm(subscription="first", outcomes=()))
         elsewhere = seal(Confirm(subscription="elsewhere", outcomes=()), port + 1)
