@@ -341,7 +341,7 @@ SETTINGS = (
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 #: Variables of ours that are no settings.
 OTHER_VARIABLES = frozenset(
-    {"LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR", "LOWTIDE_TEST_MARK"}
+    {"LOWTIDE_CLUSTER_KEY", "LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR", "LOWTIDE_TEST_MARK"}
 )
 
 
