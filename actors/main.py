@@ -124,6 +124,21 @@ def _parser() -> argparse.ArgumentParser:
     detach.add_argument(
         "--count", type=int, default=1, metavar="N", help="else the last N"
     )
+    wait = add_verb(
+        verbs,
+        "wait",
+        control.wait_for_ends,
+        "wait until all has ended that was fetched before now",
+    )
+    wait.add_argument(
+        "names", nargs="*", metavar="FETCHER", help="by which; all by itself"
+    )
+    wait.add_argument(
+        "--within",
+        type=_interval,
+        metavar="SECONDS",
+        help="give up after so long, with exit code 1 (a day)",
+    )
     stop = add_verb(verbs, "stop", control.stop, "drain and stop a running system")
     stop.add_argument(
         "--now", action="store_true", help="do not wait for what is there"

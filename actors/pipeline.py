@@ -55,7 +55,7 @@ class Fetcher:
         """What stands in a configuration file for this."""
         fetch = _name_of(self.fetch)
         table = {"name": self.name or fetch.rpartition(":")[2], "fetch": fetch}
-        return table | {"options": dict(self.options)} | dict(self.settings)
+        return table | {"options": dict(self.options)} | _named(self.settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,8 @@ class Processor:
         name: Unique in the pipeline; that of the function if none is given.
         sources: Names of what it takes jobs from; all fetchers if none is given.
         count: How many processes; as for the whole pipeline if it is None.
-        settings: As in a ``[[processor]]`` table: ``max_demand`` ...
+        settings: As in a ``[[processor]]`` table: ``max_demand`` ...; a function
+            may stand for its name.
     """
 
     process: Function
@@ -87,7 +88,7 @@ class Processor:
             table["from"] = list(self.sources)
         if self.count is not None:
             table["count"] = self.count
-        return table | dict(self.settings)
+        return table | _named(self.settings)
 
 
 class Pipeline:
@@ -132,6 +133,13 @@ class Pipeline:
         from actors.commands.run import run  # noqa: PLC0415
 
         return Exit(run(self.config))
+
+
+def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _name_of(value) if callable(value) else value
+        for key, value in settings.items()
+    }
 
 
 def _tables(stages: Any) -> dict[str, Any]:

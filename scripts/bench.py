@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING
 from benchmarks import report
 from benchmarks.model import Bench, Row
 from benchmarks.peers.measure import MEASUREMENTS as PEERS
-from benchmarks.peers.rows import BEST, PEER_ROWS, best_peer
+from benchmarks.peers.measure import versions
+from benchmarks.peers.rows import BEST, BEST_SAFE, PEER_ROWS, best_peers
 from benchmarks.rows import MEASUREMENTS, ROWS
 from benchmarks.run import Runs
 
@@ -32,26 +36,28 @@ def main(words: list[str] | None = None) -> int:
     rows = _selected(parser, rows, options.only)
     runs = _measure(rows, options)
     results = runs.results(rows, (*MEASUREMENTS, *PEERS))
-    print(f"{report.machine()}; medians of {options.repeat}\n")
+    header = f"{report.machine()}; medians of {options.repeat}"
+    if options.peers:
+        header += f"; {versions()}"
+    print(f"{header}\n")
     print(report.as_text(results))
     if options.json:
         options.json.write_text(json.dumps(report.as_json(results), indent=1) + "\n")
     if options.markdown:
-        options.markdown.write_text(report.as_markdown(results, options.repeat))
+        options.markdown.write_text(report.as_markdown(results, header))
     return 0
 
 
 def _measure(rows: Iterable[Row], options: argparse.Namespace) -> Runs:
     needed = {name for row in rows for name in row.numbers}
-    if BEST in needed:
+    if needed & {BEST, BEST_SAFE}:
         needed |= {name for each in PEERS for name in each.gives}
     candidates = (*MEASUREMENTS, *PEERS) if options.peers else MEASUREMENTS
     measurements = [each for each in candidates if needed & set(each.gives)]
     runs = Runs()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as name:
         runs.measure(Bench(Path(name), options.scale), measurements, options.repeat)
-    if best := best_peer(runs.numbers):
-        runs.numbers[BEST] = best
+    runs.numbers |= best_peers(runs.numbers)
     return runs
 
 
@@ -70,21 +76,24 @@ def _parser() -> argparse.ArgumentParser:
         "--repeat", type=_count, default=3, metavar="N", help="runs of each (3)"
     )
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write one JSON object there"
+        "--json", type=_file, metavar="FILE", help="write one JSON object there"
     )
     parser.add_argument(
-        "--markdown", type=Path, metavar="FILE", help="write a table for the docs there"
+        "--markdown",
+        type=_file,
+        metavar="FILE",
+        help="write a table for the docs there",
     )
     parser.add_argument(
         "--scale",
-        type=float,
+        type=_scale,
         default=1.0,
         metavar="X",
         help="times and counts times this; below 1 only to try the script",
     )
     parser.add_argument(
         "--directory",
-        type=Path,
+        type=_directory,
         default=Path("/var/tmp"),  # noqa: S108 - a directory of its own is made in it
         metavar="DIR",
         help="for journals; on a disk (/var/tmp)",
@@ -93,9 +102,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if (count := int(text)) < 1:
-        raise ValueError
-    return count
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1, got {text!r}")
+    return int(text)
+
+
+def _scale(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (scale := float(text)) < float("inf"):
+            return scale
+    raise argparse.ArgumentTypeError(f"a number above 0, got {text!r}")
+
+
+def _file(text: str) -> Path:
+    # Told now, and not when everything is measured.
+    if Path(text).is_dir() or not os.access(Path(text).absolute().parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"a file to write, got {text!r}")
+    return Path(text)
+
+
+def _directory(text: str) -> Path:
+    if not os.access(text, os.W_OK | os.X_OK) or not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"a directory to write in, got {text!r}")
+    return Path(text).absolute()
 
 
 def _selected(
@@ -109,4 +138,6 @@ def _selected(
 
 
 if __name__ == "__main__":
+    # What was started is ended on the way out, however that comes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sys.exit(main())

@@ -47,6 +47,7 @@ class Chaos:
     chance: random.Random
     done_to_it: Counter[str] = field(default_factory=Counter)
     bad_ends: list[str] = field(default_factory=list)
+    last: str = ""
     numbers: subprocess.Popen[str] | None = None
     url: str = ""
     system: subprocess.Popen[bytes] | None = None
@@ -131,6 +132,7 @@ class Chaos:
         else:
             self.strike_stage(what, status)
         self.done_to_it[what] += 1
+        self.last = what
 
     def strike_stage(self, what: str, status: dict[str, Any]) -> None:
         """Kill or stop one process below the main one."""
@@ -186,8 +188,10 @@ class Chaos:
             return  # what was done to it before has ended it
         self.system.terminate()
         code = self.system.wait(60)
-        if code not in (0, 4):
-            self.bad_ends.append(f"stopped with exit code {code}")
+        # Without its admin it is about to end with 1 by itself.
+        if code not in (0, 4, 1 if self.last == "admin" else 0):
+            what = f"stopped with exit code {code} after {self.last}"
+            self.bad_ends.append("\n".join([what, *self.log_lines()[-8:]]))
 
     def settle(self) -> None:
         """Wait until every number that was served has come to its end."""

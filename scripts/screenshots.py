@@ -44,8 +44,11 @@ class Demo:
 
     def __init__(self, place: Path, stack: contextlib.ExitStack) -> None:
         (place / "slow_roots.py").write_text(SLOW)
+        # By this name, tracebacks do not show where this is checked out.
+        (place / "lowtide").symlink_to(ROOT)
+        self.place = place
         self.port, self.web = free_port(), free_port()
-        paths = os.pathsep.join([str(ROOT), str(place)])
+        paths = os.pathsep.join([str(place / "lowtide"), str(place)])
         self.env = os.environ | {
             "LOWTIDE_STATE_DIR": str(place / "state"),
             "LOWTIDE_JOURNAL": str(place / "lowtide.db"),
@@ -96,6 +99,7 @@ class Demo:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *words],
             env=self.env,
+            cwd=self.place,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
@@ -186,7 +190,10 @@ def main() -> int:
         print(f"needs {' and '.join(missing)}, which is not here", file=sys.stderr)
         return 2
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="demo-") as name,
+        contextlib.ExitStack() as stack,
+    ):
         place = Path(name)
         for browser in ("b1", "b2"):
             (place / browser).mkdir()

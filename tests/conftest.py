@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from actors.testing.processes import Program, System, Systems, wait_until
-from tests.support.hosts import Network, NotPossibleError
+if TYPE_CHECKING:
+    from actors.testing.processes import Program, System, Systems
+    from tests.support.hosts import Network
+
+# The tests of the domain run where there are no actors: what uses those imports
+# them where it needs them, and the plugin is named here, not found by itself.
+try:
+    import actors.testing  # noqa: F401
+except ImportError:
+    pass
+else:
+    pytest_plugins = ["actors.testing.plugin"]
 
 SUPPORT = Path(__file__).parent / "support"
 ROOT = Path(__file__).parents[1]
@@ -37,12 +47,16 @@ class Numbers:
 @pytest.fixture
 def eventually() -> Callable[..., Any]:
     """Wait, with a deadline, until a condition holds; see ``wait_until``."""
+    from actors.testing.processes import wait_until  # noqa: PLC0415
+
     return wait_until
 
 
 @pytest.fixture
 def systems(tmp_path: Path) -> Systems:
     """What starts systems; see ``start_system``."""
+    from actors.testing.processes import Systems  # noqa: PLC0415
+
     systems = Systems(tmp_path, [ROOT, SUPPORT])
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
     return systems
@@ -59,6 +73,8 @@ def join_system(
 @pytest.fixture
 def network() -> Iterator[Network]:
     """Hosts to run systems on."""
+    from tests.support.hosts import Network, NotPossibleError  # noqa: PLC0415
+
     try:
         network = Network()
     except NotPossibleError as error:
@@ -76,6 +92,8 @@ def env(systems: Systems) -> dict[str, str]:
 @pytest.fixture
 def start_numbers(env: dict[str, str]) -> Iterator[Callable[..., Numbers]]:
     """Start number servers; they end with the test."""
+    from actors.testing.processes import Program  # noqa: PLC0415
+
     programs = []
 
     def start(*words: str) -> Numbers:

@@ -6,8 +6,10 @@ import contextlib
 import json
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import Future, wait
+from functools import partial
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
@@ -17,6 +19,9 @@ from actors.runtime.state_dir import SystemFiles, state_dir
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Callable
+
+T = TypeVar("T")
 
 #: How long a question may take, in seconds.
 ANSWER_WITHIN_S = 5.0
@@ -104,14 +109,26 @@ def detach(arguments: Namespace) -> int:
     return Exit.NOTHING_LEFT
 
 
+def wait_for_ends(arguments: Namespace) -> int:
+    """Wait until every job has ended that was fetched before now."""
+    within_s = arguments.within or WORK_WITHIN_S
+    command = {"verb": "wait", "names": arguments.names}
+    answer = ask_system(arguments, command, within_s)
+    if isinstance(answer, int):
+        if answer == Exit.FAILURE:
+            _tell_progress(arguments)
+        return answer
+    print(f"all has ended that {', '.join(answer['passed'])} had fetched")
+    return Exit.NOTHING_LEFT
+
+
 def stop(arguments: Namespace) -> int:
     """Drain and end the system."""
     command = {"verb": "stop", "now": arguments.now}
-    with ThreadPoolExecutor(1) as pool:
-        stopping = pool.submit(ask_system, arguments, command, WORK_WITHIN_S)
-        while not wait([stopping], PROGRESS_S).done:
-            _tell_progress(arguments)
-        answer = stopping.result()
+    stopping = beside(partial(ask_system, arguments, command, WORK_WITHIN_S))
+    while not wait([stopping], PROGRESS_S).done:
+        _tell_progress(arguments)
+    answer = stopping.result()
     if isinstance(answer, int):
         return answer
     accounting = answer["accounting"]
@@ -120,6 +137,20 @@ def stop(arguments: Namespace) -> int:
     )
     left = accounting["buffered"] + accounting["in_flight"] + accounting["retrying"]
     return Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+
+
+def beside(work: Callable[[], T]) -> Future[T]:
+    """Start what may take long; nobody has to wait for it, not even at the end."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - whoever asks for the result
+            future.set_exception(error)
+
+    Thread(target=run, name="beside", daemon=True).start()
+    return future
 
 
 def _tell_progress(arguments: Namespace) -> None:

@@ -33,6 +33,8 @@ from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.runtime.system import (
     PortInUseError,
     RunningSystem,
+    TooFewFilesError,
+    check_files,
     check_port,
     free_port,
     wait_for_end,
@@ -54,6 +56,12 @@ if TYPE_CHECKING:
 
 #: The root's name in the log.
 _ROOT = "root"
+_SIGNALS = (
+    *(signal.SIGINT, signal.SIGTERM),
+    *(signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1),
+)
+#: How long a root that cannot be reached may take to be known as dead, in seconds.
+ENDS_WITHIN_S = 1.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -70,6 +78,11 @@ def run(config: SystemConfig) -> int:
     """
     redaction.install(_secrets(config))
     _check_way_in(config)
+    processors = sum(each.count for each in config.processors)
+    try:
+        check_files(len(config.fetchers) + processors)
+    except TooFewFilesError as error:
+        raise StartError(str(error)) from error
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)
     with claim_port(files), _claim_journal(config):
@@ -142,6 +155,7 @@ class Main:
     report_fd: int = -1
     exit_code: int | None = None
     stopping: bool = False
+    paused: bool = False
     started: bool = False
     accounting: dict[str, int] = field(default_factory=dict)
     web: WebProcess | None = None
@@ -344,7 +358,12 @@ class Main:
         numbers = set(os.read(self.signals, 64))
         if signal.SIGUSR1 in numbers:
             dump(self.files, self.root_pid, self.log)
-        if not numbers - {signal.SIGUSR1}:
+        if signal.SIGTSTP in numbers:
+            self._pause(paused=True)
+        # A shell that takes it to the foreground sends this one as well.
+        if signal.SIGCONT in numbers and self.paused:
+            self._pause(paused=False)
+        if not numbers & {signal.SIGINT, signal.SIGTERM}:
             return
         if self.stopping:
             self.exit_code = Exit.FORCED
@@ -352,14 +371,26 @@ class Main:
         self.stopping = True
         notify("STOPPING=1")
         if not self.started:
-            self.exit_code = Exit.NOTHING_LEFT  # nothing was fetched before
+            left = _left_before(self.config)
+            self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
         elif self.root is not None:
             self._stop()
+
+    def _pause(self, *, paused: bool) -> None:
+        try:
+            send(self.files.socket, {"verb": "pause" if paused else "resume"})
+        except ControlError as error:
+            self.log.warning("system.not_told", error=str(error))
+        else:
+            self.paused = paused
 
     def _stop(self) -> None:
         try:
             send(self.files.socket, {"verb": "stop"})
         except ControlError as error:
+            assert self.root is not None  # noqa: S101 - else it is not asked
+            if select.select([self.root], [], [], ENDS_WITHIN_S)[0]:
+                return  # it has just died: the next one is told once it is there
             self.log.exception("system.failed", error=str(error))
             self.exit_code = Exit.FAILURE
 
@@ -389,6 +420,13 @@ def _next_number(config: SystemConfig) -> int:
         return 1 + journal.highest_id()
 
 
+def _left_before(config: SystemConfig) -> int:
+    if config.journal is None:
+        return 0
+    with contextlib.closing(JournalView(Path(config.journal))) as journal:
+        return journal.left()
+
+
 def _promise(config: SystemConfig) -> str:
     if config.journal is None:
         return "in memory only: what a fetcher holds is lost if its process dies"
@@ -404,6 +442,8 @@ def _catch_signals() -> int:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in _SIGNALS:
         signal.signal(number, lambda *_: None)
+    # A terminal that is closed does not end what other terminals look at.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     return reader

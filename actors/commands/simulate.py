@@ -93,7 +93,7 @@ def simulate(arguments: Namespace) -> int:
         words = ["python", "-m", "actors.main", *sys.argv[1:]]
         print(f"to see it again: {shlex.join(words)}", file=sys.stderr)
         return Exit.FAILURE
-    print(_describe(account))
+    print(_describe(account, journal=config.journal is not None))
     return Exit.NOTHING_LEFT
 
 
@@ -140,18 +140,24 @@ def _check_functions(config: SystemConfig) -> None:
             raise ConfigError(str(error)) from error
 
 
-def _describe(account: Account) -> str:
+def _describe(account: Account, *, journal: bool) -> str:
     where = ", ".join(f"{count} {what}" for what, count in account.accounting.items())
     hours = account.virtual_s / SECONDS_PER_HOUR
-    fetched = account.accounting["fetched"]
     lines = [*account.troubles]
     lines.append(
         f"seed {account.seed}: {hours:.2f} virtual hours, {account.runs} starts"
     )
-    lines.append(
-        f"{account.handed_out} handed out = {fetched} fetched + {account.duplicates} "
-        f"that had come before + {account.lost} not kept when their fetcher died"
-    )
+    if journal:
+        lines.append(
+            f"{account.handed_out} handed out = {account.kept} fetched + "
+            f"{account.duplicates} that had come before + {account.lost} not kept when "
+            "their fetcher died"
+        )
+    else:
+        lines.append(
+            f"{account.handed_out} handed out; without a journal the account is of the "
+            "fetchers that were there at the end"
+        )
     return "\n".join((*lines, where))
 
 

@@ -7,11 +7,16 @@ import os
 import select
 import sys
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.commands.control import ANSWER_WITHIN_S, WORK_WITHIN_S, ask_system
+from actors.commands.control import (
+    ANSWER_WITHIN_S,
+    WORK_WITHIN_S,
+    ask_system,
+    beside,
+)
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
 from actors.runtime.control import ControlError, NotRunningError, ask
@@ -22,6 +27,7 @@ from actors.runtime.state_dir import SystemFiles, state_dir
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
     from actors.commands.options import Verbs
     from actors.commands.top_view import View
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
 EVERY_S = 0.5
 #: A system that is not there for so many seconds has ended.
 ENDED_S = 3.0
+#: How long a status may take, in seconds; keys wait for it.
+SHOWN_WITHIN_S = 2.0
 #: Quarantined jobs that can be chosen from.
 LISTED = 200
 
@@ -84,7 +92,6 @@ class _Session:
         self.lost = ""
         self._socket = socket
         # A detach may take as long as its job: the view goes on meanwhile.
-        self._pool = ThreadPoolExecutor(1)
         self._answer: Future[dict[str, Any]] | None = None
         self._quarantined = -1
         self._asked_at = 0.0
@@ -98,7 +105,7 @@ class _Session:
             return
         self._asked_at = now
         try:
-            self.view.take(ask(self._socket, {"verb": "status"}, ANSWER_WITHIN_S), now)
+            self.view.take(ask(self._socket, {"verb": "status"}, SHOWN_WITHIN_S), now)
         except ControlError as error:
             self._not_answered(error, now)
             return
@@ -130,7 +137,6 @@ class _Session:
         job = self.view.chosen_job
         match key:
             case "q" | "\x03" | "\x04":
-                self._pool.shutdown(wait=False, cancel_futures=True)
                 self.go_on = False
             case "j" | "k":
                 self.view.choose(1 if key == "j" else -1)
@@ -148,7 +154,7 @@ class _Session:
             self.view.message = "the last key is still at work"
             return
         self.view.message = f"{command.get('action', command['verb'])} ..."
-        self._answer = self._pool.submit(_ask, self._socket, command)
+        self._answer = beside(partial(_ask, self._socket, command))
         self._asked_at = 0.0
 
     def _take_answer(self) -> None:

@@ -1,4 +1,4 @@
-"""``pause``, ``resume`` and ``set``: change a system while it runs."""
+"""``pause``, ``resume``, ``set`` and ``ask``: change a system while it runs."""
 
 from __future__ import annotations
 
@@ -34,6 +34,15 @@ def register(verbs: Verbs) -> None:
         change.add_argument(
             tunable.flag, dest=name, metavar=tunable.metavar, help=tunable.help
         )
+    ask = add_verb(verbs, "ask", _ask, "let a processor with manual demand have jobs")
+    ask.add_argument("name", metavar="NAME", help="as status shows it, or its kind")
+    ask.add_argument("count", type=int, metavar="N", help="how many more")
+    ask.add_argument(
+        "--from",
+        dest="source",
+        metavar="FETCHER",
+        help="of one that it takes from; of each by itself",
+    )
 
 
 def _pause(arguments: Namespace) -> int:
@@ -53,6 +62,18 @@ def _set(arguments: Namespace) -> int:
     }
     command = {"verb": "set", "names": arguments.names, "values": values}
     return _tell(arguments, command, "set")
+
+
+def _ask(arguments: Namespace) -> int:
+    command = {"verb": "ask", "name": arguments.name, "count": arguments.count}
+    if arguments.source is not None:
+        command["source"] = arguments.source
+    answer = ask_system(arguments, command, ANSWER_WITHIN_S)
+    if isinstance(answer, int):
+        return answer
+    shares = ", ".join(f"{name} {count}" for name, count in answer["asked"].items())
+    print(f"asked {shares}")
+    return Exit.NOTHING_LEFT
 
 
 def _tell(arguments: Namespace, command: dict[str, Any], word: str) -> int:

@@ -30,6 +30,8 @@ from actors.flow.outcomes import Owed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from actors.flow.allowance import Allowance
+
 #: Subscriptions that have ended are remembered, to answer what comes late.
 FORMER = 64
 
@@ -55,9 +57,15 @@ class Consumer:
     more than is asked of it. None is no bound.
     """
 
-    def __init__(self, process: Process, window: Window | None = None) -> None:
+    def __init__(
+        self,
+        process: Process,
+        window: Window | None = None,
+        allowance: Allowance | None = None,
+    ) -> None:
         self.process = process
         self.window = window or Window()
+        self.allowance = allowance
         self.need: int | None = None
         self.draining = False
         self.excess = 0
@@ -75,8 +83,10 @@ class Consumer:
 
     @property
     def demand(self) -> int:
-        """Jobs asked for that have not arrived."""
-        return sum(feed.total - feed.received for feed in self._feeds.values())
+        """Jobs asked for that have not arrived, those still to be asked included."""
+        allowed = self.allowance.total if self.allowance else 0
+        unmet = sum(feed.total - feed.received for feed in self._feeds.values())
+        return allowed + unmet
 
     @property
     def held(self) -> int:
@@ -196,6 +206,17 @@ class Consumer:
         self.window = window
         return self.ask()
 
+    def grant(self, count: int, source: str | None = None) -> list[Send]:
+        """Ask for so many more jobs, of each source or of one.
+
+        Raises:
+            ValueError: The demand is not manual, or ``Allowance`` refuses it.
+        """
+        if self.allowance is None:
+            raise ValueError("it asks by itself")
+        self.allowance.grant(count, source)
+        return self.ask()
+
     def ask(self) -> list[Send]:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
         return [send for feed in self.feeds for send in self._ask(feed)]
@@ -243,6 +264,8 @@ class Consumer:
         if arrival.gap:
             return [Send(feed.source, feed.demand(resend=True))]
         self.excess += arrival.excess
+        if self.allowance is not None:
+            self.allowance.give_back(feed.source, arrival.left_out)
         self._queue.extend(Task(feed.source, each) for each in arrival.fresh)
         return [] if arrival.fresh else self._ask(feed)
 
@@ -271,6 +294,10 @@ class Consumer:
         return []
 
     def _raise(self, feed: Feed) -> bool:
+        if (allowance := self.allowance) is not None:
+            more = feed.raise_by(allowance.left(feed.source), self.need)
+            allowance.spend(feed.source, more)
+            return more > 0
         return feed.raise_total(self.window, self.need)
 
     def _ask_again(self, feed: Feed, now: float) -> list[Send]:
@@ -297,8 +324,12 @@ class Consumer:
         return feed if feed and feed.id == subscription else None
 
     def _forget(self, source: str) -> None:
-        self._feeds.pop(source, None)
+        feed = self._feeds.pop(source, None)
+        queued = len(self._queue)
         self._queue = deque(task for task in self._queue if task.source != source)
+        if feed is not None and self.allowance is not None:
+            never_ran = feed.total - feed.received + queued - len(self._queue)
+            self.allowance.give_back(source, never_ran)
 
     def _new_id(self, source: str) -> SubscriptionId:
         former = [each for each in self._issued if self._feed(each) is None]

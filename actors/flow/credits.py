@@ -31,12 +31,17 @@ class Asker:
 
 
 class Credits:
-    """The part of a dispatcher that is the same in all: who asked for how much."""
+    """The part of a dispatcher that is the same in all: who asked for how much.
+
+    Attributes:
+        demand: The credit of all subscriptions together.
+    """
 
     exclusive = False
 
     def __init__(self) -> None:
         self.askers: dict[SubscriptionId, Asker] = {}
+        self.demand = 0
         self._turn = 0
 
     def subscribe(
@@ -49,7 +54,8 @@ class Credits:
 
     def cancel(self, subscription: SubscriptionId) -> None:
         """Forget a subscription and its unused credit."""
-        self.askers.pop(subscription, None)
+        asker = self.askers.pop(subscription, None)
+        self.demand -= 0 if asker is None else asker.credit
 
     def ask(self, subscription: SubscriptionId, count: int) -> None:
         """Raise a subscription's credit by ``count``."""
@@ -57,16 +63,12 @@ class Credits:
             return
         asker = self._asker(subscription)
         asker.credit += count
+        self.demand += count
         self._requeue(asker)
 
     def credit(self, subscription: SubscriptionId) -> int:
         """How many jobs it may still be sent."""
         return self._asker(subscription).credit
-
-    @property
-    def demand(self) -> int:
-        """The credit of all subscriptions together."""
-        return sum(asker.credit for asker in self.askers.values())
 
     def suits(self, process: Process, job: Any) -> bool:  # noqa: ARG002
         """Whether a process may have a job at all."""
@@ -81,6 +83,7 @@ class Credits:
     def spend(self, asker: Asker, count: int) -> None:
         """Take off what it is sent; its turn is over."""
         asker.credit -= count
+        self.demand -= count
         self._requeue(asker)
 
     def _requeue(self, asker: Asker) -> None:

@@ -68,6 +68,7 @@ def _replays(stage: dict[str, Any]) -> str:
 
 _HELD = {
     waiting.PAUSED: "is paused",
+    waiting.HOLD: "holds its jobs",
     waiting.ROOM: "is full and polls no more",
     waiting.BACKOFF: "backs off from its source",
 }
@@ -80,14 +81,14 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
             return f"{name} is paused; lowtide resume goes on"
         case waiting.ROOM:
             full = f"is full ({_count(stage['buffered'], 'job')}) and polls no more"
-            return f"{name} {_replays(stage) or full}: {_why_no_demand(status)}"
+            return f"{name} {_replays(stage) or full}: {_why_not_sent(stage, status)}"
         case waiting.BACKOFF:
             error = stage.get("last_error") or "the source failed"
             return f"{name} tries again in {_seconds(stage['next_poll_s'])}: {error}"
-        case waiting.DEMAND:
+        case waiting.DEMAND | waiting.HOLD:
             jobs = f"has {_count(stage['buffered'], 'job')}"
             what = jobs if stage["buffered"] else "fetches on demand only"
-            return f"{name} {what}: {_why_no_demand(status)}"
+            return f"{name} {what}: {_why_not_sent(stage, status)}"
         case waiting.JOBS:
             return _no_jobs(stage, status)
         case _:
@@ -104,13 +105,21 @@ def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:
     return f"{name} has no jobs: its source had none {age} ago"
 
 
-def _why_no_demand(status: dict[str, Any]) -> str:
+def _why_not_sent(stage: dict[str, Any], status: dict[str, Any]) -> str:
+    if stage["waiting_for"] == waiting.HOLD:
+        name = stage["name"]
+        return f"it accumulates; lowtide set {name} --demand forward lets them go"
     running = [each for each in status["processors"] if each["state"] == "running"]
     if not running:
         return "there is no processor; lowtide attach adds one"
     busy = sum(each["in_flight"] > 0 for each in running)
     if busy == len(running):
         return f"all {_count(busy, 'processor')} busy"
+    untold = [
+        each["name"] for each in running if each.get("waiting_for") == waiting.ASK
+    ]
+    if untold and busy + len(untold) == len(running):
+        return f"{untold[0]} asks when it is told to; lowtide ask {untold[0]} N does"
     return "no processor asks"
 
 

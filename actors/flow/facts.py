@@ -39,6 +39,7 @@ class Job:
         attempt: How often it was leased; the running lease's epoch.
         crashes: How many processors went while they had it, as far as it may be
             to blame.
+        place: Rises with each job that its fetcher comes to hold.
         not_before: When a job that is retried becomes ready, monotonic seconds.
         forgiven: Attempts before somebody released it from the quarantine: they
             count no more. The number of an attempt is not used again, or the
@@ -55,6 +56,7 @@ class Job:
     state: JobState = JobState.READY
     not_before: float = 0.0
     route: str = ""
+    place: int = 0
     forgiven: int = 0
 
     @property

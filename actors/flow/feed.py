@@ -60,11 +60,13 @@ class Arrival(NamedTuple):
         fresh: Jobs not seen before, in order.
         gap: Something before them is missing, so none was taken.
         excess: How many more there are than were asked for.
+        left_out: How many the producer had taken back meanwhile.
     """
 
     fresh: tuple[Assignment, ...] = ()
     gap: bool = False
     excess: int = 0
+    left_out: int = 0
 
 
 @dataclass(slots=True)
@@ -95,6 +97,11 @@ class Feed:
     closed_at: int | None = None
 
     @property
+    def outstanding(self) -> int:
+        """Jobs asked for and not worked off."""
+        return self.total - self.received + self.unfinished
+
+    @property
     def closed(self) -> bool:
         """Whether nothing more will come."""
         return self.closed_at is not None and self.received >= self.closed_at
@@ -120,22 +127,31 @@ class Feed:
             need: Ask for no more than this, if it is given.
         """
         most = window.max_demand if need is None else min(need, window.max_demand)
-        outstanding = self.total - self.received + self.unfinished
+        outstanding = self.outstanding
         if self.closing or outstanding > window.floor or outstanding >= most:
             return False
         self.total += most - outstanding
         return True
+
+    def raise_by(self, allowed: int, need: int | None = None) -> int:
+        """Ask for what is allowed, as far as it is needed; returns how much."""
+        more = allowed if need is None else min(allowed, need - self.outstanding)
+        if self.closing or more <= 0:
+            return 0
+        self.total += more
+        return more
 
     def receive(self, message: Jobs) -> Arrival:
         """Note what arrived: each job once and in order."""
         if message.first > self.received:
             return Arrival(gap=True)
         fresh = tuple(each for each in message.jobs if each.number >= self.received)
-        self.received = max(self.received, message.upto)
+        news = max(0, message.upto - self.received)
+        self.received += news
         self.unfinished += len(fresh)
         excess = max(0, self.received - self.total)
         self.total += excess
-        return Arrival(fresh, excess=excess)
+        return Arrival(fresh, excess=excess, left_out=news - len(fresh))
 
     def subscribe(self, process: Process) -> Subscribe:
         """The request to open this subscription."""

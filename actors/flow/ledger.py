@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actors.flow.facts import JobState
-from actors.flow.messages import Assignment, Jobs
+from actors.flow.messages import Jobs, assignments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from actors.flow.facts import Job
-    from actors.flow.messages import Process, SubscriptionId
+    from actors.flow.messages import Assignment, Process, SubscriptionId
 
 
 @dataclass(slots=True, eq=False)
@@ -64,15 +64,11 @@ class Subscription:
         while self._unreceived and self._unreceived[0].number < self.received:
             self._unreceived.popleft()
 
-    def send(self, jobs: Iterable[Job]) -> Jobs:
+    def send(self, jobs: Sequence[Job]) -> Jobs:
         """Number the jobs and put them into a message; each becomes a lease."""
         first = self.sent
-        leases, assignments = self.leases, []
-        for number, job in enumerate(jobs, first):
-            leases[job.key] = (job, job.attempt)
-            assignments.append(
-                Assignment(number, job.key, job.attempt, job.id, job.payload)
-            )
+        assignments = assignments_of(jobs, first)
+        self.leases.update({job.key: (job, job.attempt) for job in jobs})
         self.sent += len(assignments)
         self._unreceived.extend(assignments)
         return self._message(first, tuple(assignments))

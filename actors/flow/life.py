@@ -71,6 +71,7 @@ class Life:
         self._next_key = first_key
         self._suspects: deque[Job] = deque()
         self._live: dict[int, Job] = {}
+        self._place = 0
         self._retries: list[tuple[float, int]] = []
         self._in_flight = 0
         self._retrying = 0
@@ -129,6 +130,19 @@ class Life:
         """When the oldest job was fetched whose end is still to come."""
         return next((job.fetched_at for job in self._live.values()), None)
 
+    @property
+    def place(self) -> int:
+        """Where the next job will stand that comes to be held."""
+        return self._place
+
+    def holds_before(self, place: int) -> bool:
+        """Whether a job is held that came before ``place`` was the next.
+
+        Jobs are held in the order in which they came, so the first one decides.
+        """
+        first = next(iter(self._live.values()), None)
+        return first is not None and first.place < place
+
     def live(self, key: int) -> Job | None:
         """A job whose end is still to come, by its key."""
         return self._live.get(key)
@@ -165,7 +179,7 @@ class Life:
                 if self.keep is None and incoming.is_wanted:
                     ready.append(job)
                 else:
-                    facts += self._place(job, incoming)
+                    facts += self._put_in_place(job, incoming)
         self.buffer.store(ready)
         return facts
 
@@ -189,8 +203,8 @@ class Life:
             more: Whether there are ready ones behind them.
         """
         new = [job for job in jobs if job.key not in self._live]
-        self._live |= {job.key: job for job in new}
         for job in new:
+            self._hold(job)
             if job.state is JobState.RETRYING:
                 self._retry_later(job)
         ready = [job for job in new if job.state is JobState.READY]
@@ -201,7 +215,7 @@ class Life:
         """Make a quarantined job ready again, with all its attempts before it."""
         self._quarantined -= 1
         job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
-        self._live[job.key] = job
+        self._hold(job)
         self.buffer.store([job])
         return JobReleased(job)
 
@@ -295,10 +309,15 @@ class Life:
         job = Job(key, job_id, incoming.payload, now, own_id, route=route)
         self._next_key += 1
         self._fetched += 1
-        self._live[key] = job
+        self._hold(job)
         return job
 
-    def _place(self, job: Job, incoming: Incoming) -> list[Fact]:
+    def _hold(self, job: Job) -> None:
+        job.place = self._place
+        self._place += 1
+        self._live[job.key] = job
+
+    def _put_in_place(self, job: Job, incoming: Incoming) -> list[Fact]:
         if incoming.failure is not None:
             return [self._quarantine(job, incoming.failure, None)]
         if not incoming.routes:

@@ -17,7 +17,13 @@ totals: that renews its leases, and heals whatever got lost.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.flow.facts import Job
 
 SubscriptionId: TypeAlias = str
 
@@ -193,6 +199,25 @@ ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel
 ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel
 
 
+# A named tuple's own constructor is written in Python, and costs as much as all the
+# rest of unpickling it.
+_assignment = partial(tuple.__new__, Assignment)
+_outcome = partial(tuple.__new__, Outcome)
+
+
+def assignments_of(jobs: Sequence[Job], first: int) -> list[Assignment]:
+    """Number jobs from ``first`` on, each for its present attempt."""
+    rows = zip(
+        range(first, first + len(jobs)),
+        [job.key for job in jobs],
+        [job.attempt for job in jobs],
+        [job.id for job in jobs],
+        [job.payload for job in jobs],
+        strict=True,
+    )
+    return list(map(_assignment, rows))
+
+
 def jobs_of_columns(
     subscription: SubscriptionId,
     first: int,
@@ -205,7 +230,7 @@ def jobs_of_columns(
         subscription=subscription,
         first=first,
         upto=upto,
-        jobs=tuple(map(Assignment, *columns)) if columns else (),
+        jobs=tuple(map(_assignment, zip(*columns, strict=True))),
         confirmed=confirmed,
     )
 
@@ -219,7 +244,7 @@ def done_of_columns(
     """Make the message of what its pickle holds."""
     return Done(
         subscription=subscription,
-        outcomes=tuple(map(Outcome, *columns)) if columns else (),
+        outcomes=tuple(map(_outcome, zip(*columns, strict=True))),
         total=total,
         received=received,
     )

@@ -93,7 +93,8 @@ class Poller:
 
     A fetch is one run: it asks the source for job after job until that has no
     more, the room is used up, or something fails. ``chance`` is uniform in 0 to
-    1, for the jitter; 0.5 leaves a wait as it is.
+    1, for the jitter; 0.5 leaves a wait as it is. ``failing`` says whether the
+    last that was heard of the source is an error: while it is asked again, too.
     """
 
     def __init__(self, policy: PollPolicy) -> None:
@@ -102,6 +103,7 @@ class Poller:
         self.paused = False
         self.errors = 0
         self.empties = 0
+        self.failing = False
         self.next_poll: float | None = None
         self.last_poll: float | None = None
 
@@ -147,6 +149,10 @@ class Poller:
         self.state = PollState.FETCHING
         self.last_poll = now
 
+    def brought(self) -> None:
+        """Record that the fetch under way has brought a job."""
+        self.failing = False
+
     def empty(
         self, now: float, chance: float = 0.5, *, jobs: int = 0, took_s: float = 0.0
     ) -> None:
@@ -162,7 +168,7 @@ class Poller:
         self.empties = 0 if jobs or held else self.empties + 1
         delay = self.policy.empty_delay_s(self.empties, chance)
         self._ended(PollState.IDLE, now, max(0.0, delay - took_s) if held else delay)
-        self.errors = 0
+        self.errors, self.failing = 0, False
 
     def full(self, now: float) -> None:
         """Record that the fetch ended because there was no more room.
@@ -171,6 +177,7 @@ class Poller:
         """
         self._ended(PollState.IDLE, now, 0.0)
         self.errors = self.empties = 0
+        self.failing = False
 
     def failed(
         self, now: float, chance: float, retry_after_s: float | None = None
@@ -185,23 +192,27 @@ class Poller:
         Returns:
             The seconds until the next poll.
         """
-        self.errors += 1
+        self.errors, self.failing = self.errors + 1, True
         delay = self.policy.error_delay_s(self.errors, chance)
-        if retry_after_s is not None:
-            # In this order, what is not a number changes nothing.
-            delay = min(max(delay, retry_after_s), MAX_RETRY_AFTER_S)
+        delay = _obeyed(delay, retry_after_s)
         self._ended(PollState.BACKOFF, now, delay)
         return delay
 
-    def faulted(self, now: float) -> float:
+    def faulted(self, now: float, retry_after_s: float | None = None) -> float:
         """Record that the source refuses us, and will until somebody acts.
+
+        Args:
+            now: Monotonic seconds.
+            retry_after_s: What the source asked for, if it did, as some do with a
+                403 for those who ask too often.
 
         Returns:
             The seconds until the next try.
         """
-        self.errors += 1
-        self._ended(PollState.FAULTED, now, self.policy.faulted_s)
-        return self.policy.faulted_s
+        self.errors, self.failing = self.errors + 1, True
+        delay = _obeyed(self.policy.faulted_s, retry_after_s)
+        self._ended(PollState.FAULTED, now, delay)
+        return delay
 
     def _ended(self, state: PollState, now: float, delay: float) -> None:
         self.last_poll = now
@@ -210,3 +221,10 @@ class Poller:
         else:
             self.state = state
             self.next_poll = now + delay
+
+
+def _obeyed(delay_s: float, retry_after_s: float | None) -> float:
+    if retry_after_s is None:
+        return delay_s
+    # In this order, what is not a number changes nothing.
+    return min(max(delay_s, retry_after_s), MAX_RETRY_AFTER_S)

@@ -20,12 +20,11 @@ LEAST_S = 15.0
 @dataclass(slots=True)
 class _Watched:
     heard_at: float
-    ask_at: float
     asked: int = 0
 
 
 class Pulse:
-    """Says whom to ask, and who is silent.
+    """Says when to ask whom, and who is silent; all are asked at the same moments.
 
     Args:
         limit_s: How long one may be silent; counted as at least `LEAST_S`.
@@ -35,10 +34,13 @@ class Pulse:
         self.limit_s = max(LEAST_S, limit_s)
         self._every_s = self.limit_s / MISSES
         self._watched: dict[str, _Watched] = {}
+        self._ask_at = 0.0
 
     def begin(self, name: str, now: float) -> None:
         """Watch somebody, from a first sign on."""
-        self._watched[name] = _Watched(now, now + self._every_s)
+        if not self._watched:
+            self._ask_at = now + self._every_s
+        self._watched[name] = _Watched(now)
 
     def heard(self, name: str, now: float) -> None:
         """A sign came; of one who is not watched it says nothing."""
@@ -51,23 +53,23 @@ class Pulse:
 
     def due(self, now: float) -> list[str]:
         """Take those who are to be asked now."""
-        due = [name for name, each in self._watched.items() if each.ask_at <= now]
-        for name in due:
-            watched = self._watched[name]
+        if now < self._ask_at:
+            return []
+        self._ask_at = now + self._every_s
+        for watched in self._watched.values():
             watched.asked += 1
-            watched.ask_at = now + self._every_s
-        return due
+        return list(self._watched)
 
     def silent(self, now: float) -> list[str]:
-        """Those who are taken for dead; asked for before ``due``."""
+        """Those who are taken for dead; to be asked for before ``due``."""
+        if now < self._ask_at:
+            return []
         return [
             name
             for name, each in self._watched.items()
-            if each.asked >= MISSES
-            and each.ask_at <= now
-            and now - each.heard_at >= self.limit_s
+            if each.asked >= MISSES and now - each.heard_at >= self.limit_s
         ]
 
     def next_tick(self) -> float | None:
-        """When there is somebody to ask, or to give up; monotonic seconds."""
-        return min((each.ask_at for each in self._watched.values()), default=None)
+        """When to ask, or to give somebody up; monotonic seconds."""
+        return self._ask_at if self._watched else None

@@ -40,7 +40,7 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
         case waiting.BACKOFF:
             error = fetcher.get("last_error") or "its source failed"
             return [f"{name} backs off: {error}"]
-        case waiting.PAUSED | waiting.ROOM | waiting.DRAIN:
+        case waiting.PAUSED | waiting.HOLD | waiting.ROOM | waiting.DRAIN:
             return []
         case _:
             return _if_late(fetcher)

@@ -18,6 +18,8 @@ ROOM: Final = "room"
 BACKOFF: Final = "backoff"
 DEMAND: Final = "demand"
 JOBS: Final = "jobs"
+HOLD: Final = "hold"
+ASK: Final = "ask"
 
 #: Jobs and demand that wait together for so many seconds are a stall.
 STALLED_AFTER_S = 5.0
@@ -36,6 +38,7 @@ class FetcherSituation:
         unasked: It fetches on demand only, and nothing more is asked for.
         backing_off: The last poll failed, and the next one is put off.
         buffered: Jobs that are here and could be sent.
+        held: Its demand is accumulated: a person is to let its jobs go.
     """
 
     draining: bool
@@ -44,20 +47,24 @@ class FetcherSituation:
     unasked: bool
     backing_off: bool
     buffered: int
+    held: bool = False
 
 
 def fetcher_waits_for(situation: FetcherSituation) -> str:
     """Say what a fetcher waits for.
 
     Returns:
-        ``drain``, ``paused``, ``room`` (the buffer or the quarantine is full,
-        or the journal cannot be written), ``backoff``, ``demand`` (it has jobs, or
-        could get some, and nobody asks) or ``jobs`` (the source has none).
+        ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them), ``room``
+        (the buffer or the quarantine is full, or the journal cannot be written),
+        ``backoff``, ``demand`` (it has jobs, or could get some, and nobody asks)
+        or ``jobs`` (the source has none).
     """
     if situation.draining:
         return DRAIN
     if situation.paused:
         return PAUSED
+    if situation.held and situation.buffered:
+        return HOLD
     if not situation.room:
         return ROOM
     if situation.backing_off:
@@ -66,7 +73,11 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
 
 
 def processor_waits_for(
-    *, draining: bool, busy: bool, sources: Collection[str | None]
+    *,
+    draining: bool,
+    busy: bool,
+    sources: Collection[str | None],
+    untold: bool = False,
 ) -> str | None:
     """Say what a processor waits for; None while it works.
 
@@ -75,16 +86,17 @@ def processor_waits_for(
         busy: A job is in its hands.
         sources: What each of its fetchers waits for. Where all are held up by
             the same thing, that is what the processor waits for as well.
+        untold: It asks when it is told to, and was not.
     """
     if draining:
         return DRAIN
     if busy:
         return None
     reasons = set(sources)
-    if reasons in ({PAUSED}, {BACKOFF}):
+    if reasons in ({PAUSED}, {BACKOFF}, {HOLD}):
         [reason] = reasons
         return reason
-    return JOBS
+    return ASK if untold else JOBS
 
 
 class StallWatch:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.cancels import MODES, TEMPORARY
 from actors.flow.routes import problem_of
 from actors.runtime.settings import (
     COUNT,
     COUNT_OR_AUTO,
     FUNCTION,
+    GATE,
     PROCESSES,
     SECONDS,
     TEXT,
@@ -24,6 +26,12 @@ from actors.runtime.settings import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+#: What ``demand`` is where nothing else is said, of a fetcher and of a processor.
+FORWARD, AUTOMATIC = "forward", "automatic"
+#: The other words for it.
+ACCUMULATE, MANUAL = "accumulate", "manual"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +53,7 @@ class FetcherConfig:
         dispatcher: ``demand``, ``broadcast`` or ``partition``.
         partition_by: With ``partition``, a key of the job or ``MODULE:FUNCTION``.
         rate_limit: Jobs to send in any ``rate_interval_s`` at most.
+        demand: ``forward``, or ``accumulate`` to send nothing until it is set so.
     """
 
     name: str
@@ -60,6 +69,7 @@ class FetcherConfig:
     partition_by: str | None = None
     rate_limit: int | None = None
     rate_interval_s: float = 1.0
+    demand: str = FORWARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +88,10 @@ class ProcessorConfig:
         selector: ``MODULE:FUNCTION`` that says which jobs of a broadcast it takes.
         batch_size: Hand jobs over as lists of so many at most, if it is given.
         batch_timeout_s: The longest that a job waits for company in its list.
+        demand: ``automatic``; ``manual``, to ask for jobs only when somebody says
+            so; or the ``MODULE:FUNCTION`` that does.
+        cancel: What becomes of it when a stage that it takes from ends; see
+            ``actors.flow.cancels``.
     """
 
     name: str
@@ -92,6 +106,18 @@ class ProcessorConfig:
     selector: str | None = None
     batch_size: int | None = None
     batch_timeout_s: float = 1.0
+    demand: str = AUTOMATIC
+    cancel: str = TEMPORARY
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether it asks for jobs only when somebody says so."""
+        return self.demand != AUTOMATIC
+
+    @property
+    def asking(self) -> str | None:
+        """The function that says when, if there is one."""
+        return self.demand if ":" in self.demand else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +215,12 @@ _NAMES = Kind(
     lambda value: tuple(value) if _is_names(value) else _refuse(),
 )
 
+_DEMAND = Kind(
+    f"{AUTOMATIC}, {MANUAL}, or {FUNCTION.expected}",
+    str,
+    lambda value: value if value in (AUTOMATIC, MANUAL) else FUNCTION.check(value),
+)
+
 FETCHER_KEYS: dict[str, Kind] = {
     "name": TEXT,
     "fetch": FUNCTION,
@@ -203,6 +235,7 @@ FETCHER_KEYS: dict[str, Kind] = {
     "partition_by": TEXT,
     "rate_limit": COUNT,
     "rate_interval_s": SECONDS,
+    "demand": GATE,
 }
 PROCESSOR_KEYS: dict[str, Kind] = {
     "name": TEXT,
@@ -217,6 +250,8 @@ PROCESSOR_KEYS: dict[str, Kind] = {
     "selector": FUNCTION,
     "batch_size": COUNT,
     "batch_timeout_s": SECONDS,
+    "demand": _DEMAND,
+    "cancel": choice(*MODES),
 }
 
 
@@ -236,8 +271,8 @@ _AS_THEY_ARE = (
     "machine_timeout_s",
 )
 _DISPATCHING = ("dispatcher", "partition_by")
-_TAKING = ("selector", "batch_size", "batch_timeout_s")
-_LIMITS = ("on_demand", "buffer_keep", "rate_limit", "rate_interval_s")
+_TAKING = ("selector", "batch_size", "batch_timeout_s", "demand", "cancel")
+_LIMITS = ("on_demand", "buffer_keep", "rate_limit", "rate_interval_s", "demand")
 
 
 def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:
@@ -298,6 +333,9 @@ class _Tables:
     def check_demand(self, processors: tuple[ProcessorConfig, ...]) -> None:
         """Refuse windows that could never open, or not as they are asked to."""
         for index, each in enumerate(processors):
+            if each.is_manual:
+                self._check_manual(index, each, {each.name for each in processors})
+                continue
             least = each.batch_size or 1
             if isinstance(each.max_demand, str):
                 if each.min_demand is None and least == 1:
@@ -316,6 +354,24 @@ class _Tables:
                 f"{where}: max_demand {problem} for processor {each.name!r}, "
                 f"got {each.max_demand}"
             )
+
+    def _check_manual(
+        self, index: int, manual: ProcessorConfig, steps: set[str]
+    ) -> None:
+        # A step's processes come and go: nobody could say what was asked of which.
+        if step := next((each for each in manual.sources if each in steps), None):
+            raise ConfigError(
+                f"{self._where('demand', 'processor', index)}: demand = "
+                f"{manual.demand!r} takes from fetchers only, and {manual.name!r} "
+                f"takes from processor {step!r}"
+            )
+        table = self.file.content["processor"][index] if self.file else {}
+        for key in ("max_demand", "min_demand"):
+            if key in table:
+                raise ConfigError(
+                    f"{self._where(key, 'processor', index)}: {key} does nothing for "
+                    f"processor {manual.name!r}, whose demand is {manual.demand!r}"
+                )
 
     def check_dispatching(
         self,

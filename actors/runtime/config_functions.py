@@ -68,5 +68,7 @@ def _named_by(stage: Any) -> Iterator[NamedFunction]:
         yield NamedFunction("process", stage.process)
         if stage.selector is not None:
             yield NamedFunction("selector", stage.selector)
+        if stage.asking is not None:
+            yield NamedFunction("demand", stage.asking)
     if stage.partition_by is not None and ":" in stage.partition_by:
         yield NamedFunction("partition_by", stage.partition_by)

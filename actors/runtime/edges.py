@@ -101,6 +101,10 @@ class Edges:
         """The root's line to the main process."""
         return Reporter(fd)
 
+    def descriptors_left(self) -> int:
+        """How many more files this process may open."""
+        return processes.descriptors_left()
+
     def kill(self, pid: int) -> None:
         """End a process at once; one that is gone already is as good."""
         processes.kill(pid)

@@ -110,17 +110,30 @@ class JournalFile:
             JournalDamagedError: It is not a sound journal of this version.
         """
         try:
-            if not self.path.exists() or self.path.stat().st_size == 0:
+            if self._is_to_be_made():
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
                 self.path.chmod(0o600)
                 with contextlib.closing(connect(self.path)) as db:
-                    db.executescript(SCHEMA)
+                    # All of it or nothing: who is killed here begins again.
+                    db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
                 return
             # Only read: the end of a writing connection moves the log into the file.
             with contextlib.closing(connect(self.path, read_only=True)) as db:
                 self._check(db)
         except (sqlite3.Error, OSError) as error:
             raise self._damaged(str(error)) from error
+
+    def _is_to_be_made(self) -> bool:
+        log = self.path.with_name(self.path.name + "-wal")
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            if log.exists() and log.stat().st_size > 0:
+                raise self._damaged("it is empty, and its log is not")
+            return True
+        with contextlib.closing(connect(self.path, read_only=True)) as db:
+            [version] = db.execute("PRAGMA user_version").fetchone()
+            [tables] = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        # Somebody was killed who had just begun to make it.
+        return bool(version == tables == 0)
 
     def _check(self, db: sqlite3.Connection) -> None:
         [version] = db.execute("PRAGMA user_version").fetchone()

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.journal_file import JournalDamagedError, connect
+from actors.runtime.journal_file import LIVE, JournalDamagedError, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +46,12 @@ class JournalView:
             (),
         )
         return int(row["highest"] or 0)
+
+    def left(self) -> int:
+        """How many jobs have not come to their end."""
+        query = f"SELECT count(*) AS count FROM job WHERE state IN {LIVE}"  # noqa: S608
+        [row] = self._query(query, ())
+        return int(row["count"])
 
     def jobs(self, state: str | None, limit: int) -> list[dict[str, Any]]:
         """Jobs, oldest first; of one state, or of each but ``done``."""

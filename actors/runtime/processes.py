@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -37,6 +39,25 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+
+
+def allow_descriptors(count: int) -> int:
+    """Have this process, and those it starts, open so many files, if that may be.
+
+    Returns:
+        How many it may open now.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count <= hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+        return count
+    return soft
+
+
+def descriptors_left() -> int:
+    """How many more files this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft - sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def descriptor(pid: int) -> int:

@@ -161,6 +161,7 @@ PROCESSES = _count(0, 256)
 SECONDS = _number(0.0, above=True)
 FUNCTION = _function()
 TEXT = _text("some text")
+GATE = choice("accumulate", "forward")
 
 SETTINGS = (
     Setting(

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 #: How long the processes of a system may take to be gone once killed, in seconds.
 GONE_WITHIN_S = 2.0
-
-
 #: After how many new objects to look for cycles, and how often among older ones.
 _GC_THRESHOLD = (20_000, 10, 10)
+#: Files that the process with the most of them has open in a system without
+#: stages, and more for each stage; measured (28 and 4), with some to spare.
+FILES = 40
+FILES_EACH = 5
 
 
 class PortInUseError(Exception):
@@ -51,6 +53,25 @@ def check_port(port: int) -> None:
             probe.bind((LOOPBACK, port))
         except OSError as error:
             raise PortInUseError(f"port {port} is in use by another program") from error
+
+
+class TooFewFilesError(Exception):
+    """The processes may not open as many files as they need."""
+
+
+def check_files(stages: int) -> None:
+    """Make sure that so many stages can be started.
+
+    Raises:
+        TooFewFilesError: They cannot; a system would be left half started.
+    """
+    needed = FILES + FILES_EACH * stages
+    allowed = processes.allow_descriptors(needed)
+    if allowed < needed:
+        raise TooFewFilesError(
+            f"{stages} stages need {needed} open files in a process, {allowed} are "
+            "allowed; raise that with ulimit -n"
+        )
 
 
 class RunningSystem:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from actors.runtime.settings import BY_NAME, COUNT, ConfigError, Kind
+from actors.runtime.settings import BY_NAME, COUNT, GATE, ConfigError, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,14 @@ TUNABLES = {
             flag="--rate-limit",
             metavar="N|none",
             help="jobs to send in any rate_interval_s at most",
+        ),
+        Tunable(
+            key="demand",
+            table="fetcher",
+            kind=GATE,
+            flag="--demand",
+            metavar="accumulate|forward",
+            help="accumulate: fetch and send nothing; forward: let it go",
         ),
     )
 }

@@ -73,6 +73,13 @@ class Worker:
         yielded = self._yielded
         return [yielded.popleft() for _ in range(len(yielded))]
 
+    def put(self, value: Any) -> None:
+        """Leave a value where ``take`` finds it; from any thread."""
+        # The lock is for the wake-up: a deque takes care of itself.
+        self._yielded.append(value)
+        if not self._woken:
+            self._wake_up()
+
     def gate(self) -> Gate:
         """A gate for this worker's calls."""
         return Gate()
@@ -84,10 +91,7 @@ class Worker:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             for each in call():
-                # The lock is for the wake-up: a deque takes care of itself.
-                self._yielded.append(each)
-                if not self._woken:
-                    self._wake_up()
+                self.put(each)
 
     def _wake_up(self) -> None:
         with self._lock:

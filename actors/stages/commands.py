@@ -6,18 +6,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
-from actors.stages.messages import DecideJobs
+from actors.runtime.system import FILES_EACH
+from actors.stages.asks import AskError, Asks
+from actors.stages.messages import Asked, DecideJobs, JobsDecided, MarkPassed
 from actors.stages.status import describe_root
 from actors.stages.tuning import TuningError
+from actors.stages.waits import Waits
 
 if TYPE_CHECKING:
     from actors.runtime.config import ProcessorConfig
     from actors.runtime.control import Request
-    from actors.stages.messages import JobsDecided
     from actors.stages.root import RootActor
 
 #: No more processors than this are attached by one command.
 MAX_ATTACH = 256
+#: A job's number in the journal: what SQLite can hold.
+MAX_KEY = 2**63 - 1
 
 
 class CommandError(ValueError):
@@ -56,6 +60,8 @@ class Commands:
         self._detaching: list[_Pending] = []
         self._deciding: dict[int, _Decision] = {}
         self._decisions = 0
+        self.asks = Asks(root)
+        self.waits = Waits(root)
 
     def run(self, request: Request) -> None:
         """Carry out one command; whatever is wrong with it is the answer."""
@@ -67,21 +73,32 @@ class Commands:
             "pause": self._pause,
             "resume": self._resume,
             "set": self._set,
+            "ask": self.asks.run,
+            "wait": self._wait,
             "jobs": self._jobs,
             "journal": self._journal,
         }
         verb = request.command.get("verb")
-        if verb not in verbs:
+        if not isinstance(verb, str) or verb not in verbs:
             expected = ", ".join(verbs)
             request.answer({"error": f"expected one of {expected}, got {verb!r}"})
             return
         try:
             verbs[verb](request)
-        except (CommandError, TuningError) as error:
+        except (CommandError, TuningError, AskError) as error:
             request.answer({"error": str(error)})
 
-    def jobs_decided(self, decided: JobsDecided) -> None:
-        """A fetcher has released or discarded jobs, or could not."""
+    def heard(self, message: JobsDecided | Asked | MarkPassed) -> None:
+        """A stage has done its part of a command."""
+        match message:
+            case JobsDecided():
+                self._jobs_decided(message)
+            case Asked():
+                self.asks.heard(message)
+            case MarkPassed():
+                self.waits.passed(message)
+
+    def _jobs_decided(self, decided: JobsDecided) -> None:
         if (pending := self._deciding.get(decided.number)) is None:
             return
         pending.count += decided.count
@@ -108,6 +125,10 @@ class Commands:
         """A processor has finished and is gone."""
         self._detaching = _settle(self._detaching, name, None, "detached")
 
+    def stage_exited(self, name: str) -> None:
+        """A processor's process has ended."""
+        self.asks.stage_exited(name)
+
     def _status(self, request: Request) -> None:
         root = self._root
         root.ask_all(lambda answers: request.answer(describe_root(root, answers)))
@@ -116,26 +137,29 @@ class Commands:
         if self._root.shutdown.draining:
             raise CommandError("the system is draining: nothing is attached any more")
         count = request.command.get("count", 1)
-        if not isinstance(count, int) or not 1 <= count <= MAX_ATTACH:
+        if type(count) is not int or not 1 <= count <= MAX_ATTACH:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
         kind = self._kind(request.command.get("processor"))
+        if FILES_EACH * count > (left := self._root.edges.descriptors_left()):
+            raise CommandError(
+                f"the root may open {left} more files, and {count} more processors "
+                f"need {FILES_EACH * count}; ulimit -n sets that before the start"
+            )
         names = self._root.attach(kind, count)
         self._attaching.append(_Pending(request, names, set(names)))
 
-    def _kind(self, name: str | None) -> ProcessorConfig:
+    def _kind(self, name: Any) -> ProcessorConfig:
         kinds = {each.name: each for each in self._root.config.processors}
         if name is None and len(kinds) == 1:
             return next(iter(kinds.values()))
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise CommandError(
                 f"processor must be one of {', '.join(kinds)}, got {name!r}"
             )
         return kinds[name]
 
     def _detach(self, request: Request) -> None:
-        names = request.command.get("names") or self._last(
-            request.command.get("count", 1)
-        )
+        names = _names(request) or self._last(request.command.get("count", 1))
         members = []
         elsewhere = {process.name for _, process in self._root.remote.processes}
         for name in names:
@@ -161,7 +185,7 @@ class Commands:
             for each in self._root.processors
             if each.state is not StageState.DRAINING
         ]
-        if not isinstance(count, int) or not 1 <= count <= len(names):
+        if type(count) is not int or not 1 <= count <= len(names):
             raise CommandError(
                 f"count must be from 1 to the {len(names)} processors there are, "
                 f"got {count!r}"
@@ -172,9 +196,13 @@ class Commands:
         request.answer({"journal": self._root.config.journal})
 
     def _jobs(self, request: Request) -> None:
-        action, keys = request.command.get("action"), request.command.get("keys")
-        if action not in ("retry", "discard") or not isinstance(keys, dict):
-            raise CommandError("expected an action, retry or discard, and keys")
+        action = request.command.get("action")
+        keys: Any = request.command.get("keys")
+        if action not in ("retry", "discard") or not _are_keys(keys):
+            raise CommandError(
+                "expected an action, retry or discard, and keys, the jobs' numbers by "
+                "the fetchers' names"
+            )
         for name in keys:
             fetcher = self._root.fetchers.get(name)
             if fetcher is None or fetcher.state is not StageState.RUNNING:
@@ -201,6 +229,9 @@ class Commands:
             raise CommandError(f"values must be an object, got {values!r}")
         request.answer({"set": self._root.tuning.change(values, _names(request))})
 
+    def _wait(self, request: Request) -> None:
+        self.waits.run(request, _names(request))
+
     def _stop(self, request: Request) -> None:
         at_once = request.command.get("now") is True
         self._root.shutdown.stop(
@@ -215,6 +246,20 @@ def _names(request: Request) -> list[str]:
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise CommandError(f"names must be a list of names, got {names!r}")
     return names
+
+
+def _are_keys(keys: Any) -> bool:
+    return (
+        isinstance(keys, dict)
+        and bool(keys)
+        and all(
+            isinstance(each, list) and all(map(_is_key, each)) for each in keys.values()
+        )
+    )
+
+
+def _is_key(key: Any) -> bool:
+    return type(key) is int and 0 <= key <= MAX_KEY
 
 
 def _settle(

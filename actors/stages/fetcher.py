@@ -10,6 +10,7 @@ from actors.flow.facts import JobState
 from actors.flow.fitting import halves_of_jobs, undeliverable
 from actors.flow.life import Life
 from actors.flow.linger import Linger
+from actors.flow.marks import Marks
 from actors.flow.messages import Cancel, Confirm, Demand, Done, Jobs, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
@@ -17,6 +18,7 @@ from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
 from actors.runtime import logs
+from actors.runtime.config import ACCUMULATE
 from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
@@ -32,10 +34,12 @@ from actors.stages.messages import (
     Drain,
     Drained,
     JobsDecided,
+    MarkPassed,
     Pause,
     ProcessGone,
     ProcessLost,
     Resume,
+    SetMark,
     Sign,
     Started,
     StartFetcher,
@@ -60,7 +64,8 @@ if TYPE_CHECKING:
     from actors.stages.outbox import Keeper
 
 
-#: How often a journal forgets what its window is over, in seconds.
+#: How often a journal forgets what its window is over, in seconds; whatever else
+#: wakes the fetcher then is occasion enough.
 PURGE_S = 600.0
 #: The same where there is more of it than one go takes.
 PURGE_MORE_S = 5.0
@@ -84,7 +89,8 @@ class FetcherActor(Stage):
         self._root: Address | None = None
         self._addresses: dict[str, Address] = {}
         self._linger = Linger()
-        self._draining = False
+        self._draining = self._held = False
+        self._marks = Marks()
         self._tally = Tally()
         self._told_drained = False
         self.settler: Settler | None = None
@@ -92,7 +98,7 @@ class FetcherActor(Stage):
         self._steps: list[FetchStep] = []
         self._told_error: str | None = None
 
-    def receive(  # noqa: C901, PLR0915 - one arm a message
+    def receive(  # noqa: C901, PLR0912, PLR0915 - one arm a message
         self, message: Any, sender: Address
     ) -> None:
         """Handle one message."""
@@ -120,6 +126,8 @@ class FetcherActor(Stage):
                 self._tune(message, now)
             case DecideJobs():
                 self._decide_jobs(message, now)
+            case SetMark(number=number):
+                self._marks.put(number, self.producer.life)
             case StartFetcher():
                 pass
             case _:
@@ -153,7 +161,6 @@ class FetcherActor(Stage):
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
         times.append(self.standing.next_tick)
-        times.append(self._purge_at)
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
@@ -233,6 +240,7 @@ class FetcherActor(Stage):
             LeasePolicy.of(system.lease_s),
             Rate(limit, config.rate_interval_s) if limit else None,
         )
+        self._set_gate()
         left = life.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)
@@ -253,6 +261,7 @@ class FetcherActor(Stage):
         if self.settler is not None:
             self.settler.go_on(now)
         self.standing.tell_if_stalled(now, self.log)
+        self._tell_marks()
         self._tell_if_drained()
 
     def _decide(self, message: ToProducer, now: float) -> Decision:
@@ -431,15 +440,22 @@ class FetcherActor(Stage):
                 if self.source.poller.next_poll is not None:
                     self.source.poller.start(now)
             case Tune(config=config):
+                self.config = config
+                self._set_gate()
                 self.source.poller.retime(config.every_s)
                 self.producer.limit(config.rate_limit, config.rate_interval_s)
                 self._carry_out(self.producer.tick(now), now)
 
     def _pause(self, now: float, *, paused: bool, hold: bool) -> None:
         self.source.poller.paused = paused
-        if not self._draining:
-            self.producer.gate_open = not hold
+        self._held = hold
+        self._set_gate()
         self._carry_out(self.producer.tick(now), now)
+
+    def _set_gate(self) -> None:
+        if not self._draining:
+            accumulates = self.config.demand == ACCUMULATE
+            self.producer.gate_open = not (self._held or accumulates)
 
     def _drain(self) -> None:
         self._draining = self.standing.draining = True
@@ -448,6 +464,13 @@ class FetcherActor(Stage):
         # is worked off while there is time.
         if self._keeper.durable:
             self.producer.gate_open = False
+
+    def _tell_marks(self) -> None:
+        # Nobody is to hear of an end that a restart would know nothing of.
+        if not self.outbox:
+            for number in self._marks.passed(self.producer.life):
+                passed = MarkPassed(number=number, name=self.config.name)
+                self.send(self._root, passed)
 
     def _tell_if_drained(self) -> None:
         if not self._draining or self._told_drained or not self.source.stopped:

@@ -178,6 +178,44 @@ class Tune:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskFor:
+    """Root to a processor with manual demand: ask for so many jobs.
+
+    Attributes:
+        total: All that the root has told this run of it, this one included.
+        source: Of which fetcher; None for each that it takes from.
+    """
+
+    number: int
+    total: int
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A processor to its root: the request is heard. ``error`` refuses it."""
+
+    number: int
+    name: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMark:
+    """Root to a fetcher: say when all has ended that is here now. May be repeated."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkPassed:
+    """A fetcher to its root: all has ended that was there before the mark."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRequest:
     """Root to a stage."""
 

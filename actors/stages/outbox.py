@@ -112,9 +112,11 @@ class Outbox:
         """
         if self.retry_at is not None and now < self.retry_at:
             return []
+        due = self._sync_at is not None and now >= self._sync_at
+        if not (self._waiting or due or self.error):
+            return []
         facts = [fact for each in self._waiting for fact in each.facts]
         urgent = not _CAN_WAIT.issuperset(map(type, facts))
-        due = self._sync_at is not None and now >= self._sync_at
         try:
             self._keep(facts, sync=urgent or due)
         except JournalError as error:

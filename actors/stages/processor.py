@@ -33,10 +33,12 @@ from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
+from actors.stages.asking import Asking, allowance_of
 from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of
 from actors.stages.machine_messages import Up
 from actors.stages.messages import (
+    AskFor,
     AskSign,
     Drain,
     Drained,
@@ -56,7 +58,7 @@ from actors.stages.processing import batch_run, process_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.runtime.config import ProcessorConfig
+    from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.worker import Worker
 
 #: How long the outcome of an overdue job may take to be confirmed, in seconds.
@@ -67,6 +69,8 @@ class ProcessorActor(Stage):
     """Runs the user's function in a thread, so that its mailbox stays open."""
 
     consumer: Consumer
+    config: ProcessorConfig
+    _asking: Asking
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +82,7 @@ class ProcessorActor(Stage):
         self._process: Callable[[Any], Any] | None = None
         self._batching: Batching | None = None
         self._pace = Pace()
-        self._is_auto = False
+        self.is_auto = False
         self._done = 0
         self._failed = 0
         self._told_drained = False
@@ -106,6 +110,8 @@ class ProcessorActor(Stage):
                 self._send(self.consumer.drain(now))
             case Tune(config=config):
                 self._tune(config)
+            case AskFor():
+                self._ask_for(message)
             case StatusRequest():
                 self._tell_status(message, sender)
             case AskSign():
@@ -163,38 +169,45 @@ class ProcessorActor(Stage):
         return min((each for each in times if each is not None), default=None)
 
     def _start(self, message: StartProcessor, root: Address) -> None:
-        config = message.config
+        self.config = config = message.config
         self._name = message.name
         self.log = self.edges.log(message.system.log_level, processor=message.name)
-        process = Process(
-            name=message.name,
-            run=message.run,
-            pid=self.edges.process_id(),
-            host=socket.gethostname(),
-            kind=config.name,
-        )
         if config.batch_size is not None:
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
-        self.consumer = Consumer(process)
+        process = self._describe(message)
+        self.consumer = Consumer(process, allowance=allowance_of(config))
+        self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
         self._root = root
         self._timeout_s = message.system.job_timeout_s
         error = None
         try:
-            self._process = self.edges.function(config.process)
-            check_call(self._process, config.process, "job")
-            if config.name in message.system.steps:
-                self._downstream = Downstream(
-                    config, message.system, self.consumer, self.log
-                )
+            self._load(config, message.system)
         except ValueError as problem:
             error = str(problem)
-        else:
-            self._worker = self.edges.worker(f"process-{message.name}")
-            self.watch(self._worker.fd, self._worker_spoke)
         self.send(
             root, Started(name=message.name, pid=self.edges.process_id(), error=error)
         )
+
+    def _describe(self, message: StartProcessor) -> Process:
+        return Process(
+            name=message.name,
+            run=message.run,
+            pid=self.edges.process_id(),
+            host=socket.gethostname(),
+            kind=message.config.name,
+        )
+
+    def _load(self, config: ProcessorConfig, system: SystemConfig) -> None:
+        self._process = self.edges.function(config.process)
+        check_call(self._process, config.process, "job")
+        asking = self.edges.function(config.asking) if config.asking else None
+        if config.name in system.steps:
+            self._downstream = Downstream(config, system, self.consumer, self.log)
+        self._worker = self.edges.worker(f"process-{self._name}")
+        self.watch(self._worker.fd, self._worker_spoke)
+        if asking is not None:
+            self.watch(self._asking.start(asking), self._asker_spoke)
 
     def _subscribe(self, source: SourceUp, now: float) -> None:
         # Told twice, it is the same run of the source: a new subscription would
@@ -209,9 +222,17 @@ class ProcessorActor(Stage):
             self._send(self.consumer.open(source.name, now))
 
     def _tune(self, config: ProcessorConfig) -> None:
-        self._is_auto = config.max_demand == AUTO
-        window = self._pace.window if self._is_auto else window_of(config)
+        self.is_auto = config.max_demand == AUTO and not config.is_manual
+        window = self._pace.window if self.is_auto else window_of(config)
         self._send(self.consumer.retune(window))
+
+    def _asker_spoke(self) -> None:
+        self._send(self._asking.spoke())
+
+    def _ask_for(self, message: AskFor) -> None:
+        sends, asked = self._asking.told(message)
+        self._send(sends)
+        self.send(self._root, asked)
 
     def _run_next(self) -> None:
         if self._overdue:
@@ -274,7 +295,7 @@ class ProcessorActor(Stage):
             self._done += 1
         else:
             self._failed += 1
-        if self._pace.measured(outcome.duration_s) and self._is_auto:
+        if self._pace.measured(outcome.duration_s) and self.is_auto:
             self.consumer.window = self._pace.window
         if self._downstream is None:
             self._send(self.consumer.finished(outcome, self.now()))
@@ -324,6 +345,7 @@ class ProcessorActor(Stage):
             "state": "draining" if self.consumer.draining else "running",
             "in_flight": self.consumer.held,
             "demand": self.consumer.demand,
+            "manual": self.consumer.allowance is not None,
             "done": self._done,
             "failed": self._failed,
             "events": logs.recent(),

@@ -323,6 +323,7 @@ def describe_remote(
             "state": StageState.RUNNING.value,
             "in_flight": 0,
             "demand": 0,
+            "manual": False,
             "done": 0,
             "failed": 0,
             "restarts": 0,

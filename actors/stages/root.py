@@ -10,14 +10,17 @@ from actors.flow.roster import Fate, Member, Roster, StageState
 from actors.runtime.seam import Address, Stage
 from actors.stages.commands import Commands
 from actors.stages.fetcher import FetcherActor
+from actors.stages.followers import source_ended
 from actors.stages.gate import GATE
 from actors.stages.liveness import Liveness
 from actors.stages.machine_messages import FromMachine, LineEnded
 from actors.stages.messages import (
+    Asked,
     Begin,
     Drain,
     Drained,
     JobsDecided,
+    MarkPassed,
     Overdue,
     ProcessGone,
     ProcessLost,
@@ -93,12 +96,12 @@ class RootActor(Stage):
                 self.liveness.heard(name, self.now())
             case FromMachine() | LineEnded():
                 self.remote.receive(message)
-            case JobsDecided():
-                self.commands.jobs_decided(message)
+            case JobsDecided() | Asked() | MarkPassed():
+                self.commands.heard(message)
             case ProcessLost(process=process):
                 self.kill_lost(process)
             case Overdue():
-                self._replace(message)
+                self._replace_overdue(message)
             case _:
                 self.unexpected(message)
 
@@ -217,6 +220,22 @@ class RootActor(Stage):
             self.processors.remove(member.name)
         self._begin_when_ready()
 
+    def replace(self, member: Member[ProcessorConfig]) -> None:
+        """End a processor at once and put another in its place, without blame."""
+        if member.state is StageState.RUNNING:
+            member.state = StageState.REPLACING
+        if member.pid is not None:
+            self.edges.kill(member.pid)
+
+    def takers_of(self, kind: str) -> list[Member[ProcessorConfig]]:
+        """The processors that take from a kind of stage and are there."""
+        ready = (StageState.RUNNING, StageState.DRAINING)
+        return [
+            each
+            for each in self.processors
+            if each.state in ready and kind in each.config.sources
+        ]
+
     # Supervision.
 
     def _start_system(self, message: StartSystem) -> None:
@@ -282,6 +301,7 @@ class RootActor(Stage):
             self.fetchers.started(name, pid)
             self._source_up(fetcher.name, fetcher)
             self.tuning.stage_started(name)
+            self.commands.waits.stage_started(name)
             if self.shutdown.draining:
                 self.tell(name, Drain())
             elif self.begun:
@@ -319,15 +339,6 @@ class RootActor(Stage):
             local = LocalSource(kind, source.name, address, source.run)
             self.remote.source_up(local)
 
-    def takers_of(self, kind: str) -> list[Member[ProcessorConfig]]:
-        """The processors here that take from stages of this kind, and are ready."""
-        ready = (StageState.RUNNING, StageState.DRAINING)
-        return [
-            each
-            for each in self.processors
-            if each.state in ready and kind in each.config.sources
-        ]
-
     def _subscribe(self, processor: Member[ProcessorConfig]) -> None:
         sources: list[Member[Any]] = [
             *(each for each in self.fetchers if each.name in processor.config.sources),
@@ -364,7 +375,9 @@ class RootActor(Stage):
         if name == GATE:
             self.remote.gate_exited()
         elif (fetcher := self.fetchers.get(name)) is not None:
-            self._judge(fetcher, self.fetchers.exited(name, now))
+            fate = self.fetchers.exited(name, now)
+            self._judge(fetcher, fate)
+            source_ended(self, name, name, fate)
         elif (processor := self.processors.get(name)) is not None:
             gone = self._process_of(processor)
             crash = processor.state is not StageState.REPLACING
@@ -376,6 +389,8 @@ class RootActor(Stage):
                 for taker in self.takers_of(processor.config.name):
                     self.tell(taker.name, SourceGone(name=name))
                 self.remote.source_gone(processor.config.name, name)
+            self.commands.stage_exited(name)
+            source_ended(self, processor.config.name, name, fate)
             if fate is Fate.REMOVED:
                 self.log.info("processor.detached", processor=name, pid=gone.pid)
                 self.commands.stage_detached(name)
@@ -435,14 +450,11 @@ class RootActor(Stage):
         if member is not None and member.run == process.run:
             self.kill_silent(member.name)
 
-    def _replace(self, message: Overdue) -> None:
+    def _replace_overdue(self, message: Overdue) -> None:
         member = self.processors.get(message.name)
-        if member is None or member.run != message.run or member.pid is None:
-            return
-        if member.state is StageState.RUNNING:
-            member.state = StageState.REPLACING
-        self.log.warning("stage.overdue", stage=member.name, pid=member.pid)
-        self.edges.kill(member.pid)
+        if member is not None and member.run == message.run:
+            self.log.warning("stage.overdue", stage=member.name, pid=member.pid)
+            self.replace(member)
 
     def _stage_drained(self, name: str) -> None:
         if self.processors.get(name) is not None:

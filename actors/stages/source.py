@@ -104,6 +104,7 @@ class Source:
         """So many jobs are in the journal: the fetch may go on."""
         self._count += count
         if count:
+            self.poller.brought()
             self._signals.kept.release(count)
 
     def ended(self, steps: Iterable[FetchStep], now: float, chance: float) -> None:
@@ -119,7 +120,8 @@ class Source:
                     self._tell("error", failure.error, delay, unknown=step.unknown)
                 case RunEnded("faulted", failure) if failure is not None:
                     self._note("error", failure, now)
-                    self._tell("faulted", failure.error, self.poller.faulted(now))
+                    delay = self.poller.faulted(now, failure.retry_after_s)
+                    self._tell("faulted", failure.error, delay)
                 case RunEnded("full"):
                     self._note("full", None, now)
                     self.poller.full(now)

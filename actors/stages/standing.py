@@ -76,8 +76,9 @@ class Standing:
                 paused=poller.paused,
                 room=self.room,
                 unasked=not self.may_take,
-                backing_off=poller.state in (PollState.BACKOFF, PollState.FAULTED),
+                backing_off=poller.failing,
                 buffered=self.producer.life.waiting,
+                held=not self.producer.gate_open,
             )
         )
 

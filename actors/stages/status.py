@@ -63,6 +63,7 @@ def _processor_reason(
         draining=described["state"] == StageState.DRAINING.value,
         busy=described["in_flight"] > 0,
         sources=[reasons.get(each) for each in sources],
+        untold=described["manual"] and not described["demand"],
     )
 
 
@@ -79,6 +80,7 @@ _NO_PROCESSOR: dict[str, Any] = {
     "host": None,
     "in_flight": 0,
     "demand": 0,
+    "manual": False,
     "done": 0,
     "failed": 0,
 }

@@ -42,7 +42,7 @@ class Tuning:
         Raises:
             TuningError: There is no such fetcher.
         """
-        chosen = self._fetchers(names)
+        chosen = self.fetchers(names)
         for name in chosen:
             self.paused[name] = hold
             self._root.tell(name, Pause(hold=hold))
@@ -55,7 +55,7 @@ class Tuning:
         Raises:
             TuningError: There is no such fetcher.
         """
-        chosen = self._fetchers(names)
+        chosen = self.fetchers(names)
         for name in chosen:
             if self.paused.pop(name, None) is not None:
                 self._root.log.info("fetcher.resumed", fetcher=name)
@@ -100,6 +100,20 @@ class Tuning:
         if name in self.paused:
             self._root.tell(name, Pause(hold=self.paused[name]))
 
+    def fetchers(self, names: Iterable[str]) -> list[str]:
+        """The fetchers that are named, all if none is.
+
+        Raises:
+            TuningError: There is no such fetcher.
+        """
+        known = [each.name for each in self._root.fetchers]
+        chosen = list(names) or known
+        if unknown := set(chosen) - set(known):
+            raise TuningError(
+                f"there is no fetcher {_listed(unknown)}, only: {_listed(known)}"
+            )
+        return chosen
+
     def _tune(self, member: Member[Any], values: dict[str, Any]) -> str:
         member.config = replace(member.config, **values)
         self._root.tell(member.name, Tune(config=member.config))
@@ -112,15 +126,6 @@ class Tuning:
             for each in config.processors
         )
         self._root.config = replace(config, processors=processors)
-
-    def _fetchers(self, names: Iterable[str]) -> list[str]:
-        known = [each.name for each in self._root.fetchers]
-        chosen = list(names) or known
-        if unknown := set(chosen) - set(known):
-            raise TuningError(
-                f"there is no fetcher {_listed(unknown)}, only: {_listed(known)}"
-            )
-        return chosen
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:

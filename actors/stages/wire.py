@@ -50,6 +50,10 @@ CLASSES: tuple[type, ...] = (
     messages.Pause,
     messages.Resume,
     messages.Tune,
+    messages.AskFor,
+    messages.Asked,
+    messages.SetMark,
+    messages.MarkPassed,
     messages.StatusRequest,
     messages.StatusAnswer,
     # Between machines.

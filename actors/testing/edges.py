@@ -165,6 +165,11 @@ class VirtualWorker(Worker):
         taken, self._here = self._here, []
         return taken
 
+    def put(self, value: Any) -> None:
+        """Leave a value where ``take`` finds it."""
+        self._here.append(value)
+        self._node.signal(self.fd)
+
     def gate(self) -> Gate:
         """A gate for this worker's calls."""
         return VirtualGate(self)
@@ -201,8 +206,7 @@ class VirtualWorker(Worker):
 
     def _arrived(self, value: Any) -> None:
         self._world.faults.reach("call.ended", self._node)
-        self._here.append(value)
-        self._node.signal(self.fd)
+        self.put(value)
         self._node.later(0.0, self._step)
 
 

@@ -211,6 +211,11 @@ class Harness:
         """Let a processor finish what it has, and leave."""
         self.command({"verb": "detach", "names": [name]})
 
+    def ask(self, name: str, count: int, source: str | None = None) -> None:
+        """Let a processor with manual demand ask for jobs, as ``lowtide ask`` does."""
+        command = {"verb": "ask", "name": name, "count": count, "source": source}
+        self.command(command)
+
     def crash(self, name: str) -> None:
         """Kill a process, as by SIGKILL; the root takes all others with it."""
         self._world.base.kill(self._node(name))

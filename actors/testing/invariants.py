@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import JobFetched, JobLeased, JobState
 from actors.flow.messages import Confirm, Demand, Done, Jobs
+from actors.flow.pace import MOST
 from actors.stages.fetcher import FetcherActor
 from actors.stages.processor import ProcessorActor
 from actors.testing.observer import Observer
@@ -52,6 +53,8 @@ class Invariants(Observer):
         self.violation: Violation | None = None
         self.lost: list[Any] = []
         self.duplicates = 0
+        self.kept = 0
+        self.made = 0
         self._asked: dict[SubscriptionId, int] = {}
         self._leases: dict[tuple[str, int], tuple[int, SubscriptionId, int]] = {}
         self._newest: dict[str, int] = {}
@@ -82,10 +85,17 @@ class Invariants(Observer):
         """A fetcher's facts are on the disk."""
         unkept = self._unkept.get(node.name)
         for fact in facts:
-            if unkept and isinstance(fact, JobFetched):
-                unkept.remove(fact.job.payload)
+            if isinstance(fact, JobFetched):
+                self._keep(fact, unkept)
             if isinstance(fact, JobLeased) and fact.job.attempt == 1:
                 self._check_order(node, fact.job)
+
+    def _keep(self, fact: JobFetched, unkept: list[Any] | None) -> None:
+        # Where a job goes to several kinds, it is several from here on.
+        self.made += 1
+        self.kept += fact.first
+        if unkept and fact.first:
+            unkept.remove(fact.job.payload)
 
     def told(self, node: Node, level: str, event: str, fields: dict[str, Any]) -> None:
         """Look for what a log must never say."""
@@ -190,6 +200,8 @@ class Invariants(Observer):
                 )
 
     def _check_order(self, node: Node, job: Job) -> None:
+        if _is_routed(node.stage):
+            return  # in order for each route, and those do not wait for one another
         newest = self._newest.get(node.name, 0)
         if job.key < newest:
             self.fail("order", f"{node.name} leased job {job.key} after {newest}")
@@ -247,7 +259,9 @@ class Invariants(Observer):
                 ),
             )
         waiting = len(producer.life.buffer)
-        if producer.gate_open and waiting and producer.demand:
+        # A route, or a limit, keeps jobs and demand apart for good reason.
+        free = producer.gate_open and not _is_routed(stage) and not producer.is_limited
+        if free and waiting and producer.demand:
             self.fail(
                 "demand",
                 (f"{name} holds {waiting} jobs against a demand of {producer.demand}"),
@@ -255,11 +269,14 @@ class Invariants(Observer):
 
     def _check_consumer(self, name: str, stage: ProcessorActor) -> None:
         consumer = stage.consumer
-        most = consumer.window.max_demand
+        # A window that follows its jobs may have shrunk since it asked.
+        most = MOST if stage.is_auto else consumer.window.max_demand
         if consumer.excess:
             self.fail("demand", (f"{name} got more than it asked for"))
         for feed in consumer.feeds:
             outstanding = feed.total - feed.received + feed.unfinished
+            if consumer.allowance is not None:
+                most = outstanding
             if not (0 <= feed.unfinished <= outstanding <= most):
                 self.fail(
                     "demand",
@@ -268,6 +285,10 @@ class Invariants(Observer):
                         f"of {most}"
                     ),
                 )
+
+
+def _is_routed(stage: FetcherActor) -> bool:
+    return stage.config.dispatcher != "demand"
 
 
 def _counted(job: Job) -> str:

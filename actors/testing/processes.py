@@ -157,6 +157,17 @@ class System:
         status: dict[str, Any] = json.loads(out)
         return status
 
+    def wait_for_in_flight(self, count: int = 1) -> None:
+        """Wait until so many jobs are in the hands of processors.
+
+        A job that was fetched is not there yet: its processor may be about to ask.
+        """
+
+        def enough() -> bool:
+            return bool(self.status()["accounting"]["in_flight"] >= count)
+
+        wait_until(enough, f"{count} jobs in flight")
+
     def signal(self, number: signal.Signals) -> None:
         """Send the main process a signal."""
         self.program.process.send_signal(number)

@@ -37,6 +37,7 @@ class Account:
         seed: What it was drawn from.
         handed_out: Jobs that the sources gave.
         duplicates: Those of them that had come before.
+        kept: Those of them that came into the journal.
         lost: Those that a fetcher had not yet kept when it died.
         accounting: The system's own account of the others.
         runs: How often the system was started.
@@ -48,6 +49,7 @@ class Account:
     seed: int
     handed_out: int
     duplicates: int
+    kept: int
     lost: int
     accounting: dict[str, int]
     runs: int
@@ -161,10 +163,18 @@ class Simulation:
 
     def _idle(self) -> bool:
         # Asked after each step: what is cheap to see comes first.
-        if self.world.base.in_flight or any(self.sources.values()):
+        if self.world.base.in_flight or any(map(self._has_more, self.sources)):
             return False
         started = self.world.running and self.world.started
         return started and not self.watch.unkept() and self.world.at_rest()
+
+    def _has_more(self, name: str) -> bool:
+        if not self.sources[name]:
+            return False
+        # A full quarantine stops the polling until somebody decides.
+        node = self.world.base.named(name)
+        producer = getattr(node.stage, "producer", None) if node else None
+        return producer is None or not producer.life.is_quarantine_full
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         request = self.world.command(command)
@@ -193,15 +203,16 @@ class Simulation:
     def _check_end(self, accounting: dict[str, int]) -> None:
         watch = self.watch
         handed_out = sum(len(each.handed_out) for each in self.sources.values())
-        known = accounting["fetched"] + watch.duplicates + len(watch.lost)
+        known = watch.kept + watch.duplicates + len(watch.lost)
         # Without a journal the account is the last run's only.
         if self.world.config.journal is not None:
-            if handed_out != known:
+            if handed_out != known or accounting["fetched"] != watch.made:
                 watch.fail(
                     "account",
                     (
-                        f"{handed_out} handed out, {accounting}, {watch.duplicates} "
-                        f"duplicates, lost with a process: {watch.lost}"
+                        f"{handed_out} handed out, {watch.kept} kept as {watch.made}, "
+                        f"{accounting}, {watch.duplicates} duplicates, lost with a "
+                        f"process: {watch.lost}"
                     ),
                 )
             self._check_journal(accounting)
@@ -230,6 +241,7 @@ class Simulation:
             seed=self.seed,
             handed_out=sum(len(each.handed_out) for each in self.sources.values()),
             duplicates=self.watch.duplicates,
+            kept=self.watch.kept,
             lost=len(self.watch.lost),
             accounting=accounting,
             runs=self.world.runs,

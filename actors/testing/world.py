@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.pulse import Pulse
+from actors.flow.roster import StageState
 from actors.runtime.journal_file import LIVE, SCHEMA
 from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
@@ -153,8 +154,20 @@ class World:
     def working(self) -> bool:
         """Whether there is a processor of each kind that takes jobs."""
         stages = [each.stage for each in self.base.nodes.values()]
+        # The root knows of one that leaves before that one has heard of it.
+        rosters = [each.processors for each in stages if hasattr(each, "processors")]
+        leaving = {
+            member.name
+            for roster in rosters
+            for member in roster
+            if member.state is StageState.DRAINING
+        }
         consumers = [each.consumer for each in stages if hasattr(each, "consumer")]
-        taking = {each.process.kind for each in consumers if not each.draining}
+        taking = {
+            each.process.kind
+            for each in consumers
+            if not each.draining and each.process.name not in leaving
+        }
         return all(each.name in taking for each in self.config.processors)
 
     def left(self) -> list[dict[str, Any]]:

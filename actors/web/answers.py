@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow import readiness
 from actors.runtime.journal_file import JournalDamagedError
+from actors.runtime.journal_health import journal_problem
 from actors.runtime.journal_view import JournalView
 from actors.runtime.redaction import redact
 from actors.web.sampler import WITHIN_S
@@ -109,7 +110,10 @@ class Answers:
         status = self._sampler.ask({"verb": "status"}, WITHIN_S)
         if "error" in status:
             return text(503, f"{status['error']}\n")
-        if found := readiness.problems(status):
+        found = readiness.problems(status)
+        if (journal := self._journal()) is not None:
+            found += filter(None, [journal_problem(Path(journal))])
+        if found:
             return text(503, "".join(f"{each}\n" for each in found))
         return text(200, "ready\n")
 

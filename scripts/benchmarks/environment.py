@@ -26,24 +26,41 @@ def programs(requirements: tuple[str, ...]) -> Path:
     Raises:
         SkippedError: It cannot be installed.
     """
-    digest = hashlib.sha256("\n".join((sys.version, *requirements)).encode())
-    cached = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    directory = Path(cached, "lowtide-bench", digest.hexdigest()[:12])
-    if not (directory / "installed").exists():
+    directory = _directory(requirements)
+    if not is_installed(requirements):
         shutil.rmtree(directory, ignore_errors=True)
         _run(sys.executable, "-m", "venv", str(directory))
         pip = (str(directory / "bin" / "pip"), "install", "--quiet")
         _run(*pip, "--disable-pip-version-check", *requirements)
-        (directory / "installed").touch()
+        _stamp(directory).touch()
     return directory / "bin"
 
 
+def is_installed(requirements: tuple[str, ...]) -> bool:
+    """Whether the environment is there already."""
+    return _stamp(_directory(requirements)).exists()
+
+
+def _directory(requirements: tuple[str, ...]) -> Path:
+    digest = hashlib.sha256("\n".join((sys.version, *requirements)).encode())
+    cached = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cached, "lowtide-bench", digest.hexdigest()[:12])
+
+
+def _stamp(directory: Path) -> Path:
+    return directory / "installed"
+
+
 def version(requirements: tuple[str, ...]) -> str:
-    """The installed version of the first of them."""
+    """The first of them, with its installed version.
+
+    Raises:
+        SkippedError: It cannot be installed.
+    """
     name = requirements[0].partition(">")[0].partition("[")[0]
     python = str(programs(requirements) / "python")
     words = f"from importlib.metadata import version; print(version({name!r}))"
-    return _run(python, "-c", words).strip()
+    return f"{name} {_run(python, '-c', words).strip()}"
 
 
 def _run(*words: str) -> str:

@@ -36,11 +36,11 @@ def idle(bench: Bench) -> Numbers:
     """CPU, wake-ups and memory; then the memory of more processors."""
     with _empty_server() as url, _polling_system(bench, url) as system:
         roles = system.roles()
-        time.sleep(bench.seconds(SETTLE_S, least=SETTLE_S))
+        time.sleep(bench.seconds(SETTLE_S, least=1.0))
         others = [pid for name, pid in roles.items() if name != "source"]
         cpu, wakes = proc.cpu_s(roles.values()), sum(map(proc.wakes, others))
         began = time.monotonic()
-        time.sleep(bench.seconds(MEASURE_S, least=EVERY_S))
+        time.sleep(bench.seconds(MEASURE_S, least=1.0))
         took_s = time.monotonic() - began
         cpu = proc.cpu_s(roles.values()) - cpu
         wakes = sum(map(proc.wakes, others)) - wakes

@@ -22,6 +22,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: How many jobs a source hands out at a time.
+PAGE = 1000
 #: A note: a number that says which job, and three times.
 NOTE = struct.Struct("<qddd")
 #: The mix: of a hundred jobs, so many take so long.
@@ -48,21 +50,23 @@ _ended = 0.0
 _next_at = 0.0
 
 
-def endless() -> dict[str, int]:
-    """A source that never runs dry."""
-    return {"number": next(_numbers)}
+def endless() -> Iterator[dict[str, int]]:
+    """A source that never runs dry, a page at a time."""
+    for _ in range(PAGE):
+        yield {"number": next(_numbers)}
 
 
-def endless_named() -> dict[str, int]:
+def endless_named() -> Iterator[dict[str, int]]:
     """The same, with ids of its own."""
-    number = next(_numbers)
-    return {"id": number, "number": number}
+    for number in itertools.islice(_numbers, PAGE):
+        yield {"id": number, "number": number}
 
 
-def limited(count: int) -> dict[str, int] | None:
+def limited(count: int) -> Iterator[dict[str, int]]:
     """A source that has so many."""
-    number = next(_numbers)
-    return {"number": number} if number <= count else None
+    for number in itertools.islice(_numbers, PAGE):
+        if number <= count:
+            yield {"number": number}
 
 
 def nothing() -> None:

@@ -104,7 +104,7 @@ class Row:
         number: The measured number that it shows.
         reference: The number that it is held against, if there is one.
         bar: What is asked of it; None where it is there to inform.
-        note: More about it, for the JSON.
+        note: Of a queue, ours or a peer's: what it promises.
     """
 
     name: str

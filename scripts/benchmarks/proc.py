@@ -74,8 +74,17 @@ def gone(pids: Iterable[int], within_s: float) -> bool:
     deadline = time.monotonic() + within_s
     left = set(pids)
     while left:
-        left = {pid for pid in left if (PROC / str(pid)).exists()}
+        left = {pid for pid in left if _is_alive(pid)}
         if left and time.monotonic() > deadline:
             return False
         time.sleep(0.005)
     return True
+
+
+def _is_alive(pid: int) -> bool:
+    # One that is dead and was not waited for is as good as gone.
+    try:
+        stat = (PROC / str(pid) / "stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"

@@ -182,6 +182,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp") as name:
         bench = Bench(Path(name))
         try:
+            programs(REQUIREMENTS)  # installed before the clock runs
             with System(bench, **settings) as system:
                 for line in record(system, options.seconds, options.flame):
                     print(line)

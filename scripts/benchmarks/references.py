@@ -5,14 +5,17 @@ processor is sent them, with key, attempt and id, pickled in batches of 1,000 th
 a pipe to two processes, and each acknowledged by its key; no work, no journal, no
 demand. ``pipe_bare`` leaves out even that: nothing but what the source gave, and
 one word back for each thousand. ``pool`` is what the standard library offers for
-the same work. ``round_trip`` is what one message to another actor and back costs.
+the same work. ``round_trip`` is what one message to another actor and back costs,
+``commit`` what the journal needs to keep one job, synced to the disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import multiprocessing
+import statistics
 import subprocess
 import sys
 import time
@@ -20,6 +23,9 @@ from functools import partial
 from multiprocessing import connection
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.flow.facts import Job, JobFetched
+from actors.runtime.journal import Journal
+from actors.runtime.journal_file import JournalFile
 from benchmarks import jobs
 from benchmarks.model import ROOT, MeasureError, Measurement
 
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 
     from benchmarks.model import Bench, Numbers
 
-BATCH = 1000
+BATCH = jobs.PAGE
 WORKERS = 2
 #: Batches on their way to one process: one that is read, one that waits.
 WINDOW = 2
@@ -50,13 +56,13 @@ class Sent(NamedTuple):
 
 def pipe(bench: Bench) -> Numbers:
     """Jobs a second through a pipe, in batches, to two processes."""
-    batch = [Sent(key, key, 1, key, jobs.endless()) for key in range(BATCH)]
+    batch = [Sent(key, key, 1, key, job) for key, job in enumerate(jobs.endless())]
     return {"pipe": _rate(bench, batch, _keys)}
 
 
 def pipe_bare(bench: Bench) -> Numbers:
     """The same, with nothing but what the source gave."""
-    batch = [jobs.endless() for _ in range(BATCH)]
+    batch = list(jobs.endless())
     return {"pipe_bare": _rate(bench, batch, len)}
 
 
@@ -68,8 +74,8 @@ def _rate(bench: Bench, batch: list[Any], answer: Callable[[list[Any]], Any]) ->
         _context.Process(target=acknowledge, args=(theirs,), daemon=True)
         for _, theirs in ends
     ]
-    for each in workers:
-        each.start()
+    for worker in workers:
+        worker.start()
     ours = [each for each, _ in ends]
     began = time.perf_counter()
     _feed(ours, batch, batches)
@@ -85,17 +91,17 @@ def _rate(bench: Bench, batch: list[Any], answer: Callable[[list[Any]], Any]) ->
 
 
 def _feed(ours: list[Connection], batch: list[Any], batches: int) -> None:
-    left, flying = batches, 0
     for each in ours * WINDOW:
         each.send(batch)
-        left, flying = left - 1, flying + 1
+    flying, left = len(ours) * WINDOW, batches - len(ours) * WINDOW
     while flying:
-        for each in connection.wait(ours):
-            each.recv()  # type: ignore[union-attr]
+        ready = connection.wait(ours)
+        for each in (end for end in ours if end in ready):
+            each.recv()
             flying -= 1
             if left:
-                each.send(batch)  # type: ignore[union-attr]
-                left, flying = left - 1, flying + 1
+                each.send(batch)
+                flying, left = flying + 1, left - 1
 
 
 def _acknowledge(answer: Callable[[list[Any]], Any], theirs: Connection) -> None:
@@ -110,9 +116,10 @@ def _keys(batch: list[Sent]) -> list[int]:
 def pool(bench: Bench) -> Numbers:
     """Jobs a second of ``multiprocessing.Pool``, one job a task."""
     count = bench.count(20_000)
-    source = itertools.islice(iter(jobs.endless, None), count)
+    pages = iter(jobs.endless, None)
+    source = itertools.islice(itertools.chain.from_iterable(pages), count)
     with _context.Pool(WORKERS) as workers:
-        next(workers.imap_unordered(jobs.root, [jobs.endless()]))
+        next(workers.imap_unordered(jobs.root, list(jobs.endless())[:1]))
         began = time.perf_counter()
         for _ in workers.imap_unordered(jobs.root, source):
             pass
@@ -138,9 +145,26 @@ def round_trip(bench: Bench) -> Numbers:
     return {"round_trip": median_s * 1000, "a_round_trip": 1 / median_s}
 
 
+def commit(bench: Bench) -> Numbers:
+    """Milliseconds of a commit of one job, synced, the median."""
+    path = bench.directory / "commit.db"
+    JournalFile(path).prepare()
+    times = []
+    with contextlib.closing(Journal(path, "source")) as journal:
+        for key in range(1, bench.count(200) + 1):
+            now = time.monotonic()
+            job = Job(key, f"commit-{key}", next(jobs.endless()), now, own_id=False)
+            journal.commit([JobFetched(job)])
+            times.append(time.monotonic() - now)
+    for each in bench.directory.glob("commit.db*"):
+        each.unlink()
+    return {"commit": statistics.median(times) * 1000}
+
+
 MEASUREMENTS = (
     Measurement("pipe", ("pipe",), pipe),
     Measurement("pipe_bare", ("pipe_bare",), pipe_bare),
     Measurement("pool", ("pool",), pool),
     Measurement("round_trip", ("round_trip", "a_round_trip"), round_trip),
+    Measurement("commit", ("commit",), commit),
 )

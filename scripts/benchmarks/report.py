@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from benchmarks.run import Result
 
 HEADS = ("figure", "value", "unit", "reference", "ratio", "bar", "")
-PEER_HEADS = ("peer", "jobs/s", "what it promises")
+QUEUE_HEADS = ("queue", "jobs/s", "what it promises")
 
 
 def machine() -> str:
@@ -41,19 +41,19 @@ def as_text(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def as_markdown(results: Sequence[Result], repeat: int) -> str:
+def as_markdown(results: Sequence[Result], header: str) -> str:
     """The same for the docs: one table, and one of the peers where there are any."""
-    peers = [each for each in results if each.row.note]
-    ours = [each for each in results if not each.row.note]
+    ours = [each for each in results if not _is_peer(each)]
+    queues = [each for each in results if each.row.note]
     lines = [
-        f"{machine()}; medians of {repeat}.",
+        f"{header}.",
         "",
         *_markdown_table(HEADS, ("", "r", "", "r", "r", "", ""), map(_cells, ours)),
     ]
-    if peers:
+    if len(ours) < len(results):
         aligned = ("", "r", "")
-        cells = map(_peer_cells, peers)
-        lines += ["", *_markdown_table(PEER_HEADS, aligned, cells)]
+        cells = map(_queue_cells, queues)
+        lines += ["", *_markdown_table(QUEUE_HEADS, aligned, cells)]
     return "\n".join(lines) + "\n"
 
 
@@ -64,9 +64,14 @@ def _markdown_table(
     return ["| " + " | ".join(row) + " |" for row in (heads, rules, *rows)]
 
 
-def _peer_cells(result: Result) -> tuple[str, str, str]:
+def _is_peer(result: Result) -> bool:
+    return result.row.name.startswith("peer_")
+
+
+def _queue_cells(result: Result) -> tuple[str, str, str]:
     note = "; ".join(each for each in (result.row.note, result.error) if each)
-    return (result.row.what, number(result.value), note)
+    what = result.row.what if _is_peer(result) else f"**lowtide**: {result.row.what}"
+    return (what, number(result.value), note)
 
 
 def _cells(result: Result) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ class Ball:
     number: int
 
 
-class Echo(Actor):  # type: ignore[misc, no-any-unimported]
+class Echo(Actor):  # type: ignore[misc]
     """Sends back what it gets."""
 
     def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
@@ -46,8 +46,10 @@ class Echo(Actor):  # type: ignore[misc, no-any-unimported]
             self.send(sender, message)
 
 
-class Asker(Actor):  # type: ignore[misc, no-any-unimported]
+class Asker(Actor):  # type: ignore[misc]
     """Sends one message after the other, and tells how long each was away."""
+
+    began = 0.0
 
     def receiveMessage(self, message: Any, sender: Any) -> None:  # noqa: N802
         """Thespian's name."""
@@ -71,7 +73,7 @@ def main(count: int, directory: Path) -> None:
     """Measure and print."""
     port = free_port()
     log = directory / f"round-trip-{port}.log"
-    transport.install(str(log))
+    transport.install(str(log), (Begin, Ball))
     capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
     logs = {"version": 1, "root": {"level": "WARNING"}}
     system = ActorSystem("multiprocTCPBase", capabilities, logDefs=logs)

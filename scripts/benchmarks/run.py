@@ -118,7 +118,8 @@ class Runs:
                 return Result(row, error=f"not measured: {why}")
         values = [statistics.median(self.numbers[name]) for name in row.numbers]
         failed = f"{len(errors)} runs failed: {errors[-1]}" if errors else None
-        return Result(row, *values, error=failed)
+        reference = values[1] if row.reference else None
+        return Result(row, values[0], reference, failed)
 
 
 class _Progress:

@@ -27,6 +27,7 @@ from actors.flow.retries import RetryPolicy
 from actors.flow.routing import Incoming
 
 if TYPE_CHECKING:
+    from actors.flow.allowance import Allowance
     from actors.flow.facts import Fact, Job
     from actors.flow.feed import Window
 
@@ -78,10 +79,15 @@ class Line:
         self._wire: deque[tuple[str, ToConsumer]] = deque()
 
     def join(
-        self, name: str, window: Window | None = None, *, need: int | None = None
+        self,
+        name: str,
+        window: Window | None = None,
+        *,
+        need: int | None = None,
+        allowance: Allowance | None = None,
     ) -> Consumer:
         kind = name.partition("-")[0]
-        consumer = Consumer(process(name, kind), window)
+        consumer = Consumer(process(name, kind), window, allowance)
         consumer.need = need
         self.consumers[name] = consumer
         self.send(name, consumer.open("source", self.now))

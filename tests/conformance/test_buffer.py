@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.flow.facts import JobDone, JobDropped
+from actors.flow.facts import JobDropped
 from actors.flow.feed import Window
+from actors.flow.marks import Marks
 from tests.conformance.line import Line
 
 
@@ -69,17 +70,45 @@ def test_15_the_account_is_exact_before_during_and_after() -> None:
     assert (after.buffered, after.in_flight, after.done) == (0, 0, 4)
 
 
-def test_16_17_18_the_end_is_told_after_exactly_what_was_there_before() -> None:
-    line = Line()
-    line.join("a", Window(max_demand=2))
-    line.fetch(*range(5))
+def test_16_a_mark_passes_after_exactly_what_was_there_before_it() -> None:
+    line, marks = Line(), Marks()
+    line.fetch(*range(3))
+    for number in (1, 2):
+        marks.put(number, line.life)
+    line.fetch(*range(3, 6))
+    line.join("a")
 
-    left = []
+    passed = []
     while line.work("a"):
-        left.append(line.life.accounting().left)
+        passed.append(marks.passed(line.life))
 
-    assert left == [4, 3, 2, 1, 0]
-    assert line.payloads(JobDone) == [0, 1, 2, 3, 4]
+    assert passed == [[], [], [1, 2], [], [], []]
+
+
+def test_17_a_mark_behind_a_job_that_is_dropped_passes_at_once() -> None:
+    line, marks = Line(buffer=2, keep="last"), Marks()
+    line.fetch("old")
+    marks.put(1, line.life)
+
+    before = marks.passed(line.life)
+    line.fetch("new", "newer")
+
+    assert line.payloads(JobDropped) == ["old"]
+    assert (before, marks.passed(line.life)) == ([], [1])
+
+
+def test_18_a_mark_holds_up_nothing_that_is_behind_it() -> None:
+    line, marks = Line(), Marks()
+    line.fetch(1)
+    marks.put(1, line.life)
+    line.fetch(2)
+
+    line.join("a")
+    line.join("b")
+
+    assert [each.held for each in line.consumers.values()] == [1, 1]
+    assert line.work("b") == [2]
+    assert marks.passed(line.life) == []
 
 
 def test_19_nothing_passes_a_closed_gate_until_it_opens() -> None:

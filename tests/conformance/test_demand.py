@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.flow.allowance import Allowance
 from actors.flow.buffer import Buffer
 from actors.flow.feed import Window
 from tests.conformance.line import Line
@@ -60,22 +61,32 @@ def test_04_a_maximum_of_one_is_one_job_and_one_ask_at_a_time() -> None:
     assert line.asks["a"] == [1, 1, 1, 1]
 
 
-def test_05_nothing_arrives_until_it_is_needed_and_then_exactly_that() -> None:
+def test_05_nothing_arrives_until_asked_for_and_then_exactly_that() -> None:
     line = Line()
-    consumer = line.join("a", Window(max_demand=1000), need=0)
+    manual = line.join("a", allowance=Allowance(["source"]))
     line.fetch(*range(200))
 
-    before = consumer.held
-    consumer.need = 50
-    line.send("a", consumer.ask())
-    first = consumer.held
-    consumer.need = 0
-    line.work("a", 50)
-    between = consumer.held
-    consumer.need = 50
-    line.send("a", consumer.ask())
+    held = [manual.held]
+    for _ in range(2):
+        line.send("a", manual.grant(50))
+        held.append(manual.held)
+        line.work("a", 50)
+        held.append(manual.held)
 
-    assert (before, first, between, consumer.held) == (0, 50, 0, 50)
+    assert held == [0, 50, 0, 50, 0]
+    assert line.asks["a"] == [50, 50]
+
+
+def test_05_a_step_asks_for_no_more_than_is_asked_of_it() -> None:
+    line = Line()
+    step = line.join("a", Window(max_demand=1000), need=0)
+    line.fetch(*range(200))
+
+    before = step.held
+    step.need = 50
+    line.send("a", step.ask())
+
+    assert (before, step.held) == (0, 50)
 
 
 def test_06_a_demand_that_nothing_met_is_remembered_and_not_repeated() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +22,6 @@ from actors.flow.rate import Rate
 from actors.flow.routed import PartitionDispatcher
 from actors.stages.processing import batch_run, process_run
 from tests.conformance.line import Line
-
-Start = Callable[..., Any]
 
 
 def assignments(*payloads: Any) -> list[Assignment]:
@@ -125,28 +121,6 @@ def test_62_a_partition_is_with_one_processor_in_order() -> None:
         of_key = [(name, job[1]) for name, job in line.ran if job[0] == key]
         assert len({name for name, _ in of_key}) == 1
         assert [n for _, n in of_key] == [*range(9)]
-
-
-@pytest.mark.system
-def test_65_66_a_drain_ends_what_was_fetched_however_slowly_it_may_go(
-    start_numbers: Start, start_system: Start, tmp_path: Path
-) -> None:
-    numbers = start_numbers("--preload", "6", "--every", "0")
-    file = tmp_path / "limited.toml"
-    file.write_text(
-        '[[fetcher]]\nname = "numbers"\nfetch = "domain.numbers:fetch"\n'
-        f'options = {{ url = "{numbers.url}" }}\n'
-        "rate_limit = 2\nrate_interval_s = 0.5\n"
-        '[[processor]]\nname = "half"\nprocess = "domain.numbers:process"\n'
-        "max_demand = 4\n"
-    )
-    system = start_system("--config", str(file), "--journal", "none")
-    system.wait_for("job.fetched", count=6)
-
-    system.signal(signal.SIGTERM)
-
-    assert system.wait() == 0
-    assert len(system.all_of("job.done")) == 6
 
 
 def test_67_no_more_jobs_go_out_than_the_limit_and_demand_is_remembered() -> None:

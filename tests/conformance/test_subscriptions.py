@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -24,8 +21,6 @@ from actors.flow.messages import (
 )
 from actors.flow.restarts import Restarts
 from tests.conformance.line import Line, process
-
-Start = Callable[..., Any]
 
 
 @pytest.mark.parametrize("reason", ["normal", "lease ended", "unknown_subscription"])
@@ -122,19 +117,6 @@ def test_49_a_new_subscription_takes_over_with_new_options() -> None:
     assert sorted(line.work("a", 6)) == [*range(6)]
 
 
-@pytest.mark.system
-def test_50_all_that_a_source_had_is_done_before_the_end(
-    start_numbers: Start, start_system: Start
-) -> None:
-    numbers = start_numbers("--preload", "20", "--every", "0")
-
-    system = start_system("--url", numbers.url, "--until-idle", "0.5")
-
-    assert system.wait(30) == 0
-    assert len(system.all_of("job.done")) == 20
-    assert system.program.events[-1]["event"] == "system.stopped"
-
-
 def test_52_a_second_job_begins_only_when_the_first_has_ended() -> None:
     line = Line()
     consumer = line.join("a", Window(max_demand=5))
@@ -195,42 +177,6 @@ def test_56_a_stage_that_dies_too_often_is_given_up() -> None:
 
     assert delays[:3] == [0.0, 0.2, 0.4]
     assert delays[3] is None
-
-
-@pytest.mark.system
-def test_57_a_drain_that_takes_too_long_ends_at_its_deadline_and_says_so(
-    start_numbers: Start, start_system: Start
-) -> None:
-    numbers = start_numbers("--preload", "2", "--every", "0")
-    system = start_system(
-        *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "0.5"),
-    )
-    system.wait_for("job.fetched", count=2)
-
-    system.signal(signal.SIGTERM)
-
-    assert system.wait() == 4
-    [stopped] = system.all_of("system.stopped")
-    assert stopped["accounting"]["fetched"] == 2
-
-
-@pytest.mark.system
-def test_63_a_producer_that_dies_comes_back_alone_and_work_goes_on(
-    start_numbers: Start, start_system: Start
-) -> None:
-    numbers = start_numbers("--every", "0")
-    system = start_system("--url", numbers.url, "--every", "0.1")
-    before = system.status()
-
-    os.kill(before["fetchers"][0]["pid"], signal.SIGKILL)
-    system.wait_for("stage.restarted", stage="numbers")
-    numbers.add(9)
-
-    system.wait_for("job.done", result=3.0)
-    pids = [each["pid"] for each in before["processors"]]
-    assert [each["pid"] for each in system.status()["processors"]] == pids
-    system.signal(signal.SIGTERM)
-    assert system.wait() == 0
 
 
 def test_64_only_what_a_dead_processor_held_is_given_to_others() -> None:

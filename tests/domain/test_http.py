@@ -440,6 +440,20 @@ def test_proxies_of_the_environment_are_ignored(
     assert got.body == JOB
 
 
+def test_what_netrc_knows_of_the_host_is_not_sent(
+    answer: Answering, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login bob password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = answer(WHOLE)
+
+    get(server.url)
+
+    [request] = server.requests
+    assert b"authorization" not in request.lower()
+
+
 def test_an_error_handled_by_the_caller_is_not_taken_for_a_cause(
     answer: Answering,
 ) -> None:

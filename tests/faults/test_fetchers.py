@@ -297,15 +297,14 @@ def test_42_processors_come_and_go_under_load(
     assert max(shares) <= 2 * min(shares)
 
 
-def test_46_too_few_descriptors_are_said_and_leave_no_half_started_tree(
-    start_system: Start, env: dict[str, str]
-) -> None:
-    few = f"import resource, runpy, sys; resource.setrlimit({resource.RLIMIT_NOFILE}, "
-    few += "(14, 14)); sys.argv[0] = 'lowtide'; "
-    few += "runpy.run_module('actors.main', run_name='__main__')"
-
-    done = subprocess.run(
-        [sys.executable, "-c", few, "run", "--port", "0", "--for", "0.5"],
+def run_with_files(
+    soft: int, hard: int, env: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    limited = "import resource, runpy, sys; sys.argv[0] = 'lowtide'; "
+    limited += f"resource.setrlimit({resource.RLIMIT_NOFILE}, ({soft}, {hard})); "
+    limited += "runpy.run_module('actors.main', run_name='__main__')"
+    return subprocess.run(
+        [sys.executable, "-c", limited, "run", "--port", "0", "--for", "0.5"],
         env=env,
         capture_output=True,
         text=True,
@@ -313,8 +312,38 @@ def test_46_too_few_descriptors_are_said_and_leave_no_half_started_tree(
         check=False,
     )
 
-    assert done.returncode in (1, 2)
-    assert "Too many open files" in done.stderr
+
+@pytest.mark.parametrize("limit", [14, 26, 54])
+def test_46_too_few_descriptors_are_said_and_nothing_is_half_started(
+    limit: int, env: dict[str, str]
+) -> None:
+    done = run_with_files(limit, limit, env)
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "lowtide: 3 stages need 55 open files in a process, "
+        f"{limit} are allowed; raise that with ulimit -n\n"
+    )
+
+
+def test_46_a_limit_that_may_be_raised_is_raised(env: dict[str, str]) -> None:
+    done = run_with_files(20, 400, env)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_46_processors_that_could_not_be_started_are_not_attached(
+    start_system: Start,
+) -> None:
+    system = start_system("--processors", "2")
+    root = parent(fetcher_of(system))
+    resource.prlimit(root, resource.RLIMIT_NOFILE, (60, 60))
+
+    code, _, errors = system.command("attach", "--count", "20")
+
+    assert code == 2
+    assert "20 more processors need 100" in errors
+    assert len(system.status()["processors"]) == 2
 
 
 def test_47_a_log_that_nobody_reads_any_more_stops_nothing(

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from actors.flow.allowance import Allowance
 from actors.flow.buffer import Buffer
 from actors.flow.consumer import Consumer, Send
 from actors.flow.facts import Job, JobState
@@ -39,6 +40,8 @@ Message: TypeAlias = ToProducer | ToConsumer
 SOURCE = "source"
 STEPS = ("a", "b")
 LAST = ("x", "y")
+#: More jobs than any chain has.
+PLENTY = 10_000
 #: Rounds in which a chain without faults comes to its end; more is a hang.
 ROUNDS = 400
 
@@ -64,6 +67,7 @@ class Chain:
     first: Make
     second: Make
     routes: Sequence[str]
+    manual: bool = False
     now: float = 100.0
     wires: defaultdict[tuple[str, str], list[Message]] = field(
         default_factory=lambda: defaultdict(list)
@@ -83,7 +87,9 @@ class Chain:
         self.starts[name] += 1
         run = f"{name}.{self.starts[name]}"
         process = Process(name=name, run=run, pid=1, host="here", kind=name)
-        consumer = Consumer(process, self.window)
+        manual = self.manual and name in STEPS
+        allowance = Allowance([SOURCE]) if manual else None
+        consumer = Consumer(process, self.window, allowance)
         node = self.nodes[name] = Node(name, consumer)
         if name in LAST:
             for step in STEPS:
@@ -109,6 +115,11 @@ class Chain:
                 relay = self.relay(step)
                 self.turn(step, relay.producer.gone(process, "killed", self.now))
         self.start(name)
+
+    def grant(self, name: str, count: int) -> None:
+        """Let a node with manual demand ask for more jobs."""
+        node = self.nodes[name]
+        self._send(node, node.consumer.grant(count))
 
     def fetch(self, count: int) -> None:
         jobs = []
@@ -191,6 +202,8 @@ class Chain:
 
     def settle(self) -> None:
         """No more faults: every job comes to its end, at every step."""
+        for name in STEPS if self.manual else ():
+            self.grant(name, PLENTY)
         for _ in range(ROUNDS):
             while self.busy:
                 self.deliver(self.busy[0])
@@ -213,7 +226,9 @@ class Chain:
         for node in self.nodes.values():
             for feed in node.consumer.feeds:
                 outstanding = feed.total - feed.received + feed.unfinished
-                assert 0 <= outstanding <= self.window.max_demand
+                assert outstanding >= 0
+                manual = node.consumer.allowance is not None
+                assert manual or outstanding <= self.window.max_demand
 
     def _producer(self, make: Make, first_key: int) -> Producer:
         retry = RetryPolicy(attempts=3, crashes=3, jitter=0.0)

@@ -43,16 +43,27 @@ class ChainProtocol(RuleBasedStateMachine):
         first=st.sampled_from(FIRST),
         second=st.sampled_from([DemandDispatcher, PartitionDispatcher]),
         most=st.integers(1, 3),
+        manual=st.booleans(),
     )
     def begin(
-        self, first: tuple[Make, tuple[str, ...]], second: Make, most: int
+        self,
+        first: tuple[Make, tuple[str, ...]],
+        second: Make,
+        most: int,
+        manual: bool,  # noqa: FBT001
     ) -> None:
         dispatcher, routes = first
-        self.chain = Chain(Window(max_demand=most), dispatcher, second, routes)
+        window = Window(max_demand=most)
+        self.chain = Chain(window, dispatcher, second, routes, manual)
 
     @rule(count=st.integers(1, 4))
     def fetch(self, count: int) -> None:
         self.chain.fetch(count)
+
+    @precondition(lambda self: self.chain.manual)
+    @rule(name=st.sampled_from(STEPS), count=st.integers(1, 3))
+    def grant(self, name: str, count: int) -> None:
+        self.chain.grant(name, count)
 
     @rule()
     def deliver_all(self) -> None:

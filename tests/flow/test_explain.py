@@ -49,6 +49,13 @@ def status(
             "numbers has 1 job: there is no processor; lowtide attach adds one",
         ),
         (
+            status(fetcher(waiting_for="hold", buffered=2), processor()),
+            (
+                "numbers has 2 jobs: it accumulates; "
+                "lowtide set numbers --demand forward lets them go"
+            ),
+        ),
+        (
             status(fetcher(waiting_for="demand"), processor()),
             "numbers fetches on demand only: no processor asks",
         ),

@@ -119,6 +119,20 @@ def test_demand_does_not_shorten_the_wait_after_an_error() -> None:
     assert failing.next_poll == NOW + 60.0
 
 
+@pytest.mark.parametrize(
+    ("asked_for_s", "wait_s"),
+    [(None, 300.0), (60.0, 300.0), (900.0, 900.0), (1e9, 3600.0), (math.nan, 300.0)],
+)
+def test_a_source_that_refuses_us_may_ask_for_a_longer_wait(
+    asked_for_s: float | None, wait_s: float
+) -> None:
+    refused = poller()
+    refused.fetching(NOW)
+
+    assert refused.faulted(NOW, asked_for_s) == wait_s
+    assert refused.next_poll == NOW + wait_s
+
+
 def test_demand_does_not_shorten_the_wait_after_a_fault() -> None:
     faulted = poller(idle_cap_s=30.0)
     faulted.fetching(NOW)

@@ -99,6 +99,29 @@ def test_a_fetch_without_an_error_ends_the_row(
     assert (poller.errors, poller.failed(NOW, chance=1.0)) == (0, 1.0)
 
 
+def test_a_source_is_failing_until_it_brings_a_job_or_has_none(
+    poller: Poller,
+) -> None:
+    seen = [poller.failing]
+    poller.failed(0.0, 0.5)
+    seen.append(poller.failing)
+    poller.fetching(5.0)
+    seen.append(poller.failing)
+    poller.brought()
+    seen.append(poller.failing)
+
+    assert seen == [False, True, True, False]
+
+
+@pytest.mark.parametrize("end", ["empty", "full"])
+def test_a_fetch_that_ends_well_is_the_end_of_failing(end: str, poller: Poller) -> None:
+    poller.faulted(0.0)
+
+    getattr(poller, end)(1.0)
+
+    assert not poller.failing
+
+
 def test_chance_never_brings_the_wait_under_the_least(poller: Poller) -> None:
     assert [poller.failed(NOW, chance=0.0) for _ in range(3)] == [1.0, 1.0, 1.0]
 

@@ -67,11 +67,26 @@ class Protocol(RuleBasedStateMachine):
     world: World
 
     @initialize(
-        producers=st.integers(1, 2), consumers=st.integers(2, 3), window=WINDOWS
+        producers=st.integers(1, 2),
+        consumers=st.integers(2, 3),
+        window=WINDOWS,
+        manual=st.booleans(),
     )
-    def begin(self, producers: int, consumers: int, window: Window) -> None:
+    def begin(
+        self,
+        producers: int,
+        consumers: int,
+        window: Window,
+        manual: bool,  # noqa: FBT001
+    ) -> None:
         self.world = World(
-            Options(producers=producers, consumers=consumers, window=window, buffer=5)
+            Options(
+                producers=producers,
+                consumers=consumers,
+                window=window,
+                buffer=5,
+                manual=manual,
+            )
         )
 
     @property
@@ -93,6 +108,16 @@ class Protocol(RuleBasedStateMachine):
     @rule(which=ONE_OF_MANY, count=st.integers(1, 4))
     def fetch(self, which: int, count: int) -> None:
         self.world.fetch(pick(self.sources, which), count)
+
+    @precondition(lambda self: self.runs and self.world.options.manual)
+    @rule(which=ONE_OF_MANY, count=st.integers(0, 4), source=ONE_OF_MANY)
+    def grant(self, which: int, count: int, source: int) -> None:
+        name = pick([None, *self.sources], source)
+        self.world.grant(pick(self.runs, which), count, name)
+
+    @rule(which=ONE_OF_MANY)
+    def mark(self, which: int) -> None:
+        self.world.mark(pick(self.sources, which))
 
     @precondition(lambda self: self.wires)
     @rule(which=ONE_OF_MANY)
@@ -173,6 +198,7 @@ class Protocol(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         self.world.settle()
+        assert not self.world.marked, "a mark that never passes"
         if not self.world.disturbed:
             self.each_job_ran_once_for_each_failure_and_once_more()
         self.world.retire()

@@ -52,6 +52,19 @@ def test_one_who_was_held_up_itself_asks_again_before_it_gives_up_on_anybody() -
     assert let_pass(pulse, woken, woken + 30.0) == []
 
 
+def test_all_are_asked_at_once_and_each_is_counted_by_itself() -> None:
+    pulse = Pulse(limit_s=30.0)
+    pulse.begin("a", 0.0)
+    pulse.begin("b", 9.0)
+
+    asked = [pulse.due(10.0), pulse.due(20.0), pulse.due(30.0)]
+    pulse.heard("a", 31.0)
+
+    assert asked == [["a", "b"]] * 3
+    assert pulse.next_tick() == 40.0
+    assert (pulse.silent(39.9), pulse.silent(40.0)) == ([], ["b"])
+
+
 def test_the_limit_is_never_short() -> None:
     pulse = Pulse(limit_s=0.1)
     pulse.begin("a", 0.0)

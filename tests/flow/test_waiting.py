@@ -16,7 +16,13 @@ from actors.flow.waiting import (
 )
 
 ALL = FetcherSituation(
-    draining=True, paused=True, room=0, unasked=True, backing_off=True, buffered=3
+    draining=True,
+    paused=True,
+    room=0,
+    unasked=True,
+    backing_off=True,
+    buffered=3,
+    held=True,
 )
 
 
@@ -24,6 +30,7 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     situations = [ALL]
     situations.append(replace(situations[-1], draining=False))
     situations.append(replace(situations[-1], paused=False))
+    situations.append(replace(situations[-1], held=False))
     situations.append(replace(situations[-1], room=5))
     situations.append(replace(situations[-1], backing_off=False))
     situations.append(replace(situations[-1], buffered=0))
@@ -32,9 +39,31 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     reasons = [fetcher_waits_for(each) for each in situations]
 
     assert reasons == [
-        *("drain", "paused", "room", "backoff"),
+        *("drain", "paused", "hold", "room", "backoff"),
         *("demand", "demand", "jobs"),
     ]
+
+
+def test_a_fetcher_that_is_to_keep_its_jobs_and_has_none_waits_for_jobs() -> None:
+    situation = replace(ALL, draining=False, paused=False, buffered=0, room=1)
+
+    situation = replace(situation, backing_off=False, unasked=False)
+
+    assert fetcher_waits_for(situation) == "jobs"
+
+
+@pytest.mark.parametrize(
+    ("sources", "busy", "reason"),
+    [(["jobs"], False, "ask"), (["paused"], False, "paused"), (["jobs"], True, None)],
+)
+def test_a_processor_that_was_not_told_to_ask_waits_for_that(
+    sources: list[str],
+    busy: bool,  # noqa: FBT001
+    reason: str | None,
+) -> None:
+    said = processor_waits_for(draining=False, busy=busy, sources=sources, untold=True)
+
+    assert said == reason
 
 
 @pytest.mark.parametrize(
@@ -44,6 +73,7 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
         (False, True, ["paused"], None),
         (False, False, ["paused", "paused"], "paused"),
         (False, False, ["backoff"], "backoff"),
+        (False, False, ["hold"], "hold"),
         (False, False, ["paused", "backoff"], "jobs"),
         (False, False, ["paused", "jobs"], "jobs"),
         (False, False, ["room"], "jobs"),

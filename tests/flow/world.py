@@ -11,12 +11,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from actors.flow.allowance import Allowance
 from actors.flow.buffer import Buffer
 from actors.flow.consumer import Consumer, Send, Task
 from actors.flow.dispatchers import DemandDispatcher
 from actors.flow.facts import Fact, JobState
 from actors.flow.feed import Window
 from actors.flow.life import Life
+from actors.flow.marks import Marks
 from actors.flow.messages import (
     Cancel,
     Demand,
@@ -42,6 +44,8 @@ Message: TypeAlias = ToProducer | ToConsumer
 
 #: Far more rounds than any settling took; one that needs more is stuck.
 ROUNDS = 150
+#: More jobs than any world has.
+PLENTY = 10_000
 #: Messages in one round: two sides that go on for longer answer each other for ever.
 CHATTER = 3000
 
@@ -66,6 +70,7 @@ class Options:
         default_factory=lambda: RetryPolicy(attempts=3, crashes=2, jitter=0.0)
     )
     lease: LeasePolicy = field(default_factory=LeasePolicy)
+    manual: bool = False
 
 
 class World:
@@ -82,6 +87,10 @@ class World:
         self.unnoticed: list[tuple[str, str]] = []
         self.lost: list[Process] = []
         self.started: list[tuple[str, Task]] = []
+        self.granted: Counter[str] = Counter()
+        self.marks: dict[str, Marks] = {}
+        self.marked: dict[tuple[str, int], set[int]] = {}
+        self._mark_count = 0
         self.disturbed = False
         self._runs: Counter[str] = Counter()
         self._routes: dict[SubscriptionId, str] = {}
@@ -98,10 +107,24 @@ class World:
         self._runs[name] += 1
         run = f"{name}.{self._runs[name]}"
         process = Process(name=name, run=run, pid=1, host="here")
-        self.consumers[run] = Consumer(process, self.options.window)
+        allowance = Allowance(self.producers) if self.options.manual else None
+        self.consumers[run] = Consumer(process, self.options.window, allowance)
         for source in self.producers:
             self._open(run, source)
         return run
+
+    def grant(self, run: str, count: int, source: str | None = None) -> None:
+        """Let a consumer with manual demand ask for more jobs."""
+        self.granted[run] += count * (1 if source else len(self.producers))
+        self._send(run, self.consumers[run].grant(count, source))
+
+    def mark(self, source: str) -> None:
+        """Set a mark behind all that a producer holds."""
+        marks = self.marks[source]
+        number = self._mark_count = self._mark_count + 1
+        self.marked[source, number] = self._unfinished(source)
+        marks.put(number, self.producers[source].life)
+        self._see_marks(source)
 
     def fetch(self, source: str, count: int) -> None:
         first = self.books[source].next_key
@@ -186,12 +209,14 @@ class World:
         book = self.books[source]
         if not journal:
             self._produce(source, Book(book.next_key))
+            self._mark_anew(source)
             self.fetch(source, len(book.unfinished))
             return
         kept = Book(book.next_key, book.jobs.values())
         self._produce(source, kept)
         life = self.producers[source].life
         life.take_up([*kept.taken_up, *kept.retrying], more=True)
+        self._mark_anew(source)
         decision = self.producers[source].taken_up(kept.ready, self.now, more=False)
         self._carry_out(source, decision)
 
@@ -252,6 +277,9 @@ class World:
             self.open_gate(source, is_open=True)
         if all(each.draining for each in self.consumers.values()):
             self.join("late")
+        if self.options.manual:
+            for run in self.consumers:
+                self.grant(run, PLENTY)
         self._until(lambda: self.settled, "jobs that never end")
 
     def retire(self) -> None:
@@ -297,6 +325,14 @@ class World:
             rules.check_ledger(producer, self._asked)
         for consumer in self.consumers.values():
             rules.check_consumer(consumer)
+        if self.options.manual:
+            self._check_grants()
+
+    def _check_grants(self) -> None:
+        begun = Counter(run for run, _ in self.started)
+        for run, consumer in self.consumers.items():
+            here = consumer.demand + consumer.queued + begun[run]
+            assert here == self.granted[run], "what was granted is not what comes"
 
     def _until(self, reached: Callable[[], bool], what: str) -> None:
         for _ in range(ROUNDS):
@@ -327,6 +363,7 @@ class World:
         producer = Producer(life, DemandDispatcher(), self.options.lease)
         self.producers[source] = producer
         self.books[source] = book
+        self.marks[source] = Marks()
 
     def _open(self, run: str, source: str) -> None:
         self._send(run, self.consumers[run].open(source, self.now))
@@ -358,6 +395,7 @@ class World:
 
     def _carry_out(self, source: str, decision: Decision) -> None:
         self.books[source].note(decision.facts)
+        self._see_marks(source)
         if decision.lost:
             self.disturbed = True
         self.lost += decision.lost
@@ -367,6 +405,24 @@ class World:
             run = self._routes[message.subscription]
             if run in self.consumers:
                 self.wires[Wire(source, run, up=False)].append(message)
+
+    def _see_marks(self, source: str) -> None:
+        unfinished = self._unfinished(source)
+        for number in self.marks[source].passed(self.producers[source].life):
+            held_up = self.marked.pop((source, number)) & unfinished
+            assert not held_up, "a mark has overtaken jobs"
+        for (of_source, _), before in self.marked.items():
+            assert of_source != source or before & unfinished, "a mark is held up"
+
+    def _mark_anew(self, source: str) -> None:
+        # As the root does: a new producer knows nothing of the marks of the old, and
+        # takes them to be behind all that it has.
+        for number in [number for of, number in self.marked if of == source]:
+            self.marked[source, number] = self._unfinished(source)
+            self.marks[source].put(number, self.producers[source].life)
+
+    def _unfinished(self, source: str) -> set[int]:
+        return {job.key for job in self.books[source].unfinished}
 
     def _see_jobs(self, source: str, message: Jobs) -> None:
         assert message.upto <= self._asked[message.subscription], "over-sent"

@@ -15,6 +15,7 @@ from actors.testing.invariants import Violation
 from actors.testing.simulation import Account, Simulation
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from random import Random
 
     from actors.runtime.config import SystemConfig
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 SHORT = Profile(faults_s=16.0, jobs=5, troubles=2, shots=2, calm=0.1, call_s=2.0)
 
 TEMPERS = ("good", "good", "good", "flaky", "flaky", "bad", "hopeless", "deadly")
+
+
+#: In some schedules the second step follows when the first dies.
+CANCELS = ("temporary", "temporary", "temporary", "transient", "temporary")
+#: In those the first asks for what a function says.
+MANUAL = 3
 
 
 class HopelessError(Exception):
@@ -38,8 +45,17 @@ class Pipeline:
         self.reported: Counter[int] = Counter()
         self.simulation = Simulation(
             seed,
-            configure(max_demand=1 + seed % 3, buffer=(3, 5, 1000)[seed % 7 % 3]),
-            {"tests:process": self.process, "tests:second": self.second},
+            configure(
+                max_demand=1 + seed % 3,
+                buffer=(3, 5, 1000)[seed % 7 % 3],
+                cancel=CANCELS[seed % 5],
+                demand="tests:plenty" if seed % 5 == MANUAL else "automatic",
+            ),
+            {
+                "tests:process": self.process,
+                "tests:second": self.second,
+                "tests:plenty": _ask_for_plenty,
+            },
             self.make_job,
             profile,
         )
@@ -89,8 +105,14 @@ class Pipeline:
             raise Violation("account", f"{self.succeeded} though nothing went wrong")
 
 
+def _ask_for_plenty(ask: Callable[[int], None]) -> None:
+    ask(1000)
+
+
 @functools.cache
-def configure(*, max_demand: int, buffer: int) -> SystemConfig:
+def configure(
+    *, max_demand: int, buffer: int, cancel: str, demand: str
+) -> SystemConfig:
     flags = {
         "process": "tests:process",
         "processors": "3",
@@ -102,9 +124,16 @@ def configure(*, max_demand: int, buffer: int) -> SystemConfig:
     [fetcher] = config.fetchers
     fetchers = (replace(fetcher, name="north"), replace(fetcher, name="south"))
     [processor] = config.processors
-    first = replace(processor, name="first", sources=("north", "south"), count=2)
+    first = replace(
+        processor, name="first", sources=("north", "south"), count=2, demand=demand
+    )
     second = replace(
-        processor, name="second", process="tests:second", sources=("first",), count=1
+        processor,
+        name="second",
+        process="tests:second",
+        sources=("first",),
+        count=1,
+        cancel=cancel,
     )
     processors = (first, second)
     return replace(config, fetchers=fetchers, processors=processors)

@@ -11,8 +11,8 @@ import pytest
 
 from tests.simulation.pipeline import Pipeline, run_seeds
 
-#: Some for each run of the suite; TEST_SCHEDULES=10000 for the whole.
-SCHEDULES = int(os.environ.get("TEST_SCHEDULES", "2000"))
+#: A minute of two cores; TEST_SCHEDULES=1000 for a look.
+SCHEDULES = int(os.environ.get("TEST_SCHEDULES", "10000"))
 #: Schedules per batch: small enough to keep all cores busy to the end.
 BATCH = 100
 KEPT = json.loads((Path(__file__).parent / "kept_seeds.json").read_text())

@@ -45,6 +45,39 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             "3: fetch: 'nothing' is not there in module 'jobs' (of 'jobs:nothing')\n",
         ),
         (
+            '[[processor]]\nname = "a"\ndemand = "jobs:nothing"\n',
+            "3: demand: 'nothing' is not there in module 'jobs' (of 'jobs:nothing')\n",
+        ),
+        (
+            '[[processor]]\nname = "a"\ndemand = "now"\n',
+            (
+                "3: demand must be automatic, manual, or MODULE:FUNCTION, as in "
+                "domain.numbers:fetch, got 'now'\n"
+            ),
+        ),
+        (
+            '[[processor]]\nname = "a"\ndemand = "manual"\nmax_demand = 2\n',
+            "4: max_demand does nothing for processor 'a', whose demand is 'manual'\n",
+        ),
+        (
+            (
+                '[[processor]]\nname = "a"\n[[processor]]\nname = "b"\n'
+                'from = ["a"]\ndemand = "manual"\n'
+            ),
+            (
+                "6: demand = 'manual' takes from fetchers only, and 'b' takes from "
+                "processor 'a'\n"
+            ),
+        ),
+        (
+            '[[processor]]\nname = "a"\ncancel = "never"\n',
+            "3: cancel must be one of temporary, transient, permanent, got 'never'\n",
+        ),
+        (
+            '[[fetcher]]\nname = "a"\ndemand = "manual"\n',
+            "3: demand must be one of accumulate, forward, got 'manual'\n",
+        ),
+        (
             '[[fetcher]]\nname = "a"\n[[fetcher]]\nname = "a"\n',
             "4: fetcher 'a' is there already\n",
         ),

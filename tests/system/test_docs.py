@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from actors.flow.buffer import Buffer
+from actors.runtime.settings import unknown_variables
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,3 +74,30 @@ def test_the_fourth_dispatcher_of_the_docs_sends_to_who_was_served_least() -> No
     assert limited == [("a", (0,)), ("b", (1,)), ("a", (2,))]
     assert rest == [("b", (3,)), ("a", (4,))]
     assert (len(buffer), dispatcher.demand) == (2, 0)
+
+
+SYSTEMD = shutil.which("systemd-analyze")
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="systemd is not installed (apt: systemd)")
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "deploy" / "lowtide.service").read_text()
+    unit = tmp_path / "lowtide.service"
+    start = re.compile(r"^ExecStart=\S+", re.MULTILINE)
+    unit.write_text(start.sub(f"ExecStart={sys.executable}", text))
+
+    done = subprocess.run(
+        [str(SYSTEMD), "verify", str(unit)], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["lowtide.service", "Dockerfile"])
+def test_what_deployments_set_are_settings(name: str) -> None:
+    text = (ROOT / "docs" / "deploy" / name).read_text()
+
+    variables = re.findall(r"LOWTIDE_[A-Z_]*[A-Z]", text)
+
+    assert variables
+    assert unknown_variables(variables) == []

@@ -57,6 +57,20 @@ def peak_bytes(pid: int) -> int:
     return int(kib) * 1024
 
 
+def fetcher_of(system: Any) -> tuple[int, int]:
+    """The fetcher's process, and the most memory that it ever had."""
+    system.wait_for("processor.attached")
+    pid = system.status()["fetchers"][0]["pid"]
+    return pid, peak_bytes(pid)
+
+
+def assert_stayed_flat(system: Any, before: tuple[int, int]) -> None:
+    """The same process as before, and no larger than an answer makes it."""
+    pid, peak = before
+    assert system.status()["fetchers"][0]["pid"] == pid
+    assert peak_bytes(pid) - peak < FLAT
+
+
 def only_error(system: Any, outcome: str = "error") -> dict[str, Any]:
     [polled] = system.wait_for("fetcher.polled", outcome=outcome)
     return dict(polled)
@@ -79,9 +93,7 @@ def test_a_job_in_a_body_that_cannot_be_used_is_quarantined_raw(
 ) -> None:
     numbers = start_numbers("--every", "0")
     system = start(start_system, numbers.url)
-    system.wait_for("processor.attached")
-    pid = system.status()["fetchers"][0]["pid"]
-    before = peak_bytes(pid)
+    before = fetcher_of(system)
     set_fault(numbers, f"{fault}*1")
 
     numbers.add(1, 4, 9)
@@ -94,11 +106,9 @@ def test_a_job_in_a_body_that_cannot_be_used_is_quarantined_raw(
     assert re.fullmatch(kept, raw(payload))
     assert [each["job"]["id"] for each in done] == [2, 3]
     assert numbers.account()["served"] == [1, 2, 3]
-    status = system.status()
-    accounting = status["accounting"]
+    accounting = system.status()["accounting"]
     assert (accounting["fetched"], accounting["quarantined"]) == (3, 1)
-    assert status["fetchers"][0]["pid"] == pid
-    assert peak_bytes(pid) - before < FLAT
+    assert_stayed_flat(system, before)
 
 
 def test_what_came_of_a_dripping_answer_is_quarantined(
@@ -109,7 +119,9 @@ def test_what_came_of_a_dripping_answer_is_quarantined(
 
     system = start(start_system, numbers.url)
 
+    before = fetcher_of(system)
     [done] = system.wait_for("job.done", within_s=30)
+    assert_stayed_flat(system, before)
     assert done["job"]["id"] == 2
     assert "TimedOutError" in only_error(system)["error"]
     [payload] = quarantined(system)
@@ -125,7 +137,9 @@ def test_a_server_that_hangs_costs_one_job_at_most(
 
     system = start(start_system, numbers.url)
 
+    before = fetcher_of(system)
     done = system.wait_for("job.done", count=2, within_s=30)
+    assert_stayed_flat(system, before)
     assert "TimedOutError" in only_error(system)["error"]
     assert only_error(system)["unknown_outcome"] is True
     assert system.status()["fetchers"][0]["unknown_outcomes"] == 1
@@ -150,7 +164,9 @@ def test_an_answer_without_a_job_costs_none(
 
     system = start(start_system, numbers.url)
 
+    before = fetcher_of(system)
     done = system.wait_for("job.done", count=2, within_s=30)
+    assert_stayed_flat(system, before)
     assert re.search(error, only_error(system)["error"])
     assert [each["job"]["id"] for each in done] == [1, 2]
     assert system.all_of("job.quarantined") == []
@@ -177,6 +193,7 @@ def test_a_server_that_refuses_connections_loses_nothing(
     numbers = start_numbers("--every", "0", "--preload", "1")
     system = start(start_system, numbers.url)
     system.wait_for("job.done")
+    before = fetcher_of(system)
 
     set_fault(numbers, "refuse:1")
 
@@ -185,6 +202,7 @@ def test_a_server_that_refuses_connections_loses_nothing(
     system.wait_for("fetcher.polled", count=2, within_s=30, outcome="none")
     numbers.add(4)
     system.wait_for("job.done", count=2, within_s=30)
+    assert_stayed_flat(system, before)
     assert numbers.account()["served"] == [1, 2]
 
 
@@ -196,7 +214,9 @@ def test_a_job_that_is_replayed_is_not_run_again(
 
     system = start(start_system, numbers.url)
 
+    before = fetcher_of(system)
     system.wait_for("job.done", count=2)
+    assert_stayed_flat(system, before)
     [duplicate] = system.wait_for("job.duplicate")
     done = system.all_of("job.done")
     assert duplicate["job_id"] == 1
@@ -251,6 +271,16 @@ def test_a_source_that_refuses_us_as_we_are_is_faulted(
     assert 290 < fetcher["next_poll_s"] <= 300
     code, _, _ = system.command("stop")
     assert (code, system.wait()) == (0, 0)
+
+
+def test_a_source_that_refuses_those_who_ask_too_often_is_obeyed(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0", "--fault", "403:900")
+
+    system = start(start_system, numbers.url)
+
+    assert only_error(system, "faulted")["next_poll_s"] == 900.0
 
 
 def test_a_source_that_goes_on_serving_nonsense_does_not_fill_the_quarantine(

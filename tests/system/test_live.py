@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 
+from actors.runtime.control import ask
+from actors.runtime.state_dir import SystemFiles
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -94,15 +97,16 @@ def test_set_changes_the_interval_and_the_demand_of_those_that_run_and_come(
 
     slow = only_fetcher(system)
     out = system.command("set", "--every", "0.05", "--max-demand", "3")
-    numbers.add(*range(4))
-    system.wait_for("job.done", count=4)
     system.command("attach")
+    # Before there are jobs: after some, a window may stand anywhere above its floor.
     status = system.status()
+    numbers.add(*range(4))
 
     assert slow["every_s"] == 3600.0
     assert out[:2] == (0, "set numbers, processor-1, processor-2\n")
     assert status["fetchers"][0]["every_s"] == 0.05
     assert [each["demand"] for each in status["processors"]] == [3, 3, 3]
+    system.wait_for("job.done", count=4)
 
 
 def test_set_limits_the_rate_and_lifts_the_limit_again(
@@ -131,7 +135,10 @@ def test_set_limits_the_rate_and_lifts_the_limit_again(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["set"], "nothing to set, expected one of every_s, max_demand, rate_limit\n"),
+        (
+            ["set"],
+            "nothing to set, expected one of every_s, max_demand, rate_limit, demand\n",
+        ),
         (["set", "--every", "0"], "--every must be a number of seconds above 0, "),
         (["set", "nobody", "--every", "1"], "there is no nobody, only: numbers, "),
         (["pause", "processor-1"], "there is no fetcher processor-1, only: numbers"),
@@ -148,6 +155,40 @@ def test_what_cannot_be_changed_is_refused(
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {complaint}")
     assert system.status()["state"] == "running"
+
+
+def nonsense() -> list[dict[str, Any]]:
+    """Commands that cannot be carried out."""
+    wrong: dict[tuple[str, str], list[Any]] = {
+        ("attach", "count"): ["x", 1e9, True, 0, 257],
+        ("attach", "processor"): [[], 5, "nope"],
+        ("detach", "names"): [5, [5], "x", [[]]],
+        ("detach", "count"): ["x", 0, 3, True],
+        ("pause", "names"): [{"a": 1}],
+        ("resume", "names"): [["nope"]],
+        ("set", "values"): [None, 5, {"every_s": "x"}, {"x": 1}],
+    }
+    keys: list[Any] = [{}, [], {"numbers": "x"}, {"numbers": [2**63]}, {"x": [1]}]
+    verbs: list[Any] = [None, 1, [], "nope", "jobs"]
+    return [
+        *({"verb": verb} for verb in verbs),
+        *({"verb": v, key: each} for (v, key), many in wrong.items() for each in many),
+        *({"verb": "jobs", "action": "retry", "keys": each} for each in keys),
+    ]
+
+
+def test_whatever_comes_over_the_socket_is_answered(
+    start_system: Start, env: dict[str, str]
+) -> None:
+    system = start_system()
+    socket = SystemFiles(Path(env["LOWTIDE_STATE_DIR"]), system.port).socket
+    pids = [each["pid"] for each in system.status()["processors"]]
+
+    answers = [ask(socket, command, 5.0) for command in nonsense()]
+
+    assert [each for each in answers if each.keys() != {"error"}] == []
+    assert [each["pid"] for each in system.status()["processors"]] == pids
+    assert not any("Traceback" in line for line in system.program.lines)
 
 
 def test_commands_at_once_each_get_their_own_answer(start_system: Start) -> None:
@@ -287,7 +328,7 @@ def test_a_drain_is_told_with_what_is_left(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1")
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     system.signal(signal.SIGTERM)
     system.wait_for("drain.started")

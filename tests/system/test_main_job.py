@@ -184,7 +184,7 @@ def test_status_answers_while_a_job_runs_for_a_minute(
     system = start_system(
         "--url", numbers.url, "--process", "jobs:minute", "--processors", "1"
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     status = system.status()
 

@@ -102,6 +102,37 @@ def test_a_watchdog_that_is_meant_for_another_process_is_left_alone(
         manager.wait_for("WATCHDOG=1", within_s=1.0)
 
 
+def test_sigtstp_pauses_sigcont_resumes_and_sighup_is_nothing(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.1")
+
+    system.signal(signal.SIGTSTP)
+    system.wait_for("fetcher.paused")
+    system.signal(signal.SIGHUP)
+    paused = system.status()
+    numbers.add(49)
+    system.signal(signal.SIGCONT)
+    system.wait_for("job.done", result=7.0)
+
+    assert (paused["state"], paused["accounting"]["fetched"]) == ("paused", 0)
+    assert system.status()["state"] == "running"
+
+
+def test_sigcont_alone_leaves_a_pause_that_a_person_ordered(
+    start_system: Start,
+) -> None:
+    system = start_system()
+    system.command("pause")
+
+    system.signal(signal.SIGCONT)
+    system.signal(signal.SIGUSR1)
+    system.wait_for("system.dumped")
+
+    assert system.status()["state"] == "paused"
+
+
 def test_sigusr1_writes_the_state_and_every_stack_and_disturbs_nothing(
     start_numbers: Start, start_system: Start, env: dict[str, str]
 ) -> None:
@@ -110,7 +141,7 @@ def test_sigusr1_writes_the_state_and_every_stack_and_disturbs_nothing(
         *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1"),
         *("--every", "0.1"),
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
     before = system.status()
 
     system.signal(signal.SIGUSR1)

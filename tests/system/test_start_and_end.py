@@ -70,7 +70,7 @@ def test_sigterm_drains_as_well_and_jobs_over_time_are_left(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "0.3")
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     system.signal(signal.SIGTERM)
 
@@ -84,7 +84,7 @@ def test_a_second_ctrl_c_stops_at_once(
 ) -> None:
     numbers = start_numbers("--preload", "1", "--every", "0")
     system = start_system("--url", numbers.url, "--process", "jobs:minute")
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     system.signal(signal.SIGINT)
     system.wait_for("drain.started")
@@ -101,7 +101,7 @@ def test_nothing_outlives_a_killed_process(
 ) -> None:
     numbers = start_numbers("--preload", "1", "--every", "0")
     system = start_system("--url", numbers.url, "--process", "jobs:minute")
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
     assert len(system.pids()) == 7  # main, admin, logger, root, fetcher, two processors
     fetcher = system.status()["fetchers"][0]["pid"]
     root = parent(fetcher)

@@ -161,6 +161,28 @@ def test_without_rich_top_says_what_to_install(
     )
 
 
+def test_ctrl_c_ends_a_stop_that_waits_and_the_system_drains_on(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "jobs:minute")
+    system.wait_for("job.fetched")
+    stop = subprocess.Popen(
+        [sys.executable, "-m", "actors.main", "stop", "--port", str(system.port)],
+        stderr=subprocess.PIPE,
+        env={key: each for key, each in system.env.items() if "MARK" not in key},
+        text=True,
+    )
+    assert stop.stderr is not None
+    assert stop.stderr.readline().startswith("draining: 1 in flight, ")
+
+    stop.send_signal(signal.SIGINT)
+
+    assert stop.wait(10) == 130
+    stop.stderr.close()
+    assert system.status()["state"] == "draining"
+
+
 def test_a_stop_tells_what_it_waits_for(
     start_numbers: Start, start_system: Start
 ) -> None:
@@ -168,12 +190,30 @@ def test_a_stop_tells_what_it_waits_for(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "2.5")
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
 
     code, _, errors = system.command("stop")
 
     assert code == 4
     assert errors.splitlines()[0].startswith("draining: 1 in flight, 0 kept, ")
+
+
+def test_a_key_that_is_still_at_work_does_not_hold_up_the_end(
+    terminal: Terminal, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1")
+    )
+    system.wait_for("job.fetched")
+    start_top(terminal, system)
+    terminal.wait_for("lowtide running")
+
+    terminal.type("d")
+    terminal.wait_for("detach ...", "draining")
+    terminal.type("q")
+
+    terminal.wait_for("ended with 0")
 
 
 def test_a_root_that_dies_does_not_end_the_view(

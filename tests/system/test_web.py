@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.testing.processes import wait_until
 from tests.support.browser import Browser, find_chromium
 from tests.support.processes import parent
 
@@ -267,6 +268,23 @@ def test_health_and_readiness_tell_apart_what_lives_and_what_works(
     assert web.get("/healthz") == (200, "ok\n")
 
 
+def test_a_journal_that_was_moved_away_is_not_ready(
+    web_port: int, env: dict[str, str], start_system: Start
+) -> None:
+    system = start_system()
+    system.wait_for("fetcher.polled")
+    web = Web(web_port)
+    journal = Path(env["LOWTIDE_JOURNAL"])
+
+    journal.rename(journal.with_suffix(".away"))
+    away = web.get("/readyz")
+    journal.with_suffix(".away").rename(journal)
+
+    assert away[0] == 503
+    assert away[1].splitlines()[-1].startswith(f"the journal {journal} is gone")
+    assert web.get("/readyz") == (200, "ready\n")
+
+
 def test_a_root_that_hangs_is_not_healthy_and_the_page_says_so(
     web_port: int, start_system: Start
 ) -> None:
@@ -400,8 +418,15 @@ def test_the_page_may_die_without_harm_and_comes_back(
     system.wait_for("job.fetched", count=fetched + 2)
 
     assert before["event"] == "job.fetched"
+    wait_until(lambda: healthy(web_port), "the page is back")
     assert web_pid(system) != pid
-    assert Web(web_port).get("/healthz") == (200, "ok\n")
+
+
+def healthy(port: int) -> bool:
+    try:
+        return Web(port).get("/healthz") == (200, "ok\n")
+    except ConnectionError:
+        return False
 
 
 def web_pid(system: Any) -> int:

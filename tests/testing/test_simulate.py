@@ -63,6 +63,19 @@ def test_sample_jobs_go_through_the_users_function(
     assert " 0 quarantined" not in done.stdout
 
 
+def test_a_fetcher_on_demand_gets_every_job_to_its_end(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    samples, config = tmp_path / "jobs.jsonl", tmp_path / "lowtide.toml"
+    samples.write_text('{"id": 1, "number": 4}\n')
+    config.write_text('[[fetcher]]\nname = "shared"\non_demand = true\n')
+
+    done = simulate(env, "--config", str(config), "--jobs", str(samples))
+
+    assert done.returncode == 0, done.stderr
+    assert " done, 0 buffered, 0 in_flight, 0 retrying, " in done.stdout
+
+
 def test_a_source_is_never_asked_for_jobs(env: dict[str, str]) -> None:
     done = simulate(env, "--fetch", "spooled:fetch")
 
@@ -100,8 +113,10 @@ def test_a_violation_prints_the_command_that_shows_it_again(
         "sys.exit(main())\n"
     )
 
+    # One processor: jobs are to wait beside one another, whatever the seed.
+    words = ["simulate", "--seed", "1", "--hours", "24", "--processors", "1"]
     done = subprocess.run(
-        [sys.executable, str(program), "simulate", "--seed", "1", "--hours", "24"],
+        [sys.executable, str(program), *words],
         capture_output=True,
         text=True,
         timeout=60,
@@ -111,5 +126,5 @@ def test_a_violation_prints_the_command_that_shows_it_again(
 
     assert done.returncode == 1, done.stdout
     assert "seed 1: order: " in done.stderr
-    replay = "python -m actors.main simulate --seed 1 --hours 24"
+    replay = "python -m actors.main simulate --seed 1 --hours 24 --processors 1"
     assert f"to see it again: {replay}" in done.stderr

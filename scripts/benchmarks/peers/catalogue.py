@@ -18,6 +18,7 @@ class Peer:
         processes: How often they are started.
         environment: Beside ours.
         promise: What it guarantees in this configuration.
+        is_safe: Whether a job outlives the worker that had it, and runs again.
     """
 
     name: str
@@ -28,9 +29,11 @@ class Peer:
     promise: str
     processes: int = 1
     environment: tuple[tuple[str, str], ...] = ()
+    is_safe: bool = False
 
 
 _AT_MOST_ONCE = "at most once: a job that a killed worker had is lost"
+_AT_LEAST_ONCE = "at least once: acknowledged after it ran"
 
 PEERS = (
     Peer(
@@ -51,7 +54,8 @@ PEERS = (
         requirements=("dramatiq[redis]>=1.17",),
         app="dramatiq_app",
         worker=("dramatiq", "benchmarks.peers.apps.dramatiq_app", "--processes", "2"),
-        promise="at least once: acknowledged after it ran",
+        promise=_AT_LEAST_ONCE,
+        is_safe=True,
     ),
     Peer(
         name="rq",
@@ -84,15 +88,12 @@ PEERS = (
                 *("--workers", "2", "--log-level", "WARNING"),
             ),
             environment=(("BENCH_TASKIQ", kind),),
-            promise=promise,
+            promise=_AT_LEAST_ONCE if is_safe else _AT_MOST_ONCE,
+            is_safe=is_safe,
         )
-        for name, kind, promise in (
-            ("taskiq", "list", _AT_MOST_ONCE),
-            (
-                "taskiq_stream",
-                "stream",
-                "at least once: acknowledged after it ran",
-            ),
+        for name, kind, is_safe in (
+            ("taskiq", "list", False),
+            ("taskiq_stream", "stream", True),
         )
     ),
 )

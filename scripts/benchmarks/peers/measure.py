@@ -13,10 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import counts, proc
-from benchmarks.environment import programs
+from benchmarks.environment import is_installed, programs, version
 from benchmarks.model import ROOT, MeasureError, Measurement
 from benchmarks.peers.catalogue import PEERS, Peer
-from benchmarks.peers.redis_server import AS_IT_COMES, SYNCED, redis_server
+from benchmarks.peers.redis_server import (
+    AS_IT_COMES,
+    SYNCED,
+    redis_server,
+    redis_version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +146,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.kill(pid, 9)
     process.wait()
     proc.gone(pids, GONE_WITHIN_S)
+
+
+def versions() -> str:
+    """The peers that are installed, and Redis, with their versions."""
+    told = [redis_version()]
+    kinds = dict.fromkeys(peer.requirements for peer in PEERS)
+    told += [version(each) for each in kinds if is_installed(each)]
+    return ", ".join(each for each in told if each)
 
 
 MEASUREMENTS = tuple(

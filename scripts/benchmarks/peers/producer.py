@@ -6,6 +6,7 @@ Arguments: the app's module, and how many (0: for ever).
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import sys
 import time
@@ -26,12 +27,13 @@ LOOK_S = 0.005
 def source(limit: int) -> Iterator[dict[str, Any]]:
     """Jobs; with no limit it waits when too many are enqueued and not done."""
     directory = Path(os.environ["BENCH_COUNTS"])
+    source = itertools.chain.from_iterable(iter(jobs.endless, None))
     count = 0
     while not limit or count < limit:
         if not limit and count % LOOK_EVERY == 0:
             while count - counts.total(directory) > AHEAD:
                 time.sleep(LOOK_S)
-        yield jobs.endless()
+        yield next(source)
         count += 1
 
 

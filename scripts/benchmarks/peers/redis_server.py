@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import socket
 import subprocess
@@ -43,6 +44,17 @@ def redis_server(directory: Path, keeping: tuple[str, ...]) -> Iterator[str]:
     finally:
         server.kill()
         server.wait()
+
+
+def redis_version() -> str:
+    """Of the server on this machine; empty without one."""
+    if (program := shutil.which("redis-server")) is None:
+        return ""
+    done = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=False
+    )
+    found = re.search(r"v=(\S+)", done.stdout)
+    return f"Redis {found[1]}" if found else ""
 
 
 def _wait_for(server: subprocess.Popen[bytes], port: int) -> None:

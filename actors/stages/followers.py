@@ -1,0 +1,36 @@
+"""What the root does about processors whose source has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.flow.cancels import Follow, follow
+from actors.flow.roster import StageState
+
+if TYPE_CHECKING:
+    from actors.flow.roster import Fate
+    from actors.stages.root import RootActor
+
+
+def source_ended(root: RootActor, kind: str, name: str, fate: Fate) -> None:
+    """Let the processors that took from a stage do as their ``cancel`` says.
+
+    Args:
+        root: Their supervisor.
+        kind: What stands for the stage in their ``from``.
+        name: The stage's own name.
+        fate: What was decided about the stage.
+    """
+    for taker in root.takers_of(kind):
+        if taker.state is not StageState.RUNNING:
+            continue  # one that leaves does so anyhow
+        what = follow(taker.config.cancel, fate)
+        if what is Follow.STAY:
+            continue
+        root.log.warning(
+            "stage.followed", stage=taker.name, source=name, what=what.value
+        )
+        if what is Follow.LEAVE:
+            root.detach(taker)
+        else:
+            root.replace(taker)

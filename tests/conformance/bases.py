@@ -1,0 +1,200 @@
+"""One pipeline over two bases: the harness, and processes of Thespian's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from actors.runtime.config import build
+from actors.runtime.settings import BY_NAME, ConfigFile, resolve
+from actors.testing import Harness
+from actors.testing.processes import System, wait_until
+from actors.testing.world import SystemEndedError
+from tests.support import spooled
+
+if TYPE_CHECKING:
+    from actors.testing.world import World
+
+#: How long the harness goes on to look for something, in virtual seconds.
+WITHIN_S = 60.0
+
+
+class Waiting(Protocol):
+    """Somebody who waits until all that was fetched has ended."""
+
+    def is_told(self) -> bool: ...
+
+
+class Pipeline(Protocol):
+    """What both bases can be told and asked; ``reach`` waits, with a deadline."""
+
+    def push(self, *ids: int) -> None: ...
+    def kill(self, name: str) -> None: ...
+    def ask(self, name: str, count: int) -> None: ...
+    def set_demand(self, demand: str) -> None: ...
+    def set_max_demand(self, count: int) -> None: ...
+    def detach(self, name: str) -> None: ...
+    def begin_to_wait(self) -> Waiting: ...
+    def stop(self) -> dict[str, int]: ...
+    def has_ended(self) -> bool: ...
+    def status(self) -> dict[str, Any]: ...
+    def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any: ...
+
+
+def account(**expected: int) -> Callable[[dict[str, Any]], bool]:
+    """Whether a status has these counts."""
+    return lambda status: expected.items() <= status["accounting"].items()
+
+
+def stage(status: dict[str, Any], name: str) -> dict[str, Any]:
+    """A stage's part of a status; empty if it is not there."""
+    stages = [*status["fetchers"], *status["processors"]]
+    return next((each for each in stages if each["name"] == name), {})
+
+
+def table(config: str, directory: Path) -> str:
+    """A whole configuration: a fetcher of files, and the processors given."""
+    return (
+        'every_s = 0.1\n[[fetcher]]\nname = "spool"\nfetch = "spooled:fetch"\n'
+        f"options = {{ directory = {json.dumps(str(directory))} }}\n{config}"
+    )
+
+
+class OnHarness:
+    def __init__(self, config: str, settings: dict[str, str]) -> None:
+        text = table(config, Path("nowhere"))
+        file = ConfigFile(Path("test.toml"), tomllib.loads(text), text)
+        functions = {f"spooled:{name}": getattr(spooled, name) for name in dir(spooled)}
+        system = build(resolve(settings, {}, file), file)
+        self.harness = Harness(config=system, functions=functions)
+        self.status = self.harness.status
+        self.kill = self.harness.crash
+        self.detach = self.harness.detach
+        self.stop = self.harness.stop
+        self.ask = self.harness.ask
+
+    def push(self, *ids: int) -> None:
+        self.harness.push([{"id": number} for number in ids])
+
+    def set_demand(self, demand: str) -> None:
+        self.harness.command({"verb": "set", "values": {"demand": demand}})
+
+    def set_max_demand(self, count: int) -> None:
+        self.harness.command({"verb": "set", "values": {"max_demand": count}})
+
+    def has_ended(self) -> bool:
+        self.harness.advance(5.0)
+        try:
+            self.status()
+        except SystemEndedError:
+            return True
+        return False
+
+    def begin_to_wait(self) -> Waiting:
+        return _Request(self.harness._world)  # noqa: SLF001 - nobody waits here
+
+    def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any:
+        end = self.harness.now + WITHIN_S
+        while not (found := condition(self.status())):
+            assert self.harness.now < end, what
+            self.harness.advance(0.1)
+        return found
+
+
+class _Request:
+    def __init__(self, world: World) -> None:
+        self._request = world.command({"verb": "wait"})
+
+    def is_told(self) -> bool:
+        return self._request.reply is not None
+
+
+class OnProcesses:
+    def __init__(
+        self,
+        config: str,
+        settings: dict[str, str],
+        start_system: Callable[..., System],
+        directory: Path,
+    ) -> None:
+        self._spool = directory / "spool"
+        self._spool.mkdir()
+        file = directory / "test.toml"
+        file.write_text(table(config, self._spool))
+        words = [(BY_NAME[name].flag, value) for name, value in settings.items()]
+        self.system = start_system("--config", str(file), *chain(*words))
+        self.status = self.system.status
+        self._waiting: list[_Command] = []
+
+    def push(self, *ids: int) -> None:
+        for number in ids:
+            path = self._spool / f"{number:06}.json"
+            path.with_suffix(".new").write_text(json.dumps({"id": number}))
+            path.with_suffix(".new").rename(path)
+
+    def kill(self, name: str) -> None:
+        os.kill(stage(self.status(), name)["pid"], signal.SIGKILL)
+
+    def ask(self, name: str, count: int) -> None:
+        self._tell("ask", name, str(count))
+
+    def set_demand(self, demand: str) -> None:
+        self._tell("set", "--demand", demand)
+
+    def set_max_demand(self, count: int) -> None:
+        self._tell("set", "--max-demand", str(count))
+
+    def detach(self, name: str) -> None:
+        self._tell("detach", name)
+
+    def begin_to_wait(self) -> Waiting:
+        waiting = _Command(self.system)
+        self._waiting.append(waiting)
+        self.system.wait_for("mark.set", count=len(self._waiting))
+        return waiting
+
+    def stop(self) -> dict[str, int]:
+        self.system.command("stop")
+        self.system.wait()
+        [stopped] = self.system.all_of("system.stopped")
+        accounting: dict[str, int] = stopped["accounting"]
+        return accounting
+
+    def has_ended(self) -> bool:
+        return self.system.wait(30) == 0
+
+    def close(self) -> None:
+        for each in self._waiting:
+            each.close()
+
+    def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any:
+        return wait_until(lambda: condition(self.status()), what, 30)
+
+    def _tell(self, *words: str) -> None:
+        code, _, errors = self.system.command(*words)
+        assert code == 0, errors
+
+
+class _Command:
+    def __init__(self, system: System) -> None:
+        words = ["wait", "--port", str(system.port)]
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "actors.main", *words],
+            env={key: each for key, each in system.env.items() if "MARK" not in key},
+            stdout=subprocess.DEVNULL,
+        )
+
+    def is_told(self) -> bool:
+        return self._process.poll() == 0
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(10)

@@ -1,0 +1,39 @@
+"""The two bases that what is no pure rule is run over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conformance.bases import OnHarness, OnProcesses, Pipeline
+
+if TYPE_CHECKING:
+    from actors.testing.processes import System
+
+
+@pytest.fixture(params=["harness", pytest.param("processes", marks=pytest.mark.system)])
+def pipeline_of(
+    request: pytest.FixtureRequest,
+    start_system: Callable[..., System],
+    tmp_path: Path,
+) -> Iterator[Callable[..., Pipeline]]:
+    """Start a fetcher of files and the processors that a text configures."""
+    harnesses: list[OnHarness] = []
+    systems: list[OnProcesses] = []
+
+    def on_harness(config: str, **settings: str) -> Pipeline:
+        harnesses.append(OnHarness(config, settings))
+        return harnesses[-1]
+
+    def on_processes(config: str, **settings: str) -> Pipeline:
+        systems.append(OnProcesses(config, settings, start_system, tmp_path))
+        return systems[-1]
+
+    yield on_harness if request.param == "harness" else on_processes
+    for harness in harnesses:
+        harness.harness.close()
+    for system in systems:
+        system.close()

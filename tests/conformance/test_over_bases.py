@@ -1,0 +1,292 @@
+"""What takes a supervisor or several stages, over the harness and over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conformance.bases import Pipeline, account, stage
+
+Start = Callable[..., Pipeline]
+Status = dict[str, Any]
+
+MANUAL = """
+[[processor]]
+name = "last"
+process = "spooled:double"
+demand = "manual"
+count = 1
+"""
+STEPS = """
+[[processor]]
+name = "first"
+process = "spooled:passed"
+count = 1
+
+[[processor]]
+name = "last"
+process = "spooled:double"
+from = ["first"]
+count = 1
+cancel = "{cancel}"
+"""
+GATE = """demand = "accumulate"
+[[processor]]
+name = "last"
+process = "spooled:double"
+count = 1
+"""
+
+
+def is_back(name: str) -> Callable[[Status], bool]:
+    """Whether a stage was restarted, and runs."""
+
+    def restarted(status: Status) -> bool:
+        found = stage(status, name)
+        return bool(found and found["restarts"] and found["state"] == "running")
+
+    return restarted
+
+
+def test_05_manual_demand_yields_exactly_what_was_asked_for(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL)
+    pipeline.push(*range(1, 121))
+    status = pipeline.reach(account(buffered=120), "nothing arrives")
+    assert status
+    idle = stage(pipeline.status(), "last-1")
+
+    pipeline.ask("last-1", 50)
+    pipeline.reach(account(done=50, in_flight=0), "fifty are done")
+    pipeline.ask("last", 50)
+    pipeline.reach(account(done=100, in_flight=0), "fifty more are done")
+
+    assert (idle["waiting_for"], idle["demand"], idle["done"]) == ("ask", 0, 0)
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+    assert account(buffered=20)(pipeline.status())
+
+
+def test_05_manual_demand_outlives_the_fetcher(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(MANUAL)
+    pipeline.ask("last-1", 3)
+
+    pipeline.kill("spool")
+    pipeline.reach(is_back("spool"), "the fetcher is back")
+    pipeline.push(1, 2, 3, 4)
+
+    pipeline.reach(account(done=3, buffered=1), "three are done")
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+
+
+def test_05_manual_demand_ends_with_its_processor(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(MANUAL)
+    pipeline.ask("last-1", 3)
+
+    pipeline.kill("last-1")
+    pipeline.reach(is_back("last-1"), "the processor is back")
+    pipeline.push(1, 2)
+    pipeline.reach(account(buffered=2), "two wait")
+
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+    pipeline.ask("last-1", 1)
+    pipeline.reach(account(done=1, buffered=1), "one is done")
+
+
+def test_05_a_function_may_ask_when_it_is_started_and_at_every_restart(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL.replace('"manual"', '"spooled:two_at_first"'))
+    pipeline.push(1, 2, 3, 4, 5)
+    pipeline.reach(account(done=2, buffered=3), "two are done")
+
+    pipeline.kill("last-1")
+
+    pipeline.reach(account(done=4, buffered=1), "two more are done")
+
+
+def test_05_a_function_may_keep_ask_and_use_it_for_each_job(
+    pipeline_of: Start,
+) -> None:
+    config = MANUAL.replace('"manual"', '"spooled:keep_asking"')
+    pipeline = pipeline_of(config.replace("double", "one_more"))
+
+    pipeline.push(1, 2, 3, 4)
+
+    pipeline.reach(account(done=3, buffered=1), "three are done")
+
+
+def test_16_18_a_mark_passes_when_what_was_before_it_has_ended(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL)
+    pipeline.push(1, 2, 3)
+    pipeline.reach(account(buffered=3), "three wait")
+    waiting = pipeline.begin_to_wait()
+    pipeline.push(4, 5)
+    pipeline.reach(account(buffered=5), "two more wait")
+
+    pipeline.ask("last-1", 2)
+    pipeline.reach(account(done=2), "two are done")
+    early = waiting.is_told()
+    pipeline.ask("last-1", 1)
+    pipeline.reach(account(done=3), "three are done")
+
+    assert not early
+    pipeline.reach(lambda _: waiting.is_told(), "the mark has passed")
+    assert account(buffered=2)(pipeline.status())
+
+
+def test_16_a_mark_outlives_the_fetcher(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(MANUAL)
+    pipeline.push(1, 2)
+    pipeline.reach(account(buffered=2), "two wait")
+    waiting = pipeline.begin_to_wait()
+
+    pipeline.kill("spool")
+    pipeline.reach(is_back("spool"), "the fetcher is back")
+    pipeline.ask("last-1", 1)
+    pipeline.reach(account(done=1), "one is done")
+    early = waiting.is_told()
+    pipeline.ask("last-1", 1)
+
+    assert not early
+    pipeline.reach(lambda _: waiting.is_told(), "the mark has passed")
+
+
+def test_19_nothing_is_sent_while_demand_accumulates(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(GATE)
+    pipeline.push(1, 2, 3)
+    pipeline.reach(account(buffered=3), "three are fetched")
+    held = stage(pipeline.status(), "spool")
+
+    pipeline.set_demand("forward")
+
+    assert (held["waiting_for"], held["demand"]) == ("hold", 1)
+    pipeline.reach(account(done=3), "all are done")
+
+
+def test_21_22_a_gate_outlives_its_fetcher_and_the_processors_behind_it(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(GATE)
+    pipeline.push(1, 2)
+    pipeline.reach(account(buffered=2), "two are fetched")
+
+    pipeline.set_demand("accumulate")
+    for name in ("spool", "last-1"):
+        pipeline.kill(name)
+        pipeline.reach(is_back(name), f"{name} is back")
+    pipeline.push(3)
+    pipeline.reach(account(buffered=3), "one more is fetched")
+    pipeline.set_demand("forward")
+
+    pipeline.reach(account(done=3), "all are done")
+
+
+@pytest.mark.parametrize(
+    ("cancel", "restarts"), [("temporary", 0), ("transient", 1), ("permanent", 1)]
+)
+def test_45_a_source_that_dies_takes_along_who_is_bound_to_it(
+    cancel: str, restarts: int, pipeline_of: Start
+) -> None:
+    pipeline = pipeline_of(STEPS.format(cancel=cancel))
+
+    pipeline.kill("first-1")
+    pipeline.reach(is_back("first-1"), "the step is back")
+    pipeline.push(1)
+
+    pipeline.reach(account(done=1), "work goes on")
+    last = stage(pipeline.status(), "last-1")
+    assert (last["restarts"], last["state"]) == (restarts, "running")
+
+
+@pytest.mark.parametrize("cancel", ["temporary", "transient"])
+def test_45_a_source_that_leaves_is_outlived(cancel: str, pipeline_of: Start) -> None:
+    pipeline = pipeline_of(STEPS.format(cancel=cancel))
+
+    pipeline.detach("first-1")
+
+    assert stage(pipeline.status(), "last-1")["state"] == "running"
+
+
+def test_45_a_permanent_processor_leaves_with_its_source(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(STEPS.format(cancel="permanent"))
+
+    pipeline.detach("first-1")
+
+    pipeline.reach(lambda status: not stage(status, "last-1"), "it has left")
+    assert pipeline.status()["processors"] == []
+
+
+def test_47_a_source_that_is_not_there_yet_is_waited_for(pipeline_of: Start) -> None:
+    steps = STEPS.format(cancel="permanent")
+    pipeline = pipeline_of(steps.replace("count = 1", "count = 0", 1))
+    pipeline.push(1)
+    pipeline.reach(account(buffered=1), "one is fetched")
+
+    last = stage(pipeline.status(), "last-1")
+
+    assert (last["state"], last["restarts"]) == ("running", 0)
+
+
+def test_49_new_options_harm_no_permanent_processor(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(STEPS.format(cancel="permanent"))
+    pipeline.set_max_demand(3)
+    pipeline.push(1, 2)
+
+    pipeline.reach(account(done=2), "all are done")
+    assert stage(pipeline.status(), "last-1")["restarts"] == 0
+
+
+def test_50_all_that_a_source_had_is_done_before_the_end(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(MANUAL, until_idle_s="1.0")
+    pipeline.push(1, 2, 3)
+    pipeline.reach(account(buffered=3), "three are fetched")
+
+    pipeline.ask("last-1", 3)
+
+    assert pipeline.has_ended()
+
+
+def test_57_a_drain_that_takes_too_long_ends_at_its_deadline_and_says_so(
+    pipeline_of: Start,
+) -> None:
+    # Nothing keeps these jobs, and nobody asks for them.
+    pipeline = pipeline_of(MANUAL, journal="none", drain_timeout_s="0.5")
+    pipeline.push(1, 2)
+    pipeline.reach(account(buffered=2), "two are fetched")
+
+    accounting = pipeline.stop()
+
+    assert (accounting["fetched"], accounting["buffered"]) == (2, 2)
+
+
+def test_63_a_producer_that_dies_comes_back_alone_and_work_goes_on(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(STEPS.format(cancel="temporary"))
+    before = pipeline.status()
+
+    pipeline.kill("spool")
+    pipeline.reach(is_back("spool"), "the fetcher is back")
+    pipeline.push(1, 2)
+
+    pipeline.reach(account(done=2), "work goes on")
+    pids = [each["pid"] for each in before["processors"]]
+    assert [each["pid"] for each in pipeline.status()["processors"]] == pids
+
+
+def test_65_66_a_drain_ends_what_was_fetched_however_slowly_it_may_go(
+    pipeline_of: Start,
+) -> None:
+    config = GATE.replace('"accumulate"', '"forward"\nrate_limit = 2')
+    pipeline = pipeline_of(config, journal="none")
+    pipeline.push(1, 2, 3, 4, 5, 6)
+    pipeline.reach(account(fetched=6), "six are fetched")
+
+    accounting = pipeline.stop()
+
+    assert (accounting["fetched"], accounting["done"]) == (6, 6)

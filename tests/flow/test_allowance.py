@@ -1,0 +1,105 @@
+"""Manual demand: exactly what was granted comes, whoever comes and goes."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.flow.allowance import Allowance, UnknownNameError
+from actors.flow.consumer import Consumer
+from actors.flow.messages import Cancel, Jobs, Outcome
+from tests.conformance.line import process
+
+
+def consumer(*names: str) -> Consumer:
+    return Consumer(process("a"), allowance=Allowance(names))
+
+
+def asked(consumer: Consumer) -> dict[str, int]:
+    return {feed.source: feed.total for feed in consumer.feeds}
+
+
+def test_each_name_is_asked_for_all_of_it() -> None:
+    manual = consumer("north", "south")
+    for source in ("north", "south"):
+        manual.open(source, 1.0)
+
+    manual.grant(5)
+    manual.grant(2, "south")
+
+    assert asked(manual) == {"north": 5, "south": 7}
+
+
+def test_what_is_granted_before_a_fetcher_is_there_waits_for_it() -> None:
+    manual = consumer("north", "south")
+    manual.open("north", 1.0)
+
+    manual.grant(5)
+    before = asked(manual), manual.demand
+    manual.open("south", 1.0)
+
+    assert before == ({"north": 5}, 10)
+    assert (asked(manual), manual.demand) == ({"north": 5, "south": 5}, 10)
+
+
+def test_a_producer_that_comes_back_is_asked_for_what_is_still_to_come() -> None:
+    manual = consumer("source")
+    manual.open("source", 1.0)
+    manual.grant(3)
+    [first] = manual.feeds
+    jobs = Jobs(subscription=first.id, first=0, upto=2, jobs=())
+    manual.received(jobs, 1.0)
+    left_out = manual.demand
+
+    manual.received(Cancel(subscription=first.id, reason="lease ended"), 2.0)
+
+    # The two that the producer had taken back never came: they are still to come.
+    assert (left_out, manual.demand, asked(manual)) == (3, 3, {"source": 3})
+
+
+def test_a_grant_of_none_asks_for_nothing() -> None:
+    manual = consumer("source")
+    manual.open("source", 1.0)
+
+    assert manual.grant(0) == []
+
+
+def test_a_step_asks_for_what_is_allowed_as_far_as_it_is_needed() -> None:
+    manual = consumer("source")
+    manual.need = 2
+    manual.open("source", 1.0)
+
+    manual.grant(5)
+    at_first = asked(manual)
+    manual.need = 10
+    manual.ask()
+
+    assert (at_first, asked(manual)) == ({"source": 2}, {"source": 5})
+
+
+def test_a_finished_job_asks_for_no_other() -> None:
+    manual = consumer("source")
+    manual.open("source", 1.0)
+    manual.grant(1)
+    [feed] = manual.feeds
+    feed.unfinished, feed.received = 1, 1
+
+    manual.settled("source", Outcome(1, 1, "done"), 1.0)
+
+    assert asked(manual) == {"source": 1}
+
+
+@pytest.mark.parametrize("count", [-1, True, 1.5, "3"])
+def test_a_count_that_is_none_is_refused(count: object) -> None:
+    text = f"^count must be a whole number from 0, got {count!r}$"
+    with pytest.raises(ValueError, match=text):
+        Allowance(["a"]).grant(count)  # type: ignore[arg-type]
+
+
+def test_a_name_that_nothing_is_taken_from_is_refused() -> None:
+    with pytest.raises(UnknownNameError, match="expected one of a, b, got 'c'"):
+        Allowance(["a", "b"]).grant(1, "c")
+
+
+def test_one_that_asks_by_itself_is_granted_nothing() -> None:
+    with pytest.raises(ValueError, match="it asks by itself"):
+        Consumer(process("a")).grant(1)
