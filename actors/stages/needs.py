@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 def functions_of(config: ProcessorConfig, system: SystemConfig) -> Iterator[str]:
     """Names, ``MODULE:FUNCTION``, that a processor of this kind loads."""
     yield config.process
+    if config.asking is not None:
+        yield config.asking
     if config.partition_by is not None and ":" in config.partition_by:
         yield config.partition_by
     if config.dispatcher == "broadcast":

@@ -204,11 +204,12 @@ def test_43_twenty_percent_of_packets_lost_cost_no_job(
 def test_44_a_leader_that_is_killed_and_started_again_finds_its_members(
     start_numbers: Start, lead: Start, member: Start, settle: Take, runs: Take
 ) -> None:
-    numbers = start_numbers("--preload", "30", "--every", "0")
+    numbers = start_numbers("--preload", "3", "--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
     alpha, _ = member(leader, "alpha", "--processors", "1")
     beta, _ = member(leader, "beta", "--processors", "1")
-    leader.wait_for("job.done", count=6)
+    numbers.add(*range(30))
+    leader.wait_for("job.done", count=9)
     assert sum(runs().values()) < 30
 
     leader.program.process.kill()
