@@ -12,6 +12,8 @@ from actors.commands import check, control, simulate, top, tune
 from actors.commands.exit_codes import Exit
 from actors.commands.jobs import jobs
 from actors.commands.options import (
+    MACHINE_SETTINGS,
+    add_setting,
     add_settings,
     add_verb,
     hide_secrets_from_ps,
@@ -36,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
-        return int(verb(arguments)) if verb is _run else _answer(verb, arguments)
+        runs = verb in (_run, _join)
+        return int(verb(arguments)) if runs else _answer(verb, arguments)
     except (ConfigError, StateDirError) as error:
         print(f"lowtide: {redact(str(error))}", file=sys.stderr)
         return Exit.USAGE
@@ -62,13 +65,25 @@ def _answer(
 
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here: only a system of its own needs Thespian.
-    from actors.commands.run import StartError, run  # noqa: PLC0415
+    from actors.commands.run import run  # noqa: PLC0415
+
+    return _start(lambda: run(read_config(arguments)), arguments)
+
+
+def _join(arguments: argparse.Namespace) -> int:
+    from actors.commands.join import run  # noqa: PLC0415
+
+    return _start(lambda: run(arguments), arguments)
+
+
+def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
+    from actors.commands.run import StartError  # noqa: PLC0415
 
     # The user's modules stand where the user does.
     sys.path.insert(0, "")
     hide_secrets_from_ps(arguments)
     try:
-        return run(read_config(arguments))
+        return run()
     except StartError as error:
         print(f"lowtide: {redact(str(error))}", file=sys.stderr)
         return Exit.USAGE
@@ -80,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs)
+    _add_join(verbs)
     status = add_verb(
         verbs, "status", control.status, "show what a running system does"
     )
@@ -178,6 +194,22 @@ def _add_run(verbs: Verbs) -> None:
     )
     run.set_defaults(verb=_run)
     add_settings(run)
+
+
+def _add_join(verbs: Verbs) -> None:
+    text = "run processors on this machine for a system on another one"
+    join = verbs.add_parser("join", help=text, description=f"{text.capitalize()}.")
+    join.set_defaults(verb=_join)
+    join.add_argument("leader", metavar="HOST:PORT", help="where that one is bound")
+    for name in MACHINE_SETTINGS:
+        add_setting(join, BY_NAME[name])
+    join.add_argument(
+        "--processor", metavar="NAME", help="which kind, if there are several"
+    )
+    join.add_argument("--name", metavar="NAME", help="of this machine (its host name)")
+    join.add_argument(
+        "--port", metavar="N", help="of its own, on loopback (a free one)"
+    )
 
 
 if __name__ == "__main__":

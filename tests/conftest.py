@@ -11,6 +11,7 @@ import requests
 
 if TYPE_CHECKING:
     from actors.testing.processes import Program, System, Systems
+    from tests.support.hosts import Network
 
 # The tests of the domain run where there are no actors: what uses those imports
 # them where it needs them, and the plugin is named here, not found by itself.
@@ -59,6 +60,27 @@ def systems(tmp_path: Path) -> Systems:
     systems = Systems(tmp_path, [ROOT, SUPPORT])
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
     return systems
+
+
+@pytest.fixture
+def join_system(
+    systems: Systems, start_system: Callable[..., System]
+) -> Callable[..., System]:
+    """Start what joins a system; nothing of it outlives the test."""
+    return systems.join
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Hosts to run systems on."""
+    from tests.support.hosts import Network, NotPossibleError  # noqa: PLC0415
+
+    try:
+        network = Network()
+    except NotPossibleError as error:
+        pytest.skip(f"no other hosts here: {error}")
+    yield network
+    network.close()
 
 
 @pytest.fixture

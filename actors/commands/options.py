@@ -22,19 +22,35 @@ if TYPE_CHECKING:
     Verbs: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 
 
+#: The settings that mean something where only processors run.
+MACHINE_SETTINGS = (
+    "processors",
+    "drain_timeout_s",
+    "machine_timeout_s",
+    "cluster_key_file",
+    "log_format",
+    "log_level",
+)
+
+
 def add_settings(parser: argparse.ArgumentParser) -> None:
     """Add ``--config`` and a flag for each setting."""
     parser.add_argument(
         "--config", metavar="FILE", help="a TOML file (environment: LOWTIDE_CONFIG)"
     )
     for setting in SETTINGS:
-        default = "" if setting.default is None else f"; default {setting.default}"
-        parser.add_argument(
-            setting.flag,
-            dest=setting.name,
-            metavar=setting.metavar,
-            help=f"{setting.help} (environment: {setting.variable}{default})",
-        )
+        add_setting(parser, setting)
+
+
+def add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    """Add the flag of one setting."""
+    default = "" if setting.default is None else f"; default {setting.default}"
+    parser.add_argument(
+        setting.flag,
+        dest=setting.name,
+        metavar=setting.metavar,
+        help=f"{setting.help} (environment: {setting.variable}{default})",
+    )
 
 
 def add_verb(
@@ -86,7 +102,8 @@ def hide_secrets_from_ps(arguments: argparse.Namespace) -> None:
     secret = {
         setting: value
         for setting in SETTINGS
-        if (value := getattr(arguments, setting.name)) and _is_secret(setting, value)
+        if isinstance(value := getattr(arguments, setting.name, None), str)
+        and _is_secret(setting, value)
     }
     if not secret:
         return

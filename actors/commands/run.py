@@ -17,7 +17,7 @@ from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
 from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
-from actors.runtime import dumps, logs, processes, redaction
+from actors.runtime import cluster, dumps, logs, processes, redaction
 from actors.runtime.control import ControlError, send
 from actors.runtime.journal_file import (
     JournalDamagedError,
@@ -40,6 +40,7 @@ from actors.runtime.system import (
     wait_for_end,
 )
 from actors.runtime.web_process import WebError, WebProcess
+from actors.stages import wire
 from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.runtime.config import SystemConfig
+    from actors.runtime.seam import Stage
 
 #: The root's name in the log.
 _ROOT = "root"
@@ -75,6 +77,7 @@ def run(config: SystemConfig) -> int:
         StartError: It cannot be started as it is asked for; nothing is left of it.
     """
     redaction.install(_secrets(config))
+    _check_way_in(config)
     processors = sum(each.count for each in config.processors)
     try:
         check_files(len(config.fetchers) + processors)
@@ -82,15 +85,26 @@ def run(config: SystemConfig) -> int:
         raise StartError(str(error)) from error
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)
-    with _claim_port(files), _claim_journal(config):
-        main = _Main(config.with_port(port), files)
+    with claim_port(files), _claim_journal(config):
+        main = Main(config.with_port(port), files)
         try:
             return main.run()
         finally:
             main.clean_up()
 
 
-def _claim_port(files: SystemFiles) -> IO[str]:
+def _check_way_in(config: SystemConfig) -> None:
+    if config.bind is not None:
+        cluster.read_key(config.cluster_key_file)
+        cluster.place(config.bind, config.port or None, "--bind")
+
+
+def claim_port(files: SystemFiles) -> IO[str]:
+    """Take the port for this system; the lock is held while the file is open.
+
+    Raises:
+        StartError: Somebody else has it.
+    """
     try:
         lock = files.claim()
         try:
@@ -124,7 +138,9 @@ def _claim_journal(config: SystemConfig) -> AbstractContextManager[Any]:
 
 
 @dataclass(slots=True)
-class _Main:
+class Main:
+    """The process at the top: starts the root, watches it, and ends with it."""
+
     config: SystemConfig
     files: SystemFiles
     numbers: NumberServer | None = None
@@ -150,6 +166,7 @@ class _Main:
     pulse: Pulse = field(init=False)
 
     def run(self) -> int:
+        """Start, and go on until it ends; returns the exit code."""
         self.pulse = Pulse(self.config.lease_s)
         self._start()
         while self.exit_code is None:
@@ -207,7 +224,9 @@ class _Main:
             self.numbers = NumberServer(_next_number(self.config))
         dumps.prepare(self.files.dump)
         self.reports, self.report_writer = os.pipe()
-        self.system = RunningSystem(self.config.port, str(self.files.thespian_log))
+        self.system = RunningSystem(
+            self.config.port, str(self.files.thespian_log), wire.ADMITTED
+        )
         log_format = self.config.log_format or logs.default_format()
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
         self.log = logs.configure(self.config.log_level)
@@ -223,16 +242,20 @@ class _Main:
 
     def _start_root(self, report_fd: int) -> None:
         assert self.system is not None  # noqa: S101 - it was started before
+        self.report_fd = report_fd
+        self.root_pid = None
+        self.system.start_root(*self.root_stage(report_fd))
+        self.pulse.begin(_ROOT, time.monotonic())
+
+    def root_stage(self, report_fd: int) -> tuple[type[Stage], Any]:
+        """What supervises the rest, and the first message that it gets."""
         start = StartSystem(
             config=self.config,
             incarnation=secrets.token_hex(4),
             report_fd=report_fd,
             control_socket=str(self.files.socket),
         )
-        self.report_fd = report_fd
-        self.root_pid = None
-        self.system.start_root(RootActor, start)
-        self.pulse.begin(_ROOT, time.monotonic())
+        return RootActor, start
 
     def _start_web(self) -> None:
         if self.config.web is None:
@@ -295,8 +318,7 @@ class _Main:
             self.log.info("stage.restarted", stage=_ROOT, pid=self.root_pid)
         else:
             self.started = True
-            self._tell_started()
-            self._tell_unclaimed()
+            self.tell_started()
             notify("READY=1", f"MAINPID={os.getpid()}")
             if (within_s := watchdog_s()) is not None:
                 feed_watchdog(self.files.socket, within_s)
@@ -382,7 +404,8 @@ class _Main:
                 if name not in names:
                     self.log.warning("journal.unclaimed", fetcher=name, jobs=count)
 
-    def _tell_started(self) -> None:
+    def tell_started(self) -> None:
+        """Say what runs."""
         self.log.info(
             "system.started",
             port=self.config.port,
@@ -392,9 +415,11 @@ class _Main:
             ],
             journal=self.config.journal or "none",
             web=self.web.url if self.web else "none",
+            bind=self.config.bind or "none",
             promise=_promise(self.config),
             hint="Ctrl-C drains, a second one stops at once",
         )
+        self._tell_unclaimed()
 
 
 def _next_number(config: SystemConfig) -> int:

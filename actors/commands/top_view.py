@@ -47,6 +47,7 @@ _COLOURS = {
     "fatal": "red",
     "faulted": "red",
     "silent": "red",
+    "away": "red",
     "error": "red",
     "warning": "yellow",
 }

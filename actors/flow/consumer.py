@@ -114,6 +114,11 @@ class Consumer:
         closed = all(feed.closed for feed in self._feeds.values())
         return self.draining and closed and not self.held and not self.owes
 
+    def addressed(self, message: ToProducer) -> list[Send]:
+        """A message of this consumer, for the producer of its subscription."""
+        source = self._issued.get(message.subscription)
+        return [] if source is None else [Send(source, message)]
+
     def issued(self, subscription: SubscriptionId) -> bool:
         """Whether this consumer opened the subscription, at any time."""
         return subscription.startswith(f"{self.process.run}/")

@@ -44,6 +44,7 @@ def _broken(stage: dict[str, Any]) -> str:
         return f"{stage['name']} is refused by its source: {stage.get('last_error')}"
     says = {
         "silent": "does not answer",
+        "away": "is on a machine whose line ended",
         "backoff": "died and is about to be started again",
         "fatal": "died too often and is given up",
     }

@@ -5,6 +5,10 @@ make a message of each job; a transport that has hundreds of messages to deliver
 to one process spends its time on keeping them. So what follows a message that
 has not arrived waits for company, but not for long. With a window of 1 that
 never happens: the next job is sent when the one before is done.
+
+Where nothing arrives for longer, each message waits twice as long as the one
+before: a peer that hangs, or a way that is slower than the source, would else have
+hundreds queued up before it, and block who sends them.
 """
 
 from __future__ import annotations
@@ -21,11 +25,15 @@ if TYPE_CHECKING:
 
 #: How long jobs wait for company, in seconds.
 LINGER_S = 0.02
+#: How long at most, where what went before does not arrive.
+LONGEST_S = 2.0
 
 
 @dataclass(slots=True)
 class _Line:
     received: int = 0
+    sent: int = 0
+    wait_s: float = LINGER_S
     open_at: float = 0.0
     held: Jobs | None = None
 
@@ -41,6 +49,8 @@ class Linger:
         if isinstance(message, Demand | Done):
             line = self._line(message.subscription)
             line.received = max(line.received, message.received)
+            if line.received >= line.sent:
+                line.wait_s = LINGER_S
 
     def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
         """Take messages to send; returns those that go now, in order.
@@ -72,7 +82,8 @@ class Linger:
         for line in self._lines.values():
             if line.held is not None and now >= line.open_at:
                 out.append(line.held)
-                line.held, line.open_at = None, now + LINGER_S
+                _going(line, line.held, now)
+                line.held = None
         return out
 
     def next_tick(self) -> float | None:
@@ -108,5 +119,12 @@ def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
     if now < line.open_at and message.first > line.received and held is None:
         line.held = message
         return []
-    line.open_at = now + LINGER_S
+    _going(line, message, now)
     return [message] if held is None else [held, message]
+
+
+def _going(line: _Line, message: Jobs, now: float) -> None:
+    if message.first > line.received:
+        line.wait_s = min(2 * line.wait_s, LONGEST_S)
+    line.sent = max(line.sent, message.upto)
+    line.open_at = now + line.wait_s

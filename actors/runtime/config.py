@@ -135,6 +135,9 @@ class SystemConfig:
         until_idle_s: Stop when there was nothing left to do for so long.
         web: Port of the web page on loopback, or None for none.
         web_token: Who has it may act on the page.
+        bind: Where other machines may join, ``HOST[:PORT]``, or None for nowhere.
+        cluster_key_file: Holds the key that they share.
+        machine_timeout_s: How long another machine may give no sign.
     """
 
     fetchers: tuple[FetcherConfig, ...]
@@ -152,6 +155,15 @@ class SystemConfig:
     until_idle_s: float | None
     web: int | None = None
     web_token: str | None = field(default=None, repr=False)
+    bind: str | None = None
+    cluster_key_file: str | None = None
+    machine_timeout_s: float = 5.0
+
+    def for_machines(self) -> SystemConfig:
+        """What other machines need of it: nothing of its sources and secrets."""
+        nothing = {"journal": None, "web": None, "web_token": None}
+        nothing |= {"bind": None, "cluster_key_file": None}
+        return replace(self, fetchers=(), **nothing)  # type: ignore[arg-type]
 
     def with_port(self, port: int) -> SystemConfig:
         """The same system at another port."""
@@ -254,6 +266,9 @@ _AS_THEY_ARE = (
     "log_level",
     "web",
     "web_token",
+    "bind",
+    "cluster_key_file",
+    "machine_timeout_s",
 )
 _DISPATCHING = ("dispatcher", "partition_by")
 _TAKING = ("selector", "batch_size", "batch_timeout_s", "demand", "cancel")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime import functions, logs, processes
+from actors.runtime import closed, cluster, functions, lines, logs, processes
 from actors.runtime.control import ControlServer
 from actors.runtime.journal import Clock, Journal
 from actors.runtime.no_journal import NoJournal
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
+
+    from actors.runtime.lines import GateListener, Line
 
 
 class Edges:
@@ -74,6 +76,26 @@ class Edges:
     def control(self, path: str) -> ControlServer:
         """Where other terminals' commands arrive."""
         return ControlServer(Path(path))
+
+    def gate(self, place: cluster.Place, key: bytes, limit_s: float) -> GateListener:
+        """Where other machines dial in.
+
+        Raises:
+            OSError: The address cannot be used.
+        """
+        return lines.GateListener(place.host, place.port, key, limit_s)
+
+    def dial(self, host: str, port: int, key: bytes, limit_s: float) -> Line:
+        """Call another machine.
+
+        Raises:
+            LineEndedError: It cannot be called.
+        """
+        return lines.dial(host, port, key, limit_s)
+
+    def too_long(self) -> list[tuple[Any, int]]:
+        """Messages that were too long to be sent, with their sizes; each once."""
+        return closed.take_too_long()
 
     def reporter(self, fd: int) -> Reporter:
         """The root's line to the main process."""

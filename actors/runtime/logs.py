@@ -103,6 +103,15 @@ def configure(level: str, **bound: Any) -> structlog.typing.FilteringBoundLogger
         bound: Put on each line of this process, beside its pid.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
+    _configure(threshold)
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(
+        pid=os.getpid(), **bound
+    )
+    _take_over_stdlib(log, max(threshold, logging.INFO))
+    return log
+
+
+def _configure(threshold: int) -> None:
     sink = _pipe or open_pipe()
     structlog.configure(
         processors=[
@@ -115,11 +124,17 @@ def configure(level: str, **bound: Any) -> structlog.typing.FilteringBoundLogger
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=False,
     )
-    log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(
-        pid=os.getpid(), **bound
-    )
-    _take_over_stdlib(log, max(threshold, logging.INFO))
-    return log
+
+
+def current() -> structlog.typing.FilteringBoundLogger:
+    """This process's log, whoever configured it; Thespian's own did not.
+
+    Their standard library's log is Thespian's to keep.
+    """
+    if not structlog.is_configured():
+        _configure(logging.INFO)
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return log.bind(pid=os.getpid())
 
 
 def recent() -> list[dict[str, str]]:

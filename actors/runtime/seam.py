@@ -64,6 +64,10 @@ class Stage(Actor):  # type: ignore[misc]
     def child_exited(self, child: Address) -> None:
         """Handle the end of an actor that this one created; may come twice."""
 
+    def too_long(self, message: Any, size: int) -> None:
+        """Do without a message that is longer than any that can be sent."""
+        self.log.error("message.too_long", message=type(message).__name__, size=size)
+
     def exiting(self) -> None:
         """Release what is held; nothing can be sent any more."""
 
@@ -116,6 +120,9 @@ class Stage(Actor):  # type: ignore[misc]
         """Handle a message from Thespian; never raises."""
         try:
             self._handle(message, sender)
+            while too_long := self.edges.too_long():
+                for each, size in too_long:
+                    self.too_long(each, size)
             self._arm(self.next_tick())
         except Exception:  # noqa: BLE001 - see the class
             self.log.error(  # noqa: TRY400 - the trace is cut to what is ours

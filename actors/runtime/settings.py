@@ -272,6 +272,29 @@ SETTINGS = (
         help="the actor system's, on loopback; 0 picks a free one",
     ),
     Setting(
+        name="bind",
+        kind=_text("HOST or HOST:PORT"),
+        default=None,
+        metavar="HOST[:PORT]",
+        help="let other machines join at this address, with a key; the port is that "
+        "of --port if none is given; without it there is no way in",
+    ),
+    Setting(
+        name="cluster_key_file",
+        kind=_text("a file"),
+        default=None,
+        metavar="FILE",
+        help="of mode 0600, holds the key that all machines share, at least 32 bytes; "
+        "LOWTIDE_CLUSTER_KEY beats it",
+    ),
+    Setting(
+        name="machine_timeout_s",
+        kind=_number(0.5),
+        default=5.0,
+        metavar="SECONDS",
+        help="how long another machine may be silent; its jobs are done elsewhere then",
+    ),
+    Setting(
         name="log_format",
         kind=choice("console", "json"),
         default=None,
@@ -319,7 +342,7 @@ SETTINGS = (
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 #: Variables of ours that are no settings.
 OTHER_VARIABLES = frozenset(
-    {"LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR", "LOWTIDE_TEST_MARK"}
+    {"LOWTIDE_CLUSTER_KEY", "LOWTIDE_CONFIG", "LOWTIDE_STATE_DIR", "LOWTIDE_TEST_MARK"}
 )
 
 

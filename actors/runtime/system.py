@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 from thespian.actors import ActorSystem
 
 from actors.runtime import processes, transport
+from actors.runtime.closed import LOOPBACK
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from actors.runtime.seam import Stage
 
 #: How long the processes of a system may take to be gone once killed, in seconds.
@@ -32,7 +35,7 @@ class PortInUseError(Exception):
 def free_port() -> int:
     """A port on loopback that nobody uses at this moment."""
     with socket.socket() as probe:
-        probe.bind((transport.LOOPBACK, 0))
+        probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -47,7 +50,7 @@ def check_port(port: int) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((transport.LOOPBACK, port))
+            probe.bind((LOOPBACK, port))
         except OSError as error:
             raise PortInUseError(f"port {port} is in use by another program") from error
 
@@ -74,8 +77,10 @@ def check_files(stages: int) -> None:
 class RunningSystem:
     """Thespian's processes, from their start to the end of the last of them."""
 
-    def __init__(self, port: int, thespian_log: str) -> None:
-        transport.install(thespian_log)
+    def __init__(
+        self, port: int, thespian_log: str, admitted: Iterable[Callable[..., Any]]
+    ) -> None:
+        transport.install(thespian_log, admitted)
         _share_memory()
         capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
         self._actors = ActorSystem(

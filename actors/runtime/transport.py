@@ -14,26 +14,19 @@ import selectors
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-# Read by Thespian when it is imported: with its default of 20, one receiver
-# that hangs makes its sender deaf to everybody.
-os.environ.setdefault("THESPIAN_MAX_PENDING_TRANSMITS", "500")
-
 import thespian
 from thespian.system import multiprocCommon
-from thespian.system.transport import (
-    IPBase,
-    ReceiveEnvelope,
-    TCPTransport,
-    TransmitIntent,
-)
+from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
+from actors.runtime import closed
+from actors.runtime.closed import LOOPBACK
 from actors.runtime.processes import die_with_parent
+from actors.runtime.thespian_tcp import IPBase, TCPTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 VERSION = "4.0.1"
-LOOPBACK = "127.0.0.1"
 
 
 class TransportError(RuntimeError):
@@ -43,15 +36,17 @@ class TransportError(RuntimeError):
 _installed = False
 
 
-def install(thespian_log: str) -> None:
+def install(thespian_log: str, admitted: Iterable[Callable[..., Any]]) -> None:
     """Change Thespian for this process and those forked from it.
 
     Args:
         thespian_log: File for Thespian's own log, the only place where it tells
             of messages that it gave up.
+        admitted: Classes that messages may hold, beside Thespian's own.
 
     Raises:
-        TransportError: Thespian is of another version.
+        TransportError: Thespian is not the one that this was made for, or does
+            not do with the changes what it is to do.
     """
     global _installed  # noqa: PLW0603
     os.environ["THESPLOG_FILE"] = thespian_log
@@ -65,6 +60,8 @@ def install(thespian_log: str) -> None:
     _remember_admin()
     _name_messages_by_type()
     _poll_without_a_descriptor()
+    closed.close(admitted)
+    _check_changed()
     _installed = True
 
 
@@ -82,9 +79,25 @@ def _check() -> None:
         (TransmitIntent, "identify"),
         (ReceiveEnvelope, "identify"),
         (TCPTransport, "selectors"),
+        (TCPTransport, "serializer"),
+        (TCPTransport, "ReceiveBuffer"),
+        (TCPTransport, "ackMsg"),
+        (TCPTransport, "ackDataErrMsg"),
+        (TCPTransport, "toSendBuffer"),
+        (TCPTransport.TCPTransport, "serializer"),
+        (TCPTransport.TCPTransport, "_addedDataToIncoming"),
     ):
         if not hasattr(owner, name):
             raise TransportError(f"thespian {VERSION} has no {name}")
+
+
+def _check_changed() -> None:
+    # Not what was written into it, but what it does now.
+    address = TCPTransport.TCPv4ActorAddress(None, 0, external=True)
+    if address.bindArgs[0][0] != LOOPBACK or address.sockname[0] != LOOPBACK:
+        raise TransportError(f"thespian {VERSION} does not listen on {LOOPBACK}")
+    if (problem := closed.problem()) is not None:
+        raise TransportError(f"thespian {VERSION} is not closed: {problem}")
 
 
 def _distribution_version() -> str:

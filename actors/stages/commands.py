@@ -161,14 +161,19 @@ class Commands:
     def _detach(self, request: Request) -> None:
         names = _names(request) or self._last(request.command.get("count", 1))
         members = []
+        elsewhere = {process.name for _, process in self._root.remote.processes}
         for name in names:
             member = self._root.processors.get(name)
+            if member is None and name in elsewhere:
+                continue
             if member is None:
                 known = ", ".join(each.name for each in self._root.processors) or "none"
                 raise CommandError(f"there is no processor {name!r}, only: {known}")
             members.append(member)
         pending = _Pending(request, list(names), set(names))
         self._detaching.append(pending)
+        for name in elsewhere.intersection(names):
+            self._root.remote.order("detach", name)
         for member in members:
             self._root.detach(member)
             if self._root.processors.get(member.name) is None:

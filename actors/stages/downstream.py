@@ -66,6 +66,12 @@ class Downstream:
         self._linger.heard(message)
         return self._turn(self._decide(message, now, chance), now)
 
+    def failed(
+        self, message: Done, now: float, chance: float
+    ) -> tuple[list[Send], Decision]:
+        """A job cannot be sent to who is behind this one."""
+        return self._turn(self._decide(message, now, chance), now)
+
     def finished(self, outcome: Outcome, now: float) -> tuple[list[Send], Decision]:
         """Pass a result on."""
         turn = self.relay.finished(outcome, now)

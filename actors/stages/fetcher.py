@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
 from actors.flow.facts import JobState
+from actors.flow.fitting import halves_of_jobs, undeliverable
 from actors.flow.life import Life
 from actors.flow.linger import Linger
 from actors.flow.marks import Marks
-from actors.flow.messages import Cancel, Confirm, Demand, Done, Subscribe
+from actors.flow.messages import Cancel, Confirm, Demand, Done, Jobs, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
 from actors.flow.rate import Rate
@@ -18,6 +19,7 @@ from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
 from actors.runtime import logs
 from actors.runtime.config import ACCUMULATE
+from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
@@ -132,6 +134,19 @@ class FetcherActor(Stage):
             case _:
                 self.unexpected(message)
         self._go_on(now)
+
+    def too_long(self, message: Any, size: int) -> None:
+        """Send jobs in halves, and fail one that no message can hold."""
+        if not isinstance(message, Jobs):
+            super().too_long(message, size)
+        elif halves := halves_of_jobs(message):
+            self._send_all(halves)
+        else:
+            now = self.now()
+            for job in message.jobs:
+                failed = undeliverable(message.subscription, job, size, MAX_MESSAGE)
+                self._carry_out(self._decide(failed, now), now)
+            self._go_on(now)
 
     def tick(self, now: float) -> None:
         """Poll if it is time; do what time brings to leases, retries, journal."""

@@ -76,10 +76,19 @@ class Begin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceUp:
-    """Root to a processor: this source is there now, subscribe to it."""
+    """Root to a processor: this source is there now, subscribe to it.
+
+    Attributes:
+        relayed: Whether it is on another machine, and ``address`` passes on what
+            it is sent as an ``Up``.
+        line: Of the line to that machine: another one is another run of the
+            source, as far as its subscriptions are concerned.
+    """
 
     name: str
     address: Address
+    relayed: bool = False
+    line: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

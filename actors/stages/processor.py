@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.batches import Batching
 from actors.flow.consumer import Consumer, Send
+from actors.flow.fitting import halves_of_jobs, shorter, undeliverable
 from actors.flow.messages import (
     Assignment,
     Cancel,
@@ -28,13 +29,16 @@ from actors.flow.messages import (
     Subscribed,
 )
 from actors.flow.pace import LATE_S, Pace
+from actors.flow.producer import Decision
 from actors.runtime import logs
+from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
 from actors.stages.asking import Asking, allowance_of
 from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of
+from actors.stages.machine_messages import Up
 from actors.stages.messages import (
     AskFor,
     AskSign,
@@ -56,7 +60,6 @@ from actors.stages.processing import batch_run, process_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.flow.producer import Decision
     from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.worker import Worker
 
@@ -75,7 +78,7 @@ class ProcessorActor(Stage):
         super().__init__()
         self._root: Address | None = None
         self._name = ""
-        self._sources: dict[str, Address] = {}
+        self._sources: dict[str, SourceUp] = {}
         self._downstream: Downstream | None = None
         self._worker: Worker | None = None
         self._process: Callable[[Any], Any] | None = None
@@ -122,6 +125,30 @@ class ProcessorActor(Stage):
                 self._hear(message, sender, now)
         self._run_next()
         self._tell_if_drained()
+
+    def too_long(self, message: Any, size: int) -> None:
+        """Send in halves, and fail what no message can hold."""
+        match message:
+            case Up(source=source, message=Done() as done):
+                for part in shorter(done, size, MAX_MESSAGE):
+                    self._send([Send(source, part)])
+            case Done() as done:
+                for part in shorter(done, size, MAX_MESSAGE):
+                    self._send(self.consumer.addressed(part))
+            case Jobs() if self._downstream is not None:
+                self._pass_on_less(message, size)
+            case _:
+                super().too_long(message, size)
+
+    def _pass_on_less(self, message: Jobs, size: int) -> None:
+        assert self._downstream is not None  # noqa: S101 - asked before
+        if halves := halves_of_jobs(message):
+            self._turn([], Decision(sends=list(halves)))
+            return
+        now = self.now()
+        for job in message.jobs:
+            failed = undeliverable(message.subscription, job, size, MAX_MESSAGE)
+            self._turn(*self._downstream.failed(failed, now, self.chance()))
 
     def tick(self, now: float) -> None:
         """Repeat what got no answer; give up a job that takes too long."""
@@ -193,8 +220,12 @@ class ProcessorActor(Stage):
         # Told twice, it is the same run of the source: a new subscription would
         # cost a second run of what has begun.
         known = self._sources.get(source.name)
-        if known is None or not self.is_same(known, source.address):
-            self._sources[source.name] = source.address
+        if (
+            known is None
+            or known.line != source.line
+            or not self.is_same(known.address, source.address)
+        ):
+            self._sources[source.name] = source
             self._send(self.consumer.open(source.name, now))
 
     def _tune(self, config: ProcessorConfig) -> None:
@@ -337,8 +368,10 @@ class ProcessorActor(Stage):
             self._downstream.carry_out(decision, self.send, self._root, self.now())
 
     def _send(self, sends: Iterable[Send]) -> None:
-        for source, message in sends:
-            self.send(self._sources[source], message)
+        for name, message in sends:
+            source = self._sources[name]
+            sent = Up(source=name, message=message) if source.relayed else message
+            self.send(source.address, sent)
 
     def _tell_if_drained(self) -> None:
         holder = self._downstream.relay if self._downstream else self.consumer

@@ -11,7 +11,9 @@ from actors.runtime.seam import Address, Stage
 from actors.stages.commands import Commands
 from actors.stages.fetcher import FetcherActor
 from actors.stages.followers import source_ended
+from actors.stages.gate import GATE
 from actors.stages.liveness import Liveness
+from actors.stages.machine_messages import FromMachine, LineEnded
 from actors.stages.messages import (
     Asked,
     Begin,
@@ -33,8 +35,10 @@ from actors.stages.messages import (
     StatusRequest,
 )
 from actors.stages.processor import ProcessorActor
+from actors.stages.remote import LocalSource, Remote
 from actors.stages.shutdown import Shutdown
-from actors.stages.status import STATUS_WITHIN_S, StatusRound
+from actors.stages.status import STATUS_WITHIN_S
+from actors.stages.status_round import StatusRound
 from actors.stages.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -59,6 +63,7 @@ class RootActor(Stage):
     shutdown: Shutdown
     liveness: Liveness
     tuning: Tuning
+    remote: Remote
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,13 +91,15 @@ class RootActor(Stage):
             case Drained(name=name):
                 self._stage_drained(name)
             case StatusAnswer():
-                self._stage_answered(message)
+                self.stage_answered(message)
             case Sign():
                 self._heard(message.name, message.accounting)
+            case FromMachine() | LineEnded():
+                self.remote.receive(message)
             case JobsDecided() | Asked() | MarkPassed():
                 self.commands.heard(message)
             case ProcessLost(process=process):
-                self._kill_lost(process)
+                self.kill_lost(process)
             case Overdue():
                 self._replace_overdue(message)
             case _:
@@ -115,6 +122,7 @@ class RootActor(Stage):
         for number, each in tuple(self._rounds.items()):
             if now >= each.deadline:
                 self._close_round(number)
+        self.remote.tick(now)
         self.shutdown.tick(now)
         self.liveness.tick(now)
 
@@ -127,6 +135,7 @@ class RootActor(Stage):
             self.processors.next_start(),
             self.shutdown.next_tick(),
             self.liveness.next_tick(),
+            self.remote.next_tick(),
             *(each.deadline for each in self._rounds.values()),
         ]
         return min((each for each in times if each is not None), default=None)
@@ -145,10 +154,13 @@ class RootActor(Stage):
         self._round_count += 1
         running = tuple(self._addresses)
         deadline = self.now() + STATUS_WITHIN_S
-        self._rounds[self._round_count] = StatusRound(deadline, set(running), then)
+        missing = set(running) | self.remote.ask(self._round_count)
+        missing.discard(GATE)
+        self._rounds[self._round_count] = StatusRound(deadline, missing, then)
         for name in running:
-            self.tell(name, StatusRequest(number=self._round_count))
-        if not running:
+            if name != GATE:
+                self.tell(name, StatusRequest(number=self._round_count))
+        if not missing:
             self._close_round(self._round_count)
 
     def tell(self, name: str, message: Any) -> None:
@@ -163,9 +175,12 @@ class RootActor(Stage):
     def kill_silent(self, name: str) -> None:
         """End a stage that answers nothing; it is restarted as any that dies."""
         member = self.fetchers.get(name) or self.processors.get(name)
-        if member is not None and member.pid is not None:
-            self.log.error("stage.silent", stage=name, pid=member.pid)
-            self.edges.kill(member.pid)
+        pid = None if member is None else member.pid
+        if name == GATE:
+            pid = self.remote.gate_pid
+        if pid is not None:
+            self.log.error("stage.silent", stage=name, pid=pid)
+            self.edges.kill(pid)
 
     def attach(self, kind: ProcessorConfig, count: int) -> list[str]:
         """Add processors; returns their names."""
@@ -176,6 +191,25 @@ class RootActor(Stage):
         ]
         self._start_due(now)
         return names
+
+    def sources(self) -> list[LocalSource]:
+        """The stages here that others take from, as they run now."""
+        steps = self.config.steps
+        ready = (StageState.RUNNING, StageState.DRAINING)
+        members: list[tuple[str, Member[Any]]] = [
+            *((each.name, each) for each in self.fetchers),
+            *((e.config.name, e) for e in self.processors if e.config.name in steps),
+        ]
+        return [
+            LocalSource(kind, each.name, self._addresses[each.name], each.run)
+            for kind, each in members
+            if each.state in ready and each.name in self._addresses
+        ]
+
+    def start_stage(self, name: str, stage: type[Stage], start: Any) -> None:
+        """Create a stage in a process of its own, and send it its first message."""
+        self._addresses[name] = self.create(stage)
+        self.send(self._addresses[name], start)
 
     def detach(self, member: Member[ProcessorConfig]) -> None:
         """Let a processor finish what it has, then end it."""
@@ -215,10 +249,12 @@ class RootActor(Stage):
         self.liveness = Liveness(self, message.config.lease_s, self.now())
         self.tuning = Tuning(self, {})
         self.commands = Commands(self)
+        self.remote = Remote(self, message.incarnation)
         self._control = self.edges.control(message.control_socket)
         self._watch_control()
         self._started = True
         now = self.now()
+        self.remote.begin(now)
         for fetcher in message.config.fetchers:
             self.fetchers.add(fetcher.name, fetcher, now)
         for processor in message.config.processors:
@@ -229,9 +265,9 @@ class RootActor(Stage):
     def _start_due(self, now: float) -> None:
         for fetcher in self.fetchers.due(now):
             start = StartFetcher(config=fetcher.config, system=self.config)
-            self._create(fetcher.name, FetcherActor, start)
+            self.start_stage(fetcher.name, FetcherActor, start)
         for processor in self.processors.due(now):
-            self._create(
+            self.start_stage(
                 processor.name,
                 ProcessorActor,
                 StartProcessor(
@@ -241,10 +277,6 @@ class RootActor(Stage):
                     run=processor.run,
                 ),
             )
-
-    def _create(self, name: str, stage: type[Stage], start: Any) -> None:
-        self._addresses[name] = self.create(stage)
-        self.send(self._addresses[name], start)
 
     def _stage_started(self, message: Started, sender: Address) -> None:
         name = message.name
@@ -256,9 +288,18 @@ class RootActor(Stage):
             return
         self._addresses[name] = sender
         self.liveness.started(name, self.now())
+        if name == GATE:
+            self.remote.gate_started(sender, message.pid)
+        self._ready(name, message.pid)
+        if self._is_restarted(name):
+            self.log.info("stage.restarted", stage=name, pid=message.pid)
+        self.commands.stage_started(name)
+        self._begin_when_ready()
+
+    def _ready(self, name: str, pid: int) -> None:
         if (fetcher := self.fetchers.get(name)) is not None:
-            self.fetchers.started(name, message.pid)
-            self._source_up(fetcher.name, fetcher.name, sender)
+            self.fetchers.started(name, pid)
+            self._source_up(fetcher.name, fetcher)
             self.tuning.stage_started(name)
             self.commands.waits.stage_started(name)
             if self.shutdown.draining:
@@ -266,14 +307,10 @@ class RootActor(Stage):
             elif self.begun:
                 self.tell(name, Begin())
         elif (processor := self.processors.get(name)) is not None:
-            self.processors.started(name, message.pid)
+            self.processors.started(name, pid)
             self._subscribe(processor)
-            self._source_up(processor.config.name, name, sender)
-            self.log.info("processor.attached", processor=name, pid=message.pid)
-        if self._is_restarted(name):
-            self.log.info("stage.restarted", stage=name, pid=message.pid)
-        self.commands.stage_started(name)
-        self._begin_when_ready()
+            self._source_up(processor.config.name, processor)
+            self.log.info("processor.attached", processor=name, pid=pid)
 
     def _is_restarted(self, name: str) -> bool:
         member = self.fetchers.get(name) or self.processors.get(name)
@@ -294,9 +331,13 @@ class RootActor(Stage):
             self.processors.remove(name)
         self._end(name)
 
-    def _source_up(self, kind: str, name: str, address: Address) -> None:
+    def _source_up(self, kind: str, source: Member[Any]) -> None:
+        address = self._addresses[source.name]
         for taker in self.takers_of(kind):
-            self.tell(taker.name, SourceUp(name=name, address=address))
+            self.tell(taker.name, SourceUp(name=source.name, address=address))
+        if kind == source.name or kind in self.config.steps:
+            local = LocalSource(kind, source.name, address, source.run)
+            self.remote.source_up(local)
 
     def _subscribe(self, processor: Member[ProcessorConfig]) -> None:
         sources: list[Member[Any]] = [
@@ -311,12 +352,17 @@ class RootActor(Stage):
             if source.state in (StageState.RUNNING, StageState.DRAINING):
                 up = SourceUp(name=source.name, address=self._addresses[source.name])
                 self.tell(processor.name, up)
+        for kind in processor.config.sources:
+            for step in self.remote.steps_of(kind):
+                self.tell(processor.name, step)
 
     def _begin_when_ready(self) -> None:
         members = (*self.fetchers, *self.processors)
         # One that leaves already, or is given up, is not waited for.
         awaited = (StageState.STARTING, StageState.BACKOFF)
         if self.begun or any(each.state in awaited for each in members):
+            return
+        if not self.remote.is_ready:
             return
         self.begun = True
         for fetcher in self.fetchers:
@@ -326,7 +372,9 @@ class RootActor(Stage):
 
     def _stage_exited(self, name: str) -> None:
         now = self.now()
-        if (fetcher := self.fetchers.get(name)) is not None:
+        if name == GATE:
+            self.remote.gate_exited()
+        elif (fetcher := self.fetchers.get(name)) is not None:
             fate = self.fetchers.exited(name, now)
             self._judge(fetcher, fate)
             source_ended(self, name, name, fate)
@@ -336,10 +384,11 @@ class RootActor(Stage):
             fate = self.processors.exited(name, now)
             self._judge(processor, fate)
             reason = "exited" if crash else "replaced"
-            self._tell_gone(ProcessGone(process=gone, reason=reason, crash=crash))
+            self.tell_gone(ProcessGone(process=gone, reason=reason, crash=crash))
             if fate in (Fate.REMOVED, Fate.FATAL):
                 for taker in self.takers_of(processor.config.name):
                     self.tell(taker.name, SourceGone(name=name))
+                self.remote.source_gone(processor.config.name, name)
             self.commands.stage_exited(name)
             source_ended(self, processor.config.name, name, fate)
             if fate is Fate.REMOVED:
@@ -374,10 +423,12 @@ class RootActor(Stage):
             for each in self.processors
             if member is not None and each.config.name == member.config.name
         ]
-        if all(kind):
+        elsewhere = member is not None and self.remote.has(member.config.name)
+        if all(kind) and not elsewhere:
             self.reporter.fatal(f"{name} died too often to be restarted")
 
-    def _tell_gone(self, gone: ProcessGone) -> None:
+    def tell_gone(self, gone: ProcessGone) -> None:
+        """Tell whatever processors take from that one of them is no more."""
         steps = [
             each.name
             for each in self.processors
@@ -385,11 +436,16 @@ class RootActor(Stage):
         ]
         for name in (*(each.name for each in self.fetchers), *steps):
             self.tell(name, gone)
+        self.remote.process_gone(gone)
 
     def _process_of(self, member: Member[ProcessorConfig]) -> Process:
         return Process(name=member.name, run=member.run, pid=member.pid or 0, host="")
 
-    def _kill_lost(self, process: Process) -> None:
+    def kill_lost(self, process: Process) -> None:
+        """End a processor that gives no sign while it holds jobs."""
+        if self.remote.order("kill", process.name, process.run):
+            self.log.warning("stage.silent", stage=process.name, pid=process.pid)
+            return
         member = self.processors.get(process.name)
         if member is not None and member.run == process.run:
             self.kill_silent(member.name)
@@ -410,7 +466,8 @@ class RootActor(Stage):
         if (address := self._addresses.get(name)) is not None:
             self.end(address)
 
-    def _stage_answered(self, answer: StatusAnswer) -> None:
+    def stage_answered(self, answer: StatusAnswer) -> None:
+        """Note how a stage is; the answer to a round that is over is ignored."""
         self._heard(answer.name, answer.status.get("accounting"))
         status_round = self._rounds.get(answer.number)
         if status_round is None:

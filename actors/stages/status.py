@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow import waiting
 from actors.flow.explain import explain
 from actors.flow.roster import StageState
 from actors.runtime import logs
+from actors.stages.remote import describe_remote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     from actors.flow.roster import Member
     from actors.stages.root import RootActor
@@ -22,27 +22,6 @@ STATUS_WITHIN_S = 0.5
 EVENTS = 20
 
 
-@dataclass(slots=True, eq=False)
-class StatusRound:
-    """One question to all stages, and who has answered.
-
-    Attributes:
-        deadline: When to do without the rest, monotonic seconds.
-        missing: Names of those that have not answered.
-        then: What to do with the answers.
-    """
-
-    deadline: float
-    missing: set[str]
-    then: Callable[[dict[str, dict[str, Any]]], None]
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def answered(self, name: str, status: dict[str, Any]) -> None:
-        """Note an answer."""
-        self.answers[name] = status
-        self.missing.discard(name)
-
-
 def describe_root(
     root: RootActor, answers: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
@@ -51,7 +30,13 @@ def describe_root(
     processors = [_describe(each, answers, _NO_PROCESSOR) for each in root.processors]
     reasons = {each["name"]: each["waiting_for"] for each in fetchers}
     for described, member in zip(processors, root.processors, strict=True):
-        described["waiting_for"] = _processor_reason(described, member, reasons)
+        described["waiting_for"] = _processor_reason(
+            described, member.config.sources, reasons
+        )
+    kinds = {each.name: each.sources for each in root.config.processors}
+    for described, kind in describe_remote(root.remote, answers):
+        reason = _processor_reason(described, kinds.get(kind, ()), reasons)
+        processors.append(described | {"waiting_for": reason})
     events = [
         event for stage in (*fetchers, *processors) for event in stage.pop("events", [])
     ]
@@ -68,14 +53,16 @@ def describe_root(
 
 
 def _processor_reason(
-    described: dict[str, Any], member: Member[Any], reasons: dict[str, str | None]
+    described: dict[str, Any],
+    sources: Iterable[str],
+    reasons: dict[str, str | None],
 ) -> str | None:
     if described["state"] == StageState.BACKOFF.value:
         return waiting.BACKOFF
     return waiting.processor_waits_for(
         draining=described["state"] == StageState.DRAINING.value,
         busy=described["in_flight"] > 0,
-        sources=[reasons.get(each) for each in member.config.sources],
+        sources=[reasons.get(each) for each in sources],
         untold=described["manual"] and not described["demand"],
     )
 

@@ -90,6 +90,8 @@ class Tuning:
             if processors and (not chosen or member.config.name in chosen)
         ]
         self._keep_for_new_ones(processors, chosen or kinds)
+        if processors:
+            self._root.remote.retune()
         self._root.log.info("stage.tuned", stages=changed, **checked)
         return changed
 

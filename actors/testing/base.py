@@ -25,6 +25,9 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.runtime import unpickling
+from actors.runtime.frames import MAX_MESSAGE
+from actors.stages.wire import ADMITTED
 from actors.testing.faults import Calm, Killed
 
 if TYPE_CHECKING:
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 #: A parent hears of its child's end after so long, in seconds.
 NEWS_S = 0.003
 FIRST_PID = 101
+
+# What would be refused between real processes is refused here.
+unpickling.admit((ActorAddress, ActorExitRequest, *ADMITTED))
 
 
 class Letter(NamedTuple):
@@ -64,6 +70,7 @@ class Node:
         self.stage: Any = None
         self.ready: set[int] = set()
         self._watched: frozenset[int] = frozenset()
+        self.too_long: list[tuple[Any, int]] = []
         self._told = False
         self._held: deque[Callable[[], None]] = deque()
         self._outgoing: list[tuple[ActorAddress, Any, bytes]] = []
@@ -72,7 +79,11 @@ class Node:
 
     def actor_send(self, target: ActorAddress, message: Any) -> None:
         """Send once the handler has ended, as between real processes."""
-        self._outgoing.append((target, message, pickle.dumps(message)))
+        content = pickle.dumps(message)
+        if len(content) > MAX_MESSAGE:
+            self.too_long.append((message, len(content)))
+        else:
+            self._outgoing.append((target, message, content))
 
     def createActor(self, stage: type[Stage], *_: Any) -> ActorAddress:  # noqa: N802
         """Start a child."""
@@ -237,7 +248,7 @@ class Base:
 
     def _arrive(self, letter: Letter) -> None:
         self.in_flight -= 1
-        message = pickle.loads(letter.content)  # noqa: S301 - our own
+        message = unpickling.loads(letter.content)
         node = letter.receiver
         assert node is not None  # noqa: S101 - else it is not carried
         node.do(lambda: node.handle(message, letter.sender.address))

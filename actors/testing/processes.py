@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,8 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    import signal
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 #: How long a test waits for something before it gives up, in seconds.
 WITHIN_S = 15.0
@@ -42,9 +42,15 @@ def wait_until(
 class Program:
     """A command of ours in a process of its own, its JSON log lines as they come."""
 
-    def __init__(self, *words: str, env: dict[str, str], read_log: bool = True) -> None:
+    def __init__(
+        self,
+        *words: str,
+        env: dict[str, str],
+        read_log: bool = True,
+        prefix: Sequence[str] = (),
+    ) -> None:
         self.process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, *words],
+            [*prefix, sys.executable, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -166,6 +172,12 @@ class System:
         """Send the main process a signal."""
         self.program.process.send_signal(number)
 
+    def kill_all(self) -> None:
+        """End every process of it at once, as a power cut does."""
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def pids(self) -> set[int]:
         """Every process that carries this system's mark in its environment."""
         mark = f"LOWTIDE_TEST_MARK={self.env['LOWTIDE_TEST_MARK']}".encode()
@@ -233,15 +245,22 @@ class Systems:
         }
         self.started: list[System] = []
 
-    def start(self, *words: str, read_log: bool = True, ready: bool = True) -> System:
+    def start(
+        self,
+        *words: str,
+        read_log: bool = True,
+        ready: bool = True,
+        port: int | None = None,
+    ) -> System:
         """Start ``lowtide run`` with these words.
 
         Args:
             words: Of the command line, without the port.
             read_log: Whether to read its log from the beginning.
             ready: Whether to wait until it has started.
+            port: Which; a free one if none is given.
         """
-        port = free_port()
+        port = port or free_port()
         options = ["--port", str(port), "--log-format", "json"]
         program = Program(
             *("-m", "actors.main"), *words, *options, env=self.env, read_log=read_log
@@ -250,6 +269,27 @@ class Systems:
         self.started.append(system)
         if read_log and ready:
             system.wait_for("system.started")
+        return system
+
+    def join(
+        self, leader: str, *words: str, prefix: Sequence[str] = (), ready: bool = True
+    ) -> System:
+        """Start ``lowtide join`` with these words, as on another machine.
+
+        Args:
+            leader: ``HOST:PORT``.
+            words: Of the command line.
+            prefix: What to run the command by.
+            ready: Whether to wait until its processors work.
+        """
+        env = self.env | {"LOWTIDE_TEST_MARK": uuid.uuid4().hex}
+        port = free_port()
+        options = ["--port", str(port), "--log-format", "json"]
+        command = ("-m", "actors.main", "join", leader, *words, *options)
+        system = System(Program(*command, env=env, prefix=prefix), port, env)
+        self.started.append(system)
+        if ready:
+            system.wait_for("machine.working")
         return system
 
     def close(self) -> set[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,8 @@ class World:
         faults: Calm,
         observer: Observer,
     ) -> None:
-        self.config = config
+        # Other machines are not of this world.
+        self.config = replace(config, bind=None)
         self.functions = functions
         self.faults = faults
         self.observer = observer

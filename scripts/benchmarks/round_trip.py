@@ -73,7 +73,7 @@ def main(count: int, directory: Path) -> None:
     """Measure and print."""
     port = free_port()
     log = directory / f"round-trip-{port}.log"
-    transport.install(str(log))
+    transport.install(str(log), (Begin, Ball))
     capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
     logs = {"version": 1, "root": {"level": "WARNING"}}
     system = ActorSystem("multiprocTCPBase", capabilities, logDefs=logs)

@@ -21,7 +21,7 @@ def jobs(first: int, upto: int, subscription: str = "a") -> Jobs:
 
 
 def demand(received: int) -> Demand:
-    return Demand(subscription="a", total=99, received=received)
+    return Demand(subscription="a", total=9999, received=received)
 
 
 def test_the_first_message_goes_at_once() -> None:
@@ -38,6 +38,23 @@ def test_what_follows_one_that_has_not_arrived_goes_together() -> None:
     assert linger.next_tick() == 10.0 + LINGER_S
     assert linger.due(10.0 + LINGER_S) == [jobs(1, 4)]
     assert linger.next_tick() is None
+
+
+def test_where_nothing_arrives_each_message_waits_twice_as_long() -> None:
+    linger, sent, now = Linger(), 0, 0.0
+    for number in range(1000):
+        now = number * 0.01
+        sent += len(linger.due(now)) + len(linger.put([jobs(number, number + 1)], now))
+
+    # Ten seconds of a job each 10 ms: 20, 40, 80 ms ... and then every 2 s.
+    assert sent <= 12
+
+    linger.heard(demand(1000))
+    linger.due(99.0)
+    linger.heard(demand(1000))
+    assert linger.put([jobs(1000, 1001)], 100.0) == [jobs(1000, 1001)]
+    assert linger.put([jobs(1001, 1002)], 100.0) == []
+    assert linger.next_tick() == 100.0 + LINGER_S
 
 
 def test_with_a_window_of_one_nothing_ever_waits() -> None:

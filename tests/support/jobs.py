@@ -43,6 +43,14 @@ def many(count: int) -> Any:
     return {"id": number, "text": "x" * 1000} if number <= count else None
 
 
+def heavy(count: int) -> Any:
+    """Return ``count`` jobs of a megabyte each, the second of five, then none."""
+    job = many(count)
+    if job is not None:
+        job["text"] *= 5000 if job["id"] == 2 else 1000
+    return job
+
+
 def length(job: Any) -> int:
     """How long the job's text is."""
     return len(job["text"])

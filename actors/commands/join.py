@@ -1,0 +1,138 @@
+"""``join``: processors on this machine for a system on another one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.options import MACHINE_SETTINGS
+from actors.commands.run import Main, claim_port
+from actors.runtime import cluster, lines, redaction
+from actors.runtime.config import build
+from actors.runtime.settings import BY_NAME, ConfigError, resolve
+from actors.runtime.state_dir import SystemFiles, state_dir
+from actors.runtime.system import free_port
+from actors.stages.machine import MachineActor
+from actors.stages.machine_messages import StartMachine
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from actors.runtime.config import SystemConfig
+    from actors.runtime.seam import Stage
+    from actors.runtime.settings import Value
+
+#: A name goes into those of its processors, as in ``status`` and ``detach``.
+MAX_NAME = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is to join where.
+
+    Attributes:
+        leader: Its gate.
+        kind: Of the processors; None for the only one there is.
+    """
+
+    leader: cluster.Place
+    name: str
+    kind: str | None
+    count: int
+
+
+@dataclass(slots=True)
+class _MachineMain(Main):
+    """The process at the top, where what it starts works for another machine."""
+
+    machine: Machine = field(kw_only=True)
+
+    def root_stage(self, report_fd: int) -> tuple[type[Stage], Any]:
+        machine = self.machine
+        start = StartMachine(
+            host=machine.leader.host,
+            port=machine.leader.port,
+            name=machine.name,
+            kind=machine.kind,
+            count=machine.count,
+            system=self.config,
+            incarnation=secrets.token_hex(4),
+            report_fd=report_fd,
+            control_socket=str(self.files.socket),
+        )
+        return MachineActor, start
+
+    def tell_started(self) -> None:
+        self.log.info(
+            "machine.started",
+            machine=self.machine.name,
+            leader=str(self.machine.leader),
+            processors=self.machine.count,
+            hint="Ctrl-C drains, a second one stops at once",
+        )
+
+
+def join(machine: Machine, config: SystemConfig, port: int | None) -> int:
+    """Run processors until they are stopped; returns the exit code.
+
+    Raises:
+        ConfigError: There is no key.
+        StartError: The leader refuses, or nothing can be started here.
+    """
+    redaction.install(redaction.secrets_in(os.environ))
+    cluster.read_key(config.cluster_key_file)
+    files = SystemFiles(state_dir(), port or free_port())
+    with claim_port(files):
+        main = _MachineMain(config.with_port(files.port), files, machine=machine)
+        try:
+            return main.run()
+        finally:
+            main.clean_up()
+
+
+def run(arguments: Namespace) -> int:
+    """The verb: read what is asked for, and join.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    flags = {name: getattr(arguments, name) for name in MACHINE_SETTINGS}
+    values = resolve(flags, os.environ, None)
+    leader = cluster.place(arguments.leader, None, "the leader")
+    try:
+        address = lines.resolve(leader.host)
+    except OSError as error:
+        raise ConfigError(f"cannot find {leader.host}: {error}") from error
+    name = arguments.name or socket.gethostname()
+    if "/" in name or not 0 < len(name) <= MAX_NAME:
+        raise ConfigError(
+            f"--name must be of 1 to {MAX_NAME} characters without /, got {name!r}"
+        )
+    machine = Machine(
+        leader=cluster.Place(address, leader.port),
+        name=name,
+        kind=arguments.processor,
+        count=values["processors"].value,
+    )
+    if machine.count < 1:
+        raise ConfigError(f"--processors must be at least 1, got {machine.count}")
+    port = None if arguments.port is None else _port(arguments.port)
+    return join(machine, _config(values), port)
+
+
+def _port(text: str) -> int:
+    kind = BY_NAME["port"].kind
+    try:
+        return int(kind.parse(text))
+    except ValueError:
+        raise ConfigError(f"--port must be {kind.expected}, got {text!r}") from None
+
+
+def _config(values: dict[str, Value]) -> SystemConfig:
+    # What only the leader's file can say comes from there.
+    key_file = values["cluster_key_file"].value
+    config = replace(build(values, None).for_machines(), processors=())
+    return replace(config, cluster_key_file=key_file)

@@ -1,0 +1,68 @@
+"""Unpickling that makes what messages are made of, and nothing else.
+
+A pickle names the classes and functions that it wants to be called, and any may
+be named. Here a name is looked up in a list, and never imported.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.frames import FrameError, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+#: What TOML has beside JSON's values; a fetcher's options may hold it.
+PLAIN: tuple[type, ...] = (
+    dt.date,
+    dt.time,
+    dt.datetime,
+    dt.timedelta,
+    dt.timezone,
+)
+
+_admitted: dict[tuple[str, str], Callable[..., Any]] = {}
+
+
+def admit(names: Iterable[Callable[..., Any]]) -> None:
+    """Let these classes, and what these functions return, be made from what arrives.
+
+    A function is called with whatever a pickle says: it is to make something of
+    it, and do nothing else.
+    """
+    for each in names:
+        _admitted[each.__module__, each.__qualname__] = each
+
+
+def admitted() -> frozenset[Callable[..., Any]]:
+    """What may be called."""
+    return frozenset(_admitted.values())
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        found = _admitted.get((module, name))
+        if found is None:
+            raise FrameError(Refusal.FORBIDDEN, f"{module}.{name}"[:200])
+        return found
+
+
+def loads(content: bytes) -> Any:
+    """Make what was pickled.
+
+    Raises:
+        FrameError: It names what is not admitted, or is no pickle.
+    """
+    try:
+        return _Unpickler(io.BytesIO(content)).load()
+    except FrameError:
+        raise
+    except Exception as error:
+        raise FrameError(Refusal.GARBLED, type(error).__name__) from error
+
+
+admit(PLAIN)

@@ -1,0 +1,234 @@
+"""Rows 43 and 44 of the fault matrix: hosts that fail, and lines between them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.hosts import Host, Network, NotPossibleError
+from tests.support.listening import listening
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+Take = Callable[..., Any]
+
+#: How long a machine may be silent in these tests, in seconds.
+TIMEOUT_S = 2.0
+#: Within so long a machine is back, in seconds.
+BACK_WITHIN_S = 15.0
+
+
+@pytest.fixture(autouse=True)
+def key(env: dict[str, str]) -> None:
+    env["LOWTIDE_CLUSTER_KEY"] = "a key of all machines, 32 bytes or more"
+
+
+@pytest.fixture
+def lead(network: Network, start_numbers: Start, start_system: Start) -> Start:
+    """Start a leader on the first host."""
+
+    def start(numbers: Any, *words: str, port: int | None = None) -> Any:
+        return start_system(
+            *("--url", numbers.url, "--bind", network.address),
+            *("--machine-timeout", str(TIMEOUT_S), "--every", "0.2", *words),
+            port=port,
+        )
+
+    return start
+
+
+@pytest.fixture
+def member(network: Network, join_system: Start) -> Start:
+    """Start a member on a new host; returns it and the host."""
+
+    def start(leader: Any, name: str, *words: str) -> tuple[Any, Host]:
+        host = network.host(name)
+        return again(leader, host, *words), host
+
+    def again(leader: Any, host: Host, *words: str) -> Any:
+        return join_system(
+            f"{network.address}:{leader.port}",
+            *("--machine-timeout", str(TIMEOUT_S), *words),
+            prefix=host.prefix,
+        )
+
+    start.again = again  # type: ignore[attr-defined]
+    return start
+
+
+def hosts_of(system: Any) -> dict[str, str]:
+    """The state of each processor by its host, as ``status`` shows them."""
+    return {each["host"]: each["state"] for each in system.status()["processors"]}
+
+
+def test_43_jobs_spread_over_hosts_and_each_shows_its_own(
+    start_numbers: Start, lead: Start, member: Start, network: Network, account: Take
+) -> None:
+    numbers = start_numbers("--preload", "24", "--every", "0")
+    leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
+    leader.wait_for("system.started")
+    one, _ = member(leader, "alpha", "--processors", "1")
+    member(leader, "beta", "--processors", "1")
+
+    numbers.add(*range(1, 25))
+
+    done = leader.wait_for("job.done", count=48)
+    by = {each["processor"] for each in done}
+    assert by == {"processor-1", "alpha/processor-1", "beta/processor-1"}
+    last = [each["processor"] for each in done[24:]]
+    assert all(4 <= last.count(each) <= 12 for each in by)
+    assert {"alpha", "beta"} < set(hosts_of(leader))
+    taken = account(numbers, leader)
+    assert (taken.lost, taken.unexpected, taken.duplicated) == ((), (), 0)
+    # Thespian stays on loopback everywhere; one port on the leader is all there is.
+    ours = {host for host, _ in listening(leader.pids())}
+    assert ours == {"127.0.0.1", network.address}
+    assert {host for host, _ in listening(one.pids())} == {"127.0.0.1"}
+
+
+def test_43_a_machine_that_is_gone_at_once_costs_no_job(
+    start_numbers: Start, lead: Start, member: Start, settle: Take, eventually: Take
+) -> None:
+    numbers = start_numbers("--preload", "8", "--every", "0")
+    leader = lead(numbers, "--process", "jobs:long_root", "--processors", "1")
+    gone, host = member(leader, "alpha", "--processors", "2")
+    eventually(lambda: leader.status()["accounting"]["in_flight"] == 3, "all at work")
+
+    gone.kill_all()
+    killed_at = time.monotonic()
+
+    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    assert time.monotonic() - killed_at < TIMEOUT_S + 3
+    back = member.again(leader, host, "--processors", "2")  # type: ignore[attr-defined]
+    back.wait_for("machine.joined", within_s=BACK_WITHIN_S)
+    taken = settle(numbers, leader)
+    assert (taken.lost, taken.unexpected) == ((), ())
+    returned = leader.all_of("job.returned")
+    assert taken.duplicated <= len(returned) == 2
+
+
+def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    runs: Take,
+    settle: Take,
+    eventually: Take,
+) -> None:
+    numbers = start_numbers("--preload", "3", "--every", "0")
+    leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
+    cut, host = member(leader, "alpha", "--processors", "1")
+    leader.wait_for("job.done", count=3)
+    [pid] = [e["pid"] for e in cut.all_of("processor.attached")]
+    os.kill(pid, signal.SIGSTOP)
+    numbers.add(16.0, 25.0)
+    eventually(
+        lambda: any(
+            e["host"] == "alpha" and e["state"] == "silent"
+            for e in leader.status()["processors"]
+        ),
+        "the stopped one silent",
+    )
+    host.cut()
+    os.kill(pid, signal.SIGCONT)
+
+    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    leader.wait_for("job.done", count=5)
+    eventually(lambda: sum(runs().values()) >= 5, "both have run")
+    host.heal()
+    healed_at = time.monotonic()
+
+    leader.wait_for(
+        "processor.attached", processor="alpha/processor-1", count=2, within_s=20
+    )
+    assert time.monotonic() - healed_at < BACK_WITHIN_S
+    numbers.add(*(float(each * each) for each in range(10)))
+    done = leader.wait_for("job.done", count=15)
+    assert any(e["processor"] == "alpha/processor-1" for e in done[5:])
+    taken = settle(numbers, leader)
+    assert (taken.lost, taken.unexpected) == ((), ())
+    assert taken.duplicated <= 1
+    assert len({e["job_id"] for e in leader.all_of("job.done")}) == 15
+    assert leader.status()["accounting"]["done"] == 15
+
+
+def test_43_a_machine_that_hangs_is_given_up_and_comes_back(
+    start_numbers: Start, lead: Start, member: Start, settle: Take
+) -> None:
+    numbers = start_numbers("--preload", "20", "--every", "0")
+    leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
+    hung, _ = member(leader, "alpha", "--processors", "1")
+    leader.wait_for("job.done", count=3)
+    pids = hung.pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+
+    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+    leader.wait_for("machine.joined", machine="alpha", count=2, within_s=BACK_WITHIN_S)
+    taken = settle(numbers, leader)
+    assert (taken.lost, taken.unexpected) == ((), ())
+    assert taken.duplicated <= 1
+
+
+def test_43_twenty_percent_of_packets_lost_cost_no_job(
+    start_numbers: Start, lead: Start, member: Start, settle: Take
+) -> None:
+    numbers = start_numbers("--preload", "5", "--every", "0")
+    leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "0")
+    _, host = member(leader, "alpha", "--processors", "2")
+    leader.wait_for("job.done", count=5)
+    try:
+        host.lose(20)
+    except NotPossibleError as error:
+        pytest.skip(f"no packet loss here: {error}")
+
+    numbers.add(*(float(each) for each in range(20)))
+
+    leader.wait_for("job.done", count=25, within_s=40)
+    taken = settle(numbers, leader)
+    assert (taken.lost, taken.unexpected) == ((), ())
+    assert host.lost() > 10
+    # Only where a silence was taken for the end; each costs what was out, at most.
+    assert taken.duplicated <= 2 * len(leader.all_of("machine.lost"))
+
+
+def test_44_a_leader_that_is_killed_and_started_again_finds_its_members(
+    start_numbers: Start, lead: Start, member: Start, settle: Take, runs: Take
+) -> None:
+    numbers = start_numbers("--preload", "3", "--every", "0")
+    leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
+    alpha, _ = member(leader, "alpha", "--processors", "1")
+    beta, _ = member(leader, "beta", "--processors", "1")
+    numbers.add(*range(30))
+    leader.wait_for("job.done", count=9)
+    assert sum(runs().values()) < 30
+
+    leader.program.process.kill()
+    leader.wait()
+    killed_at = time.monotonic()
+    again = lead(
+        numbers,
+        *("--process", "jobs:slow_root", "--processors", "1"),
+        port=leader.port,
+    )
+
+    again.wait_for("machine.joined", count=2, within_s=BACK_WITHIN_S)
+    assert time.monotonic() - killed_at < BACK_WITHIN_S
+    numbers.add(*range(6))
+    again.wait_for("processor.attached", count=3)
+    taken = settle(numbers, again)
+    assert (taken.lost, taken.unexpected) == ((), ())
+    # What was out at the kill: one job for each processor.
+    assert taken.duplicated <= 3
+    done_by = {each["processor"] for each in again.all_of("job.done")}
+    assert {"alpha/processor-1", "beta/processor-1"} <= done_by
+    assert len(alpha.all_of("stage.exited")) == len(beta.all_of("stage.exited")) == 0

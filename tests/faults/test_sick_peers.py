@@ -1,0 +1,76 @@
+"""Row 3 of the fault matrix, the others' side: one sick peer harms no other."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+Start = Callable[..., Any]
+Take = Callable[..., Any]
+
+LEASE_S = 3.0
+
+
+def seconds(event: dict[str, Any]) -> float:
+    return datetime.fromisoformat(event["timestamp"]).timestamp()
+
+
+def gap(done: Iterable[dict[str, Any]]) -> float:
+    """What a processor usually takes from one job to the next, in seconds."""
+    by = defaultdict(list)
+    for each in done:
+        by[each["processor"]].append(seconds(each))
+    gaps = [
+        later - sooner
+        for times in by.values()
+        for sooner, later in itertools.pairwise(times)
+    ]
+    return statistics.median(gaps)
+
+
+def test_03_three_keep_their_pace_while_the_fourth_is_stopped(
+    start_numbers: Start, start_system: Start, settle: Take, env: dict[str, str]
+) -> None:
+    numbers = start_numbers("--preload", "190", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:slow_root", "--processors", "4"),
+        *("--lease", str(LEASE_S)),
+    )
+    [sick] = system.wait_for("processor.attached", processor="processor-4")
+    before = system.wait_for("job.done", count=60)
+
+    os.kill(sick["pid"], signal.SIGSTOP)
+
+    [silent] = system.wait_for("stage.silent", stage="processor-4")
+    [returned] = system.wait_for("job.returned")
+    [again] = system.wait_for("job.done", job_id=returned["job_id"])
+    last = [e for e in system.all_of("job.done") if e["processor"] == "processor-4"]
+    stopped_at = seconds(last[-1])
+    since = max(seconds(each) for each in before)
+    others = [
+        each for each in system.all_of("job.done") if each["processor"] != "processor-4"
+    ]
+    while_sick = [e for e in others if since < seconds(e) < seconds(silent)]
+    well = [e for e in others if seconds(e) <= since]
+    assert len(while_sick) > 3 * LEASE_S * 4
+    assert gap(while_sick) <= 1.1 * gap(well)
+    lines = Path(env["TEST_EFFECTS"]).read_text().splitlines()
+    pids = {
+        line.split()[1] for line in lines if line.split()[0] == str(again["job_id"])
+    }
+    assert pids - {str(sick["pid"])}
+    assert seconds(again) - stopped_at < LEASE_S + 2.0
+    taken = settle(numbers, system)
+    assert (taken.lost, taken.unexpected) == ((), ())
+    assert taken.duplicated <= 1
