@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.flow.facts import (
+    NOT_BEGUN,
     Job,
     JobDone,
     JobDropped,
@@ -34,6 +35,7 @@ def test_each_fact_is_counted_where_it_belongs() -> None:
             JobDropped(job, "by hand"),
             JobReturned(job, PROCESS, "lease ended"),
             JobReturned(job, PROCESS, "exited"),
+            JobReturned(job, PROCESS, NOT_BEGUN),
             OutcomeIgnored(1, 1, "late"),
         ],
         10.05,
@@ -50,6 +52,7 @@ def test_each_fact_is_counted_where_it_belongs() -> None:
         "nack": 1,
         "lease": 1,
         "exit": 1,
+        "not_begun": 1,
         "recovered": 0,
     }
     assert (counted["fetched"], counted["dispatched"], counted["stale"]) == (1, 2, 1)
