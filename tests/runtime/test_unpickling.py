@@ -51,8 +51,12 @@ def test_every_class_that_a_message_may_hold_is_admitted() -> None:
     spaces = vars(protocol) | vars(config) | vars(messages) | vars(machine_messages)
 
     for each in wire.CLASSES:
-        for hint in typing.get_type_hints(each, {**spaces, "Address": str}).values():
+        for hint in typing.get_type_hints(each, {**spaces, **HINTS}).values():
             assert parts_of(hint) <= known, (each, hint)
+
+
+#: What hints name that is imported for the type checker only.
+HINTS = {"Address": str, "Accounting": Accounting}
 
 
 def parts_of(hint: Any) -> set[Any]:
