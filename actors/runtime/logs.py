@@ -18,9 +18,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
-import structlog
-
 from actors.runtime.redaction import redact
+from actors.runtime.structlog_alone import structlog
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
