@@ -72,6 +72,7 @@ class Consumer:
         self._feeds: dict[str, Feed] = {}
         self._queue: deque[Task] = deque()
         self._running: deque[Task] = deque()
+        self._given: set[str] = set()
         self._owed: dict[str, Owed] = {}
         self._issued: dict[SubscriptionId, str] = {}
         self._opened = 0
@@ -191,6 +192,7 @@ class Consumer:
             self._feeds[source].unfinished -= 1
             self._owed[source].add(Outcome(job.key, job.attempt, begun=False), now)
         sources = {task.source for task in given}
+        self._given |= sources
         return [
             Send(source, feed.done(self._owed[source].take_unsent(now)))
             for source, feed in self._feeds.items()
@@ -201,7 +203,12 @@ class Consumer:
         """Record the running job's outcome, and ask for more if it is time."""
         if not self._running:
             raise AssertionError(outcome)
-        return self.settled(self.passed_on().source, outcome, now)
+        sends = self.settled(self.passed_on().source, outcome, now)
+        # What was given back was asked for; only now is there time for it again.
+        given, self._given = self._given, set()
+        for source in sorted(given & self._feeds.keys()):
+            sends += self._ask(self._feeds[source])
+        return sends
 
     def passed_on(self) -> Task:
         """The running job's work here is done, while its outcome is still to come."""

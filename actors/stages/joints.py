@@ -9,6 +9,7 @@ from actors.flow.feed import Window
 from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
 from actors.flow.routing import Routing, key_reader
 from actors.runtime.functions import load
+from actors.runtime.settings import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,12 @@ def dispatcher_of(config: FetcherConfig | ProcessorConfig) -> Dispatcher[Job]:
 
 
 def window_of(config: ProcessorConfig) -> Window:
-    """What a processor asks for, where the configuration says how much."""
+    """What a processor asks for, where it is not to find out by itself.
+
+    One whose demand is manual asks for what it is told to, in no window.
+    """
+    if config.max_demand == AUTO:
+        return Window()
     return Window(max_demand=int(config.max_demand), min_demand=config.min_demand)
 
 

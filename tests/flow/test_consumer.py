@@ -684,3 +684,18 @@ def test_what_was_taken_and_not_begun_comes_next() -> None:
     assert (consumer.running, consumer.queued) == (task(0), 3)
     consumer.finished(outcome(0), NOW)
     assert consumer.take(2) == (task(1), task(2))
+
+
+def test_after_a_long_job_it_asks_again_where_it_gave_jobs_back() -> None:
+    consumer = opened()
+    consumer.open(Q, NOW)
+    consumer.received(Subscribed(subscription=B), NOW)
+    consumer.received(jobs(0, 1), NOW)
+    consumer.received(jobs(0, 1, B), NOW)
+    consumer.next()
+    consumer.hand_back(0, NOW)
+
+    sends = consumer.finished(outcome(0), NOW)
+
+    again = Demand(subscription=B, total=2, received=1)
+    assert sends == [done(0, total=2, received=1), Send(Q, again)]

@@ -13,6 +13,8 @@ from tests.simulation.pipeline import Pipeline, run_seeds
 
 #: A minute of two cores; TEST_SCHEDULES=1000 for a look.
 SCHEDULES = int(os.environ.get("TEST_SCHEDULES", "10000"))
+#: Schedules at each of three windows.
+WINDOWED = int(os.environ.get("TEST_WINDOWED", "400"))
 #: Schedules per batch: small enough to keep all cores busy to the end.
 BATCH = 100
 KEPT = json.loads((Path(__file__).parent / "kept_seeds.json").read_text())
@@ -27,6 +29,13 @@ def test_thousands_of_schedules_hold_every_invariant() -> None:
         broken = [each for found in pool.imap(run_seeds, batches) for each in found]
 
     assert broken == []
+
+
+@pytest.mark.parametrize("max_demand", [1, 1000, "auto"])
+def test_the_same_holds_at_any_window(max_demand: int | str) -> None:
+    seeds = range(SCHEDULES, SCHEDULES + WINDOWED)
+
+    assert run_seeds(seeds, max_demand) == []
 
 
 @pytest.mark.parametrize("seed", [each["seed"] for each in KEPT])
