@@ -206,8 +206,11 @@ class Consumer:
         sends = self.settled(self.passed_on().source, outcome, now)
         # What was given back was asked for; only now is there time for it again.
         given, self._given = self._given, set()
-        for source in sorted(given & self._feeds.keys()):
-            sends += self._ask(self._feeds[source])
+        told = {send.source for send in sends}
+        for source in sorted((given & self._feeds.keys()) - told):
+            feed = self._feeds[source]
+            self._raise(feed)
+            sends.append(Send(source, feed.demand()))
         return sends
 
     def passed_on(self) -> Task:

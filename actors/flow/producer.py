@@ -11,7 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.facts import JobFetched
+from actors.flow.facts import JobFetched, JobReturned
 from actors.flow.isolation import Isolation
 from actors.flow.ledger import Subscription
 from actors.flow.messages import (
@@ -99,6 +99,7 @@ class Producer:
         self.gate_open = True
         self._dispatcher = dispatcher
         self._isolation = Isolation(dispatcher)
+        self._resting: set[SubscriptionId] = set()
         self._policy = policy or LeasePolicy()
         self._subscriptions: dict[SubscriptionId, Subscription] = {}
         self._former: deque[SubscriptionId] = deque(maxlen=FORMER)
@@ -117,6 +118,13 @@ class Producer:
     def is_limited(self) -> bool:
         """Whether its rate lets nothing through now."""
         return self.rate is not None and self.rate.next_at is not None
+
+    def is_resting(self, subscription: Subscription) -> bool:
+        """Whether it gave jobs back, and has not been heard of since.
+
+        What it asked for stands, but is not served: it would get the same again.
+        """
+        return subscription.id in self._resting
 
     def isolates(self, subscription: Subscription) -> bool:
         """Whether it gets one job at a time now, to find who crashes it."""
@@ -200,7 +208,10 @@ class Producer:
                 decision.facts.append(fact)
             else:
                 not_begun.append(outcome)
-        decision.facts += self.life.hand_back(not_begun, process)
+        returned = self.life.hand_back(not_begun, process)
+        if any(isinstance(fact, JobReturned) for fact in returned):
+            self._rest(subscription)
+        decision.facts += returned
         settled = tuple((each.key, each.attempt) for each in message.outcomes)
         decision.sends.append(Confirm(subscription=subscription.id, outcomes=settled))
         self._close_if_finished(subscription)
@@ -220,6 +231,7 @@ class Producer:
         subscription.heard_at = now
         subscription.closing = True
         self._dispatcher.cancel(subscription.id)
+        self._resting.discard(subscription.id)
         self._isolation.forget(subscription)
         answer = Cancel(
             subscription=subscription.id, reason="cancelled", sent=subscription.sent
@@ -281,9 +293,19 @@ class Producer:
         subscription.note_received(message.received)
         more = subscription.raise_asked(message.total)
         served = not (subscription.closing or self._isolation.holds(subscription))
+        if self.is_resting(subscription):
+            self._resting.discard(subscription.id)
+            if served:
+                more = subscription.credit - self._dispatcher.credit(subscription.id)
         if more and served:
             self._dispatcher.ask(subscription.id, more)
         return subscription
+
+    def _rest(self, subscription: Subscription) -> None:
+        if not (subscription.closing or self._isolation.holds(subscription)):
+            self._dispatcher.cancel(subscription.id)
+            self._dispatcher.subscribe(subscription.id, subscription.process)
+            self._resting.add(subscription.id)
 
     def _dispatch(self, decision: Decision, now: float) -> Decision:
         if not self.gate_open:
@@ -364,6 +386,7 @@ class Producer:
 
     def _remove(self, subscription: Subscription) -> None:
         self._dispatcher.cancel(subscription.id)
+        self._resting.discard(subscription.id)
         self._isolation.forget(subscription)
         del self._subscriptions[subscription.id]
         self._former.append(subscription.id)

@@ -265,7 +265,7 @@ class ProcessorActor(Stage):
         # A step's jobs are asked for one by one: there nothing is to be given back.
         behind = self._is_behind and self.is_auto and self._downstream is None
         if behind and self._look_at is None:
-            self._look_at = self.now() + LATE_S
+            self._look_at = max(self.now(), self._began_at + LATE_S)
 
     @property
     def _is_behind(self) -> bool:

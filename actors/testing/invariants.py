@@ -239,7 +239,8 @@ class Invariants(Observer):
                         f"{each.asked} asked for of {asked}"
                     ),
                 )
-            held = each.closing or producer.isolates(each)
+            resting = producer.is_resting(each)
+            held = each.closing or producer.isolates(each) or resting
             unmet += 0 if held else each.asked - each.sent
             leased += sum(
                 job.state is JobState.LEASED and job.attempt == attempt

@@ -631,3 +631,27 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
 def test_totals_that_no_consumer_can_mean_are_refused() -> None:
     with pytest.raises(ValueError, match="received must be from 0 to total"):
         Demand(subscription=A, total=1, received=2)
+
+
+def test_one_that_gave_jobs_back_gets_none_until_it_is_heard_of(
+    producer: Producer,
+) -> None:
+    subscribe(producer, A, B)
+    ask(producer, A, 4)
+    ask(producer, B, 1)
+    jobs = jobs_of(fetch(producer, 3))
+    given = [Outcome(job.key, 1, begun=False) for job in jobs[1:]]
+
+    back = report(producer, *given, total=4, received=3)
+    rests = [each.id for each in producer.subscriptions if producer.is_resting(each)]
+    heard = producer.demanded(Demand(subscription=A, total=4, received=3), NOW)
+
+    sent = [
+        [
+            (each.subscription, len(each.jobs))
+            for each in decision.sends
+            if isinstance(each, Jobs)
+        ]
+        for decision in (back, heard)
+    ]
+    assert (rests, sent) == ([A], [[(B, 1)], [(A, 1)]])
