@@ -42,6 +42,9 @@ _TAG = 16
 _HEADER = struct.Struct(">c8sQHH")
 _DIGITS = 8
 _LONG = 1 << 16
+#: Read at once, which most frames are shorter than: each read costs a look at all
+#: sockets before it.
+_AT_ONCE = 1 << 15
 
 
 class Refusal(enum.Enum):
@@ -243,7 +246,7 @@ class FrameBuffer:
 
     def remainingAmount(self) -> int:  # noqa: N802
         """How many bytes to read next, at most."""
-        return 20 if self._size < 0 else self._size - len(self._received)
+        return _AT_ONCE if self._size < 0 else self._size - len(self._received)
 
     def isDone(self) -> bool:  # noqa: N802
         """Whether no more is to be read: it is whole, or refused."""
