@@ -143,7 +143,10 @@ def record(system: System, seconds: float, flame: Path | None) -> Iterable[str]:
 
 
 def _done(system: System) -> dict[str, int]:
+    # One that is busy may be too late for a round of questions: it is asked again.
     status = system.status()
+    while any(each["state"] == "silent" for each in status["processors"]):
+        status = system.status()
     done = {each["name"]: each["done"] for each in status["processors"]}
     return done | {"source": status["accounting"]["done"]}
 
