@@ -263,8 +263,10 @@ class ProcessorActor(Stage):
 
     def _look_later(self) -> None:
         # A step's jobs are asked for one by one: there nothing is to be given back.
-        behind = self._is_behind and self.is_auto and self._downstream is None
-        if behind and self._look_at is None:
+        # Nor while it drains: looking in vain, it would look again at once.
+        may_give = self.is_auto and self._downstream is None
+        may_give = may_give and not self.consumer.draining
+        if may_give and self._is_behind and self._look_at is None:
             self._look_at = max(self.now(), self._began_at + LATE_S)
 
     @property
