@@ -45,7 +45,7 @@ def test_02_a_job_whose_processor_is_killed_is_done_by_another(
 
 
 def test_03_a_processor_that_is_stopped_is_killed_and_its_job_done_elsewhere(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, settle: Take
 ) -> None:
     numbers = start_numbers("--preload", "20", "--every", "0")
     system = start_system(
@@ -59,8 +59,7 @@ def test_03_a_processor_that_is_stopped_is_killed_and_its_job_done_elsewhere(
 
     [silent] = system.wait_for("stage.silent")
     assert silent["pid"] == first["pid"]
-    system.wait_for("job.done", count=20)
-    taken = account(numbers, system)
+    taken = settle(numbers, system)
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)
     assert taken.duplicated <= 1
     system.wait_for("stage.restarted", stage="processor-1")
@@ -99,7 +98,7 @@ def test_04_a_processor_that_was_only_slow_is_not_doubled(
 
 
 def test_05_all_processors_killed_together_come_back_and_work(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, settle: Take
 ) -> None:
     numbers = start_numbers("--preload", "30", "--every", "0")
     system = start_system(
@@ -111,8 +110,7 @@ def test_05_all_processors_killed_together_come_back_and_work(
     for each in attached:
         os.kill(each["pid"], signal.SIGKILL)
 
-    system.wait_for("job.done", count=30)
-    taken = account(numbers, system)
+    taken = settle(numbers, system)
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)
     assert taken.duplicated <= 3
 
