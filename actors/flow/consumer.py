@@ -9,6 +9,8 @@ consumer asks for nothing: that is the back-pressure.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.flow.feed import AGAIN_S, QUIET_S, Feed, Window
@@ -28,7 +30,7 @@ from actors.flow.messages import (
 from actors.flow.outcomes import Owed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from actors.flow.allowance import Allowance
 
@@ -48,6 +50,10 @@ class Task(NamedTuple):
 
     source: str
     assignment: Assignment
+
+
+# A named tuple's own constructor is written in Python.
+_task = partial(tuple.__new__, Task)
 
 
 class Consumer:
@@ -190,7 +196,7 @@ class Consumer:
         given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
         for source, job in reversed(given):
             self._feeds[source].unfinished -= 1
-            self._owed[source].add(Outcome(job.key, job.attempt, begun=False), now)
+            self._owed[source].add([Outcome(job.key, job.attempt, begun=False)], now)
         sources = {task.source for task in given}
         self._given |= sources
         return [
@@ -201,9 +207,20 @@ class Consumer:
 
     def finished(self, outcome: Outcome, now: float) -> list[Send]:
         """Record the running job's outcome, and ask for more if it is time."""
-        if not self._running:
-            raise AssertionError(outcome)
-        sends = self.settled(self.passed_on().source, outcome, now)
+        return self.all_finished((outcome,), now)
+
+    def all_finished(self, outcomes: Sequence[Outcome], now: float) -> list[Send]:
+        """The same for those that run one after another, as many as have ended."""
+        if len(outcomes) > len(self._running):
+            raise AssertionError(outcomes)
+        done: dict[str, list[Outcome]] = {}
+        for outcome in outcomes:
+            done.setdefault(self.passed_on().source, []).append(outcome)
+        sends = []
+        for source, ended in done.items():
+            sends += self.settled(source, ended, now)
+        if not self._given:
+            return sends
         # What was given back was asked for; only now is there time for it again.
         given, self._given = self._given, set()
         told = {send.source for send in sends}
@@ -220,12 +237,14 @@ class Consumer:
             feed.unfinished -= 1
         return task
 
-    def settled(self, source: str, outcome: Outcome, now: float) -> list[Send]:
-        """Record the outcome of a job that runs no more, and ask if it is time."""
+    def settled(
+        self, source: str, outcomes: Iterable[Outcome], now: float
+    ) -> list[Send]:
+        """Record outcomes of jobs that run no more, and ask if it is time."""
         owed = self._owed.get(source)
         if owed is None:
             return []
-        owed.add(outcome, now)
+        owed.add(outcomes, now)
         feed = self._feeds.get(source)
         if feed is None:
             return []
@@ -300,7 +319,7 @@ class Consumer:
         self.excess += arrival.excess
         if self.allowance is not None:
             self.allowance.give_back(feed.source, arrival.left_out)
-        self._queue.extend(Task(feed.source, each) for each in arrival.fresh)
+        self._queue.extend(map(_task, zip(repeat(feed.source), arrival.fresh)))
         return [] if arrival.fresh else self._ask(feed)
 
     def _cancelled(self, feed: Feed, message: Cancel, now: float) -> list[Send]:

@@ -145,7 +145,9 @@ class Feed:
         """Note what arrived: each job once and in order."""
         if message.first > self.received:
             return Arrival(gap=True)
-        fresh = tuple(each for each in message.jobs if each.number >= self.received)
+        fresh = message.jobs
+        if message.first < self.received:
+            fresh = tuple(each for each in fresh if each.number >= self.received)
         news = max(0, message.upto - self.received)
         self.received += news
         self.unfinished += len(fresh)

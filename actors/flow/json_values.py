@@ -68,7 +68,9 @@ def _is_plain(value: Any, depth: int) -> bool:
 def _is_plain_inside(value: Any, kind: type, depth: int) -> bool:
     if kind is dict:
         for key, each in value.items():
-            if type(key) is not str or not _is_plain(each, depth):
+            if type(key) is not str:
+                return False
+            if type(each) is not str and not _is_plain(each, depth):
                 return False
         return True
     return kind is list and all(_is_plain(each, depth) for each in value)

@@ -14,7 +14,7 @@ from actors.flow.facts import JobState
 from actors.flow.messages import Jobs, assignments_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from actors.flow.facts import Job
     from actors.flow.messages import Assignment, Process, SubscriptionId
@@ -82,14 +82,16 @@ class Subscription:
             if self._stands(each):
                 still.append(each)
             else:
-                self.release(each.key, each.attempt)
+                self.release([(each.key, each.attempt)])
         return self._message(self.received, tuple(still))
 
-    def release(self, key: int, attempt: int) -> None:
-        """Forget a lease that has its outcome."""
-        lease = self.leases.get(key)
-        if lease and lease[1] == attempt:
-            del self.leases[key]
+    def release(self, ended: Iterable[tuple[int, int]]) -> None:
+        """Forget the leases (key, attempt) that have their outcome."""
+        leases = self.leases
+        for key, attempt in ended:
+            lease = leases.get(key)
+            if lease and lease[1] == attempt:
+                del leases[key]
 
     def _stands(self, each: Assignment) -> bool:
         # A success of an earlier attempt ends a job under its later lease.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import (
@@ -33,7 +34,7 @@ from actors.flow.messages import Failure
 from actors.flow.routing import Incoming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from actors.flow.buffer import Buffer
     from actors.flow.messages import JobId, Outcome, Process
@@ -43,6 +44,10 @@ if TYPE_CHECKING:
 #: An enumeration's members are looked up slowly: these, once for each job.
 _LEASED = JobState.LEASED
 _DONE = JobState.DONE
+# A named tuple's own constructor is written in Python; likewise.
+_job_fetched = partial(tuple.__new__, JobFetched)
+_job_leased = partial(tuple.__new__, JobLeased)
+_job_done = partial(tuple.__new__, JobDone)
 
 
 class Life:
@@ -167,20 +172,19 @@ class Life:
 
         One that the source gives no id gets one that says its key. Of several
         made from one, for several routes, the first stands for the source's id.
+        One that any processor may have needs no more than its id and payload.
         """
         facts: list[Fact] = []
         ready: list[Job] = []
         for each in jobs:
-            incoming = each if type(each) is Incoming else Incoming(*each)
-            for route in incoming.routes or ("",):
-                job = self._admit(incoming, route, now)
-                facts.append(JobFetched(job, incoming.first))
-                if len(incoming.routes) > 1:
-                    incoming = incoming._replace(id=job.id, first=False)
-                if self.keep is None and incoming.is_wanted:
-                    ready.append(job)
-                else:
-                    facts += self._put_in_place(job, incoming)
+            if isinstance(each, Incoming):
+                facts += self._take_in(each, now, ready)
+            elif self.keep is not None:
+                facts += self._take_in(Incoming(*each), now, ready)
+            else:
+                job = self._admit(*each, now)
+                facts.append(_job_fetched((job, True)))
+                ready.append(job)
         self.buffer.store(ready)
         return facts
 
@@ -233,7 +237,7 @@ class Life:
         for job in jobs:
             job.state = _LEASED
             job.attempt += 1
-            facts.append(JobLeased(job, process))
+            facts.append(_job_leased((job, process)))
         self._in_flight += len(facts)
         return facts
 
@@ -241,15 +245,17 @@ class Life:
         self, outcome: Outcome, process: Process, now: float, chance: float
     ) -> Fact:
         """Apply an outcome, whenever and however often it comes."""
-        job = self._live.get(outcome.key)
+        key, attempt, result, failure, duration_s, _ = outcome
+        job = self._live.get(key)
         if job is None:
-            return OutcomeIgnored(outcome.key, outcome.attempt, "the job has ended")
-        if outcome.failure is None:
-            return self._end_well(job, outcome, process)
-        if job.state is not _LEASED or job.attempt != outcome.attempt:
-            return OutcomeIgnored(outcome.key, outcome.attempt, "its lease has ended")
+            return OutcomeIgnored(key, attempt, "the job has ended")
+        if failure is None:
+            self._end_well(job)
+            return _job_done((job, attempt, process, result, duration_s))
+        if job.state is not _LEASED or job.attempt != attempt:
+            return OutcomeIgnored(key, attempt, "its lease has ended")
         self._unplace(job)
-        return self._fail(job, outcome.failure, process, now, chance)
+        return self._fail(job, failure, process, now, chance)
 
     def hand_back(self, outcomes: Iterable[Outcome], process: Process) -> list[Fact]:
         """Make jobs ready again that a processor has not begun, oldest first."""
@@ -319,15 +325,31 @@ class Life:
                 ready.append(job)
         self.buffer.store(ready)
 
-    def _admit(self, incoming: Incoming, route: str, now: float) -> Job:
+    def _admit(self, job_id: JobId | None, payload: Any, now: float) -> Job:
         key = self._next_key
-        own_id = incoming.id is not None and incoming.first
-        job_id = f"#{key}" if incoming.id is None else incoming.id
-        job = Job(key, job_id, incoming.payload, now, own_id, route=route)
-        self._next_key += 1
+        known_by = f"#{key}" if job_id is None else job_id
+        job = Job(key, known_by, payload, now, job_id is not None)
+        job.place = self._place
+        self._place += 1
+        self._next_key = key + 1
         self._fetched += 1
-        self._hold(job)
+        self._live[key] = job
         return job
+
+    def _take_in(
+        self, incoming: Incoming, now: float, ready: list[Job]
+    ) -> Iterator[Fact]:
+        routes = incoming.routes
+        for route in routes or ("",):
+            job = self._admit(incoming.id, incoming.payload, now)
+            job.route, job.own_id = route, job.own_id and incoming.first
+            yield JobFetched(job, incoming.first)
+            if len(routes) > 1:
+                incoming = incoming._replace(id=job.id, first=False)
+            if self.keep is None and incoming.is_wanted:
+                ready.append(job)
+            else:
+                yield from self._put_in_place(job, incoming)
 
     def _hold(self, job: Job) -> None:
         job.place = self._place
@@ -351,7 +373,7 @@ class Life:
         job.state = JobState.DROPPED
         return JobDropped(job, reason)
 
-    def _end_well(self, job: Job, outcome: Outcome, process: Process) -> Fact:
+    def _end_well(self, job: Job) -> None:
         if job.state is _LEASED:
             self._in_flight -= 1
         else:
@@ -359,9 +381,6 @@ class Life:
         job.state = _DONE
         del self._live[job.key]
         self._done += 1
-        return JobDone(
-            job, outcome.attempt, process, outcome.result, outcome.duration_s
-        )
 
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float

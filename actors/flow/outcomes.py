@@ -33,10 +33,11 @@ class Owed:
         """Whether nothing was sent just before, so that company is unlikely."""
         return self.sent_at is None or now >= self.sent_at + FLUSH_S
 
-    def add(self, outcome: Outcome, now: float) -> None:
-        """Hold an outcome, to be sent soon."""
-        self.held[outcome.key, outcome.attempt] = outcome
-        self.unsent.append(outcome)
+    def add(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Hold outcomes, to be sent soon."""
+        for outcome in outcomes:
+            self.held[outcome.key, outcome.attempt] = outcome
+            self.unsent.append(outcome)
         if self.flush_at is None:
             self.flush_at = now + FLUSH_S
 

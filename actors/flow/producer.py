@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.facts import JobFetched, JobReturned
+from actors.flow.facts import JobReturned
 from actors.flow.isolation import Isolation
 from actors.flow.ledger import Subscription
 from actors.flow.messages import (
@@ -43,6 +44,8 @@ UNKNOWN = "unknown_subscription"
 #: anew, since its totals would start from 0 and its consumer's would not.
 FORMER = 1024
 
+_key_and_attempt = itemgetter(0, 1)
+
 
 @dataclass(slots=True)
 class Decision:
@@ -52,16 +55,13 @@ class Decision:
         facts: Changes of jobs, in order.
         sends: Messages, in order, each for the consumer of its subscription.
         lost: Processes whose lease ended without a sign of them.
+        fetched: How many jobs came from the source, those made of one counted once.
     """
 
     facts: list[Fact] = field(default_factory=list)
     sends: list[ToConsumer] = field(default_factory=list)
     lost: list[Process] = field(default_factory=list)
-
-    @property
-    def fetched(self) -> int:
-        """How many jobs came from the source, those made of one counted once."""
-        return sum(isinstance(fact, JobFetched) and fact.first for fact in self.facts)
+    fetched: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,17 +144,18 @@ class Producer:
             self.rate.change(count, interval_s)
 
     def fetched(
-        self, jobs: Iterable[Incoming | tuple[JobId | None, Any]], now: float
+        self, jobs: Sequence[Incoming | tuple[JobId | None, Any]], now: float
     ) -> Decision:
         """Take in jobs from the source, and send what was asked for."""
-        decision = Decision(facts=self.life.fetched(jobs, now))
+        decision = Decision(facts=self.life.fetched(jobs, now), fetched=len(jobs))
         return self._dispatch(decision, now)
 
     def set_aside(
         self, own_id: JobId | None, payload: Any, failure: Failure, now: float
     ) -> Decision:
         """Quarantine what the source served and no processor can use."""
-        return Decision(facts=self.life.set_aside(own_id, payload, failure, now))
+        facts = self.life.set_aside(own_id, payload, failure, now)
+        return Decision(facts=facts, fetched=1)
 
     def taken_up(self, jobs: Iterable[Job], now: float, *, more: bool) -> Decision:
         """Take in jobs that an earlier run left, and send what was asked for."""
@@ -199,20 +200,19 @@ class Producer:
         if subscription is None:
             return _unknown(message.subscription)
         decision = Decision()
-        process = subscription.process
-        not_begun = []
-        for outcome in message.outcomes:
-            subscription.release(outcome.key, outcome.attempt)
-            if outcome.begun:
-                fact = self.life.settle(outcome, process, now, chance)
-                decision.facts.append(fact)
-            else:
-                not_begun.append(outcome)
+        process, settle = subscription.process, self.life.settle
+        settled = tuple(map(_key_and_attempt, message.outcomes))
+        subscription.release(settled)
+        decision.facts += [
+            settle(outcome, process, now, chance)
+            for outcome in message.outcomes
+            if outcome.begun
+        ]
+        not_begun = [outcome for outcome in message.outcomes if not outcome.begun]
         returned = self.life.hand_back(not_begun, process)
         if any(isinstance(fact, JobReturned) for fact in returned):
             self._rest(subscription)
         decision.facts += returned
-        settled = tuple((each.key, each.attempt) for each in message.outcomes)
         decision.sends.append(Confirm(subscription=subscription.id, outcomes=settled))
         self._close_if_finished(subscription)
         return self._dispatch(decision, now)

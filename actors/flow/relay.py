@@ -110,7 +110,7 @@ class Relay:
             passage = self._ended(fact)
             if passage is not None and not passage.left:
                 source = passage.task.source
-                sends += self.consumer.settled(source, passage.outcome(), now)
+                sends += self.consumer.settled(source, [passage.outcome()], now)
         return sends + self.consumer.ask()
 
     def _ended(self, fact: Fact) -> Passage | None:

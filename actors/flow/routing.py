@@ -50,9 +50,14 @@ class Routing:
     key_of: Callable[[Any], Any] | None = None
     selectors: Mapping[str, Callable[[Any], bool] | None] = field(default_factory=dict)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether any processor gets any job."""
+        return self.key_of is None and not self.selectors
+
     def incoming(self, job_id: JobId | None, payload: Any) -> Incoming:
         """Find a job's routes; what a user's function raises is the job's failure."""
-        if self.key_of is None and not self.selectors:
+        if self.is_open:
             return Incoming(job_id, payload)
         try:
             return Incoming(job_id, payload, self._routes(payload))

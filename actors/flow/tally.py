@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import (
@@ -25,7 +26,7 @@ from actors.flow.facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 #: How a poll ends.
 POLLED = ("item", "empty", "error", "throttled")
@@ -43,6 +44,8 @@ BUCKETS_S = (0.001, 0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 #: What a metric calls the reasons why a job is ready again.
 _REASONS = {"lease ended": "lease", NOT_BEGUN: "not_begun"}
 
+_place = partial(bisect_left, BUCKETS_S)
+
 
 class Histogram:
     """How often a time fell under each of ``BUCKETS_S``."""
@@ -53,9 +56,22 @@ class Histogram:
 
     def observe(self, seconds: float) -> None:
         """Count one time; before 0 is 0."""
-        seconds = max(seconds, 0.0)
-        self._counts[bisect_left(BUCKETS_S, seconds)] += 1
-        self._sum_s += seconds
+        self.observe_all((seconds,))
+
+    def observe_all(self, times: Sequence[float]) -> None:
+        """Count several times; before 0 is 0."""
+        if not times:
+            return
+        if min(times) < 0:
+            times = [max(each, 0.0) for each in times]
+        # Those that come together mostly belong together: one look for all.
+        low, high = _place(min(times)), _place(max(times))
+        if low == high:
+            self._counts[low] += len(times)
+        else:
+            for place in map(_place, times):
+                self._counts[place] += 1
+        self._sum_s += sum(times)
 
     def as_dict(self) -> dict[str, Any]:
         """``counts``: cumulative, the last one is of all; and their ``sum_s``."""
@@ -109,23 +125,21 @@ class Tally:
 
     def note(self, facts: Iterable[Fact], now: float) -> None:
         """Count what happened to jobs."""
-        fetched = dispatched = done = 0
-        for fact in facts:
-            if type(fact) is JobDone:
-                done += 1
-                self._job_s.observe(fact.duration_s)
-            elif type(fact) is JobLeased:
-                dispatched += 1
-                if fact.job.attempt == 1:
-                    self._wait_s.observe(now - fact.job.fetched_at)
-            elif type(fact) is JobFetched:
-                fetched += 1
+        for kind, alike in groupby(facts, type):
+            several: list[Any] = list(alike)
+            if kind is JobFetched:
+                self._counts["fetched"] += len(several)
+            elif kind is JobLeased:
+                self._counts["dispatched"] += len(several)
+                jobs = (fact.job for fact in several)
+                waited = [now - job.fetched_at for job in jobs if job.attempt == 1]
+                self._wait_s.observe_all(waited)
+            elif kind is JobDone:
+                self._finished["ok"] += len(several)
+                self._job_s.observe_all([fact.duration_s for fact in several])
             else:
-                self._note_trouble(fact)
-        self._counts["fetched"] += fetched
-        self._counts["dispatched"] += dispatched
-        if done:
-            self._finished["ok"] += done
+                for fact in several:
+                    self._note_trouble(fact)
 
     def _note_trouble(self, fact: Fact) -> None:
         match fact:

@@ -15,7 +15,6 @@ from actors.flow.facts import (
     JobFetched,
     JobQuarantined,
     JobState,
-    OutcomeIgnored,
 )
 from actors.flow.seen import SeenIds
 from actors.runtime.journal import TakenUp
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from actors.flow.messages import JobId
+
+_ENDS = (JobDone, JobQuarantined, JobDropped)
 
 
 class NoJournal:
@@ -75,12 +76,8 @@ class NoJournal:
         """Remember the ids."""
         now = self._now()
         for fact in facts:
-            if isinstance(fact, OutcomeIgnored) or not fact.job.own_id:
-                continue
-            match fact:
-                case JobFetched(job):
-                    self._seen.add(job.id, now)
-                case JobDone(job) | JobQuarantined(job) | JobDropped(job):
-                    self._ended[job.state].add(job.id, now)
-                case _:
-                    continue
+            if type(fact) is JobFetched:
+                if fact.job.own_id:
+                    self._seen.add(fact.job.id, now)
+            elif isinstance(fact, _ENDS) and fact.job.own_id:
+                self._ended[fact.job.state].add(fact.job.id, now)

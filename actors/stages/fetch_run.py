@@ -6,6 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.json_values import as_json
@@ -84,12 +86,18 @@ def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 
 def _each(answer: Any) -> Iterator[Any]:
-    if isinstance(answer, Iterator):
-        yield from (job for job in answer if job is not None)
-    elif isinstance(answer, _Raised):
-        raise answer.args[0]
-    elif answer is not None:
-        yield answer
+    if isinstance(answer, _Raised):
+        return _raising(answer.args[0])
+    jobs = answer if isinstance(answer, Iterator) else (answer,)
+    return filter(_is_job, jobs)
+
+
+def _raising(error: BaseException) -> Iterator[Any]:
+    yield from ()
+    raise error
+
+
+_is_job = partial(is_not, None)
 
 
 def _take(
@@ -108,7 +116,7 @@ def _take(
         if isinstance(step, Unusable):
             end = end or RunEnded("error", step.failure)
         else:
-            seen.append(job_id_of(step.payload))
+            seen.append(step.id)
         count += 1
         under_way += 1
         if under_way == AHEAD:
@@ -127,9 +135,10 @@ def _next(jobs: Iterator[Any]) -> FetchStep | None:
     try:
         for payload in jobs:
             try:
-                return Fetched(as_json(payload))
+                job = as_json(payload)
             except (TypeError, ValueError) as error:
                 return unusable_value(payload, error)
+            return Fetched(job, job_id_of(job))
     except BaseException as error:  # noqa: BLE001 - the user's function
         return failed(error)
     return None

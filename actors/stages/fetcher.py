@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
@@ -24,7 +25,7 @@ from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
 from actors.stages.backlog import Backlog
-from actors.stages.fetching import Fetched, Unusable, job_id_of
+from actors.stages.fetching import Fetched, RunEnded, Unusable
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
 from actors.stages.messages import (
@@ -53,7 +54,7 @@ from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Sequence
 
     from actors.flow.facts import Job
     from actors.flow.messages import JobId, ToConsumer, ToProducer
@@ -295,8 +296,11 @@ class FetcherActor(Stage):
             self.outbox.failed(error, now)
             return
         steps, self._steps = self._steps, []
-        payloads = [step.payload for step in steps if type(step) is Fetched]
-        if jobs := self._new_ones(payloads, seen):
+        fetched = [step for step in steps if type(step) is Fetched]
+        if new := self._new_ones(fetched, seen):
+            jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
+            if not self._routing.is_open:
+                jobs = list(starmap(self._routing.incoming, new))
             self._carry_out(self.producer.fetched(jobs, now), now)
         for step in steps:
             if isinstance(step, Unusable):
@@ -310,24 +314,28 @@ class FetcherActor(Stage):
             self._go_on(now)
 
     def _set_aside(self, step: Unusable, seen: set[JobId], now: float) -> None:
-        for new in self._new_ones([step.payload], seen):
-            decision = self.producer.set_aside(new.id, new.payload, step.failure, now)
+        for job_id, payload in self._new_ones([Fetched(step.payload, step.id)], seen):
+            decision = self.producer.set_aside(job_id, payload, step.failure, now)
             self._carry_out(decision, now)
 
-    def _new_ones(self, payloads: list[Any], seen: set[JobId]) -> list[Incoming]:
+    def _new_ones(
+        self, steps: Iterable[Fetched], seen: set[JobId]
+    ) -> list[tuple[JobId | None, Any]]:
         new = []
-        for payload in payloads:
-            own_id = job_id_of(payload)
-            if own_id is not None and own_id in seen:
-                self._tell_duplicate(own_id, payload)
-                self._tally.duplicate()
-                self._settle_again(own_id, payload)
-                self.source.known()
-                continue
+        for payload, own_id in steps:
             if own_id is not None:
+                if own_id in seen:
+                    self._known(own_id, payload)
+                    continue
                 seen.add(own_id)
-            new.append(self._routing.incoming(own_id, payload))
+            new.append((own_id, payload))
         return new
+
+    def _known(self, job_id: JobId, payload: Any) -> None:
+        self._tell_duplicate(job_id, payload)
+        self._tally.duplicate()
+        self._settle_again(job_id, payload)
+        self.source.known()
 
     def _tell_duplicate(self, job_id: JobId, payload: Any) -> None:
         # Once: a source that shows a job until it is replaced does so for long.
@@ -490,9 +498,6 @@ class FetcherActor(Stage):
         self.send(sender, StatusAnswer(number=request.number, name=name, status=status))
 
 
-def _ids_of(steps: Iterable[FetchStep]) -> Iterator[JobId]:
-    for step in steps:
-        if isinstance(step, Fetched | Unusable):
-            job_id = job_id_of(step.payload)
-            if job_id is not None:
-                yield job_id
+def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
+    named = (step for step in steps if not isinstance(step, RunEnded))
+    return [step.id for step in named if step.id is not None]

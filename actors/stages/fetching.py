@@ -21,9 +21,10 @@ _RAW = "raw:"
 
 
 class Fetched(NamedTuple):
-    """The source gave a job."""
+    """The source gave a job; ``id`` is the source's own, if it has one."""
 
     payload: Any
+    id: JobId | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,11 @@ class Unusable:
 
     payload: dict[str, str]
     failure: Failure
+
+    @property
+    def id(self) -> JobId:
+        """What it is known by when it comes again."""
+        return self.payload["id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +131,10 @@ def is_raw(job_id: JobId) -> bool:
 
 def job_id_of(payload: Any) -> JobId | None:
     """The source's own ``id`` of a job, if it has one."""
-    if not isinstance(payload, dict):
+    job_id = payload.get("id") if isinstance(payload, dict) else None
+    if job_id is None or isinstance(job_id, bool):
         return None
-    job_id = payload.get("id")
-    named = isinstance(job_id, int | str) and not isinstance(job_id, bool)
-    return job_id if named else None
+    return job_id if isinstance(job_id, int | str) else None
 
 
 def describe(error: BaseException) -> Failure:

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 
 #: What goes well: a log without the level ``info`` says nothing of it.
-_ORDINARY = (JobFetched, JobLeased, JobDone)
+_ORDINARY = frozenset((JobFetched, JobLeased, JobDone))
 
 
 def log_facts(log: FilteringBoundLogger, facts: Iterable[Fact]) -> None:
     """Write one line for each fact that a reader of the log relies on."""
-    ordinary = _tells_of_what_goes_well(log)
+    if not _tells_of_what_goes_well(log):
+        facts = [fact for fact in facts if type(fact) not in _ORDINARY]
     for fact in facts:
-        if ordinary or type(fact) not in _ORDINARY:
-            _log_fact(log, fact)
+        _log_fact(log, fact)
 
 
 def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:

@@ -147,7 +147,7 @@ class Outbox:
 
 
 def _waits_for_sync(decision: Decision) -> bool:
-    ends = any(type(fact) in _ENDS for fact in decision.facts)
+    ends = not _ENDS.isdisjoint(map(type, decision.facts))
     return ends or any(type(each) is Confirm for each in decision.sends)
 
 

@@ -87,7 +87,8 @@ def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
         result, failure = None, describe(error)
     duration_s = time.perf_counter() - began
-    return Outcome(assignment.key, assignment.attempt, result, failure, duration_s)
+    _, key, attempt, *_ = assignment
+    return Outcome(key, attempt, result, failure, duration_s)
 
 
 def _checked(result: Any) -> Any:

@@ -58,7 +58,7 @@ from actors.stages.messages import (
 from actors.stages.processing import batch_run, process_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.worker import Worker
@@ -304,9 +304,9 @@ class ProcessorActor(Stage):
     def _worker_spoke(self) -> None:
         assert self._worker is not None  # noqa: S101 - it is what is watched
         self._began_at = self.now()
-        for outcome in self._worker.take():
-            if not self._overdue:
-                self._finished(outcome)
+        outcomes = self._worker.take()
+        if outcomes and not self._overdue:
+            self._finished(outcomes)
         self._run_next()
         self._tell_if_drained()
 
@@ -322,7 +322,7 @@ class ProcessorActor(Stage):
         self._send(self.consumer.drain(now))
         while task := self.consumer.running:
             job = task.assignment
-            self._finished(Outcome(job.key, job.attempt, None, failure, duration_s))
+            self._finished([Outcome(job.key, job.attempt, None, failure, duration_s)])
             if self._batching is None:
                 return
 
@@ -335,17 +335,18 @@ class ProcessorActor(Stage):
         overdue = Overdue(name=self._name, run=self.consumer.process.run)
         self.send(self._root, overdue)
 
-    def _finished(self, outcome: Outcome) -> None:
-        if outcome.failure is None:
-            self._done += 1
-        else:
-            self._failed += 1
-        if self._pace.measured(outcome.duration_s) and self.is_auto:
+    def _finished(self, outcomes: Sequence[Outcome]) -> None:
+        failed = sum(each.failure is not None for each in outcomes)
+        self._failed += failed
+        self._done += len(outcomes) - failed
+        changed = [self._pace.measured(each.duration_s) for each in outcomes]
+        if any(changed) and self.is_auto:
             self.consumer.window = self._pace.window
         if self._downstream is None:
-            self._send(self.consumer.finished(outcome, self.now()))
+            self._send(self.consumer.all_finished(outcomes, self.now()))
         else:
-            self._turn(*self._downstream.finished(outcome, self.now()))
+            for outcome in outcomes:
+                self._turn(*self._downstream.finished(outcome, self.now()))
         if not self._overdue:
             self._watch_the_clock()
 

@@ -83,7 +83,7 @@ def test_a_finished_job_asks_for_no_other() -> None:
     [feed] = manual.feeds
     feed.unfinished, feed.received = 1, 1
 
-    manual.settled("source", Outcome(1, 1, "done"), 1.0)
+    manual.settled("source", [Outcome(1, 1, "done")], 1.0)
 
     assert asked(manual) == {"source": 1}
 

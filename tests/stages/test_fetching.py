@@ -54,7 +54,7 @@ def outcomes(steps: list[FetchStep]) -> list[str]:
 def test_jobs_are_fetched_until_there_are_none() -> None:
     steps = run(one_after_another({"id": 1}, [2], None))
 
-    assert steps[:2] == [Fetched({"id": 1}), Fetched([2])]
+    assert steps[:2] == [Fetched({"id": 1}, 1), Fetched([2])]
     assert outcomes(steps[2:]) == ["none"]
 
 
@@ -221,7 +221,7 @@ def test_what_fetch_yields_are_jobs_and_the_source_is_asked_again() -> None:
 
     steps = run(fetch)
 
-    assert steps[:3] == [Fetched({"id": 1}), Fetched({"id": 2}), Fetched(3)]
+    assert steps[:3] == [Fetched({"id": 1}, 1), Fetched({"id": 2}, 2), Fetched(3)]
     assert outcomes(steps[3:]) == ["none"]
 
 
