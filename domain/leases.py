@@ -7,7 +7,7 @@ from urllib.parse import quote
 from . import http, urls
 from .errors import BadStatusError
 from .http import hurry
-from .numbers import answered
+from .number_api import answered
 
 __all__ = ["fetch", "hurry", "settle"]
 

@@ -1,21 +1,19 @@
 """The jobs: numbers from an API that forgets them, and their square roots."""
 
 import math
-import reprlib
-from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import requests
+from .errors import BadNumberError
+from .excerpts import short, text
 
-from . import http, strict_json, urls
-from .errors import BadJobError, BadNumberError, BadStatusError
-from .http import hurry
+if TYPE_CHECKING:
+    import requests
 
-__all__ = ["answered", "fetch", "hurry", "process"]
+__all__ = ["fetch", "hurry", "process"]
 
 
 def fetch(
-    url: str, session: requests.Session | None = None, wait_s: float = 0.0
+    url: str, session: "requests.Session | None" = None, wait_s: float = 0.0
 ) -> dict[str, Any] | None:
     """Take the next job from the API, which forgets it at once.
 
@@ -32,29 +30,17 @@ def fetch(
         SourceError: One of `domain.errors`. Only after UnreachableError and
             BadUrlError is it certain that no job was lost.
     """
-    url = urls.below(url, "number")
-    if wait_s:
-        url = urls.with_query(url, "wait_s", wait_s)
-    request = http.Request(url=url, wait_s=wait_s)
-    return answered(request, http.send(request, session=session))
+    # Not above: a process that takes roots has no use for what it takes to ask.
+    from .number_api import take  # noqa: PLC0415
+
+    return take(url, session, wait_s)
 
 
-def answered(request: http.Request, answer: http.Answer) -> dict[str, Any] | None:
-    """Return the job that an answer holds, or None.
+def hurry() -> None:
+    """Have a request that is held open answered soon; see `domain.http.hurry`."""
+    from . import http  # noqa: PLC0415 - as above
 
-    Raises:
-        SourceError: It holds neither a job nor the word that there is none.
-    """
-    if answer.status == HTTPStatus.NO_CONTENT:
-        return None
-    if answer.status != HTTPStatus.OK:
-        raise BadStatusError(
-            f"{request.method} {urls.shown(request.url)}: "
-            f"expected status 200 or 204, got {answer.status}",
-            status=answer.status,
-            body=answer.body,
-        )
-    return _job(strict_json.parse(answer.body), answer.body)
+    http.hurry()
 
 
 def process(job: Any) -> float:
@@ -65,13 +51,13 @@ def process(job: Any) -> float:
             float. Trying again cannot help.
     """
     if not isinstance(job, dict):
-        raise BadNumberError(f"expected a job as dict, got {_short(job)}")
+        raise BadNumberError(f"expected a job as dict, got {short(job)}")
     if "number" not in job:
-        raise BadNumberError(f"expected a job with a number, got {_short(job)}")
-    job_id, number = _text(job.get("id")), job["number"]
+        raise BadNumberError(f"expected a job with a number, got {short(job)}")
+    job_id, number = text(job.get("id")), job["number"]
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise BadNumberError(
-            f"job {job_id}: expected an int or float, got {_short(number)}"
+            f"job {job_id}: expected an int or float, got {short(number)}"
         )
     try:
         if 0 <= number < math.inf:
@@ -81,31 +67,5 @@ def process(job: Any) -> float:
         pass
     raise BadNumberError(
         f"job {job_id}: expected a number from 0 to the largest float, "
-        f"got {_short(number)}"
+        f"got {short(number)}"
     )
-
-
-def _job(value: Any, body: bytes) -> dict[str, Any]:
-    if not isinstance(value, dict) or not {"id", "number"} <= value.keys():
-        raise BadJobError(
-            f"expected an object with an id and a number, got {_short(value)}",
-            body=body,
-        )
-    job_id = value["id"]
-    if isinstance(job_id, bool) or not isinstance(job_id, int | str):
-        raise BadJobError(
-            f"expected an id as int or string, got {_short(job_id)}", body=body
-        )
-    return value
-
-
-def _short(value: object) -> str:
-    return f"{type(value).__name__} {_text(value)}"
-
-
-def _text(value: object) -> str:
-    try:
-        return reprlib.repr(value)
-    except ValueError:
-        # CPython refuses to print an int of more than 4300 digits.
-        return "of too many digits"
