@@ -11,8 +11,10 @@ WORK_S = 0.05
 LATE_S = WORK_S / 2
 #: The most jobs that are asked for, however short they are.
 MOST = 1024
-#: How much a shorter job counts beside those before it.
-WEIGHT = 0.2
+#: How much a shorter job counts beside those before it: after a long one, each that
+#: is trivial doubles the window. One that is too large costs little, since what
+#: waits behind a job for `LATE_S` is given back.
+WEIGHT = 0.5
 
 
 class Pace:
