@@ -13,25 +13,11 @@ import contextlib
 import json
 import sqlite3
 import time
-from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.flow.facts import (
-    NOT_BEGUN,
-    Accounting,
-    Fact,
-    Job,
-    JobDone,
-    JobDropped,
-    JobFailed,
-    JobFetched,
-    JobLeased,
-    JobQuarantined,
-    JobReleased,
-    JobReturned,
-    JobState,
-)
+from actors.flow.facts import Accounting, Fact, Job, JobState
 from actors.flow.seen import WINDOW_S
+from actors.runtime.journal_facts import FactWriter
 from actors.runtime.journal_file import LIVE, connect
 
 if TYPE_CHECKING:
@@ -100,6 +86,7 @@ class Journal:
         with _told():
             self._db = db or connect(path)
             self._fetcher = self._number_of(fetcher)
+        self._facts = FactWriter(self._db, self._fetcher, self._clock.wall)
 
     def _number_of(self, fetcher: str) -> int:
         query = "SELECT number FROM fetcher WHERE name = ?"
@@ -242,10 +229,7 @@ class Journal:
             with _told():
                 self._set_sync(sync=sync)
                 with self._transaction():
-                    # One statement for all that follow one another and are alike.
-                    for kind, alike in groupby(facts, type):
-                        if (keep := _KEEP.get(kind)) is not None:
-                            keep(self, list(alike))
+                    self._facts.write(facts)
         except JournalError:
             # It may be the log itself that fills the disk: once what is in it is
             # in the file, its place is used again. That does not wait for anyone.
@@ -306,123 +290,6 @@ class Journal:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-
-    def _fetched(self, facts: list[JobFetched]) -> None:
-        now, number = self._clock.wall(), self._fetcher
-        # An id whose window is over may come again.
-        self._db.executemany(
-            "DELETE FROM job WHERE fetcher = ? AND own_id = 1 AND id = ?",
-            [(number, _dumps(job.id)) for job, _ in facts if job.own_id],
-        )
-        self._db.executemany(
-            "INSERT INTO job (fetcher, key, id, own_id, payload, route, state, "
-            "fetched_at) VALUES (?, ?, ?, ?, ?, ?, 'ready', ?)",
-            [
-                (
-                    *(number, job.key, _dumps(job.id), job.own_id),
-                    *(_dumps(job.payload), job.route, now),
-                )
-                for job, _ in facts
-            ],
-        )
-        self._db.execute(
-            "UPDATE fetcher SET fetched = fetched + ?, next_key = ? WHERE number = ?",
-            (len(facts), facts[-1].job.key + 1, number),
-        )
-
-    def _leased(self, facts: list[JobLeased]) -> None:
-        number = self._fetcher
-        self._db.executemany(
-            "UPDATE job SET state = 'leased', attempt = ?, processor = ? "
-            "WHERE fetcher = ? AND key = ?",
-            [(job.attempt, process.name, number, job.key) for job, process in facts],
-        )
-
-    def _returned(self, facts: list[JobReturned]) -> None:
-        for job, process, reason in facts:
-            self._set(job, JobState.READY, forgiven=job.forgiven)
-            if reason != NOT_BEGUN:
-                self._tell(job, "returned", process.name, reason)
-
-    def _done(self, facts: list[JobDone]) -> None:
-        self._end([fact.job for fact in facts], JobState.DONE)
-
-    def _dropped(self, facts: list[JobDropped]) -> None:
-        self._end([fact.job for fact in facts], JobState.DROPPED)
-
-    def _failed(self, facts: list[JobFailed]) -> None:
-        for job, process, failure, retry_in_s in facts:
-            wait = self._clock.wall() + retry_in_s
-            self._set(job, JobState.RETRYING, error=failure.error, not_before=wait)
-            self._tell(job, "failed", process.name, failure.error, failure.trace)
-
-    def _quarantined(self, facts: list[JobQuarantined]) -> None:
-        for job, process, failure in facts:
-            name = process.name if process else None
-            self._set(job, JobState.QUARANTINED, error=failure.error, processor=name)
-            self._tell(job, "quarantined", name, failure.error, failure.trace)
-
-    def _released(self, facts: list[JobReleased]) -> None:
-        for (job,) in facts:
-            self._set(job, JobState.READY, not_before=None, forgiven=job.forgiven)
-            self._tell(job, "released", None, "")
-
-    def _set(self, job: Job, state: JobState, **columns: Any) -> None:
-        values = {"state": state.value, "attempt": job.attempt, "crashes": job.crashes}
-        values |= columns
-        names = ", ".join(f"{name} = ?" for name in values)
-        self._db.execute(
-            f"UPDATE job SET {names} WHERE fetcher = ? AND key = ?",  # noqa: S608
-            (*values.values(), self._fetcher, job.key),
-        )
-
-    def _end(self, jobs: list[Job], state: JobState) -> None:
-        number, now = self._fetcher, self._clock.wall()
-        # A made-up id never comes again: nothing is to be remembered of it.
-        self._db.executemany(
-            "UPDATE job SET state = ?, attempt = ?, payload = NULL, ended_at = ? "
-            "WHERE fetcher = ? AND key = ?",
-            [
-                (state.value, job.attempt, now, number, job.key)
-                for job in jobs
-                if job.own_id
-            ],
-        )
-        self._db.executemany(
-            "DELETE FROM job WHERE fetcher = ? AND key = ?",
-            [(number, job.key) for job in jobs if not job.own_id],
-        )
-        column = "done" if state is JobState.DONE else "dropped"
-        self._db.execute(
-            f"UPDATE fetcher SET {column} = {column} + ? WHERE number = ?",  # noqa: S608
-            (len(jobs), number),
-        )
-
-    def _tell(
-        self, job: Job, event: str, processor: str | None, error: str, trace: str = ""
-    ) -> None:
-        self._db.execute(
-            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(self._fetcher, job.key, self._clock.wall(), event, job.attempt),
-                *(processor, error, trace),
-            ),
-        )
-
-
-#: What keeps the facts of each type; the others change nothing in the file.
-_KEEP: dict[type, Callable[[Journal, list[Any]], None]] = {
-    JobFetched: Journal._fetched,  # noqa: SLF001
-    JobLeased: Journal._leased,  # noqa: SLF001
-    JobReturned: Journal._returned,  # noqa: SLF001
-    JobDone: Journal._done,  # noqa: SLF001
-    JobFailed: Journal._failed,  # noqa: SLF001
-    JobQuarantined: Journal._quarantined,  # noqa: SLF001
-    JobReleased: Journal._released,  # noqa: SLF001
-    JobDropped: Journal._dropped,  # noqa: SLF001
-}
-
-_dumps = json.JSONEncoder().encode
 
 
 @contextlib.contextmanager
