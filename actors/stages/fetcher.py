@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
@@ -25,7 +23,7 @@ from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
 from actors.stages.backlog import Backlog
-from actors.stages.fetching import Fetched, RunEnded, Unusable
+from actors.stages.intake import Intake
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
 from actors.stages.messages import (
@@ -54,14 +52,12 @@ from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from actors.flow.facts import Job
-    from actors.flow.messages import JobId, ToConsumer, ToProducer
-    from actors.flow.routing import Incoming, Routing
+    from actors.flow.messages import ToConsumer, ToProducer
     from actors.runtime.config import FetcherConfig, SystemConfig
     from actors.runtime.journal import TakenUp
-    from actors.stages.fetching import FetchStep
     from actors.stages.outbox import Keeper
 
 
@@ -81,9 +77,9 @@ class FetcherActor(Stage):
     outbox: Outbox
     standing: Standing
     _backlog: Backlog
+    _intake: Intake
     _keeper: Keeper
     _purge_at: float
-    _routing: Routing
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,8 +91,6 @@ class FetcherActor(Stage):
         self._tally = Tally()
         self._told_drained = False
         self.settler: Settler | None = None
-        self._last_duplicate: JobId | None = None
-        self._steps: list[FetchStep] = []
         self._told_error: str | None = None
 
     def receive(  # noqa: C901, PLR0912, PLR0915 - one arm a message
@@ -185,7 +179,7 @@ class FetcherActor(Stage):
             fetch = self.edges.function(config.fetch)
             check_call(fetch, config.fetch, options=config.options)
             settle = self._settle_of(config)
-            self._routing = routing_of(config, system)
+            routing = routing_of(config, system)
             self._keeper = self.edges.keeper(system.journal, config.name)
             self._take_up(self._keeper.take_up(), system)
         except (ValueError, JournalError) as error:
@@ -206,12 +200,18 @@ class FetcherActor(Stage):
         )
         self.watch(self.source.fd, self._source_spoke)
         if settle is not None:
-            worker = self.edges.worker(f"settle-{config.name}")
-            self.settler = Settler(settle, config.options, worker, self.log)
-            self.watch(self.settler.fd, self._settler_spoke)
+            self._start_settler(settle)
+        self._intake = Intake(
+            self.source, self._keeper, self.producer, routing, self.log, self.settler
+        )
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
+
+    def _start_settler(self, settle: Callable[..., Any]) -> None:
+        worker = self.edges.worker(f"settle-{self.config.name}")
+        self.settler = Settler(settle, self.config.options, worker, self.log)
+        self.watch(self.settler.fd, self._settler_spoke)
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.edges.beside(config.fetch, "settle")
@@ -283,29 +283,16 @@ class FetcherActor(Stage):
 
     def _source_spoke(self) -> None:
         now = self.now()
-        self._steps += self.source.take()
+        self._intake.hear()
         self._take_in(now)
         self._go_on(now)
 
     def _take_in(self, now: float) -> None:
-        # What a source handed out is held here until the journal has been asked
-        # whether it came before: where it cannot be read, that is asked again.
         try:
-            seen = self._keeper.known(_ids_of(self._steps))
+            for decision in self._intake.take(now, self.chance):
+                self._carry_out(decision, now)
         except JournalError as error:
             self.outbox.failed(error, now)
-            return
-        steps, self._steps = self._steps, []
-        fetched = [step for step in steps if type(step) is Fetched]
-        if new := self._new_ones(fetched, seen):
-            jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
-            if not self._routing.is_open:
-                jobs = list(starmap(self._routing.incoming, new))
-            self._carry_out(self.producer.fetched(jobs, now), now)
-        for step in steps:
-            if isinstance(step, Unusable):
-                self._set_aside(step, seen, now)
-        self.source.ended(steps, now, self.chance())
 
     def _settler_spoke(self) -> None:
         if self.settler is not None:
@@ -313,51 +300,12 @@ class FetcherActor(Stage):
             self.settler.spoke(now, self.chance())
             self._go_on(now)
 
-    def _set_aside(self, step: Unusable, seen: set[JobId], now: float) -> None:
-        for job_id, payload in self._new_ones([Fetched(step.payload, step.id)], seen):
-            decision = self.producer.set_aside(job_id, payload, step.failure, now)
-            self._carry_out(decision, now)
-
-    def _new_ones(
-        self, steps: Iterable[Fetched], seen: set[JobId]
-    ) -> list[tuple[JobId | None, Any]]:
-        new = []
-        for payload, own_id in steps:
-            if own_id is not None:
-                if own_id in seen:
-                    self._known(own_id, payload)
-                    continue
-                seen.add(own_id)
-            new.append((own_id, payload))
-        return new
-
-    def _known(self, job_id: JobId, payload: Any) -> None:
-        self._tell_duplicate(job_id, payload)
-        self._tally.duplicate()
-        self._settle_again(job_id, payload)
-        self.source.known()
-
-    def _tell_duplicate(self, job_id: JobId, payload: Any) -> None:
-        # Once: a source that shows a job until it is replaced does so for long.
-        news = job_id != self._last_duplicate
-        tell = self.log.warning if news else self.log.debug
-        tell("job.duplicate", job_id=job_id, job=payload)
-        self._last_duplicate = job_id
-
-    def _settle_again(self, job_id: JobId, payload: Any) -> None:
-        if self.settler is None:
-            return
-        # Where it cannot be read: the source hands the job out once more.
-        with contextlib.suppress(JournalError):
-            if state := self._keeper.ended(job_id):
-                self.settler.known(job_id, payload, state, self.now())
-
     def _carry_out(self, decision: Decision, now: float) -> None:
         self.outbox.put(decision)
         self._send_released(now)
 
     def _send_released(self, now: float) -> None:
-        if self._steps and now >= (self.outbox.retry_at or now):
+        if self._intake and now >= (self.outbox.retry_at or now):
             self._take_in(now)
         for decision in self.outbox.release(now):
             log_facts(self.log, decision.facts)
@@ -496,8 +444,3 @@ class FetcherActor(Stage):
         status = {"pid": self.edges.process_id(), "events": logs.recent()}
         status |= self.standing.status(now)
         self.send(sender, StatusAnswer(number=request.number, name=name, status=status))
-
-
-def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
-    named = (step for step in steps if not isinstance(step, RunEnded))
-    return [step.id for step in named if step.id is not None]

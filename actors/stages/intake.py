@@ -1,0 +1,120 @@
+"""What a source handed out, on its way to the producer: each job once."""
+
+from __future__ import annotations
+
+import contextlib
+from itertools import starmap
+from typing import TYPE_CHECKING, Any
+
+from actors.runtime.journal import JournalError
+from actors.stages.fetching import Fetched, RunEnded, Unusable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.flow.messages import JobId
+    from actors.flow.producer import Decision, Producer
+    from actors.flow.routing import Incoming, Routing
+    from actors.stages.fetching import FetchStep
+    from actors.stages.outbox import Keeper
+    from actors.stages.settling import Settler
+    from actors.stages.source import Source
+
+
+class Intake:
+    """Holds what a source handed out until it is known which of it came before.
+
+    Where the journal cannot be read, that is asked again.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what it stands between
+        self,
+        source: Source,
+        keeper: Keeper,
+        producer: Producer,
+        routing: Routing,
+        log: FilteringBoundLogger,
+        settler: Settler | None,
+    ) -> None:
+        self._source = source
+        self._keeper = keeper
+        self._producer = producer
+        self._routing = routing
+        self._log = log
+        self._settler = settler
+        self._steps: list[FetchStep] = []
+        self._last_duplicate: JobId | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self._steps)
+
+    def hear(self) -> None:
+        """Hold what the fetch came to since the last look."""
+        self._steps += self._source.take()
+
+    def take(self, now: float, chance: Callable[[], float]) -> Iterator[Decision]:
+        """Decide about what is held, each decision to be carried out in its turn.
+
+        Raises:
+            JournalError: The journal cannot be read; all of it is held still.
+        """
+        seen = self._keeper.known(_ids_of(self._steps))
+        steps, self._steps = self._steps, []
+        fetched = [step for step in steps if type(step) is Fetched]
+        if new := self._new_ones(fetched, seen, now):
+            jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
+            if not self._routing.is_open:
+                jobs = list(starmap(self._routing.incoming, new))
+            yield self._producer.fetched(jobs, now)
+        for step in steps:
+            if isinstance(step, Unusable):
+                yield from self._set_aside(step, seen, now)
+        self._source.ended(steps, now, chance())
+
+    def _set_aside(
+        self, step: Unusable, seen: set[JobId], now: float
+    ) -> Iterator[Decision]:
+        served = Fetched(step.payload, step.id)
+        for job_id, payload in self._new_ones([served], seen, now):
+            yield self._producer.set_aside(job_id, payload, step.failure, now)
+
+    def _new_ones(
+        self, steps: Iterable[Fetched], seen: set[JobId], now: float
+    ) -> list[tuple[JobId | None, Any]]:
+        new = []
+        for payload, own_id in steps:
+            if own_id is not None:
+                if own_id in seen:
+                    self._known(own_id, payload, now)
+                    continue
+                seen.add(own_id)
+            new.append((own_id, payload))
+        return new
+
+    def _known(self, job_id: JobId, payload: Any, now: float) -> None:
+        self._tell_duplicate(job_id, payload)
+        self._source.tally.duplicate()
+        self._settle_again(job_id, payload, now)
+        self._source.known()
+
+    def _tell_duplicate(self, job_id: JobId, payload: Any) -> None:
+        # Once: a source that shows a job until it is replaced does so for long.
+        news = job_id != self._last_duplicate
+        tell = self._log.warning if news else self._log.debug
+        tell("job.duplicate", job_id=job_id, job=payload)
+        self._last_duplicate = job_id
+
+    def _settle_again(self, job_id: JobId, payload: Any, now: float) -> None:
+        if self._settler is None:
+            return
+        # Where it cannot be read: the source hands the job out once more.
+        with contextlib.suppress(JournalError):
+            if state := self._keeper.ended(job_id):
+                self._settler.known(job_id, payload, state, now)
+
+
+def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
+    named = (step for step in steps if not isinstance(step, RunEnded))
+    return [step.id for step in named if step.id is not None]
