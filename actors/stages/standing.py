@@ -113,6 +113,7 @@ class Standing:
             "waiting_for": self.waiting_for,
             "buffered": accounting.buffered,
             "demand": self.producer.demand,
+            "fetching": poller.state is PollState.FETCHING,
             "last_poll_age_s": _ago(now, poller.last_poll),
             "next_poll_s": _until(now, poller.next_poll),
             "oldest_job_age_s": _ago(now, life.oldest_fetched_at),

@@ -63,6 +63,17 @@ def test_ctrl_c_finishes_what_is_buffered_and_fetches_no_more(
     assert stopped["accounting"]["done"] == len(served)
 
 
+def test_a_system_that_ends_when_it_is_idle_waits_for_a_slow_answer(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "2", "--every", "0", "--delay", "1")
+
+    system = start_system("--url", numbers.url, "--until-idle", "0.3")
+
+    assert system.wait() == 0
+    assert [each["job_id"] for each in system.all_of("job.done")] == [1, 2]
+
+
 def test_sigterm_drains_as_well_and_jobs_over_time_are_left(
     start_numbers: Start, start_system: Start
 ) -> None:
