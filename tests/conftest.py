@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,15 @@ else:
 
 SUPPORT = Path(__file__).parent / "support"
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C mean something to whatever is started from here.
+
+    A shell has it ignored by what it starts in the background, and whoever is
+    started so passes that on.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Numbers:
@@ -87,6 +98,26 @@ def network() -> Iterator[Network]:
 def env(systems: Systems) -> dict[str, str]:
     """An environment with nothing of ours but a state directory and a mark."""
     return systems.env
+
+
+@pytest.fixture
+def runs(env: dict[str, str]) -> Callable[[], dict[int, int]]:
+    """How often each job was begun, of functions that note it."""
+
+    def count() -> dict[int, int]:
+        effects = Path(env["TEST_EFFECTS"])
+        lines = effects.read_text().splitlines() if effects.exists() else []
+        return dict(Counter(int(line.split()[0]) for line in lines))
+
+    return count
+
+
+@pytest.fixture
+def switch(env: dict[str, str], tmp_path: Path) -> Path:
+    """A file that job functions wait for, until the test makes it."""
+    path = tmp_path / "switch"
+    env["SWITCH"] = str(path)
+    return path
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +28,7 @@ class Account:
 
 
 @pytest.fixture
-def account(env: dict[str, str]) -> Callable[[Any, Any], Account]:
+def account(runs: Callable[[], dict[int, int]]) -> Callable[[Any, Any], Account]:
     """Take the account of a system, whether it runs or not."""
 
     def take(numbers: Any, system: Any) -> Account:
@@ -47,13 +45,12 @@ def account(env: dict[str, str]) -> Callable[[Any, Any], Account]:
             )
         }
         kept = {each["id"] for each in listed}
-        effects = Path(env["TEST_EFFECTS"])
-        lines = effects.read_text().splitlines() if effects.exists() else []
-        runs = Counter(int(line.split()[0]) for line in lines)
+        # More may have been served, and be done, since the first look.
+        served_by_now = set(numbers.account()["served"])
         return Account(
             lost=tuple(sorted(served - done - kept)),
-            unexpected=tuple(sorted(done - served)),
-            duplicated=sum(count - 1 for count in runs.values()),
+            unexpected=tuple(sorted(done - served_by_now)),
+            duplicated=sum(count - 1 for count in runs().values()),
             left=sum(each["state"] != "quarantined" for each in listed),
         )
 
@@ -77,19 +74,7 @@ def settle(
             taken = account(numbers, system)
             return taken if not taken.left and len(taken.lost) <= lost else None
 
-        taken: Account = eventually(settled, "every served number at its end", 30)
+        taken: Account = eventually(settled, "every served number at its end", 60)
         return taken
 
     return wait
-
-
-@pytest.fixture
-def runs(env: dict[str, str]) -> Callable[[], dict[int, int]]:
-    """How often each job was begun."""
-
-    def count() -> dict[int, int]:
-        effects = Path(env["TEST_EFFECTS"])
-        lines = effects.read_text().splitlines() if effects.exists() else []
-        return dict(Counter(int(line.split()[0]) for line in lines))
-
-    return count

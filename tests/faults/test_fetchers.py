@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from actors.testing.processes import wait_until_gone
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -64,7 +66,7 @@ def test_17_without_a_journal_at_most_the_buffer_is_lost(
 
 
 @pytest.mark.parametrize("kind", ["kept", "none"])
-def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(
+def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(  # noqa: PLR0913, PLR0917 - fixtures
     kind: str,
     start_numbers: Start,
     start_system: Start,
@@ -147,14 +149,27 @@ def test_21_a_root_or_fetcher_that_hangs_is_killed_and_nothing_is_lost(
     assert taken.duplicated <= 2
 
 
-def test_21_a_root_that_keeps_dying_ends_the_system(start_system: Start) -> None:
+def test_21_a_root_that_keeps_dying_ends_the_system(
+    start_system: Start, eventually: Take
+) -> None:
     system = start_system("--processors", "0")
-    for count in range(4):
-        os.kill(parent(fetcher_of(system)), signal.SIGKILL)
-        if count < 3:
-            system.wait_for("stage.restarted", stage="root", count=count + 1)
+    news = [{"pid": parent(fetcher_of(system))}]
+    kills = 0
+
+    # Four deaths in five seconds: where a start takes long, it takes a few more.
+    while not system.all_of("system.failed") and kills < 20:
+        os.kill(news[-1]["pid"], signal.SIGKILL)
+        kills += 1
+        news = eventually(
+            lambda kills=kills: (
+                system.all_of("system.failed")
+                or system.all_of("stage.restarted", stage="root")[kills - 1 :]
+            ),
+            "the root is back, or given up",
+        )
 
     assert system.wait() == 5
+    assert kills >= 4
     [failed] = system.all_of("system.failed")
     assert failed["error"] == "the root died too often"
 
@@ -170,7 +185,7 @@ def test_22_without_its_admin_the_system_ends_and_leaves_no_orphan(
     os.kill(parent(parent(fetcher_of(system))), number)
 
     assert system.wait() == 1
-    assert system.pids() == set()
+    assert wait_until_gone(system) == set()
     assert len(account(numbers, system).lost) <= 1
 
 
@@ -217,12 +232,14 @@ def test_37_a_burst_never_fills_more_than_the_buffer(
     )
     system.wait_for("job.done", count=20)
 
+    served = len(numbers.account()["served"])
     account = system.status()["accounting"]
     fetcher = fetcher_of(system)
 
     assert account["buffered"] <= 50
     assert account["in_flight"] <= 2
-    assert numbers.account()["waiting"] >= 9900
+    # The buffer, one at each processor, and one that is just being fetched.
+    assert served <= account["done"] + 50 + 2 + 1
     assert rss_mb(fetcher) < 100
 
 
@@ -264,18 +281,19 @@ def test_39_a_stage_that_can_be_started_no_more_ends_the_system(
 
 
 def test_41_a_get_in_flight_at_a_stop_is_kept(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, account: Take, eventually: Take
 ) -> None:
-    numbers = start_numbers("--preload", "3", "--every", "0", "--delay", "0.7")
+    numbers = start_numbers("--preload", "30", "--every", "0", "--fault", "hang:1")
     system = start_system("--url", numbers.url, "--processors", "0")
-    system.wait_for("job.fetched")
+    eventually(lambda: numbers.account()["served"], "an answer on its way")
 
     system.signal(signal.SIGTERM)
 
     assert system.wait() == 4
-    assert numbers.account()["served"] == [1, 2]
+    served = numbers.account()["served"]
+    assert 1 <= len(served) < 30
     taken = account(numbers, system)
-    assert (taken.lost, taken.left) == ((), 2)
+    assert (taken.lost, taken.left) == ((), len(served))
 
 
 def test_41_what_a_hanging_fetcher_has_is_left_in_the_journal_and_said(
@@ -298,14 +316,17 @@ def test_41_what_a_hanging_fetcher_has_is_left_in_the_journal_and_said(
     assert (taken.lost, taken.left) == ((), 5)
 
 
-def test_41_a_signal_during_the_start_leaves_nothing(start_system: Start) -> None:
-    system = start_system(ready=False)
+def test_41_a_signal_during_the_start_leaves_nothing(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, ready=False)
     system.wait_for("processor.attached")
 
     system.signal(signal.SIGTERM)
 
     assert system.wait() == 0
-    assert system.pids() == set()
+    assert wait_until_gone(system) == set()
 
 
 def test_42_processors_come_and_go_under_load(
@@ -318,14 +339,18 @@ def test_42_processors_come_and_go_under_load(
     system.wait_for("job.done", count=5)
 
     system.command("attach", "--count", "4")
-    system.wait_for("job.done", count=40)
+    numbers.add(*range(80))
+    before = len(system.all_of("job.done"))
+    system.wait_for("job.done", count=before + 40)
     system.command("detach", "--count", "2")
 
-    done = system.wait_for("job.done", count=80)
-    assert sorted(each["job_id"] for each in done) == list(range(1, 81))
+    done = system.wait_for("job.done", count=160)
+    assert sorted(each["job_id"] for each in done) == list(range(1, 161))
     assert account(numbers, system).duplicated == 0
     names = [f"processor-{number}" for number in range(1, 5)]
-    shares = [sum(each["processor"] == name for each in done[10:]) for name in names]
+    shares = [
+        sum(each["processor"] == name for each in done[before:]) for name in names
+    ]
     assert max(shares) <= 2 * min(shares)
 
 
@@ -379,7 +404,7 @@ def test_46_processors_that_could_not_be_started_are_not_attached(
 
 
 def test_47_a_log_that_nobody_reads_any_more_stops_nothing(
-    start_numbers: Start, start_system: Start
+    start_numbers: Start, start_system: Start, eventually: Take
 ) -> None:
     numbers = start_numbers("--preload", "50", "--every", "0")
     system = start_system("--url", numbers.url, read_log=False)
@@ -387,11 +412,6 @@ def test_47_a_log_that_nobody_reads_any_more_stops_nothing(
     system.program.process.stderr.readline()
     system.program.process.stderr.close()
 
-    for _ in range(200):
-        code, out, _ = system.command("status", "--json")
-        if code == 0 and '"done": 50' in out:
-            break
-    else:
-        pytest.fail(f"not done: {out}")
+    eventually(lambda: system.status()["accounting"]["done"] == 50, "50 done")
     assert system.command("stop")[0] == 0
-    assert system.program.process.wait(10) == 0
+    assert system.wait() == 0

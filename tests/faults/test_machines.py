@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,8 +20,9 @@ Take = Callable[..., Any]
 
 #: How long a machine may be silent in these tests, in seconds.
 TIMEOUT_S = 2.0
-#: Within so long a machine is back, in seconds.
-BACK_WITHIN_S = 15.0
+#: Within so long a machine is given up, or back, in seconds: a lease, by which
+#: its jobs would be free as well, takes twice that.
+WITHIN_S = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -76,13 +77,13 @@ def test_43_jobs_spread_over_hosts_and_each_shows_its_own(
     one, _ = member(leader, "alpha", "--processors", "1")
     member(leader, "beta", "--processors", "1")
 
-    numbers.add(*range(1, 25))
+    numbers.add(*range(1, 49))
 
-    done = leader.wait_for("job.done", count=48)
+    done = leader.wait_for("job.done", count=72)
     by = {each["processor"] for each in done}
     assert by == {"processor-1", "alpha/processor-1", "beta/processor-1"}
     last = [each["processor"] for each in done[24:]]
-    assert all(4 <= last.count(each) <= 12 for each in by)
+    assert all(8 <= last.count(each) <= 24 for each in by)
     assert {"alpha", "beta"} < set(hosts_of(leader))
     taken = account(numbers, leader)
     assert (taken.lost, taken.unexpected, taken.duplicated) == ((), (), 0)
@@ -92,25 +93,31 @@ def test_43_jobs_spread_over_hosts_and_each_shows_its_own(
     assert {host for host, _ in listening(one.pids())} == {"127.0.0.1"}
 
 
-def test_43_a_machine_that_is_gone_at_once_costs_no_job(
-    start_numbers: Start, lead: Start, member: Start, settle: Take, eventually: Take
+def test_43_a_machine_that_is_gone_at_once_costs_no_job(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    settle: Take,
+    eventually: Take,
+    runs: Take,
+    switch: Path,
 ) -> None:
     numbers = start_numbers("--preload", "8", "--every", "0")
-    leader = lead(numbers, "--process", "jobs:long_root", "--processors", "1")
+    leader = lead(numbers, "--process", "jobs:held_root", "--processors", "1")
     gone, host = member(leader, "alpha", "--processors", "2")
-    eventually(lambda: leader.status()["accounting"]["in_flight"] == 3, "all at work")
+    eventually(lambda: len(runs()) == 3, "all at work")
 
     gone.kill_all()
-    killed_at = time.monotonic()
 
-    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
-    assert time.monotonic() - killed_at < TIMEOUT_S + 3
+    leader.wait_for("machine.lost", machine="alpha", within_s=WITHIN_S)
+    leader.wait_for("job.returned", count=2)
+    switch.touch()
     back = member.again(leader, host, "--processors", "2")  # type: ignore[attr-defined]
-    back.wait_for("machine.joined", within_s=BACK_WITHIN_S)
+    back.wait_for("machine.joined", within_s=WITHIN_S)
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
-    returned = leader.all_of("job.returned")
-    assert taken.duplicated <= len(returned) == 2
+    assert len(leader.all_of("job.returned")) == 2
+    assert taken.duplicated == 2
 
 
 def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # noqa: PLR0913, PLR0917 - fixtures
@@ -131,49 +138,48 @@ def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # 
     eventually(
         lambda: any(
             e["host"] == "alpha" and e["state"] == "silent"
-            for e in leader.status()["processors"]
+            for e in leader.status(patient=False)["processors"]
         ),
         "the stopped one silent",
     )
     host.cut()
     os.kill(pid, signal.SIGCONT)
 
-    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    leader.wait_for("machine.lost", machine="alpha", within_s=WITHIN_S)
     leader.wait_for("job.done", count=5)
     eventually(lambda: sum(runs().values()) >= 5, "both have run")
     host.heal()
-    healed_at = time.monotonic()
 
     leader.wait_for(
-        "processor.attached", processor="alpha/processor-1", count=2, within_s=20
+        "processor.attached", processor="alpha/processor-1", count=2, within_s=WITHIN_S
     )
-    assert time.monotonic() - healed_at < BACK_WITHIN_S
-    numbers.add(*(float(each * each) for each in range(10)))
-    done = leader.wait_for("job.done", count=15)
+    numbers.add(*(float(each * each) for each in range(30)))
+    done = leader.wait_for("job.done", count=35)
     assert any(e["processor"] == "alpha/processor-1" for e in done[5:])
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
     assert taken.duplicated <= 1
-    assert len({e["job_id"] for e in leader.all_of("job.done")}) == 15
-    assert leader.status()["accounting"]["done"] == 15
+    assert len({e["job_id"] for e in leader.all_of("job.done")}) == 35
+    assert leader.status()["accounting"]["done"] == 35
 
 
 def test_43_a_machine_that_hangs_is_given_up_and_comes_back(
     start_numbers: Start, lead: Start, member: Start, settle: Take
 ) -> None:
-    numbers = start_numbers("--preload", "20", "--every", "0")
+    numbers = start_numbers("--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
     hung, _ = member(leader, "alpha", "--processors", "1")
-    leader.wait_for("job.done", count=3)
+    numbers.add(*range(40))
+    leader.wait_for("job.done", processor="alpha/processor-1")
     pids = hung.pids()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
 
-    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    leader.wait_for("machine.lost", machine="alpha", within_s=WITHIN_S)
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
 
-    leader.wait_for("machine.joined", machine="alpha", count=2, within_s=BACK_WITHIN_S)
+    leader.wait_for("machine.joined", machine="alpha", count=2, within_s=WITHIN_S)
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
     assert taken.duplicated <= 1
@@ -208,23 +214,21 @@ def test_44_a_leader_that_is_killed_and_started_again_finds_its_members(
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
     alpha, _ = member(leader, "alpha", "--processors", "1")
     beta, _ = member(leader, "beta", "--processors", "1")
-    numbers.add(*range(30))
+    numbers.add(*range(60))
     leader.wait_for("job.done", count=9)
-    assert sum(runs().values()) < 30
+    assert sum(runs().values()) < 60
 
     leader.program.process.kill()
     leader.wait()
-    killed_at = time.monotonic()
     again = lead(
         numbers,
         *("--process", "jobs:slow_root", "--processors", "1"),
         port=leader.port,
     )
 
-    again.wait_for("machine.joined", count=2, within_s=BACK_WITHIN_S)
-    assert time.monotonic() - killed_at < BACK_WITHIN_S
-    numbers.add(*range(6))
+    again.wait_for("machine.joined", count=2, within_s=WITHIN_S)
     again.wait_for("processor.attached", count=3)
+    numbers.add(*range(30))
     taken = settle(numbers, again)
     assert (taken.lost, taken.unexpected) == ((), ())
     # What was out at the kill: one job for each processor.

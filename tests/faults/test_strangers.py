@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.frames import Kind, Sealer, with_length
+from actors.testing.processes import free_port
 from tests.support.listening import listening
 
 pytestmark = pytest.mark.system
@@ -64,7 +65,7 @@ def test_45_everything_listens_on_loopback_only(
     start_numbers: Start, start_system: Start
 ) -> None:
     numbers = start_numbers("--preload", "2", "--every", "0")
-    system = start_system("--url", numbers.url, "--web", "18099")
+    system = start_system("--url", numbers.url, "--web", str(free_port()))
     system.wait_for("job.done", count=2)
 
     found = listening(system.pids())

@@ -62,7 +62,7 @@ def test_a_journal_that_is_worked_off_tells_how_much_is_left(
 def test_a_drain_leaves_what_is_not_begun_in_the_journal(
     start_numbers: Start, start_system: Start
 ) -> None:
-    numbers = start_numbers("--preload", "20", "--every", "0")
+    numbers = start_numbers("--preload", "60", "--every", "0")
     first = start_system("--url", numbers.url, "--process", "jobs:nap")
     first.wait_for("fetcher.polled", outcome="none")
 
@@ -72,17 +72,17 @@ def test_a_drain_leaves_what_is_not_begun_in_the_journal(
     [stopped] = first.all_of("system.stopped")
     account = stopped["accounting"]
     assert account["in_flight"] == 0
-    assert account["buffered"] + account["done"] == account["fetched"] == 20
+    assert account["buffered"] + account["done"] == account["fetched"] == 60
 
     second = start_system("--url", numbers.url, "--until-idle", "0.3")
 
     assert second.wait() == 0
     [stopped] = second.all_of("system.stopped")
-    assert stopped["accounting"]["done"] == stopped["accounting"]["fetched"] == 20
+    assert stopped["accounting"]["done"] == stopped["accounting"]["fetched"] == 60
     done = [
         each["job_id"] for run in (first, second) for each in run.all_of("job.done")
     ]
-    assert sorted(done) == list(range(1, 21))
+    assert sorted(done) == list(range(1, 61))
 
 
 def test_a_journal_in_use_is_refused(start_system: Start, env: dict[str, str]) -> None:
