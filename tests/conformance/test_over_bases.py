@@ -258,7 +258,7 @@ def test_49_new_options_harm_no_permanent_processor(pipeline_of: Start) -> None:
 
 
 def test_50_all_that_a_source_had_is_done_before_the_end(pipeline_of: Start) -> None:
-    pipeline = pipeline_of(MANUAL, until_idle_s="1.0")
+    pipeline = pipeline_of(MANUAL, until_idle_s="3.0")
     pipeline.push(1, 2, 3)
     pipeline.reach(account(buffered=3), "three are fetched")
 

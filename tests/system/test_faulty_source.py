@@ -227,7 +227,7 @@ def test_a_job_that_is_replayed_is_not_run_again(
 def test_retry_after_is_obeyed_within_bounds(
     start_numbers: Start, start_system: Start
 ) -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     faults = ["429:0", "503:soon", "429:1", f"503:{soon}"]
     words = [word for each in faults for word in ("--fault", f"{each}*1")]
     numbers = start_numbers("--every", "0", *words)
@@ -239,7 +239,7 @@ def test_retry_after_is_obeyed_within_bounds(
     assert waits[0] <= 1.0
     assert waits[1] <= 2.0
     assert 1.0 <= waits[2] <= 4.0
-    assert 8.0 <= waits[3] <= 20.0
+    assert 20.0 <= waits[3] <= 60.0
 
 
 def test_a_server_that_asks_for_a_long_pause_gets_an_hour(
@@ -252,7 +252,7 @@ def test_a_server_that_asks_for_a_long_pause_gets_an_hour(
     assert only_error(system)["next_poll_s"] == 3600.0
     [fetcher] = system.status()["fetchers"]
     assert (fetcher["state"], fetcher["waiting_for"]) == ("running", "backoff")
-    assert 3590 < fetcher["next_poll_s"] <= 3600
+    assert 3500 < fetcher["next_poll_s"] <= 3600
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -268,7 +268,7 @@ def test_a_source_that_refuses_us_as_we_are_is_faulted(
     assert (polled["level"], polled["next_poll_s"]) == ("error", 300.0)
     [fetcher] = system.status()["fetchers"]
     assert (fetcher["state"], fetcher["waiting_for"]) == ("faulted", "backoff")
-    assert 290 < fetcher["next_poll_s"] <= 300
+    assert 200 < fetcher["next_poll_s"] <= 300
     code, _, _ = system.command("stop")
     assert (code, system.wait()) == (0, 0)
 

@@ -83,9 +83,8 @@ def test_a_step_that_returns_none_ends_the_job_there(
         each["job"]["number"]: each["result"] for each in system.all_of("job.done")
     }
     assert len(results) == 10
-    assert [number for number, result in results.items() if result is None] == [
-        *range(1, 10, 2)
-    ]
+    ended = {number for number, result in results.items() if result is None}
+    assert ended == set(range(1, 10, 2))
 
 
 def test_a_slow_last_step_stops_the_poller_at_the_first(
