@@ -47,12 +47,12 @@ class Numbers:
 
     def account(self) -> dict[str, Any]:
         """What was generated, what waits, and which ids were served."""
-        answer: dict[str, Any] = requests.get(f"{self.url}/account", timeout=5).json()
+        answer: dict[str, Any] = requests.get(f"{self.url}/account", timeout=30).json()
         return answer
 
     def add(self, *numbers: float) -> None:
         """Put numbers into its queue."""
-        requests.post(f"{self.url}/numbers", json=list(numbers), timeout=5)
+        requests.post(f"{self.url}/numbers", json=list(numbers), timeout=30)
 
 
 @pytest.fixture
