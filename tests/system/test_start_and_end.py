@@ -77,7 +77,7 @@ def test_a_system_that_ends_when_it_is_idle_waits_for_a_slow_answer(
     system = start_system("--url", numbers.url, "--until-idle", "0.3")
 
     assert system.wait() == 0
-    assert [each["job_id"] for each in system.all_of("job.done")] == [1, 2]
+    assert {each["job_id"] for each in system.all_of("job.done")} == {1, 2}
 
 
 def test_sigterm_drains_as_well_and_jobs_over_time_are_left(
