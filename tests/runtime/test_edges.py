@@ -257,6 +257,21 @@ def test_a_port_is_held_by_one_system(tmp_path: Path) -> None:
     files.claim().close()
 
 
+def test_a_system_on_its_way_out_is_waited_for(tmp_path: Path) -> None:
+    files = SystemFiles(tmp_path, 4570)
+    first = files.claim()
+
+    thread, results = in_thread(files.claim)
+    thread.join(0.2)
+    waits = thread.is_alive()
+    first.close()
+    thread.join(30.0)
+
+    assert waits
+    [second] = results
+    second.close()
+
+
 def test_the_state_directory_is_the_users_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
