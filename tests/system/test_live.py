@@ -358,8 +358,8 @@ def test_a_journal_that_cannot_be_written_is_why_nothing_moves(
     blocker.execute("BEGIN EXCLUSIVE")
     try:
         numbers.add(4)
-        [failed] = system.wait_for("journal.failed", within_s=30)
-        [stalled] = system.wait_for("stage.stalled", within_s=40)
+        [failed, *_] = system.wait_for("journal.failed", within_s=40)
+        [stalled, *_] = system.wait_for("stage.stalled", within_s=40)
     finally:
         blocker.close()
 
