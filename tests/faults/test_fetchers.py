@@ -361,11 +361,14 @@ def run_with_files(
     limited += f"resource.setrlimit({resource.RLIMIT_NOFILE}, ({soft}, {hard})); "
     limited += "runpy.run_module('actors.main', run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", limited, "run", "--port", "0", "--for", "0.5"],
+        [
+            *(sys.executable, "-c", limited, "run", "--port", "0", "--for", "0.5"),
+            *("--url", "http://127.0.0.1:9"),
+        ],
         env=env,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

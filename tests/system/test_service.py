@@ -65,7 +65,7 @@ def test_the_manager_hears_ready_signs_of_life_and_stopping(
 ) -> None:
     env["WATCHDOG_USEC"] = "600000"
 
-    system = start_system()
+    system = start_system("--url", "http://127.0.0.1:9")
 
     pid = system.program.process.pid
     assert manager.wait_for("READY=1") == ["READY=1", f"MAINPID={pid}"]
