@@ -395,8 +395,8 @@ def test_what_strangers_say_at_the_gate_is_dropped_and_told_once(
     host, port = gate.split(":")
 
     def say(*parts: bytes) -> bytes:
-        with socket.create_connection((host, int(port)), 5) as line:
-            line.settimeout(5)
+        with socket.create_connection((host, int(port)), 30) as line:
+            line.settimeout(30)
             heard = b""
             for part in parts:
                 line.sendall(part)
