@@ -33,8 +33,9 @@ PROCESSORS = 3
 #: A processor that is stopped for longer than this has lost its leases, in seconds.
 LEASE_S = 3.0
 START_WITHIN_S = 30.0
-#: The kernel's to keep: a killed main process takes all others with it.
-GONE_WITHIN_S = 2.0
+#: The kernel's to keep: a killed main process takes all others with it, though
+#: one that syncs to a busy disk ends after that.
+GONE_WITHIN_S = 15.0
 SETTLE_WITHIN_S = 120.0
 
 
@@ -139,10 +140,12 @@ class Chaos:
         fetchers = [each["pid"] for each in status["fetchers"] if each["pid"]]
         processors = [each["pid"] for each in status["processors"] if each["pid"]]
         victims = {"fetcher": fetchers, "processor": processors}
-        if fetchers and (root := parent(fetchers[0])) > 1:
-            victims |= {"root": [root], "admin": [parent(root)]}
-        if what == "pause":
-            pid = self.chance.choice([pid for pids in victims.values() for pid in pids])
+        root = parent(fetchers[0]) if fetchers else 0
+        # Where one of them has just died, somebody else would be the parent.
+        if root > 1 and (admin := parent(root)) > 1:
+            victims |= {"root": [root], "admin": [admin]}
+        if what == "pause" and (pids := [e for some in victims.values() for e in some]):
+            pid = self.chance.choice(pids)
             kill(pid, signal.SIGSTOP)
             self.stopped[pid] = time.monotonic() + self.chance.uniform(0.1, 5.0)
         elif victims.get(what):
@@ -230,7 +233,7 @@ class Chaos:
 
     def served(self) -> dict[str, Any]:
         """What the number server says it did."""
-        with urllib.request.urlopen(f"{self.url}/account", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/account", timeout=30) as answer:
             account: dict[str, Any] = json.load(answer)
             return account
 
@@ -320,8 +323,11 @@ def kill(pid: int, number: signal.Signals) -> None:
 
 
 def parent(pid: int) -> int:
-    """The process that started this one."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
+    """The process that started this one; 0 if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
     return int(stat.rpartition(")")[2].split()[1])
 
 
