@@ -245,8 +245,8 @@ def test_status_detach_and_set_reach_processors_elsewhere(
 
     assert (code, out) == (0, "detached far/processor-2\n")
     member.wait_for("stage.exited", stage="far/processor-2", reason="drained")
-    # What was asked for stands: a smaller window would show only later.
-    larger = window.short + 2
+    # What was asked for stands: it asks again when half of the window is free.
+    larger = 2 * window.short + 2
     assert leader.command("set", "--max-demand", str(larger))[0] == 0
     eventually(
         lambda: (
