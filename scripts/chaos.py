@@ -32,6 +32,8 @@ DEADLY = ("fetcher", "root", "admin", "main")
 PROCESSORS = 3
 #: A processor that is stopped for longer than this has lost its leases, in seconds.
 LEASE_S = 3.0
+#: The most jobs that a processor holds with ``--max-demand auto``.
+LARGEST_AUTO = 1024
 START_WITHIN_S = 30.0
 #: The kernel's to keep: a killed main process takes all others with it, though
 #: one that syncs to a busy disk ends after that.
@@ -96,7 +98,7 @@ class Chaos:
         self.log = (self.directory / "log").open("ab")
         words = ["--url", self.url, "--log-format", "json", "--every", "0.2"]
         words += ["--processors", str(PROCESSORS), "--lease", str(LEASE_S)]
-        words += ["--max-demand", str(self.options.max_demand)]
+        words += ["--max-demand", self.options.max_demand]
         words += ["--process", "chaos_jobs:process"]
         self.system = subprocess.Popen(
             [sys.executable, "-m", "actors.main", *words],
@@ -267,7 +269,8 @@ class Chaos:
 
     def executions_allowed(self) -> int:
         """How many second runs the strikes explain."""
-        window = int(self.options.max_demand)
+        chosen = self.options.max_demand
+        window = LARGEST_AUTO if chosen == "auto" else int(chosen)
         one = self.done_to_it["processor"]
         # A fetcher or a root that was stopped for long is killed as well.
         every = self.done_to_it["pause"] + sum(self.done_to_it[e] for e in DEADLY)
@@ -364,7 +367,7 @@ def main() -> int:
     parser.add_argument("--preload", type=int, default=0, help="numbers at the start")
     parser.add_argument("--every", type=float, default=0.05, help="a new number")
     parser.add_argument("--pace", type=float, default=1.0, help="of the nemesis")
-    parser.add_argument("--max-demand", type=int, default=1)
+    parser.add_argument("--max-demand", default="1", metavar="N|auto")
     parser.add_argument("--nemesis", nargs="+", choices=NEMESES, default=NEMESES)
     options = parser.parse_args()
     options.port = free_port()

@@ -48,6 +48,14 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--max-demand",
+        metavar="N|auto",
+        help="of processors for which a test sets none, instead of the default (1)",
+    )
+
+
 class Numbers:
     """A number server, and what it says that it did."""
 
@@ -75,12 +83,14 @@ def eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def systems(tmp_path: Path) -> Systems:
+def systems(tmp_path: Path, pytestconfig: pytest.Config) -> Systems:
     """What starts systems; see ``start_system``."""
     from actors.testing.processes import Systems  # noqa: PLC0415
 
     systems = Systems(tmp_path, [ROOT, SUPPORT])
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
+    if (max_demand := pytestconfig.getoption("--max-demand")) is not None:
+        systems.env["LOWTIDE_MAX_DEMAND"] = max_demand
     return systems
 
 

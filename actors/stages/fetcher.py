@@ -277,8 +277,13 @@ class FetcherActor(Stage):
                 return self.producer.cancelled(message, now)
 
     def _gone(self, message: ProcessGone, now: float) -> Decision:
-        process, crash = message.process, message.crash
-        return self.producer.gone(process, message.reason, now, crash=crash)
+        return self.producer.gone(
+            message.process,
+            message.reason,
+            now,
+            crash=message.crash,
+            others=message.others,
+        )
 
     def _source_spoke(self) -> None:
         now = self.now()

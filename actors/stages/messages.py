@@ -104,11 +104,14 @@ class ProcessGone:
 
     Attributes:
         crash: Whether what it held may have taken it down.
+        others: That went with it, as all on one machine do: what one of them held
+            is not to be given to another.
     """
 
     process: Process
     reason: str
     crash: bool = True
+    others: tuple[Process, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

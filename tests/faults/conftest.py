@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,59 @@ class Account:
     unexpected: tuple[int, ...]
     duplicated: int
     left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How many jobs one processor holds at the most, at this run's ``--max-demand``.
+
+    Attributes:
+        long: Of jobs that take a tenth of a second or more.
+        short: Of jobs that take no time.
+    """
+
+    long: int
+    short: int
+
+
+@pytest.fixture(scope="session")
+def window(pytestconfig: pytest.Config) -> Windows:
+    """By what a processor may hold, a test reckons what its death may cost."""
+    chosen = pytestconfig.getoption("--max-demand") or "1"
+    if chosen == "auto":
+        return Windows(long=1, short=1024)
+    return Windows(long=int(chosen), short=int(chosen))
+
+
+@pytest.fixture
+def asked(eventually: Callable[..., Any]) -> Callable[[Any, int], None]:
+    """Wait until the fetcher has been asked for so many jobs more than it sent.
+
+    A processor that is there has not asked yet, and where windows are large, who
+    asks first gets all there is.
+    """
+
+    def wait(system: Any, least: int) -> None:
+        def enough() -> bool:
+            [fetcher] = system.status()["fetchers"]
+            return bool(fetcher["demand"] >= least)
+
+        eventually(enough, f"{least} jobs asked for")
+
+    return wait
+
+
+@pytest.fixture
+def out(env: dict[str, str]) -> Callable[[], int]:
+    """How many jobs a killed system had out, once all of its processes are gone."""
+
+    def count() -> int:
+        with closing(sqlite3.connect(env["LOWTIDE_JOURNAL"])) as journal:
+            query = "SELECT count(*) FROM job WHERE state = 'leased'"
+            [found] = journal.execute(query).fetchone()
+        return int(found)
+
+    return count
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(  # noqa:
     runs: Take,
     settle: Take,
     eventually: Take,
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "12", "--every", "0")
     journal = ("--journal", "none") if kind == "none" else ()
@@ -89,12 +90,12 @@ def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(  # noqa:
         taken = settle(numbers, system, lost=1)
         assert (taken.unexpected, taken.left) == ((), 0)
     else:
-        least = 12 - 1 - 2 - 2
+        least = max(2, 12 - 1 - 2 - 2 * window.long)
         eventually(
             lambda: not numbers.account()["waiting"] and len(runs()) >= least,
             f"{least} of 12 done",
         )
-    assert sum(runs().values()) <= 12 + 2
+    assert sum(runs().values()) <= 12 + 2 * window.long
 
 
 def test_19_a_fetcher_killed_with_a_number_in_hand_loses_that_one(
@@ -110,7 +111,7 @@ def test_19_a_fetcher_killed_with_a_number_in_hand_loses_that_one(
 
 @pytest.mark.parametrize("victim", ["root", "fetcher"])
 def test_21_a_killed_root_or_fetcher_under_load_loses_nothing(
-    victim: str, start_numbers: Start, start_system: Start, settle: Take
+    victim: str, start_numbers: Start, start_system: Start, settle: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "60", "--every", "0")
     system = start_system("--url", numbers.url, "--process", "jobs:slow_root")
@@ -123,13 +124,13 @@ def test_21_a_killed_root_or_fetcher_under_load_loses_nothing(
     system.wait_for("stage.restarted", stage=name)
     taken = settle(numbers, system, lost=1)
     assert taken.unexpected == ()
-    assert taken.duplicated <= 2
+    assert taken.duplicated <= 2 * window.long
     assert system.status()["state"] == "running"
 
 
 @pytest.mark.parametrize("victim", ["root", "fetcher"])
 def test_21_a_root_or_fetcher_that_hangs_is_killed_and_nothing_is_lost(
-    victim: str, start_numbers: Start, start_system: Start, settle: Take
+    victim: str, start_numbers: Start, start_system: Start, settle: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "60", "--every", "0")
     system = start_system(
@@ -146,7 +147,7 @@ def test_21_a_root_or_fetcher_that_hangs_is_killed_and_nothing_is_lost(
     system.wait_for("stage.restarted", stage=name)
     taken = settle(numbers, system, lost=1)
     assert (taken.unexpected, taken.left) == ((), 0)
-    assert taken.duplicated <= 2
+    assert taken.duplicated <= 2 * window.long
 
 
 def test_21_a_root_that_keeps_dying_ends_the_system(
@@ -190,7 +191,7 @@ def test_22_without_its_admin_the_system_ends_and_leaves_no_orphan(
 
 
 def test_23_after_a_killed_main_the_next_start_goes_on(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, account: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "40", "--every", "0")
     first = start_system("--url", numbers.url, "--process", "jobs:slow_root")
@@ -206,7 +207,7 @@ def test_23_after_a_killed_main_the_next_start_goes_on(
     taken = account(numbers, second)
     assert (taken.unexpected, taken.left) == ((), 0)
     assert len(taken.lost) <= 1
-    assert taken.duplicated <= 2
+    assert taken.duplicated <= 2 * window.long
 
 
 def test_36_bad_payloads_are_quarantined_at_the_first_attempt(
@@ -224,7 +225,7 @@ def test_36_bad_payloads_are_quarantined_at_the_first_attempt(
 
 
 def test_37_a_burst_never_fills_more_than_the_buffer(
-    start_numbers: Start, start_system: Start
+    start_numbers: Start, start_system: Start, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "10000", "--every", "0")
     system = start_system(
@@ -237,9 +238,9 @@ def test_37_a_burst_never_fills_more_than_the_buffer(
     fetcher = fetcher_of(system)
 
     assert account["buffered"] <= 50
-    assert account["in_flight"] <= 2
-    # The buffer, one at each processor, and one that is just being fetched.
-    assert served <= account["done"] + 50 + 2 + 1
+    assert account["in_flight"] <= 2 * window.long
+    # The buffer, a window at each processor, and one that is just being fetched.
+    assert served <= account["done"] + 50 + 2 * window.long + 1
     assert rss_mb(fetcher) < 100
 
 
@@ -330,7 +331,7 @@ def test_41_a_signal_during_the_start_leaves_nothing(
 
 
 def test_42_processors_come_and_go_under_load(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, account: Take, asked: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "80", "--every", "0")
     system = start_system(
@@ -339,6 +340,9 @@ def test_42_processors_come_and_go_under_load(
     system.wait_for("job.done", count=5)
 
     system.command("attach", "--count", "4")
+    is_roomy = 2 * window.long > 80
+    if is_roomy:
+        asked(system, 5 * window.long)
     numbers.add(*range(80))
     before = len(system.all_of("job.done"))
     system.wait_for("job.done", count=before + 40)
@@ -347,7 +351,8 @@ def test_42_processors_come_and_go_under_load(
     done = system.wait_for("job.done", count=160)
     assert sorted(each["job_id"] for each in done) == list(range(1, 161))
     assert account(numbers, system).duplicated == 0
-    names = [f"processor-{number}" for number in range(1, 5)]
+    # Where two windows hold all there is, who comes later shares what comes later.
+    names = [f"processor-{number}" for number in range(3 if is_roomy else 1, 5)]
     shares = [
         sum(each["processor"] == name for each in done[before:]) for name in names
     ]

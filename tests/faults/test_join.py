@@ -232,7 +232,7 @@ def test_two_machines_of_one_name_do_not_get_along(
 
 
 def test_status_detach_and_set_reach_processors_elsewhere(
-    lead: Start, join_system: Start, gate: str, eventually: Take
+    lead: Start, join_system: Start, gate: str, eventually: Take, window: Any
 ) -> None:
     leader = lead("--processors", "1")
     member = join_system(gate, "--name", "far", "--processors", "2")
@@ -245,7 +245,9 @@ def test_status_detach_and_set_reach_processors_elsewhere(
 
     assert (code, out) == (0, "detached far/processor-2\n")
     member.wait_for("stage.exited", stage="far/processor-2", reason="drained")
-    assert leader.command("set", "--max-demand", "3")[0] == 0
+    # What was asked for stands: it asks again when half of the window is free.
+    larger = 2 * window.short + 2
+    assert leader.command("set", "--max-demand", str(larger))[0] == 0
     eventually(
         lambda: (
             [
@@ -253,14 +255,19 @@ def test_status_detach_and_set_reach_processors_elsewhere(
                 for e in leader.status()["processors"]
                 if e["name"] == "far/processor-1"
             ]
-            == [3]
+            == [larger]
         ),
-        "the other asks for three",
+        "the other asks for more",
     )
 
 
-def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(
-    lead: Start, join_system: Start, gate: str, account: Take, runs: Take
+def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(  # noqa: PLR0913, PLR0917 - fixtures
+    lead: Start,
+    join_system: Start,
+    gate: str,
+    account: Take,
+    asked: Take,
+    window: Any,
 ) -> None:
     leader = lead(
         *("--processors", "1", "--process", "jobs:slow_root", "--lease", "1.5"),
@@ -268,6 +275,7 @@ def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(
     )
     member = join_system(gate, "--name", "far", "--processors", "1")
     [ready] = member.wait_for("processor.attached")
+    asked(leader, 2 * window.long)
     lead.numbers.add(*range(40))  # type: ignore[attr-defined]
     leader.wait_for("job.done", processor="far/processor-1")
 
@@ -278,7 +286,7 @@ def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(
     leader.wait_for("job.done", count=40)
     taken = account(lead.numbers, leader)  # type: ignore[attr-defined]
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)
-    assert taken.duplicated <= 1
+    assert taken.duplicated <= len(leader.all_of("job.returned")) <= window.long
     # Its crash is its own: the machine stayed in.
     assert leader.all_of("machine.lost") == []
 

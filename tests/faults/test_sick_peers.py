@@ -40,7 +40,11 @@ def gap(done: Iterable[dict[str, Any]]) -> float:
 
 
 def test_03_three_keep_their_pace_while_the_fourth_is_stopped(
-    start_numbers: Start, start_system: Start, settle: Take, env: dict[str, str]
+    start_numbers: Start,
+    start_system: Start,
+    settle: Take,
+    env: dict[str, str],
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "190", "--every", "0")
     system = start_system(
@@ -53,8 +57,9 @@ def test_03_three_keep_their_pace_while_the_fourth_is_stopped(
     os.kill(sick["pid"], signal.SIGSTOP)
 
     [silent] = system.wait_for("stage.silent", stage="processor-4")
-    [returned] = system.wait_for("job.returned")
-    [again] = system.wait_for("job.done", job_id=returned["job_id"])
+    # Of several, the first is the one that it was at.
+    its = system.wait_for("job.returned")[0]["job_id"]
+    [again] = system.wait_for("job.done", job_id=its)
     last = system.all_of("job.done", pid=sick["pid"])
     stopped_at = seconds(last[-1])
     since = max(seconds(each) for each in before)
@@ -74,4 +79,4 @@ def test_03_three_keep_their_pace_while_the_fourth_is_stopped(
     assert seconds(again) - stopped_at < 3 * LEASE_S
     taken = settle(numbers, system)
     assert (taken.lost, taken.unexpected) == ((), ())
-    assert taken.duplicated <= 1
+    assert taken.duplicated <= len(system.all_of("job.returned")) <= window.long

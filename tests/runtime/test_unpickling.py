@@ -75,6 +75,29 @@ def test_a_message_arrives_as_it_was() -> None:
     assert unpickling.loads(pickle.dumps(message)) == message
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        machine_messages.Beat(),
+        messages.SourceGone(name="north"),
+        protocol.Ping(subscription="a/1", sent=3),
+    ],
+)
+def test_a_message_of_no_field_of_one_or_of_several_arrives(message: Any) -> None:
+    assert unpickling.loads(pickle.dumps(message)) == message
+
+
+def test_a_message_with_a_field_too_few_is_refused() -> None:
+    whole = pickle.dumps(protocol.Ping(subscription="a/1", sent=3), 2)
+    short = whole.replace(b"K\x03" + pickle.TUPLE2, pickle.TUPLE1)
+    assert len(short) == len(whole) - 2
+
+    with pytest.raises(FrameError) as caught:
+        unpickling.loads(short)
+
+    assert caught.value.refusal is Refusal.GARBLED
+
+
 @pytest.mark.parametrize("protocol_number", [2, 3, 4, 5])
 def test_whatever_python_sends_is_understood(protocol_number: int) -> None:
     outcome = Outcome(3, 1, None, Failure("ValueError: no"), 0.5)
