@@ -230,6 +230,32 @@ def test_a_detached_processor_finishes_what_it_has(pipeline: Make) -> None:
         leaving.detach("processor-1")
 
 
+def test_a_processor_that_leaves_is_at_rest_while_its_last_jobs_run(
+    pipeline: Make,
+) -> None:
+    # By the measure of a job that takes no time two are worth a message; then each
+    # takes a second, so the other waits behind it.
+    leaving = pipeline(processors=1, max_demand="auto", process_s=1.0)
+    agenda = leaving._world.agenda  # noqa: SLF001 - a moment's work is looked at
+    leaving.push(jobs(20))
+    processor = leaving._world.base.named("processor-1").stage  # noqa: SLF001
+    while processor.consumer.held < 2 or processor.consumer.running is None:
+        assert agenda.step(agenda.now + 60.0)
+        assert len(leaving.done) < 20
+    expected = len(leaving.done) + processor.consumer.held
+
+    leaving._world.command(  # noqa: SLF001 - the answer comes when it has left
+        {"verb": "detach", "names": ["processor-1"]}
+    )
+    steps = 0
+    while leaving._world.base.named("processor-1"):  # noqa: SLF001
+        assert agenda.step(agenda.now + 60.0)
+        steps += 1
+        assert steps < 200, "it wakes up all the time"
+
+    assert len(leaving.done) == expected
+
+
 def test_what_never_ends_is_said_to(pipeline: Make) -> None:
     stuck = pipeline(processors=0)
     stuck.push(jobs(1))
