@@ -186,11 +186,11 @@ class FetcherActor(Stage):
             settle = self._settle_of(config)
             self._routing = routing_of(config, system)
             self._keeper = self.edges.keeper(system.journal, config.name)
-            self._take_up(self._keeper.take_up(), system)
+            taken = self._keeper.take_up()
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
-        self.outbox = Outbox(self._keeper)
+        self._make_producer(taken, system)
         self._backlog = Backlog(self._keeper, self.log)
         hurry = self.edges.beside(config.fetch, "hurry")
         self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
@@ -221,7 +221,7 @@ class FetcherActor(Stage):
             check_call(settle, name, "job", "outcome", options=config.options)
         return settle
 
-    def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
+    def _make_producer(self, taken: TakenUp, system: SystemConfig) -> None:
         buffer: Buffer[Job] = Buffer(self.config.buffer)
         config = self.config
         life = Life(
@@ -233,7 +233,6 @@ class FetcherActor(Stage):
         )
         self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
         life.quarantine = system.quarantine
-        life.take_up(taken.jobs, more=True)
         limit = config.rate_limit
         self.producer = Producer(
             life,
@@ -242,6 +241,8 @@ class FetcherActor(Stage):
             Rate(limit, config.rate_interval_s) if limit else None,
         )
         self._set_gate()
+        self.outbox = Outbox(self._keeper)
+        self.outbox.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
         left = life.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)

@@ -312,7 +312,7 @@ class ProcessorActor(Stage):
 
     def _give_up(self, now: float) -> None:
         # A thread cannot be ended: its process is, once the outcome is delivered.
-        # What had arrived behind this job goes back with it, and is not blamed.
+        # What had arrived behind this job goes back first: it was not begun.
         if self._overdue:
             self._tell_overdue()
             return
@@ -320,6 +320,7 @@ class ProcessorActor(Stage):
         failure = Failure(f"JobTimeoutError: took longer than {self._timeout_s:g} s")
         duration_s = self._timeout_s or 0.0
         self._send(self.consumer.drain(now))
+        self._hand_back(len(self._waiting) + self.consumer.queued, now)
         while task := self.consumer.running:
             job = task.assignment
             self._finished(Outcome(job.key, job.attempt, None, failure, duration_s))

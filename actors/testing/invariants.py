@@ -8,6 +8,7 @@
 - **journal first**: what leaves a fetcher is on the disk.
 - **one lease**: a job is in one processor's hands for each attempt, and each
   attempt has a number of its own.
+- **attempts**: no job is handed out more often than it may be tried.
 - **fencing**: the failure of an attempt that has ended changes nothing.
 - **order**: jobs go out in the order of fetching.
 - **timers**: a stage never has two for the same moment.
@@ -87,8 +88,8 @@ class Invariants(Observer):
         for fact in facts:
             if isinstance(fact, JobFetched):
                 self._keep(fact, unkept)
-            if isinstance(fact, JobLeased) and fact.job.attempt == 1:
-                self._check_order(node, fact.job)
+            if isinstance(fact, JobLeased):
+                self._check_leased(node, fact.job)
 
     def _keep(self, fact: JobFetched, unkept: list[Any] | None) -> None:
         # Where a job goes to several kinds, it is several from here on.
@@ -198,6 +199,12 @@ class Invariants(Observer):
                         f"it is {state} at {attempt}"
                     ),
                 )
+
+    def _check_leased(self, node: Node, job: Job) -> None:
+        if job.tries > (most := self.world.config.retries):
+            self.fail("attempts", f"{node.name} leased {job} for more than {most}")
+        if job.attempt == 1:
+            self._check_order(node, job)
 
     def _check_order(self, node: Node, job: Job) -> None:
         if _is_routed(node.stage):

@@ -219,9 +219,10 @@ class World:
             return
         kept = Book(book.next_key, book.jobs.values())
         self._produce(source, kept)
-        life = self.producers[source].life
-        life.take_up([*kept.taken_up, *kept.retrying], more=True)
+        left = [*kept.taken_up, *kept.retrying]
+        taken_up = self.producers[source].taken_up(left, self.now, more=True)
         self._mark_anew(source)
+        self._carry_out(source, taken_up)
         decision = self.producers[source].taken_up(kept.ready, self.now, more=False)
         self._carry_out(source, decision)
 
@@ -327,6 +328,7 @@ class World:
             rules.check_accounting(producer, self.books[source])
             rules.check_places(producer, self.books[source])
             rules.check_leases(producer, self.books[source])
+            rules.check_attempts(self.books[source], self.options.retry.attempts)
             rules.check_ledger(producer, self._asked)
         for consumer in self.consumers.values():
             rules.check_consumer(consumer)
