@@ -28,7 +28,7 @@ from actors.flow.messages import (
 from actors.flow.outcomes import Owed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from actors.flow.allowance import Allowance
 
@@ -54,7 +54,8 @@ class Consumer:
     """One processor's subscriptions, the jobs it holds, the outcomes it owes.
 
     ``need`` bounds what is asked for below ``max_demand``: a step asks for no
-    more than is asked of it. None is no bound.
+    more than is asked of it. None is no bound. ``windows`` holds those of single
+    producers, by their kind, which stand whatever ``window`` becomes.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class Consumer:
         process: Process,
         window: Window | None = None,
         allowance: Allowance | None = None,
+        windows: Mapping[str, Window] | None = None,
     ) -> None:
         self.process = process
         self.window = window or Window()
+        self.windows = windows or {}
         self.allowance = allowance
         self.need: int | None = None
         self.draining = False
@@ -124,14 +127,21 @@ class Consumer:
         """Whether this consumer opened the subscription, at any time."""
         return subscription.startswith(f"{self.process.run}/")
 
-    def open(self, source: str, now: float) -> list[Send]:
+    def open(self, source: str, now: float, kind: str = "") -> list[Send]:
         """Subscribe to a producer, anew if there was a subscription before.
 
         What had arrived by an earlier one and was not begun is dropped: the
         producer has taken it back.
+
+        Args:
+            source: The producer's name.
+            now: Monotonic seconds.
+            kind: What stands for it in the configuration, if not its name.
         """
         self._forget(source)
         feed = Feed(source, self._new_id(source), now + AGAIN_S)
+        feed.kind = kind or source
+        feed.window = self.windows.get(feed.kind)
         feed.unfinished = sum(task.source == source for task in self._running)
         if self.draining:
             feed.closing, feed.closed_at = True, 0
@@ -311,7 +321,7 @@ class Consumer:
         if self.draining and not self._owed[feed.source] and self.running is None:
             self._forget(feed.source)
             return []
-        return self.open(feed.source, now)
+        return self.open(feed.source, now, feed.kind)
 
     def _disown(self, message: ToConsumer) -> list[Send]:
         source = self._issued.get(message.subscription)
@@ -332,7 +342,7 @@ class Consumer:
             more = feed.raise_by(allowance.left(feed.source), self.need)
             allowance.spend(feed.source, more)
             return more > 0
-        return feed.raise_total(self.window, self.need)
+        return feed.raise_total(feed.window or self.window, self.need)
 
     def _ask_again(self, feed: Feed, now: float) -> list[Send]:
         if feed.again_at is None or now < feed.again_at:

@@ -156,6 +156,7 @@ def _function() -> Kind:
 
 
 COUNT = _count(1)
+COUNT_FROM_0 = _count(0)
 COUNT_OR_AUTO = _count_or_auto()
 PROCESSES = _count(0, 256)
 SECONDS = _number(0.0, above=True)

@@ -79,12 +79,14 @@ class SourceUp:
     """Root to a processor: this source is there now, subscribe to it.
 
     Attributes:
+        kind: What stands for it in ``from``.
         relayed: Whether it is on another machine, and ``address`` passes on what
             it is sent as an ``Up``.
         line: Of the line to that machine: another one is another run of the
             source, as far as its subscriptions are concerned.
     """
 
+    kind: str
     name: str
     address: Address
     relayed: bool = False

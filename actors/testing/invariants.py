@@ -277,12 +277,14 @@ class Invariants(Observer):
 
     def _check_consumer(self, name: str, stage: ProcessorActor) -> None:
         consumer = stage.consumer
-        # A window that follows its jobs may have shrunk since it asked.
-        most = MOST if stage.is_auto else consumer.window.max_demand
         if consumer.excess:
             self.fail("demand", (f"{name} got more than it asked for"))
         for feed in consumer.feeds:
             outstanding = feed.total - feed.received + feed.unfinished
+            # A window that follows its jobs may have shrunk since it asked.
+            most = MOST if stage.is_auto else consumer.window.max_demand
+            if feed.window is not None:
+                most = feed.window.max_demand
             if consumer.allowance is not None:
                 most = outstanding
             if not (0 <= feed.unfinished <= outstanding <= most):

@@ -32,6 +32,40 @@ from = ["first"]
 count = 1
 cancel = "{cancel}"
 """
+OWN_OPTIONS = """
+[[processor]]
+name = "first"
+process = "spooled:passed"
+from = ["spool"]
+count = 2
+max_demand = 3
+
+[[processor]]
+name = "last"
+process = "spooled:double"
+count = 1
+
+[[processor.from]]
+name = "spool"
+max_demand = 5
+cancel = "transient"
+
+[[processor.from]]
+name = "first"
+max_demand = 2
+"""
+SELECTED = """dispatcher = "broadcast"
+[[processor]]
+name = "all"
+process = "spooled:double"
+count = 1
+
+[[processor]]
+name = "odd"
+process = "spooled:double"
+from = [{ name = "spool", selector = "tests.support.spooled:is_odd" }]
+count = 1
+"""
 GATE = """demand = "accumulate"
 [[processor]]
 name = "last"
@@ -217,6 +251,45 @@ def test_45_a_fetcher_that_dies_takes_along_who_is_bound_to_it(
     pipeline.reach(account(done=2), "work goes on")
     after = stage(pipeline.status(), "last-1")
     assert (after["restarts"], after["pid"] == before) == (1, False)
+
+
+def test_45_one_subscription_may_bind_and_another_not(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(OWN_OPTIONS)
+
+    pipeline.kill("first-1")
+    pipeline.reach(is_back("first-1"), "the step is back")
+    unmoved = stage(pipeline.status(), "last-1")["restarts"]
+    pipeline.kill("spool")
+    pipeline.reach(is_back("last-1"), "the processor was started anew")
+    pipeline.push(1, 2)
+
+    pipeline.reach(account(done=2), "work goes on")
+    assert (unmoved, stage(pipeline.status(), "last-1")["restarts"]) == (0, 1)
+
+
+def test_49_each_subscription_asks_within_its_own_window(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(OWN_OPTIONS)
+
+    def asks(status: Status) -> bool:
+        # Five of the fetcher, two of each process of the step; and each of those
+        # passes on what is asked of it.
+        names = ("last-1", "first-1", "first-2")
+        return [stage(status, name).get("demand") for name in names] == [9, 2, 2]
+
+    pipeline.reach(asks, "all has been asked for")
+    pipeline.set_max_demand(7)
+
+    pipeline.reach(asks, "its own windows stand")
+
+
+def test_34_a_selector_may_be_of_one_subscription(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(SELECTED)
+
+    pipeline.push(1, 2, 3, 4, 5)
+
+    pipeline.reach(account(fetched=8, done=8), "all are done")
+    done = [stage(pipeline.status(), name)["done"] for name in ("all-1", "odd-1")]
+    assert done == [5, 3]
 
 
 @pytest.mark.parametrize("cancel", ["temporary", "transient"])
