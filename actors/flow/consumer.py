@@ -148,7 +148,9 @@ class Consumer:
         self._feeds[source] = feed
         self._owed.setdefault(source, Owed())
         subscribe = Send(source, feed.subscribe(self.process))
-        return [subscribe, *self._ask(feed)]
+        # What was granted for a step may now be asked of others of its processes.
+        asks = self._ask(feed) if self.allowance is None else self.ask()
+        return [subscribe, *asks]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
@@ -193,14 +195,18 @@ class Consumer:
         """Give back what waits behind a running job, but for the first ``keep``.
 
         Like any outcome, that is repeated until it is confirmed. Where nothing
-        runs, nothing waits for long; and what a user asked for by hand stays.
+        runs, nothing waits for long; and what a user asked for by hand stays, but
+        for a processor that leaves.
         """
-        if not self._running or self.allowance is not None:
+        if not self._running or (self.allowance is not None and not self.draining):
             return []
         given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
         for source, job in reversed(given):
-            self._feeds[source].unfinished -= 1
+            feed = self._feeds[source]
+            feed.unfinished -= 1
             self._owed[source].add(Outcome(job.key, job.attempt, begun=False), now)
+            if self.allowance is not None:
+                self.allowance.give_back(feed.kind, 1)
         sources = {task.source for task in given}
         self._given |= sources
         return [
@@ -265,10 +271,14 @@ class Consumer:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
         return [send for feed in self.feeds for send in self._ask(feed)]
 
-    def close(self, source: str) -> None:
-        """Forget a producer that is gone for good, and what it was owed."""
+    def close(self, source: str) -> list[Send]:
+        """Forget a producer that is gone for good, and what it was owed.
+
+        What it was asked for by hand others of its kind are asked for.
+        """
         self._forget(source)
         self._owed.pop(source, None)
+        return self.ask() if self.allowance is not None else []
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -309,7 +319,7 @@ class Consumer:
             return [Send(feed.source, feed.demand(resend=True))]
         self.excess += arrival.excess
         if self.allowance is not None:
-            self.allowance.give_back(feed.source, arrival.left_out)
+            self.allowance.give_back(feed.kind, arrival.left_out)
         self._queue.extend(Task(feed.source, each) for each in arrival.fresh)
         return [] if arrival.fresh else self._ask(feed)
 
@@ -339,10 +349,21 @@ class Consumer:
 
     def _raise(self, feed: Feed) -> bool:
         if (allowance := self.allowance) is not None:
-            more = feed.raise_by(allowance.left(feed.source), self.need)
-            allowance.spend(feed.source, more)
+            more = feed.raise_by(self._allowed(feed, allowance), self.need)
+            allowance.spend(feed.kind, more)
             return more > 0
         return feed.raise_total(feed.window or self.window, self.need)
+
+    def _allowed(self, feed: Feed, allowance: Allowance) -> int:
+        if feed.kind == feed.source:
+            return allowance.left(feed.kind)
+        # One of a step's processes, which share what is allowed.
+        if feed.total > feed.received:
+            return 0
+        open_ones = sum(
+            each.kind == feed.kind and not each.closing for each in self._feeds.values()
+        )
+        return allowance.share(feed.kind, open_ones)
 
     def _ask_again(self, feed: Feed, now: float) -> list[Send]:
         if feed.again_at is None or now < feed.again_at:
@@ -373,7 +394,7 @@ class Consumer:
         self._queue = deque(task for task in self._queue if task.source != source)
         if feed is not None and self.allowance is not None:
             never_ran = feed.total - feed.received + queued - len(self._queue)
-            self.allowance.give_back(source, never_ran)
+            self.allowance.give_back(feed.kind, never_ran)
 
     def _new_id(self, source: str) -> SubscriptionId:
         former = [each for each in self._issued if self._feed(each) is None]

@@ -343,7 +343,7 @@ class _Tables:
         """Refuse windows that could never open, or not as they are asked to."""
         for index, each in enumerate(processors):
             if each.is_manual:
-                self._check_manual(index, each, {each.name for each in processors})
+                self._check_manual(index, each)
                 continue
             least = each.batch_size or 1
             if isinstance(each.max_demand, str):
@@ -364,16 +364,7 @@ class _Tables:
                 f"got {each.max_demand}"
             )
 
-    def _check_manual(
-        self, index: int, manual: ProcessorConfig, steps: set[str]
-    ) -> None:
-        # A step's processes come and go: nobody could say what was asked of which.
-        if step := next((each for each in manual.sources if each in steps), None):
-            raise ConfigError(
-                f"{self._where('demand', 'processor', index)}: demand = "
-                f"{manual.demand!r} takes from fetchers only, and {manual.name!r} "
-                f"takes from processor {step!r}"
-            )
+    def _check_manual(self, index: int, manual: ProcessorConfig) -> None:
         table = self.file.content["processor"][index] if self.file else {}
         for key in ("max_demand", "min_demand"):
             if key in table:

@@ -187,7 +187,7 @@ class AskFor:
 
     Attributes:
         total: All that the root has told this run of it, this one included.
-        source: Of which fetcher; None for each that it takes from.
+        source: Of which source; None for each that it takes from.
     """
 
     number: int

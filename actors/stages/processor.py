@@ -110,7 +110,7 @@ class ProcessorActor(Stage):
             case SourceUp():
                 self._subscribe(message, now)
             case SourceGone(name=name):
-                self.consumer.close(name)
+                self._send(self.consumer.close(name))
             case Drain():
                 self._send(self.consumer.drain(now))
             case Tune(config=config):

@@ -32,6 +32,19 @@ from = ["first"]
 count = 1
 cancel = "{cancel}"
 """
+MANUAL_STEP = """
+[[processor]]
+name = "first"
+process = "spooled:passed"
+count = 2
+
+[[processor]]
+name = "last"
+process = "spooled:double"
+from = ["first"]
+demand = "manual"
+count = 1
+"""
 OWN_OPTIONS = """
 [[processor]]
 name = "first"
@@ -127,6 +140,45 @@ def test_05_manual_demand_ends_with_its_processor(pipeline_of: Start) -> None:
     assert stage(pipeline.status(), "last-1")["demand"] == 0
     pipeline.ask("last-1", 1)
     pipeline.reach(account(done=1, buffered=1), "one is done")
+
+
+def test_05_manual_demand_of_a_step_stops_the_step_as_well(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL_STEP)
+    pipeline.push(*range(1, 11))
+    pipeline.reach(account(buffered=10), "nothing moves")
+
+    pipeline.ask("last", 6)
+
+    pipeline.reach(account(done=6, in_flight=0, buffered=4), "six are done")
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+
+
+def test_05_what_a_step_that_dies_did_not_deliver_still_comes(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL_STEP)
+    pipeline.ask("last-1", 4)
+
+    pipeline.kill("first-1")
+    pipeline.reach(is_back("first-1"), "the step is back")
+    pipeline.push(*range(1, 7))
+
+    pipeline.reach(account(done=4, in_flight=0, buffered=2), "four are done")
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+
+
+def test_05_what_a_step_that_leaves_did_not_deliver_comes_from_another(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL_STEP)
+    pipeline.ask("last-1", 4)
+
+    pipeline.detach("first-1")
+    pipeline.push(*range(1, 7))
+
+    pipeline.reach(account(done=4, in_flight=0, buffered=2), "four are done")
 
 
 def test_05_a_function_may_ask_when_it_is_started_and_at_every_restart(

@@ -60,16 +60,6 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             "4: max_demand does nothing for processor 'a', whose demand is 'manual'\n",
         ),
         (
-            (
-                '[[processor]]\nname = "a"\n[[processor]]\nname = "b"\n'
-                'from = ["a"]\ndemand = "manual"\n'
-            ),
-            (
-                "6: demand = 'manual' takes from fetchers only, and 'b' takes from "
-                "processor 'a'\n"
-            ),
-        ),
-        (
             '[[processor]]\nname = "a"\ncancel = "never"\n',
             "3: cancel must be one of temporary, transient, permanent, got 'never'\n",
         ),
