@@ -33,6 +33,7 @@ from actors.flow.facts import (
     OutcomeIgnored,
 )
 from actors.flow.messages import Failure
+from actors.flow.quarantine import Quarantine
 from actors.flow.routing import Incoming
 
 if TYPE_CHECKING:
@@ -52,9 +53,8 @@ class Life:
     """Holds every job that a fetcher has not seen the end of.
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
-    drops what is fetched then, ``last`` what has waited longest. A quarantine of
-    ``quarantine`` jobs leaves no room either: where so many fail, each further
-    one would only be taken from its source to fail as well.
+    drops what is fetched then, ``last`` what has waited longest. A ``quarantine``
+    that is full leaves no room either.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Life:
         kept = kept or Accounting()
         self.buffer = buffer
         self.keep = keep
-        self.quarantine: int | None = None
+        self.quarantine = Quarantine(count=kept.quarantined)
         self.backlog = kept.buffered
         self._retry = retry
         self._next_key = first_key
@@ -82,7 +82,6 @@ class Life:
         self._retrying = 0
         self._fetched = kept.fetched
         self._done = kept.done
-        self._quarantined = kept.quarantined
         self._dropped = kept.dropped
 
     @property
@@ -97,7 +96,7 @@ class Life:
     @property
     def is_quarantine_full(self) -> bool:
         """Whether so many jobs are set aside that no more should be fetched."""
-        return self.quarantine is not None and self._quarantined >= self.quarantine
+        return self.quarantine.is_full
 
     @property
     def waiting(self) -> int:
@@ -160,7 +159,7 @@ class Life:
             buffered=self.waiting + self.backlog,
             in_flight=self._in_flight,
             retrying=self._retrying,
-            quarantined=self._quarantined,
+            quarantined=self.quarantine.count,
             dropped=self._dropped,
         )
 
@@ -196,7 +195,7 @@ class Life:
         job = Job(self._next_key, job_id, payload, now, own_id=own_id is not None)
         self._next_key += 1
         self._fetched += 1
-        self._quarantined += 1
+        self.quarantine.put(payload)
         job.state = JobState.QUARANTINED
         return [JobFetched(job), JobQuarantined(job, None, failure)]
 
@@ -227,7 +226,7 @@ class Life:
 
     def released(self, job: Job) -> Fact:
         """Make a quarantined job ready again, with all its attempts before it."""
-        self._quarantined -= 1
+        self.quarantine.take(job.payload)
         self._unheard.pop(job.key, None)
         job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
         self._hold(job)
@@ -236,7 +235,7 @@ class Life:
 
     def discarded(self, job: Job, reason: str) -> Fact:
         """Give a quarantined job up."""
-        self._quarantined -= 1
+        self.quarantine.take(job.payload)
         self._unheard.pop(job.key, None)
         self._dropped += 1
         job.state = JobState.DROPPED
@@ -380,7 +379,7 @@ class Life:
         if job is None or outcome.failure is not None:
             return OutcomeIgnored(outcome.key, outcome.attempt, "the job has ended")
         del self._unheard[job.key]
-        self._quarantined -= 1
+        self.quarantine.take(job.payload)
         return self._done_by(job, outcome, process)
 
     def _done_by(self, job: Job, outcome: Outcome, process: Process) -> Fact:
@@ -408,7 +407,7 @@ class Life:
     def _quarantine(self, job: Job, failure: Failure, process: Process | None) -> Fact:
         job.state = JobState.QUARANTINED
         del self._live[job.key]
-        self._quarantined += 1
+        self.quarantine.put(job.payload)
         return JobQuarantined(job, process, failure)
 
     def _quarantine_unheard(

@@ -148,6 +148,8 @@ class SystemConfig:
         lease_s: How long a processor that holds jobs may give no sign.
         retries: Attempts a job has in all.
         quarantine: Jobs a fetcher may have set aside before it polls no more.
+        quarantine_mib: What their payloads may come to.
+        journal_mib: What the journal may come to; None for any size.
         log_format: ``console``, ``json``, or None for what suits the reader.
         run_for_s: Stop after so long.
         until_idle_s: Stop when there was nothing left to do for so long.
@@ -166,6 +168,8 @@ class SystemConfig:
     lease_s: float
     retries: int
     quarantine: int
+    quarantine_mib: int
+    journal_mib: int | None
     drain_timeout_s: float
     log_format: str | None
     log_level: str
@@ -268,6 +272,8 @@ _AS_THEY_ARE = (
     "lease_s",
     "retries",
     "quarantine",
+    "quarantine_mib",
+    "journal_mib",
     "drain_timeout_s",
     "log_format",
     "log_level",

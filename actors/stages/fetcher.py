@@ -14,6 +14,8 @@ from actors.flow.marks import Marks
 from actors.flow.messages import Cancel, Confirm, Demand, Done, Jobs, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
+from actors.flow.quarantine import Quarantine
+from actors.flow.quota import Quota
 from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
@@ -23,10 +25,12 @@ from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
+from actors.runtime.settings import MIB
 from actors.stages.backlog import Backlog
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
+from actors.stages.journal_room import look_at_size
 from actors.stages.messages import (
     AskSign,
     Begin,
@@ -161,7 +165,7 @@ class FetcherActor(Stage):
         if self._root is None:
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
-        times.append(self.standing.next_tick)
+        times += [self.standing.next_tick, self.standing.quota.next_tick]
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
@@ -202,6 +206,7 @@ class FetcherActor(Stage):
             self._tally,
             routed=config.dispatcher != "demand",
             on_demand=config.on_demand,
+            quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
         )
         self.watch(self.source.fd, self._source_spoke)
         if settle is not None:
@@ -232,7 +237,12 @@ class FetcherActor(Stage):
             keep=config.buffer_keep,
         )
         self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
-        life.quarantine = system.quarantine
+        life.quarantine = Quarantine(
+            system.quarantine,
+            system.quarantine_mib * MIB,
+            taken.accounting.quarantined,
+            taken.quarantined_bytes,
+        )
         limit = config.rate_limit
         self.producer = Producer(
             life,
@@ -256,6 +266,7 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
+        self._look_at_size(now)
         standing = self.standing
         self.source.poll_if_due(
             now, standing.may_take, self.producer.demand, full=not standing.room
@@ -265,6 +276,12 @@ class FetcherActor(Stage):
         self.standing.tell_if_stalled(now, self.log)
         self._tell_marks()
         self._tell_if_drained()
+
+    def _look_at_size(self, now: float) -> None:
+        try:
+            look_at_size(self.standing.quota, self._keeper, self.log, now)
+        except JournalError as error:
+            self.outbox.failed(error, now)
 
     def _decide(self, message: ToProducer, now: float) -> Decision:
         match message:
@@ -297,6 +314,7 @@ class FetcherActor(Stage):
             return
         steps, self._steps = self._steps, []
         payloads = [step.payload for step in steps if type(step) is Fetched]
+        self.standing.quota.grew()
         if jobs := self._new_ones(payloads, seen):
             self._carry_out(self.producer.fetched(jobs, now), now)
         for step in steps:

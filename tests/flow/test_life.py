@@ -346,7 +346,7 @@ def test_what_a_person_decides_stands_whatever_comes_late(
 
 def test_a_full_quarantine_leaves_no_room_until_somebody_decides() -> None:
     life = Life(Buffer(4), RetryPolicy(attempts=1))
-    life.quarantine = 2
+    life.quarantine.most = 2
     rooms = []
     failed = []
     for key in (1, 2):
