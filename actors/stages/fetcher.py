@@ -191,13 +191,12 @@ class FetcherActor(Stage):
             self._routing = routing_of(config, system)
             self._keeper = self.edges.keeper(system.journal, config.name)
             taken = self._keeper.take_up()
+            self._make_source(config, fetch, settle)
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
         self._make_producer(taken, system)
         self._backlog = Backlog(self._keeper, self.log)
-        hurry = self.edges.beside(config.fetch, "hurry")
-        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
         self.standing = Standing(
             config.name,
             self.producer,
@@ -209,13 +208,23 @@ class FetcherActor(Stage):
             quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
         )
         self.watch(self.source.fd, self._source_spoke)
-        if settle is not None:
-            worker = self.edges.worker(f"settle-{config.name}")
-            self.settler = Settler(settle, config.options, worker, self.log)
+        if self.settler is not None:
             self.watch(self.settler.fd, self._settler_spoke)
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
+
+    def _make_source(
+        self,
+        config: FetcherConfig,
+        fetch: Callable[..., Any],
+        settle: Callable[..., Any] | None,
+    ) -> None:
+        hurry = self.edges.beside(config.fetch, "hurry")
+        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
+        if settle is not None:
+            worker = self.edges.worker(f"settle-{config.name}")
+            self.settler = Settler(settle, config.options, worker, self.log)
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.edges.beside(config.fetch, "settle")
