@@ -158,8 +158,8 @@ class Producer:
 
     def taken_up(self, jobs: Iterable[Job], now: float, *, more: bool) -> Decision:
         """Take in jobs that an earlier run left, and send what was asked for."""
-        self.life.take_up(jobs, more=more)
-        return self._dispatch(Decision(), now)
+        facts = self.life.take_up(jobs, more=more)
+        return self._dispatch(Decision(facts=facts), now)
 
     def released(self, jobs: Iterable[Job], now: float) -> Decision:
         """Take jobs out of the quarantine, and send what was asked for."""

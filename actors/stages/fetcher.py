@@ -14,6 +14,8 @@ from actors.flow.marks import Marks
 from actors.flow.messages import Cancel, Confirm, Demand, Done, Jobs, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
+from actors.flow.quarantine import Quarantine
+from actors.flow.quota import Quota
 from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
@@ -23,10 +25,12 @@ from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
+from actors.runtime.settings import MIB
 from actors.stages.backlog import Backlog
 from actors.stages.fetching import Fetched, Unusable, job_id_of
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
+from actors.stages.journal_room import look_at_size
 from actors.stages.messages import (
     AskSign,
     Begin,
@@ -161,7 +165,7 @@ class FetcherActor(Stage):
         if self._root is None:
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
-        times.append(self.standing.next_tick)
+        times += [self.standing.next_tick, self.standing.quota.next_tick]
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
@@ -186,14 +190,13 @@ class FetcherActor(Stage):
             settle = self._settle_of(config)
             self._routing = routing_of(config, system)
             self._keeper = self.edges.keeper(system.journal, config.name)
-            self._take_up(self._keeper.take_up(), system)
+            taken = self._keeper.take_up()
+            self._make_source(config, fetch, settle)
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
-        self.outbox = Outbox(self._keeper)
+        self._make_producer(taken, system)
         self._backlog = Backlog(self._keeper, self.log)
-        hurry = self.edges.beside(config.fetch, "hurry")
-        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
         self.standing = Standing(
             config.name,
             self.producer,
@@ -202,15 +205,26 @@ class FetcherActor(Stage):
             self._tally,
             routed=config.dispatcher != "demand",
             on_demand=config.on_demand,
+            quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
         )
         self.watch(self.source.fd, self._source_spoke)
-        if settle is not None:
-            worker = self.edges.worker(f"settle-{config.name}")
-            self.settler = Settler(settle, config.options, worker, self.log)
+        if self.settler is not None:
             self.watch(self.settler.fd, self._settler_spoke)
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
+
+    def _make_source(
+        self,
+        config: FetcherConfig,
+        fetch: Callable[..., Any],
+        settle: Callable[..., Any] | None,
+    ) -> None:
+        hurry = self.edges.beside(config.fetch, "hurry")
+        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
+        if settle is not None:
+            worker = self.edges.worker(f"settle-{config.name}")
+            self.settler = Settler(settle, config.options, worker, self.log)
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.edges.beside(config.fetch, "settle")
@@ -221,7 +235,7 @@ class FetcherActor(Stage):
             check_call(settle, name, "job", "outcome", options=config.options)
         return settle
 
-    def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
+    def _make_producer(self, taken: TakenUp, system: SystemConfig) -> None:
         buffer: Buffer[Job] = Buffer(self.config.buffer)
         config = self.config
         life = Life(
@@ -232,8 +246,12 @@ class FetcherActor(Stage):
             keep=config.buffer_keep,
         )
         self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
-        life.quarantine = system.quarantine
-        life.take_up(taken.jobs, more=True)
+        life.quarantine = Quarantine(
+            system.quarantine,
+            system.quarantine_mib * MIB,
+            taken.accounting.quarantined,
+            taken.quarantined_bytes,
+        )
         limit = config.rate_limit
         self.producer = Producer(
             life,
@@ -242,6 +260,8 @@ class FetcherActor(Stage):
             Rate(limit, config.rate_interval_s) if limit else None,
         )
         self._set_gate()
+        self.outbox = Outbox(self._keeper)
+        self.outbox.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
         left = life.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)
@@ -255,6 +275,7 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
+        self._look_at_size(now)
         standing = self.standing
         self.source.poll_if_due(
             now, standing.may_take, self.producer.demand, full=not standing.room
@@ -264,6 +285,12 @@ class FetcherActor(Stage):
         self.standing.tell_if_stalled(now, self.log)
         self._tell_marks()
         self._tell_if_drained()
+
+    def _look_at_size(self, now: float) -> None:
+        try:
+            look_at_size(self.standing.quota, self._keeper, self.log, now)
+        except JournalError as error:
+            self.outbox.failed(error, now)
 
     def _decide(self, message: ToProducer, now: float) -> Decision:
         match message:
@@ -301,6 +328,7 @@ class FetcherActor(Stage):
             return
         steps, self._steps = self._steps, []
         payloads = [step.payload for step in steps if type(step) is Fetched]
+        self.standing.quota.grew()
         if jobs := self._new_ones(payloads, seen):
             self._carry_out(self.producer.fetched(jobs, now), now)
         for step in steps:

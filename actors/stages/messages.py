@@ -79,12 +79,14 @@ class SourceUp:
     """Root to a processor: this source is there now, subscribe to it.
 
     Attributes:
+        kind: What stands for it in ``from``.
         relayed: Whether it is on another machine, and ``address`` passes on what
             it is sent as an ``Up``.
         line: Of the line to that machine: another one is another run of the
             source, as far as its subscriptions are concerned.
     """
 
+    kind: str
     name: str
     address: Address
     relayed: bool = False
@@ -188,7 +190,7 @@ class AskFor:
 
     Attributes:
         total: All that the root has told this run of it, this one included.
-        source: Of which fetcher; None for each that it takes from.
+        source: Of which source; None for each that it takes from.
     """
 
     number: int

@@ -129,7 +129,7 @@ class Remote:
         """A source on this machine is there now."""
         if self._gate is None:
             return
-        up = SourceUp(name=source.name, address=source.address)
+        up = SourceUp(kind=source.kind, name=source.name, address=source.address)
         self._root.send(self._gate, up)
         for machine in self.machines:
             self._tell(machine, _is_up(source))
@@ -300,7 +300,11 @@ class Remote:
     def _step(self, process: Process) -> SourceUp:
         assert self._gate is not None  # noqa: S101 - it told of the process
         return SourceUp(
-            name=process.name, address=self._gate, relayed=True, line=process.run
+            kind=process.kind,
+            name=process.name,
+            address=self._gate,
+            relayed=True,
+            line=process.run,
         )
 
     def _tell_step(self, machine: Machine, process: Process) -> None:

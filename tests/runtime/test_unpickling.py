@@ -19,6 +19,7 @@ from actors.flow import messages as protocol
 from actors.flow.facts import Accounting
 from actors.flow.json_values import as_json
 from actors.flow.messages import Assignment, Cancel, Failure, Jobs, Outcome
+from actors.flow.subscriptions import SubscriptionOptions
 from actors.runtime import config, unpickling
 from actors.runtime.frames import FrameError, Refusal
 from actors.stages import machine_messages, messages, wire
@@ -42,6 +43,7 @@ def test_every_class_of_messages_is_admitted_and_no_other() -> None:
         Accounting,
         config.FetcherConfig,
         config.ProcessorConfig,
+        SubscriptionOptions,
         config.SystemConfig,
     }
 

@@ -50,6 +50,15 @@ def process(job: Any) -> Any:
             "Pipeline, processor 1: processor 'process' takes from 'x', expected one ",
         ),
         (
+            lambda: Pipeline(
+                [
+                    Fetcher(fetch),
+                    Processor(process, sources=({"name": "fetch", "x": 1},)),
+                ]
+            ),
+            "Pipeline, processor 1: unknown key 'x' in from, expected one of name, ",
+        ),
+        (
             lambda: Pipeline([Fetcher(lambda: None)]),
             "expected a function of a module, or MODULE:FUNCTION, got <function",
         ),
