@@ -65,7 +65,8 @@ class Processor:
     Attributes:
         process: Takes a job, returns a JSON value; see ``Fetcher.fetch``.
         name: Unique in the pipeline; that of the function if none is given.
-        sources: Names of what it takes jobs from; all fetchers if none is given.
+        sources: Names of what it takes jobs from, or tables of what is otherwise
+            for one, as in ``from``; all fetchers if none is given.
         count: How many processes; as for the whole pipeline if it is None.
         settings: As in a ``[[processor]]`` table: ``max_demand`` ...; a function
             may stand for its name.
@@ -73,7 +74,7 @@ class Processor:
 
     process: Function
     name: str = ""
-    sources: tuple[str, ...] = ()
+    sources: tuple[str | Mapping[str, Any], ...] = ()
     count: int | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -85,7 +86,9 @@ class Processor:
             "process": process,
         }
         if self.sources:
-            table["from"] = list(self.sources)
+            table["from"] = [
+                each if isinstance(each, str) else _named(each) for each in self.sources
+            ]
         if self.count is not None:
             table["count"] = self.count
         return table | _named(self.settings)

@@ -32,9 +32,12 @@ DEADLY = ("fetcher", "root", "admin", "main")
 PROCESSORS = 3
 #: A processor that is stopped for longer than this has lost its leases, in seconds.
 LEASE_S = 3.0
+#: The most jobs that a processor holds with ``--max-demand auto``.
+LARGEST_AUTO = 1024
 START_WITHIN_S = 30.0
-#: The kernel's to keep: a killed main process takes all others with it.
-GONE_WITHIN_S = 2.0
+#: The kernel's to keep: a killed main process takes all others with it, though
+#: one that syncs to a busy disk ends after that.
+GONE_WITHIN_S = 15.0
 SETTLE_WITHIN_S = 120.0
 
 
@@ -95,7 +98,7 @@ class Chaos:
         self.log = (self.directory / "log").open("ab")
         words = ["--url", self.url, "--log-format", "json", "--every", "0.2"]
         words += ["--processors", str(PROCESSORS), "--lease", str(LEASE_S)]
-        words += ["--max-demand", str(self.options.max_demand)]
+        words += ["--max-demand", self.options.max_demand]
         words += ["--process", "chaos_jobs:process"]
         self.system = subprocess.Popen(
             [sys.executable, "-m", "actors.main", *words],
@@ -139,10 +142,12 @@ class Chaos:
         fetchers = [each["pid"] for each in status["fetchers"] if each["pid"]]
         processors = [each["pid"] for each in status["processors"] if each["pid"]]
         victims = {"fetcher": fetchers, "processor": processors}
-        if fetchers and (root := parent(fetchers[0])) > 1:
-            victims |= {"root": [root], "admin": [parent(root)]}
-        if what == "pause":
-            pid = self.chance.choice([pid for pids in victims.values() for pid in pids])
+        root = parent(fetchers[0]) if fetchers else 0
+        # Where one of them has just died, somebody else would be the parent.
+        if root > 1 and (admin := parent(root)) > 1:
+            victims |= {"root": [root], "admin": [admin]}
+        if what == "pause" and (pids := [e for some in victims.values() for e in some]):
+            pid = self.chance.choice(pids)
             kill(pid, signal.SIGSTOP)
             self.stopped[pid] = time.monotonic() + self.chance.uniform(0.1, 5.0)
         elif victims.get(what):
@@ -230,7 +235,7 @@ class Chaos:
 
     def served(self) -> dict[str, Any]:
         """What the number server says it did."""
-        with urllib.request.urlopen(f"{self.url}/account", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/account", timeout=30) as answer:
             account: dict[str, Any] = json.load(answer)
             return account
 
@@ -264,7 +269,8 @@ class Chaos:
 
     def executions_allowed(self) -> int:
         """How many second runs the strikes explain."""
-        window = int(self.options.max_demand)
+        chosen = self.options.max_demand
+        window = LARGEST_AUTO if chosen == "auto" else int(chosen)
         one = self.done_to_it["processor"]
         # A fetcher or a root that was stopped for long is killed as well.
         every = self.done_to_it["pause"] + sum(self.done_to_it[e] for e in DEADLY)
@@ -320,8 +326,11 @@ def kill(pid: int, number: signal.Signals) -> None:
 
 
 def parent(pid: int) -> int:
-    """The process that started this one."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
+    """The process that started this one; 0 if it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
     return int(stat.rpartition(")")[2].split()[1])
 
 
@@ -358,7 +367,7 @@ def main() -> int:
     parser.add_argument("--preload", type=int, default=0, help="numbers at the start")
     parser.add_argument("--every", type=float, default=0.05, help="a new number")
     parser.add_argument("--pace", type=float, default=1.0, help="of the nemesis")
-    parser.add_argument("--max-demand", type=int, default=1)
+    parser.add_argument("--max-demand", default="1", metavar="N|auto")
     parser.add_argument("--nemesis", nargs="+", choices=NEMESES, default=NEMESES)
     options = parser.parse_args()
     options.port = free_port()

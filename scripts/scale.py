@@ -22,13 +22,16 @@ from actors.runtime.system import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Processors that one system is measured with.
-SIZES = (2, 10, 30, 100)
+#: Processors that one system is measured with, and those that are fed with jobs.
+SIZES = (2, 10, 30, 100, 250, 500)
+FED = 100
+#: Processors that are started with the system; more are attached then.
+AT_ONCE = 250
 #: How long a waiting job takes, in seconds.
 JOB_S = 0.02
 #: How long an idle system is watched, in seconds.
 IDLE_S = 10.0
-START_WITHIN_S = 60.0
+START_WITHIN_S = 120.0
 KEY = "k" * 40
 
 
@@ -42,10 +45,11 @@ def main() -> int:
     print(report.machine())
     with tempfile.TemporaryDirectory(prefix="scale-", dir="/var/tmp") as name:
         bench = Bench(Path(name), options.scale)
-        _table(("processors", "start s", "MB", "MB each more", "idle CPU %"))
+        heads = ("processors", "start s", "start CPU s")
+        _table((*heads, "MB", "MB each more", "idle CPU %"))
         _sizes(bench, sizes)
         _table(("processors", "jobs", "max_demand", "jobs/s", "CPU us/job"))
-        for size in sizes:
+        for size in filter(FED.__ge__, sizes):
             _feed(bench, size)
         _table(("on one machine", "jobs", "max_demand", "jobs/s", "CPU us/job"))
         for size in sizes[:2]:
@@ -67,20 +71,32 @@ def _row(*cells: Any) -> None:
 def _sizes(bench: Bench, sizes: list[int]) -> None:
     before: tuple[int, float] | None = None
     for size in sizes:
-        with System(bench, processors=size, fetch="benchmarks.jobs:nothing") as system:
-            system.ask({"verb": "status"})
-            while len(_running(system)) < size:
-                time.sleep(0.02)
+        first = min(size, AT_ONCE)
+        with System(bench, processors=first, fetch="benchmarks.jobs:nothing") as system:
+            _wait_for(system, first)
+            if size > first:
+                system.ask({"verb": "attach", "count": size - first})
+            _wait_for(system, size)
             start_s = time.monotonic() - system.began
-            time.sleep(bench.seconds(3.0))
             pids = system.pids()
+            start_cpu_s = proc.cpu_s(pids)
+            time.sleep(bench.seconds(3.0))
             memory = proc.pss_mb(pids)
             cpu, began = proc.cpu_s(pids), time.monotonic()
             time.sleep(bench.seconds(IDLE_S))
             idle = (proc.cpu_s(pids) - cpu) / (time.monotonic() - began) * 100
         each = (memory - before[1]) / (size - before[0]) if before else ""
         before = (size, memory)
-        _row(size, start_s, memory, each, idle)
+        _row(size, start_s, start_cpu_s, memory, each, idle)
+
+
+def _wait_for(system: System, size: int) -> None:
+    # To ask them all costs them time as well: the more there are, the seldomer.
+    end = time.monotonic() + START_WITHIN_S
+    while len(_running(system)) < size:
+        if time.monotonic() > end:
+            raise MeasureError(f"{size} processors are not ready")
+        time.sleep(0.02 + size / 500)
 
 
 def _running(system: System) -> list[Any]:

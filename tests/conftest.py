@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from actors.testing.processes import Program, System, Systems
@@ -26,6 +29,33 @@ SUPPORT = Path(__file__).parent / "support"
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C mean something to whatever is started from here.
+
+    A shell has it ignored by what it starts in the background, and whoever is
+    started so passes that on.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# How long an example takes says how busy the machine is, and no more.
+settings.register_profile(
+    "patient",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("patient")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--max-demand",
+        metavar="N|auto",
+        help="of processors for which a test sets none, instead of the default (1)",
+    )
+
+
 class Numbers:
     """A number server, and what it says that it did."""
 
@@ -36,12 +66,12 @@ class Numbers:
 
     def account(self) -> dict[str, Any]:
         """What was generated, what waits, and which ids were served."""
-        answer: dict[str, Any] = requests.get(f"{self.url}/account", timeout=5).json()
+        answer: dict[str, Any] = requests.get(f"{self.url}/account", timeout=30).json()
         return answer
 
     def add(self, *numbers: float) -> None:
         """Put numbers into its queue."""
-        requests.post(f"{self.url}/numbers", json=list(numbers), timeout=5)
+        requests.post(f"{self.url}/numbers", json=list(numbers), timeout=30)
 
 
 @pytest.fixture
@@ -53,12 +83,14 @@ def eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def systems(tmp_path: Path) -> Systems:
+def systems(tmp_path: Path, pytestconfig: pytest.Config) -> Systems:
     """What starts systems; see ``start_system``."""
     from actors.testing.processes import Systems  # noqa: PLC0415
 
     systems = Systems(tmp_path, [ROOT, SUPPORT])
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
+    if (max_demand := pytestconfig.getoption("--max-demand")) is not None:
+        systems.env["LOWTIDE_MAX_DEMAND"] = max_demand
     return systems
 
 
@@ -87,6 +119,26 @@ def network() -> Iterator[Network]:
 def env(systems: Systems) -> dict[str, str]:
     """An environment with nothing of ours but a state directory and a mark."""
     return systems.env
+
+
+@pytest.fixture
+def runs(env: dict[str, str]) -> Callable[[], dict[int, int]]:
+    """How often each job was begun, of functions that note it."""
+
+    def count() -> dict[int, int]:
+        effects = Path(env["TEST_EFFECTS"])
+        lines = effects.read_text().splitlines() if effects.exists() else []
+        return dict(Counter(int(line.split()[0]) for line in lines))
+
+    return count
+
+
+@pytest.fixture
+def switch(env: dict[str, str], tmp_path: Path) -> Path:
+    """A file that job functions wait for, until the test makes it."""
+    path = tmp_path / "switch"
+    env["SWITCH"] = str(path)
+    return path
 
 
 @pytest.fixture

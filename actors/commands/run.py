@@ -34,8 +34,10 @@ from actors.runtime.system import (
     PortInUseError,
     RunningSystem,
     TooFewFilesError,
+    TooFewProcessesError,
     check_files,
     check_port,
+    check_tasks,
     free_port,
     wait_for_end,
 )
@@ -78,10 +80,11 @@ def run(config: SystemConfig) -> int:
     """
     redaction.install(_secrets(config))
     _check_way_in(config)
-    processors = sum(each.count for each in config.processors)
+    stages = len(config.fetchers) + sum(each.count for each in config.processors)
     try:
-        check_files(len(config.fetchers) + processors)
-    except TooFewFilesError as error:
+        check_files(stages)
+        check_tasks(stages)
+    except (TooFewFilesError, TooFewProcessesError) as error:
         raise StartError(str(error)) from error
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)

@@ -1,10 +1,14 @@
 """Manual demand: how much somebody said may be asked for, and of whom.
 
-Rule 1: a grant is for a fetcher; it is kept until that is there to be asked.
-Rule 2: exactly what was granted arrives. What a fetcher was asked for and did not
+Rule 1: a grant is for a source, a fetcher or a step; it is kept until that is
+there to be asked.
+Rule 2: exactly what was granted arrives. What a source was asked for and did not
 deliver, because it died or has taken a job back, may be asked for again.
-Rule 3: it lives in the processor, not in a subscription, so it outlives every
-fetcher; with its processor it ends.
+Rule 3: the processes of a step share what is granted. Each is asked for half of
+an even part of what is left, and again once it has delivered: so one that is
+slow, or comes late, neither keeps much from the others nor is left out.
+Rule 4: it lives in the processor, not in a subscription, so it outlives every
+source; with its processor it ends.
 """
 
 from __future__ import annotations
@@ -33,6 +37,10 @@ class Allowance:
     def left(self, source: str) -> int:
         """How much may still be asked for."""
         return self._left[source]
+
+    def share(self, source: str, processes: int) -> int:
+        """How much to ask one of a step's processes for, of so many that are there."""
+        return -(-self._left[source] // (2 * max(1, processes)))
 
     def grant(self, count: int, source: str | None = None) -> None:
         """Let ``count`` more jobs be asked for, of each source unless one is given.

@@ -30,7 +30,7 @@ from actors.flow.messages import (
 from actors.flow.outcomes import Owed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from actors.flow.allowance import Allowance
 
@@ -60,7 +60,8 @@ class Consumer:
     """One processor's subscriptions, the jobs it holds, the outcomes it owes.
 
     ``need`` bounds what is asked for below ``max_demand``: a step asks for no
-    more than is asked of it. None is no bound.
+    more than is asked of it. None is no bound. ``windows`` holds those of single
+    producers, by their kind, which stand whatever ``window`` becomes.
     """
 
     def __init__(
@@ -68,9 +69,11 @@ class Consumer:
         process: Process,
         window: Window | None = None,
         allowance: Allowance | None = None,
+        windows: Mapping[str, Window] | None = None,
     ) -> None:
         self.process = process
         self.window = window or Window()
+        self.windows = windows or {}
         self.allowance = allowance
         self.need: int | None = None
         self.draining = False
@@ -130,21 +133,30 @@ class Consumer:
         """Whether this consumer opened the subscription, at any time."""
         return subscription.startswith(f"{self.process.run}/")
 
-    def open(self, source: str, now: float) -> list[Send]:
+    def open(self, source: str, now: float, kind: str = "") -> list[Send]:
         """Subscribe to a producer, anew if there was a subscription before.
 
         What had arrived by an earlier one and was not begun is dropped: the
         producer has taken it back.
+
+        Args:
+            source: The producer's name.
+            now: Monotonic seconds.
+            kind: What stands for it in the configuration, if not its name.
         """
         self._forget(source)
         feed = Feed(source, self._new_id(source), now + AGAIN_S)
+        feed.kind = kind or source
+        feed.window = self.windows.get(feed.kind)
         feed.unfinished = sum(task.source == source for task in self._running)
         if self.draining:
             feed.closing, feed.closed_at = True, 0
         self._feeds[source] = feed
         self._owed.setdefault(source, Owed())
         subscribe = Send(source, feed.subscribe(self.process))
-        return [subscribe, *self._ask(feed)]
+        # What was granted for a step may now be asked of others of its processes.
+        asks = self._ask(feed) if self.allowance is None else self.ask()
+        return [subscribe, *asks]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
@@ -189,14 +201,18 @@ class Consumer:
         """Give back what waits behind a running job, but for the first ``keep``.
 
         Like any outcome, that is repeated until it is confirmed. Where nothing
-        runs, nothing waits for long; and what a user asked for by hand stays.
+        runs, nothing waits for long; and what a user asked for by hand stays, but
+        for a processor that leaves.
         """
-        if not self._running or self.allowance is not None:
+        if not self._running or (self.allowance is not None and not self.draining):
             return []
         given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
         for source, job in reversed(given):
-            self._feeds[source].unfinished -= 1
+            feed = self._feeds[source]
+            feed.unfinished -= 1
             self._owed[source].add([Outcome(job.key, job.attempt, begun=False)], now)
+            if self.allowance is not None:
+                self.allowance.give_back(feed.kind, 1)
         sources = {task.source for task in given}
         self._given |= sources
         return [
@@ -274,10 +290,14 @@ class Consumer:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
         return [send for feed in self.feeds for send in self._ask(feed)]
 
-    def close(self, source: str) -> None:
-        """Forget a producer that is gone for good, and what it was owed."""
+    def close(self, source: str) -> list[Send]:
+        """Forget a producer that is gone for good, and what it was owed.
+
+        What it was asked for by hand others of its kind are asked for.
+        """
         self._forget(source)
         self._owed.pop(source, None)
+        return self.ask() if self.allowance is not None else []
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -318,7 +338,7 @@ class Consumer:
             return [Send(feed.source, feed.demand(resend=True))]
         self.excess += arrival.excess
         if self.allowance is not None:
-            self.allowance.give_back(feed.source, arrival.left_out)
+            self.allowance.give_back(feed.kind, arrival.left_out)
         self._queue.extend(map(_task, zip(repeat(feed.source), arrival.fresh)))
         return [] if arrival.fresh else self._ask(feed)
 
@@ -330,7 +350,7 @@ class Consumer:
         if self.draining and not self._owed[feed.source] and self.running is None:
             self._forget(feed.source)
             return []
-        return self.open(feed.source, now)
+        return self.open(feed.source, now, feed.kind)
 
     def _disown(self, message: ToConsumer) -> list[Send]:
         source = self._issued.get(message.subscription)
@@ -348,10 +368,21 @@ class Consumer:
 
     def _raise(self, feed: Feed) -> bool:
         if (allowance := self.allowance) is not None:
-            more = feed.raise_by(allowance.left(feed.source), self.need)
-            allowance.spend(feed.source, more)
+            more = feed.raise_by(self._allowed(feed, allowance), self.need)
+            allowance.spend(feed.kind, more)
             return more > 0
-        return feed.raise_total(self.window, self.need)
+        return feed.raise_total(feed.window or self.window, self.need)
+
+    def _allowed(self, feed: Feed, allowance: Allowance) -> int:
+        if feed.kind == feed.source:
+            return allowance.left(feed.kind)
+        # One of a step's processes, which share what is allowed.
+        if feed.total > feed.received:
+            return 0
+        open_ones = sum(
+            each.kind == feed.kind and not each.closing for each in self._feeds.values()
+        )
+        return allowance.share(feed.kind, open_ones)
 
     def _ask_again(self, feed: Feed, now: float) -> list[Send]:
         if feed.again_at is None or now < feed.again_at:
@@ -382,7 +413,7 @@ class Consumer:
         self._queue = deque(task for task in self._queue if task.source != source)
         if feed is not None and self.allowance is not None:
             never_ran = feed.total - feed.received + queued - len(self._queue)
-            self.allowance.give_back(source, never_ran)
+            self.allowance.give_back(feed.kind, never_ran)
 
     def _new_id(self, source: str) -> SubscriptionId:
         former = [each for each in self._issued if self._feed(each) is None]

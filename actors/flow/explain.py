@@ -37,8 +37,13 @@ def _broken(stage: dict[str, Any]) -> str:
     if stage.get("quarantine_full"):
         return (
             f"{stage['name']} polls no more, its quarantine is full "
-            f"({_count(stage['quarantined'], 'job')}): see lowtide jobs list --state "
-            "quarantined, then retry or discard"
+            f"({_count(stage['quarantined'], 'job')}{_size(stage)}): see lowtide jobs "
+            "list --state quarantined, then retry or discard"
+        )
+    if stage.get("journal_full"):
+        return (
+            f"{stage['name']} polls no more, the journal has come to --journal-mib: "
+            "what is done, retried or discarded makes room, and so does time"
         )
     if stage["state"] == "faulted":
         return f"{stage['name']} is refused by its source: {stage.get('last_error')}"
@@ -50,6 +55,11 @@ def _broken(stage: dict[str, Any]) -> str:
     }
     word = says.get(stage["state"])
     return f"{stage['name']} {word}" if word else ""
+
+
+def _size(stage: dict[str, Any]) -> str:
+    size = stage.get("quarantined_bytes", 0)
+    return f", {size / 2**20:.1f} MiB" if size >= 2**20 else ""
 
 
 def _beside(status: dict[str, Any]) -> str:

@@ -84,6 +84,9 @@ class Feed:
         unfinished: Jobs that are here and not worked off.
         closing: Cancelled by this consumer.
         closed_at: What ``received`` comes to when all has arrived, once closed.
+        kind: What stands for the producer in its consumer's configuration: for
+            each process of a step it is the step's name.
+        window: How much to ask this producer for, where that is otherwise.
     """
 
     source: str
@@ -95,6 +98,8 @@ class Feed:
     unfinished: int = 0
     closing: bool = False
     closed_at: int | None = None
+    kind: str = ""
+    window: Window | None = None
 
     @property
     def outstanding(self) -> int:

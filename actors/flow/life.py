@@ -4,7 +4,10 @@ Rule 1: a job is in exactly one state, and in exactly one of the places that go
 with the states (buffer, leases, retries).
 Rule 2: every lease has its number, the attempt; a failure counts only for the
 lease that stands (fencing), a success for any: the work was done.
-Rule 3: each change returns its facts; nothing is told that did not happen.
+Rule 3: a job is leased ``attempts`` times at most, whatever became of each lease;
+only what was not begun does not count. One whose last lease ended without a word
+is set aside, and a success that comes late still ends it well.
+Rule 4: each change returns its facts; nothing is told that did not happen.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ from actors.flow.facts import (
     OutcomeIgnored,
 )
 from actors.flow.messages import Failure
+from actors.flow.quarantine import Quarantine
 from actors.flow.routing import Incoming
 
 if TYPE_CHECKING:
@@ -54,9 +58,8 @@ class Life:
     """Holds every job that a fetcher has not seen the end of.
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
-    drops what is fetched then, ``last`` what has waited longest. A quarantine of
-    ``quarantine`` jobs leaves no room either: where so many fail, each further
-    one would only be taken from its source to fail as well.
+    drops what is fetched then, ``last`` what has waited longest. A ``quarantine``
+    that is full leaves no room either.
     """
 
     def __init__(
@@ -71,19 +74,19 @@ class Life:
         kept = kept or Accounting()
         self.buffer = buffer
         self.keep = keep
-        self.quarantine: int | None = None
+        self.quarantine = Quarantine(count=kept.quarantined)
         self.backlog = kept.buffered
         self._retry = retry
         self._next_key = first_key
         self._suspects: deque[Job] = deque()
         self._live: dict[int, Job] = {}
+        self._unheard: dict[int, Job] = {}
         self._place = 0
         self._retries: list[tuple[float, int]] = []
         self._in_flight = 0
         self._retrying = 0
         self._fetched = kept.fetched
         self._done = kept.done
-        self._quarantined = kept.quarantined
         self._dropped = kept.dropped
 
     @property
@@ -98,7 +101,7 @@ class Life:
     @property
     def is_quarantine_full(self) -> bool:
         """Whether so many jobs are set aside that no more should be fetched."""
-        return self.quarantine is not None and self._quarantined >= self.quarantine
+        return self.quarantine.is_full
 
     @property
     def waiting(self) -> int:
@@ -161,7 +164,7 @@ class Life:
             buffered=self.waiting + self.backlog,
             in_flight=self._in_flight,
             retrying=self._retrying,
-            quarantined=self._quarantined,
+            quarantined=self.quarantine.count,
             dropped=self._dropped,
         )
 
@@ -196,29 +199,39 @@ class Life:
         job = Job(self._next_key, job_id, payload, now, own_id=own_id is not None)
         self._next_key += 1
         self._fetched += 1
-        self._quarantined += 1
+        self.quarantine.put(payload)
         job.state = JobState.QUARANTINED
         return [JobFetched(job), JobQuarantined(job, None, failure)]
 
-    def take_up(self, jobs: Iterable[Job], *, more: bool) -> None:
+    def take_up(self, jobs: Iterable[Job], *, more: bool) -> list[Fact]:
         """Take in jobs that an earlier run left in the journal, oldest first.
+
+        Those that were out at its end may have had their last attempt there.
 
         Args:
             jobs: Ready or retrying; those that are here already are passed over.
             more: Whether there are ready ones behind them.
         """
+        facts: list[Fact] = []
+        ready: list[Job] = []
         new = [job for job in jobs if job.key not in self._live]
+        counted = sum(job.state is JobState.READY for job in new)
         for job in new:
             self._hold(job)
-            if job.state is JobState.RETRYING:
+            if self._is_spent(job):
+                facts.append(self._quarantine_unheard(job, _spent(job), None))
+            elif job.state is JobState.RETRYING:
                 self._retry_later(job)
-        ready = [job for job in new if job.state is JobState.READY]
+            else:
+                ready.append(job)
         self.buffer.store(ready)
-        self.backlog = max(0, self.backlog - len(ready)) if more else 0
+        self.backlog = max(0, self.backlog - counted) if more else 0
+        return facts
 
     def released(self, job: Job) -> Fact:
         """Make a quarantined job ready again, with all its attempts before it."""
-        self._quarantined -= 1
+        self.quarantine.take(job.payload)
+        self._unheard.pop(job.key, None)
         job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
         self._hold(job)
         self.buffer.store([job])
@@ -226,7 +239,8 @@ class Life:
 
     def discarded(self, job: Job, reason: str) -> Fact:
         """Give a quarantined job up."""
-        self._quarantined -= 1
+        self.quarantine.take(job.payload)
+        self._unheard.pop(job.key, None)
         self._dropped += 1
         job.state = JobState.DROPPED
         return JobDropped(job, reason)
@@ -248,7 +262,7 @@ class Life:
         key, attempt, result, failure, duration_s, _ = outcome
         job = self._live.get(key)
         if job is None:
-            return OutcomeIgnored(key, attempt, "the job has ended")
+            return self._settle_late(outcome, process)
         if failure is None:
             self._end_well(job)
             return _job_done((job, attempt, process, result, duration_s))
@@ -301,8 +315,9 @@ class Life:
             self._unplace(job)
             if crash:
                 self._blame(job, alone=len(standing) == 1)
-            if crash and self._is_poison(job):
-                facts.append(self._quarantine(job, _gone(job, reason), process))
+            if self._is_spent(job) or (crash and self._is_poison(job)):
+                gone = _gone(job, reason)
+                facts.append(self._quarantine_unheard(job, gone, process))
                 continue
             job.state = JobState.READY
             ready.append(job)
@@ -382,6 +397,17 @@ class Life:
         del self._live[job.key]
         self._done += 1
 
+    def _settle_late(self, outcome: Outcome, process: Process) -> Fact:
+        key, attempt, result, failure, duration_s, _ = outcome
+        job = self._unheard.get(key)
+        if job is None or failure is not None:
+            return OutcomeIgnored(key, attempt, "the job has ended")
+        del self._unheard[key]
+        self.quarantine.take(job.payload)
+        job.state = _DONE
+        self._done += 1
+        return JobDone(job, attempt, process, result, duration_s)
+
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float
     ) -> Fact:
@@ -400,16 +426,24 @@ class Life:
     def _quarantine(self, job: Job, failure: Failure, process: Process | None) -> Fact:
         job.state = JobState.QUARANTINED
         del self._live[job.key]
-        self._quarantined += 1
+        self.quarantine.put(job.payload)
         return JobQuarantined(job, process, failure)
+
+    def _quarantine_unheard(
+        self, job: Job, failure: Failure, process: Process | None
+    ) -> Fact:
+        self._unheard[job.key] = job
+        return self._quarantine(job, failure, process)
 
     def _blame(self, job: Job, *, alone: bool) -> None:
         # Among others, a job is under suspicion once, however often it happens.
         job.crashes = job.crashes + 1 if alone else max(1, job.crashes)
 
+    def _is_spent(self, job: Job) -> bool:
+        return job.tries >= self._retry.attempts
+
     def _is_poison(self, job: Job) -> bool:
-        too_often = job.tries >= self._retry.attempts
-        return too_often or job.crashes >= self._retry.crashes
+        return job.crashes >= self._retry.crashes
 
     def _unplace(self, job: Job) -> None:
         match job.state:
@@ -428,3 +462,10 @@ class Life:
 def _gone(job: Job, reason: str) -> Failure:
     text = f"the processor was gone ({reason}) at attempt {job.attempt}"
     return Failure(text)
+
+
+def _spent(job: Job) -> Failure:
+    last = f"no attempt is left after attempt {job.attempt}"
+    if job.state is JobState.RETRYING:
+        return Failure(f"{last}, which failed")
+    return Failure(f"{last}: the fetcher ended before it heard of that")

@@ -159,8 +159,8 @@ class Producer:
 
     def taken_up(self, jobs: Iterable[Job], now: float, *, more: bool) -> Decision:
         """Take in jobs that an earlier run left, and send what was asked for."""
-        self.life.take_up(jobs, more=more)
-        return self._dispatch(Decision(), now)
+        facts = self.life.take_up(jobs, more=more)
+        return self._dispatch(Decision(facts=facts), now)
 
     def released(self, jobs: Iterable[Job], now: float) -> Decision:
         """Take jobs out of the quarantine, and send what was asked for."""
@@ -240,7 +240,13 @@ class Producer:
         return Decision(sends=[answer])
 
     def gone(
-        self, process: Process, reason: str, now: float, *, crash: bool = True
+        self,
+        process: Process,
+        reason: str,
+        now: float,
+        *,
+        crash: bool = True,
+        others: Iterable[Process] = (),
     ) -> Decision:
         """End all that a process had here: it is no more.
 
@@ -249,10 +255,13 @@ class Producer:
             reason: What happened to it, for the log.
             now: Monotonic seconds.
             crash: Whether what it held may have taken it down.
+            others: Those that went with it: ended before anything is sent, lest
+                one of them be given what another held.
         """
         decision = Decision()
+        runs = {process.run, *(each.run for each in others)}
         for subscription in self.subscriptions:
-            if subscription.process.run == process.run:
+            if subscription.process.run in runs:
                 decision.facts += self._end(subscription, reason, crash=crash)
         return self._dispatch(decision, now)
 

@@ -31,11 +31,8 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
     name = fetcher["name"]
     if fetcher["state"] not in ("running", "paused", "draining", "faulted"):
         return [f"{name} is {fetcher['state']}"]
-    if fetcher.get("journal_error"):
-        return [f"{name} cannot write its journal: {fetcher['journal_error']}"]
-    if fetcher.get("quarantine_full"):
-        count = fetcher["quarantined"]
-        return [f"{name} polls no more: its quarantine is full ({count} jobs)"]
+    if full := _full(fetcher):
+        return [f"{name} {full}"]
     match fetcher["waiting_for"]:
         case waiting.BACKOFF:
             error = fetcher.get("last_error") or "its source failed"
@@ -44,6 +41,17 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
             return []
         case _:
             return _if_late(fetcher)
+
+
+def _full(fetcher: dict[str, Any]) -> str:
+    if fetcher.get("journal_error"):
+        return f"cannot write its journal: {fetcher['journal_error']}"
+    if fetcher.get("quarantine_full"):
+        count = fetcher["quarantined"]
+        return f"polls no more: its quarantine is full ({count} jobs)"
+    if fetcher.get("journal_full"):
+        return "polls no more: the journal has come to --journal-mib"
+    return ""
 
 
 def _if_late(fetcher: dict[str, Any]) -> list[str]:

@@ -116,7 +116,9 @@ class Relay:
     def _ended(self, fact: Fact) -> Passage | None:
         match fact:
             case JobDone(job, _, _, result, duration_s):
-                passage = self._passages.pop(job.key)
+                passage = self._passages.pop(job.key, None)
+                if passage is None:
+                    return None  # it was given up here, and that was told
                 passage.results[job.route] = result
                 passage.duration_s += duration_s
             case JobQuarantined(job, process, failure):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.cancels import MODES, TEMPORARY
 from actors.flow.routes import problem_of
+from actors.flow.subscriptions import SubscriptionOptions
+from actors.runtime.config_sources import SOURCES, check_sources, read_sources
 from actors.runtime.settings import (
     COUNT,
+    COUNT_FROM_0,
     COUNT_OR_AUTO,
     FUNCTION,
     GATE,
@@ -92,6 +96,7 @@ class ProcessorConfig:
             so; or the ``MODULE:FUNCTION`` that does.
         cancel: What becomes of it when a stage that it takes from ends; see
             ``actors.flow.cancels``.
+        subscriptions: What is otherwise for one of its sources, by name.
     """
 
     name: str
@@ -108,6 +113,7 @@ class ProcessorConfig:
     batch_timeout_s: float = 1.0
     demand: str = AUTOMATIC
     cancel: str = TEMPORARY
+    subscriptions: dict[str, SubscriptionOptions] = field(default_factory=dict)
 
     @property
     def is_manual(self) -> bool:
@@ -118,6 +124,18 @@ class ProcessorConfig:
     def asking(self) -> str | None:
         """The function that says when, if there is one."""
         return self.demand if ":" in self.demand else None
+
+    def options_of(self, source: str) -> SubscriptionOptions:
+        """What its subscription to a source has of its own."""
+        return self.subscriptions.get(source) or SubscriptionOptions()
+
+    def cancel_of(self, source: str) -> str:
+        """What becomes of it when this source ends."""
+        return self.options_of(source).cancel or self.cancel
+
+    def selector_of(self, source: str) -> str | None:
+        """The function that says which jobs of this source's broadcast it takes."""
+        return self.options_of(source).selector or self.selector
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +148,8 @@ class SystemConfig:
         lease_s: How long a processor that holds jobs may give no sign.
         retries: Attempts a job has in all.
         quarantine: Jobs a fetcher may have set aside before it polls no more.
+        quarantine_mib: What their payloads may come to.
+        journal_mib: What the journal may come to; None for any size.
         log_format: ``console``, ``json``, or None for what suits the reader.
         run_for_s: Stop after so long.
         until_idle_s: Stop when there was nothing left to do for so long.
@@ -148,6 +168,8 @@ class SystemConfig:
     lease_s: float
     retries: int
     quarantine: int
+    quarantine_mib: int
+    journal_mib: int | None
     drain_timeout_s: float
     log_format: str | None
     log_level: str
@@ -198,23 +220,12 @@ class SystemConfig:
 
 DEMO_FETCH = "domain.numbers:fetch"
 
-_COUNT_0 = Kind(
-    "a whole number from 0",
-    int,
-    lambda value: value if _is_count(value) else _refuse(),
-)
 _BOOL = Kind(
     "true or false", str, lambda value: value if isinstance(value, bool) else _refuse()
 )
 _TABLE = Kind(
     "a table", str, lambda value: value if isinstance(value, dict) else _refuse()
 )
-_NAMES = Kind(
-    "a list of names, at least one",
-    str,
-    lambda value: tuple(value) if _is_names(value) else _refuse(),
-)
-
 _DEMAND = Kind(
     f"{AUTOMATIC}, {MANUAL}, or {FUNCTION.expected}",
     str,
@@ -240,10 +251,10 @@ FETCHER_KEYS: dict[str, Kind] = {
 PROCESSOR_KEYS: dict[str, Kind] = {
     "name": TEXT,
     "process": FUNCTION,
-    "from": _NAMES,
+    "from": SOURCES,
     "count": PROCESSES,
     "max_demand": COUNT_OR_AUTO,
-    "min_demand": _COUNT_0,
+    "min_demand": COUNT_FROM_0,
     "buffer": COUNT,
     "dispatcher": choice("demand", "broadcast", "partition"),
     "partition_by": TEXT,
@@ -261,6 +272,8 @@ _AS_THEY_ARE = (
     "lease_s",
     "retries",
     "quarantine",
+    "quarantine_mib",
+    "journal_mib",
     "drain_timeout_s",
     "log_format",
     "log_level",
@@ -323,7 +336,9 @@ class _Tables:
     def processors(self, sources: tuple[str, ...]) -> tuple[ProcessorConfig, ...]:
         tables = self._read("processor", PROCESSOR_KEYS) or [{"name": "processor"}]
         self._refuse_ambiguous(len(tables), "processor", ("process", "processors"))
-        processors = tuple(self._processor(table, sources) for table in tables)
+        processors = tuple(
+            self._processor(index, table, sources) for index, table in enumerate(tables)
+        )
         problem = problem_of(sources, {each.name: each.sources for each in processors})
         if problem is not None:
             where = self._where(problem.key, "processor", problem.at)
@@ -334,7 +349,7 @@ class _Tables:
         """Refuse windows that could never open, or not as they are asked to."""
         for index, each in enumerate(processors):
             if each.is_manual:
-                self._check_manual(index, each, {each.name for each in processors})
+                self._check_manual(index, each)
                 continue
             least = each.batch_size or 1
             if isinstance(each.max_demand, str):
@@ -355,16 +370,7 @@ class _Tables:
                 f"got {each.max_demand}"
             )
 
-    def _check_manual(
-        self, index: int, manual: ProcessorConfig, steps: set[str]
-    ) -> None:
-        # A step's processes come and go: nobody could say what was asked of which.
-        if step := next((each for each in manual.sources if each in steps), None):
-            raise ConfigError(
-                f"{self._where('demand', 'processor', index)}: demand = "
-                f"{manual.demand!r} takes from fetchers only, and {manual.name!r} "
-                f"takes from processor {step!r}"
-            )
+    def _check_manual(self, index: int, manual: ProcessorConfig) -> None:
         table = self.file.content["processor"][index] if self.file else {}
         for key in ("max_demand", "min_demand"):
             if key in table:
@@ -398,6 +404,7 @@ class _Tables:
             if each.dispatcher == "broadcast"
         }
         for index, taker in enumerate(processors):
+            check_sources(taker, broadcasts, partial(self._where_from, index))
             if taker.selector and not broadcasts.intersection(taker.sources):
                 raise ConfigError(
                     f"{self._where('selector', 'processor', index)}: nothing that "
@@ -420,12 +427,15 @@ class _Tables:
         )
 
     def _processor(
-        self, table: dict[str, Any], sources: tuple[str, ...]
+        self, index: int, table: dict[str, Any], fetchers: tuple[str, ...]
     ) -> ProcessorConfig:
+        entries = table.get("from", fetchers)
+        names, options = read_sources(entries, partial(self._where_from, index))
         return ProcessorConfig(
             name=table["name"],
             process=self._choose("process", table, "process"),
-            sources=table.get("from", sources),
+            sources=names,
+            subscriptions=options,
             count=self._choose("processors", table, "count"),
             max_demand=self._choose("max_demand", table, "max_demand"),
             min_demand=self._choose("min_demand", table, "min_demand"),
@@ -484,6 +494,10 @@ class _Tables:
                     f"[[{table}]] tables it is for"
                 )
 
+    def _where_from(self, index: int, *place: str | int) -> str:
+        file = self.file
+        return file.where("processor", index, "from", *place) if file else "default"
+
     def _where(self, key: str, table: str, index: int) -> str:
         return self.file.where(table, index, key) if self.file else "default"
 
@@ -495,15 +509,6 @@ def _given(table: dict[str, Any], *keys: str) -> dict[str, Any]:
 def wants_url(fetcher: FetcherConfig) -> bool:
     """Whether it is the demo's source, and was left without a URL."""
     return fetcher.fetch == DEMO_FETCH and "url" not in fetcher.options
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_names(value: Any) -> bool:
-    is_list = isinstance(value, list) and bool(value)
-    return is_list and all(isinstance(each, str) and each for each in value)
 
 
 def _refuse() -> Any:

@@ -62,6 +62,9 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
         yield NamedFunction("process", stage.process)
         if stage.selector is not None:
             yield NamedFunction("selector", stage.selector)
+        for source, options in stage.subscriptions.items():
+            if options.selector is not None:
+                yield NamedFunction(f"from.{source}.selector", options.selector)
         if stage.asking is not None:
             yield NamedFunction("demand", stage.asking)
     if stage.partition_by is not None and ":" in stage.partition_by:

@@ -48,12 +48,25 @@ def _table_rows(
     for field in member.__dataclass_fields__:
         key = _KEY_OF.get(field, field)
         value = getattr(member, field)
+        if key == "subscriptions":
+            yield from _source_rows(f"{prefix}.from", value, origins)
+            continue
         if key != "options":
             yield _row(f"{prefix}.{key}", value, origins.of(key))
             continue
         for option, each in value.items():
             origin = origins.of_option(option)
             yield _row(f"{prefix}.options.{option}", each, origin)
+
+
+def _source_rows(
+    prefix: str, subscriptions: Mapping[str, Any], origins: _Origins
+) -> Iterator[dict[str, str]]:
+    for source, options in subscriptions.items():
+        for key in options.__dataclass_fields__:
+            if (value := getattr(options, key)) is not None:
+                origin = origins.of_source(source, key)
+                yield _row(f"{prefix}.{source}.{key}", value, origin)
 
 
 class _Origins:
@@ -78,13 +91,18 @@ class _Origins:
             return setting.origin
         return self._where(key) if in_table else "default"
 
+    def of_source(self, source: str, key: str) -> str:
+        entries = self._content["from"]
+        names = [e["name"] if isinstance(e, dict) else e for e in entries]
+        return self._where("from", names.index(source), key)
+
     def of_option(self, option: str) -> str:
         setting = self._values.get(option)
         if option == "url" and setting is not None and setting.value is not None:
             return setting.origin
         return self._where("options", option)
 
-    def _where(self, *key: str) -> str:
+    def _where(self, *key: str | int) -> str:
         file = self._file
         return file.where(self._table, self._index, *key) if file else "default"
 

@@ -105,6 +105,10 @@ class Edges:
         """How many more files this process may open."""
         return processes.descriptors_left()
 
+    def tasks_left(self, count: int) -> int | None:
+        """How many more processes and threads may be started; None for any number."""
+        return processes.allow_tasks(count)
+
     def kill(self, pid: int) -> None:
         """End a process at once; one that is gone already is as good."""
         processes.kill(pid)

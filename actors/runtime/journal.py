@@ -47,11 +47,13 @@ class TakenUp(NamedTuple):
         jobs: Those that were leased, now ready, and those that wait for a retry:
             an outcome may still come for them. The other ready ones are loaded
             in pages.
+        quarantined_bytes: What the payloads of those that are set aside come to.
     """
 
     accounting: Accounting
     next_key: int
     jobs: list[Job]
+    quarantined_bytes: int = 0
 
 
 #: So many jobs are forgotten in one transaction.
@@ -114,6 +116,7 @@ class Journal:
                 job.state = JobState.READY
             jobs += self.load(JobState.RETRYING, 0, -1)
             accounting, next_key = self._count(jobs)
+            quarantined_bytes = self._quarantined_bytes()
         # For who looks into the file: what is leased there counts as ready in
         # any case, and is written with the job's next change.
         with contextlib.suppress(sqlite3.Error), self._transaction():
@@ -122,7 +125,30 @@ class Journal:
                 "WHERE fetcher = ? AND state = 'leased'",
                 (self._fetcher,),
             )
-        return TakenUp(accounting, next_key, jobs)
+        return TakenUp(accounting, next_key, jobs, quarantined_bytes)
+
+    def _quarantined_bytes(self) -> int:
+        [size] = self._db.execute(
+            "SELECT total(length(payload)) FROM job "
+            "WHERE fetcher = ? AND state = 'quarantined'",
+            (self._fetcher,),
+        ).fetchone()
+        return int(size)
+
+    def size(self) -> int:
+        """What the file holds, in bytes, all fetchers' jobs together.
+
+        What was forgotten leaves room in it that is used again, and not counted.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            pages, free, page = (
+                self._db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * page)
 
     def _count(self, jobs: list[Job]) -> tuple[Accounting, int]:
         fetched, done, dropped, next_key = self._db.execute(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
+
+from actors.runtime import locks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,13 +96,11 @@ class JournalFile:
             raise JournalDamagedError(
                 f"cannot write beside {self.path}: {error}"
             ) from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.take(file):
             file.close()
             raise JournalInUseError(
                 f"the journal {self.path} is in use by another lowtide system"
-            ) from None
+            )
         return file
 
     def prepare(self) -> None:

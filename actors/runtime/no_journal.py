@@ -65,6 +65,10 @@ class NoJournal:
         ends = (state for state, ids in self._ended.items() if ids.has(job_id, now))
         return next(ends, None)
 
+    def size(self) -> int:
+        """Nothing is kept."""
+        return 0
+
     def sync(self) -> None:
         """Nothing outlives the process."""
 

@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_CAP_SYS_ADMIN = 21
+_CAP_SYS_RESOURCE = 24
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -58,6 +60,41 @@ def descriptors_left() -> int:
     """How many more files this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def allow_tasks(count: int) -> int | None:
+    """Have this user start so many more processes and threads, if that may be.
+
+    Returns:
+        How many may be started now; None for any number, as root may.
+
+    Source: fork(2), EAGAIN; capabilities(7).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft == resource.RLIM_INFINITY or os.getuid() == 0 or _is_unlimited():
+        return None
+    used = sum(map(_tasks, Path("/proc").glob("[0-9]*/status")))
+    if soft < used + count and (hard == resource.RLIM_INFINITY or soft < hard):
+        most = used + count
+        soft = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard))
+    return soft - used
+
+
+def _is_unlimited() -> bool:
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return bool(effective & (1 << _CAP_SYS_RESOURCE | 1 << _CAP_SYS_ADMIN))
+
+
+def _tasks(status: Path) -> int:
+    try:
+        text = status.read_text()
+    except OSError:
+        return 0  # it has just ended
+    if int(text.partition("Uid:")[2].split()[0]) != os.getuid():
+        return 0
+    return int(text.partition("Threads:")[2].split()[0])
 
 
 def descriptor(pid: int) -> int:

@@ -155,7 +155,11 @@ def _function() -> Kind:
     return Kind(expected, check, check)
 
 
+#: Bytes.
+MIB = 1 << 20
+
 COUNT = _count(1)
+COUNT_FROM_0 = _count(0)
 COUNT_OR_AUTO = _count_or_auto()
 PROCESSES = _count(0, 256)
 SECONDS = _number(0.0, above=True)
@@ -256,6 +260,20 @@ SETTINGS = (
         default=1000,
         metavar="N",
         help="jobs a fetcher may have set aside before it polls no more",
+    ),
+    Setting(
+        name="quarantine_mib",
+        kind=COUNT,
+        default=64,
+        metavar="MIB",
+        help="what their payloads may come to before it polls no more",
+    ),
+    Setting(
+        name="journal_mib",
+        kind=COUNT,
+        default=None,
+        metavar="MIB",
+        help="what the journal may come to before fetchers poll no more (any size)",
     ),
     Setting(
         name="drain_timeout_s",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
+
+from actors.runtime import locks
 
 
 class StateDirError(Exception):
@@ -81,14 +82,12 @@ class SystemFiles:
             AlreadyRunningError: Another system has it.
         """
         file = self.lock.open("a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locks.take(file):
             pid = self.owner().get("pid", "unknown")
             file.close()
             raise AlreadyRunningError(
                 f"a lowtide system is running at port {self.port} already (pid {pid})"
-            ) from None
+            )
         file.seek(0)
         file.truncate()
         json.dump({"pid": os.getpid()}, file)

@@ -27,6 +27,10 @@ _GC_THRESHOLD = (20_000, 10, 10)
 #: stages, and more for each stage; measured (28 and 4), with some to spare.
 FILES = 40
 FILES_EACH = 5
+#: Processes and threads of a system without stages, the number server included,
+#: and more for each stage: its process, and the thread beside its mailbox.
+TASKS = 8
+TASKS_EACH = 2
 
 
 class PortInUseError(Exception):
@@ -72,6 +76,25 @@ def check_files(stages: int) -> None:
         raise TooFewFilesError(
             f"{stages} stages need {needed} open files in a process, {allowed} are "
             "allowed; raise that with ulimit -n"
+        )
+
+
+class TooFewProcessesError(Exception):
+    """The user may not start as many processes and threads as are needed."""
+
+
+def check_tasks(stages: int) -> None:
+    """Make sure that so many stages can be started.
+
+    Raises:
+        TooFewProcessesError: They cannot; a system would be left half started.
+    """
+    needed = TASKS + TASKS_EACH * stages
+    allowed = processes.allow_tasks(needed)
+    if allowed is not None and allowed < needed:
+        raise TooFewProcessesError(
+            f"{stages} stages need {needed} processes and threads, {max(0, allowed)} "
+            "more are allowed to this user; raise that with ulimit -u"
         )
 
 

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
+class NoThreadError(ValueError):
+    """No thread can be started; the user has as many as are allowed."""
+
+
 class Gate:
     """Holds a worker's call until its stage lets it go on."""
 
@@ -53,7 +57,10 @@ class Worker:
         self._woken = False
         # A daemon: a function that hangs is not to keep its process alive.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise NoThreadError(f"{error}; see ulimit -u") from error
 
     def call(self, function: Callable[[], Iterator[Any]]) -> None:
         """Run ``function`` after those given before.

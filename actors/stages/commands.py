@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
-from actors.runtime.system import FILES_EACH
+from actors.runtime.system import FILES_EACH, TASKS_EACH
 from actors.stages.asks import AskError, Asks
 from actors.stages.messages import Asked, DecideJobs, JobsDecided, MarkPassed
 from actors.stages.status import describe_root
@@ -140,13 +140,24 @@ class Commands:
         if type(count) is not int or not 1 <= count <= MAX_ATTACH:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
         kind = self._kind(request.command.get("processor"))
-        if FILES_EACH * count > (left := self._root.edges.descriptors_left()):
+        self._check_limits(count)
+        names = self._root.attach(kind, count)
+        self._attaching.append(_Pending(request, names, set(names)))
+
+    def _check_limits(self, count: int) -> None:
+        edges = self._root.edges
+        if FILES_EACH * count > (left := edges.descriptors_left()):
             raise CommandError(
                 f"the root may open {left} more files, and {count} more processors "
                 f"need {FILES_EACH * count}; ulimit -n sets that before the start"
             )
-        names = self._root.attach(kind, count)
-        self._attaching.append(_Pending(request, names, set(names)))
+        tasks = TASKS_EACH * count
+        if (free := edges.tasks_left(tasks)) is not None and free < tasks:
+            raise CommandError(
+                f"this user may start {max(0, free)} more processes and threads, and "
+                f"{count} more processors need {tasks}; ulimit -u sets that before "
+                "the start"
+            )
 
     def _kind(self, name: Any) -> ProcessorConfig:
         kinds = {each.name: each for each in self._root.config.processors}

@@ -80,9 +80,14 @@ class Downstream:
 
     def gone(self, message: ProcessGone, now: float) -> tuple[list[Send], Decision]:
         """A processor behind this one is no more."""
-        process, crash = message.process, message.crash
-        producer = self.relay.producer
-        return self._turn(producer.gone(process, message.reason, now, crash=crash), now)
+        decision = self.relay.producer.gone(
+            message.process,
+            message.reason,
+            now,
+            crash=message.crash,
+            others=message.others,
+        )
+        return self._turn(decision, now)
 
     def tick(self, now: float) -> tuple[list[Send], Decision]:
         """Do what time brings to leases and retries."""

@@ -39,11 +39,13 @@ class Signals:
     Attributes:
         kept: Released once for each job that is in the journal.
         stop: Begin no further call.
+        full: There is no room any more, though there was when the run began.
         last: The ids that the answer before had: the run's own note.
     """
 
     kept: Gate = field(default_factory=Gate)
     stop: threading.Event = field(default_factory=threading.Event)
+    full: threading.Event = field(default_factory=threading.Event)
     last: set[JobId] = field(default_factory=set)
 
 
@@ -58,7 +60,7 @@ def fetch_run(
     the source has forgotten. A source that gives the same twice running only
     shows what it has; that counts as no more.
     """
-    while room > 0:
+    while room > 0 and not signals.full.is_set():
         if signals.stop.is_set():
             yield RunEnded("stopped")
             return

@@ -13,6 +13,8 @@ from actors.flow.marks import Marks
 from actors.flow.messages import Cancel, Confirm, Demand, Done, Jobs, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
+from actors.flow.quarantine import Quarantine
+from actors.flow.quota import Quota
 from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.tally import Tally
@@ -22,10 +24,12 @@ from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
+from actors.runtime.settings import MIB
 from actors.stages.backlog import Backlog
 from actors.stages.intake import Intake
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
+from actors.stages.journal_room import look_at_size
 from actors.stages.messages import (
     AskSign,
     Begin,
@@ -156,7 +160,7 @@ class FetcherActor(Stage):
         if self._root is None:
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
-        times.append(self.standing.next_tick)
+        times += [self.standing.next_tick, self.standing.quota.next_tick]
         times.append(self._linger.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
@@ -181,14 +185,13 @@ class FetcherActor(Stage):
             settle = self._settle_of(config)
             routing = routing_of(config, system)
             self._keeper = self.edges.keeper(system.journal, config.name)
-            self._take_up(self._keeper.take_up(), system)
+            taken = self._keeper.take_up()
+            self._make_source(config, fetch, settle)
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
-        self.outbox = Outbox(self._keeper)
+        self._make_producer(taken, system)
         self._backlog = Backlog(self._keeper, self.log)
-        hurry = self.edges.beside(config.fetch, "hurry")
-        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
         self.standing = Standing(
             config.name,
             self.producer,
@@ -197,10 +200,11 @@ class FetcherActor(Stage):
             self._tally,
             routed=config.dispatcher != "demand",
             on_demand=config.on_demand,
+            quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
         )
         self.watch(self.source.fd, self._source_spoke)
-        if settle is not None:
-            self._start_settler(settle)
+        if self.settler is not None:
+            self.watch(self.settler.fd, self._settler_spoke)
         self._intake = Intake(
             self.source, self._keeper, self.producer, routing, self.log, self.settler
         )
@@ -208,10 +212,17 @@ class FetcherActor(Stage):
         self._root = root
         self._tell_started(root)
 
-    def _start_settler(self, settle: Callable[..., Any]) -> None:
-        worker = self.edges.worker(f"settle-{self.config.name}")
-        self.settler = Settler(settle, self.config.options, worker, self.log)
-        self.watch(self.settler.fd, self._settler_spoke)
+    def _make_source(
+        self,
+        config: FetcherConfig,
+        fetch: Callable[..., Any],
+        settle: Callable[..., Any] | None,
+    ) -> None:
+        hurry = self.edges.beside(config.fetch, "hurry")
+        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
+        if settle is not None:
+            worker = self.edges.worker(f"settle-{config.name}")
+            self.settler = Settler(settle, config.options, worker, self.log)
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.edges.beside(config.fetch, "settle")
@@ -222,7 +233,7 @@ class FetcherActor(Stage):
             check_call(settle, name, "job", "outcome", options=config.options)
         return settle
 
-    def _take_up(self, taken: TakenUp, system: SystemConfig) -> None:
+    def _make_producer(self, taken: TakenUp, system: SystemConfig) -> None:
         buffer: Buffer[Job] = Buffer(self.config.buffer)
         config = self.config
         life = Life(
@@ -233,8 +244,12 @@ class FetcherActor(Stage):
             keep=config.buffer_keep,
         )
         self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
-        life.quarantine = system.quarantine
-        life.take_up(taken.jobs, more=True)
+        life.quarantine = Quarantine(
+            system.quarantine,
+            system.quarantine_mib * MIB,
+            taken.accounting.quarantined,
+            taken.quarantined_bytes,
+        )
         limit = config.rate_limit
         self.producer = Producer(
             life,
@@ -243,6 +258,8 @@ class FetcherActor(Stage):
             Rate(limit, config.rate_interval_s) if limit else None,
         )
         self._set_gate()
+        self.outbox = Outbox(self._keeper)
+        self.outbox.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
         left = life.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)
@@ -256,6 +273,7 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
+        self._look_at_size(now)
         standing = self.standing
         self.source.poll_if_due(
             now, standing.may_take, self.producer.demand, full=not standing.room
@@ -265,6 +283,12 @@ class FetcherActor(Stage):
         self.standing.tell_if_stalled(now, self.log)
         self._tell_marks()
         self._tell_if_drained()
+
+    def _look_at_size(self, now: float) -> None:
+        try:
+            look_at_size(self.standing.quota, self._keeper, self.log, now)
+        except JournalError as error:
+            self.outbox.failed(error, now)
 
     def _decide(self, message: ToProducer, now: float) -> Decision:
         match message:
@@ -278,8 +302,13 @@ class FetcherActor(Stage):
                 return self.producer.cancelled(message, now)
 
     def _gone(self, message: ProcessGone, now: float) -> Decision:
-        process, crash = message.process, message.crash
-        return self.producer.gone(process, message.reason, now, crash=crash)
+        return self.producer.gone(
+            message.process,
+            message.reason,
+            now,
+            crash=message.crash,
+            others=message.others,
+        )
 
     def _source_spoke(self) -> None:
         now = self.now()
@@ -288,6 +317,7 @@ class FetcherActor(Stage):
         self._go_on(now)
 
     def _take_in(self, now: float) -> None:
+        self.standing.quota.grew()
         try:
             for decision in self._intake.take(now, self.chance):
                 self._carry_out(decision, now)

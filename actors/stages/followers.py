@@ -24,7 +24,7 @@ def source_ended(root: RootActor, kind: str, name: str, fate: Fate) -> None:
     for taker in root.takers_of(kind):
         if taker.state is not StageState.RUNNING:
             continue  # one that leaves does so anyhow
-        what = follow(taker.config.cancel, fate)
+        what = follow(taker.config.cancel_of(kind), fate)
         if what is Follow.STAY:
             continue
         root.log.warning(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.flow.dispatchers import DemandDispatcher, Dispatcher
 from actors.flow.feed import Window
@@ -39,6 +39,12 @@ def window_of(config: ProcessorConfig) -> Window:
     return Window(max_demand=int(config.max_demand), min_demand=config.min_demand)
 
 
+def windows_of(config: ProcessorConfig) -> dict[str, Window]:
+    """What a processor asks single sources for, where that is otherwise."""
+    windows = {name: each.window for name, each in config.subscriptions.items()}
+    return {name: each for name, each in windows.items() if each is not None}
+
+
 def routing_of(
     config: FetcherConfig | ProcessorConfig, system: SystemConfig
 ) -> Routing:
@@ -54,8 +60,13 @@ def routing_of(
         return Routing()
     return Routing(
         selectors={
-            each.name: load(each.selector) if each.selector else None
+            each.name: _selector(each, config.name)
             for each in system.processors
             if config.name in each.sources
         }
     )
+
+
+def _selector(taker: ProcessorConfig, source: str) -> Callable[[Any], bool] | None:
+    name = taker.selector_of(source)
+    return None if name is None else load(name)

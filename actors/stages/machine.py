@@ -286,6 +286,7 @@ class MachineActor(Stage):
 
     def _as_seen_here(self, source: SourceIs) -> SourceUp:
         return SourceUp(
+            kind=source.kind,
             name=source.name,
             address=self.myAddress,
             relayed=True,

@@ -79,12 +79,14 @@ class SourceUp:
     """Root to a processor: this source is there now, subscribe to it.
 
     Attributes:
+        kind: What stands for it in ``from``.
         relayed: Whether it is on another machine, and ``address`` passes on what
             it is sent as an ``Up``.
         line: Of the line to that machine: another one is another run of the
             source, as far as its subscriptions are concerned.
     """
 
+    kind: str
     name: str
     address: Address
     relayed: bool = False
@@ -104,11 +106,14 @@ class ProcessGone:
 
     Attributes:
         crash: Whether what it held may have taken it down.
+        others: That went with it, as all on one machine do: what one of them held
+            is not to be given to another.
     """
 
     process: Process
     reason: str
     crash: bool = True
+    others: tuple[Process, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +190,7 @@ class AskFor:
 
     Attributes:
         total: All that the root has told this run of it, this one included.
-        source: Of which fetcher; None for each that it takes from.
+        source: Of which source; None for each that it takes from.
     """
 
     number: int

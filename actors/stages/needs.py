@@ -19,5 +19,6 @@ def functions_of(config: ProcessorConfig, system: SystemConfig) -> Iterator[str]
         yield config.partition_by
     if config.dispatcher == "broadcast":
         for each in system.processors:
-            if each.selector is not None and config.name in each.sources:
-                yield each.selector
+            selector = each.selector_of(config.name)
+            if selector is not None and config.name in each.sources:
+                yield selector

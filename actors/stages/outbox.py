@@ -57,6 +57,9 @@ class Keeper(Protocol):
     def purge(self) -> bool:
         """Forget what need not be known any more; returns whether there is more."""
 
+    def size(self) -> int:
+        """What is kept, in bytes."""
+
     def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
         """Keep the facts, all or none; with ``sync``, on the disk."""
 

@@ -37,7 +37,7 @@ from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import AUTO
 from actors.stages.asking import Asking, allowance_of
 from actors.stages.downstream import Downstream
-from actors.stages.joints import window_of
+from actors.stages.joints import window_of, windows_of
 from actors.stages.machine_messages import Up
 from actors.stages.messages import (
     AskFor,
@@ -110,7 +110,7 @@ class ProcessorActor(Stage):
             case SourceUp():
                 self._subscribe(message, now)
             case SourceGone(name=name):
-                self.consumer.close(name)
+                self._send(self.consumer.close(name))
             case Drain():
                 self._send(self.consumer.drain(now))
             case Tune(config=config):
@@ -182,7 +182,9 @@ class ProcessorActor(Stage):
         if config.batch_size is not None:
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
         process = self._describe(message)
-        self.consumer = Consumer(process, allowance=allowance_of(config))
+        self.consumer = Consumer(
+            process, allowance=allowance_of(config), windows=windows_of(config)
+        )
         self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
         self._root = root
@@ -226,7 +228,7 @@ class ProcessorActor(Stage):
             or not self.is_same(known.address, source.address)
         ):
             self._sources[source.name] = source
-            self._send(self.consumer.open(source.name, now))
+            self._send(self.consumer.open(source.name, now, source.kind))
 
     def _tune(self, config: ProcessorConfig) -> None:
         self.is_auto = config.max_demand == AUTO and not config.is_manual
@@ -312,7 +314,7 @@ class ProcessorActor(Stage):
 
     def _give_up(self, now: float) -> None:
         # A thread cannot be ended: its process is, once the outcome is delivered.
-        # What had arrived behind this job goes back with it, and is not blamed.
+        # What had arrived behind this job goes back first: it was not begun.
         if self._overdue:
             self._tell_overdue()
             return
@@ -320,6 +322,7 @@ class ProcessorActor(Stage):
         failure = Failure(f"JobTimeoutError: took longer than {self._timeout_s:g} s")
         duration_s = self._timeout_s or 0.0
         self._send(self.consumer.drain(now))
+        self._hand_back(len(self._waiting) + self.consumer.queued, now)
         while task := self.consumer.running:
             job = task.assignment
             self._finished([Outcome(job.key, job.attempt, None, failure, duration_s)])

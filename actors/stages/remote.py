@@ -93,8 +93,7 @@ class Remote:
 
     def tick(self, now: float) -> None:
         """Open the gate if it is time, and give up those who stay away."""
-        for machine in self.machines.due(now):
-            self._lost(machine, "it did not come back")
+        self._lost(*self.machines.due(now), reason="it did not come back")
         if self._start_at is not None and now >= self._start_at:
             self._start_at = None
             start = StartGate(system=self._root.config)
@@ -115,9 +114,10 @@ class Remote:
         """The gate is no more, and no line either: they dial again."""
         now = self._root.now()
         self._gate, self.gate_pid = None, None
-        for machine in self.machines:
+        lost = tuple(self.machines)
+        for machine in lost:
             self.machines.leaves(machine.run)
-            self._lost(machine, "the gate was gone")
+        self._lost(*lost, reason="the gate was gone")
         delay = self._restarts.exited(now)
         self._root.log.warning("stage.exited", stage=GATE, restart_in_s=delay)
         if delay is None:
@@ -129,7 +129,7 @@ class Remote:
         """A source on this machine is there now."""
         if self._gate is None:
             return
-        up = SourceUp(name=source.name, address=source.address)
+        up = SourceUp(kind=source.kind, name=source.name, address=source.address)
         self._root.send(self._gate, up)
         for machine in self.machines:
             self._tell(machine, _is_up(source))
@@ -199,7 +199,7 @@ class Remote:
             self._refuse(run, join, str(error), for_now=True)
             return
         if former is not None:
-            self._lost(former, "another took its place")
+            self._lost(former, reason="another took its place")
         event = "machine.returned" if was_here else "machine.joined"
         self._root.log.info(event, machine=machine.name, host=machine.host)
         self._welcome(machine)
@@ -235,7 +235,7 @@ class Remote:
                 self._root.kill_lost(process)
             case Leave(reason=reason):
                 self.machines.leaves(machine.run)
-                self._lost(machine, reason, event="machine.left")
+                self._lost(machine, reason=reason, event="machine.left")
             case _:
                 self._root.unexpected(message)
 
@@ -245,7 +245,7 @@ class Remote:
             if self.machines.process_up(machine.run, process):
                 self._process_up(machine, process)
         elif self.machines.process_gone(machine.run, process):
-            self._process_gone(process, message.reason, crash=message.crash)
+            self._processes_gone(process, reason=message.reason, crash=message.crash)
 
     def _line_ended(self, run: str, reason: str, *, silent: bool) -> None:
         machine = self.machines.get(run)
@@ -254,17 +254,19 @@ class Remote:
         log = self._root.log
         log.warning("machine.away", machine=machine.name, reason=reason)
         if self.machines.line_ended(run, self._root.now(), silent=silent):
-            self._lost(machine, reason)
+            self._lost(machine, reason=reason)
 
     def _lost(
-        self, machine: Machine, reason: str, *, event: str = "machine.lost"
+        self, *machines: Machine, reason: str, event: str = "machine.lost"
     ) -> None:
         # That a machine is gone says nothing about the jobs that were there.
         tell = self._root.log.info if event == "machine.left" else self._root.log.error
-        tell(event, machine=machine.name, host=machine.host, reason=reason)
-        for process in tuple(machine.processes.values()):
-            self._process_gone(process, "its machine is gone", crash=False)
-        self._send(machine.run, Refuse(reason=reason, for_now=True), last=True)
+        for machine in machines:
+            tell(event, machine=machine.name, host=machine.host, reason=reason)
+        processes = [each for one in machines for each in one.processes.values()]
+        self._processes_gone(*processes, reason="its machine is gone", crash=False)
+        for machine in machines:
+            self._send(machine.run, Refuse(reason=reason, for_now=True), last=True)
 
     def _process_up(self, machine: Machine, process: Process) -> None:
         self._root.log.info(
@@ -281,16 +283,28 @@ class Remote:
                 if other is not machine:
                     self._tell_step(other, process)
 
-    def _process_gone(self, process: Process, reason: str, *, crash: bool) -> None:
+    def _processes_gone(self, *processes: Process, reason: str, crash: bool) -> None:
+        if not processes:
+            return
         log = self._root.log
-        log.info("processor.detached", processor=process.name, reason=reason)
-        self._root.tell_gone(ProcessGone(process=process, reason=reason, crash=crash))
-        self._root.commands.stage_detached(process.name)
+        for process in processes:
+            log.info("processor.detached", processor=process.name, reason=reason)
+        first, *others = processes
+        gone = ProcessGone(
+            process=first, reason=reason, crash=crash, others=tuple(others)
+        )
+        self._root.tell_gone(gone)
+        for process in processes:
+            self._root.commands.stage_detached(process.name)
 
     def _step(self, process: Process) -> SourceUp:
         assert self._gate is not None  # noqa: S101 - it told of the process
         return SourceUp(
-            name=process.name, address=self._gate, relayed=True, line=process.run
+            kind=process.kind,
+            name=process.name,
+            address=self._gate,
+            relayed=True,
+            line=process.run,
         )
 
     def _tell_step(self, machine: Machine, process: Process) -> None:

@@ -333,24 +333,23 @@ class RootActor(Stage):
 
     def _source_up(self, kind: str, source: Member[Any]) -> None:
         address = self._addresses[source.name]
+        up = SourceUp(kind=kind, name=source.name, address=address)
         for taker in self.takers_of(kind):
-            self.tell(taker.name, SourceUp(name=source.name, address=address))
+            self.tell(taker.name, up)
         if kind == source.name or kind in self.config.steps:
             local = LocalSource(kind, source.name, address, source.run)
             self.remote.source_up(local)
 
     def _subscribe(self, processor: Member[ProcessorConfig]) -> None:
-        sources: list[Member[Any]] = [
-            *(each for each in self.fetchers if each.name in processor.config.sources),
-            *(
-                each
-                for each in self.processors
-                if each.config.name in processor.config.sources
-            ),
+        members: list[tuple[str, Member[Any]]] = [
+            *((each.name, each) for each in self.fetchers),
+            *((each.config.name, each) for each in self.processors),
         ]
-        for source in sources:
-            if source.state in (StageState.RUNNING, StageState.DRAINING):
-                up = SourceUp(name=source.name, address=self._addresses[source.name])
+        for kind, source in members:
+            running = source.state in (StageState.RUNNING, StageState.DRAINING)
+            if running and kind in processor.config.sources:
+                address = self._addresses[source.name]
+                up = SourceUp(kind=kind, name=source.name, address=address)
                 self.tell(processor.name, up)
         for kind in processor.config.sources:
             for step in self.remote.steps_of(kind):

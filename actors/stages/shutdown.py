@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 #: How often to look whether there is anything left to do, in seconds.
 _LOOK_S = 0.25
+#: A fetch that is under way may bring a job yet: so long it is waited for, in
+#: seconds. It is no longer, since a source may hold a request open for long.
+_FETCH_S = 5.0
 #: How often the progress of a drain is told, in seconds.
 _PROGRESS_S = 1.0
 
@@ -127,6 +130,8 @@ class Shutdown:
             self._idle_since = now
             return
         wait = self._root.config.until_idle_s or 0.0
+        if any(answers[each.name]["fetching"] for each in self._root.fetchers):
+            wait = max(wait, _FETCH_S)
         if self._idle_since is not None and now - self._idle_since >= wait:
             self.stop(now, then=lambda _: None)
 

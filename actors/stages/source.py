@@ -88,8 +88,11 @@ class Source:
             self.poller.fetching(now)
             self._began = now
             self._count = 0
+            self._signals.full.clear()
             self._worker.call(partial(self._fetch, room, self._signals))
         else:
+            if full:
+                self._signals.full.set()
             self._note_skipped(now, full=full)
 
     def take(self) -> list[FetchStep]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.polling import PollState, may_take
+from actors.flow.quota import Quota
 from actors.flow.waiting import FetcherSituation, StallWatch, fetcher_waits_for
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Standing:
     Attributes:
         routed: Whether a job may be for one processor and for no other.
         on_demand: Whether no more is fetched than what was asked for.
+        quota: Whether the journal may grow.
     """
 
     name: str
@@ -33,13 +35,15 @@ class Standing:
     tally: Tally
     routed: bool = False
     on_demand: bool = False
+    quota: Quota = field(default_factory=Quota)
     draining: bool = False
     _stalls: StallWatch = field(default_factory=StallWatch)
 
     @property
     def room(self) -> int:
         """How many jobs can be kept."""
-        return 0 if self.outbox.error else self.producer.life.room
+        kept_out = self.outbox.error or self.quota.is_reached
+        return 0 if kept_out else self.producer.life.room
 
     @property
     def may_take(self) -> int:
@@ -113,6 +117,7 @@ class Standing:
             "waiting_for": self.waiting_for,
             "buffered": accounting.buffered,
             "demand": self.producer.demand,
+            "fetching": poller.state is PollState.FETCHING,
             "last_poll_age_s": _ago(now, poller.last_poll),
             "next_poll_s": _until(now, poller.next_poll),
             "oldest_job_age_s": _ago(now, life.oldest_fetched_at),
@@ -123,7 +128,9 @@ class Standing:
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,
             "quarantined": accounting.quarantined,
+            "quarantined_bytes": life.quarantine.size,
             "quarantine_full": life.is_quarantine_full,
+            "journal_full": self.quota.is_reached,
             "last_error": self.source.last_error,
             "unknown_outcomes": self.source.unknown_outcomes,
             "tally": self.tally.as_dict() | commits,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow import messages as protocol
 from actors.flow.facts import Accounting
+from actors.flow.subscriptions import SubscriptionOptions
 from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
 from actors.stages import machine_messages, messages
 
@@ -79,6 +80,7 @@ CLASSES: tuple[type, ...] = (
     Accounting,
     FetcherConfig,
     ProcessorConfig,
+    SubscriptionOptions,
     SystemConfig,
 )
 

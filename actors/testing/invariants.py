@@ -8,6 +8,7 @@
 - **journal first**: what leaves a fetcher is on the disk.
 - **one lease**: a job is in one processor's hands for each attempt, and each
   attempt has a number of its own.
+- **attempts**: no job is handed out more often than it may be tried.
 - **fencing**: the failure of an attempt that has ended changes nothing.
 - **order**: jobs go out in the order of fetching.
 - **timers**: a stage never has two for the same moment.
@@ -87,8 +88,8 @@ class Invariants(Observer):
         for fact in facts:
             if isinstance(fact, JobFetched):
                 self._keep(fact, unkept)
-            if isinstance(fact, JobLeased) and fact.job.attempt == 1:
-                self._check_order(node, fact.job)
+            if isinstance(fact, JobLeased):
+                self._check_leased(node, fact.job)
 
     def _keep(self, fact: JobFetched, unkept: list[Any] | None) -> None:
         # Where a job goes to several kinds, it is several from here on.
@@ -199,6 +200,12 @@ class Invariants(Observer):
                     ),
                 )
 
+    def _check_leased(self, node: Node, job: Job) -> None:
+        if job.tries > (most := self.world.config.retries):
+            self.fail("attempts", f"{node.name} leased {job} for more than {most}")
+        if job.attempt == 1:
+            self._check_order(node, job)
+
     def _check_order(self, node: Node, job: Job) -> None:
         if _is_routed(node.stage):
             return  # in order for each route, and those do not wait for one another
@@ -270,12 +277,14 @@ class Invariants(Observer):
 
     def _check_consumer(self, name: str, stage: ProcessorActor) -> None:
         consumer = stage.consumer
-        # A window that follows its jobs may have shrunk since it asked.
-        most = MOST if stage.is_auto else consumer.window.max_demand
         if consumer.excess:
             self.fail("demand", (f"{name} got more than it asked for"))
         for feed in consumer.feeds:
             outstanding = feed.total - feed.received + feed.unfinished
+            # A window that follows its jobs may have shrunk since it asked.
+            most = MOST if stage.is_auto else consumer.window.max_demand
+            if feed.window is not None:
+                most = feed.window.max_demand
             if consumer.allowance is not None:
                 most = outstanding
             if not (0 <= feed.unfinished <= outstanding <= most):

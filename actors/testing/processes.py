@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 #: How long a test waits for something before it gives up, in seconds.
-WITHIN_S = 15.0
+WITHIN_S = 30.0
+#: How long ``status`` goes on asking while there is no answer, in seconds.
+ANSWERS_WITHIN_S = 8.0
+#: Below the ports that a kernel gives to whoever asks for any (32768 and up).
+_PORTS = range(20000, 32000)
 
 
 class DeadlineError(AssertionError):
@@ -150,12 +155,23 @@ class System:
         )
         return done.returncode, done.stdout, done.stderr
 
-    def status(self) -> dict[str, Any]:
-        """What ``status --json`` says."""
-        code, out, errors = self.command("status", "--json")
-        assert code == 0, errors  # noqa: S101 - a test's finding
-        status: dict[str, Any] = json.loads(out)
-        return status
+    def status(self, *, patient: bool = True) -> dict[str, Any]:
+        """What ``status --json`` says.
+
+        Args:
+            patient: Whether to ask again while a stage gives no answer: a busy
+                machine may hold one up for longer than the root waits. One that
+                hangs is told after a few seconds all the same.
+        """
+        end = time.monotonic() + ANSWERS_WITHIN_S
+        while True:
+            code, out, errors = self.command("status", "--json")
+            late = time.monotonic() > end
+            assert code == 0 or not late, errors  # noqa: S101 - a test's finding
+            if code == 0:
+                status: dict[str, Any] = json.loads(out)
+                if late or not (patient and _some_silent(status)):
+                    return status
 
     def wait_for_in_flight(self, count: int = 1) -> None:
         """Wait until so many jobs are in the hands of processors.
@@ -191,6 +207,11 @@ class System:
         return found - _zombies(found)
 
 
+def _some_silent(status: dict[str, Any]) -> bool:
+    stages = (*status["fetchers"], *status["processors"])
+    return any(each["state"] == "silent" for each in stages)
+
+
 def _zombies(pids: set[int]) -> set[int]:
     zombies = set()
     for pid in pids:
@@ -205,14 +226,15 @@ def _zombies(pids: set[int]) -> set[int]:
 
 
 def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody uses, nor is given by the kernel before it is used."""
+    while True:
+        port = random.choice(_PORTS)  # noqa: S311 - no secret
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
-def wait_until_gone(system: System, within_s: float = 5.0) -> set[int]:
+def wait_until_gone(system: System, within_s: float = WITHIN_S) -> set[int]:
     """Wait until no process of a system is left; returns those that are."""
     try:
         wait_until(lambda: not system.pids(), "all processes gone", within_s)

@@ -23,7 +23,7 @@ from tests.support import spooled
 if TYPE_CHECKING:
     from actors.testing.world import World
 
-#: How long the harness goes on to look for something, in virtual seconds.
+#: How long to look for something, in seconds; on the harness, in virtual ones.
 WITHIN_S = 60.0
 
 
@@ -169,14 +169,14 @@ class OnProcesses:
         return accounting
 
     def has_ended(self) -> bool:
-        return self.system.wait(30) == 0
+        return self.system.wait(WITHIN_S) == 0
 
     def close(self) -> None:
         for each in self._waiting:
             each.close()
 
     def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any:
-        return wait_until(lambda: condition(self.status()), what, 30)
+        return wait_until(lambda: condition(self.status()), what, WITHIN_S)
 
     def _tell(self, *words: str) -> None:
         code, _, errors = self.system.command(*words)
@@ -197,4 +197,4 @@ class _Command:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(WITHIN_S)

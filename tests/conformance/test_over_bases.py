@@ -32,6 +32,53 @@ from = ["first"]
 count = 1
 cancel = "{cancel}"
 """
+MANUAL_STEP = """
+[[processor]]
+name = "first"
+process = "spooled:passed"
+count = 2
+
+[[processor]]
+name = "last"
+process = "spooled:double"
+from = ["first"]
+demand = "manual"
+count = 1
+"""
+OWN_OPTIONS = """
+[[processor]]
+name = "first"
+process = "spooled:passed"
+from = ["spool"]
+count = 2
+max_demand = 3
+
+[[processor]]
+name = "last"
+process = "spooled:double"
+count = 1
+
+[[processor.from]]
+name = "spool"
+max_demand = 5
+cancel = "transient"
+
+[[processor.from]]
+name = "first"
+max_demand = 2
+"""
+SELECTED = """dispatcher = "broadcast"
+[[processor]]
+name = "all"
+process = "spooled:double"
+count = 1
+
+[[processor]]
+name = "odd"
+process = "spooled:double"
+from = [{ name = "spool", selector = "tests.support.spooled:is_odd" }]
+count = 1
+"""
 GATE = """demand = "accumulate"
 [[processor]]
 name = "last"
@@ -93,6 +140,45 @@ def test_05_manual_demand_ends_with_its_processor(pipeline_of: Start) -> None:
     assert stage(pipeline.status(), "last-1")["demand"] == 0
     pipeline.ask("last-1", 1)
     pipeline.reach(account(done=1, buffered=1), "one is done")
+
+
+def test_05_manual_demand_of_a_step_stops_the_step_as_well(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL_STEP)
+    pipeline.push(*range(1, 11))
+    pipeline.reach(account(buffered=10), "nothing moves")
+
+    pipeline.ask("last", 6)
+
+    pipeline.reach(account(done=6, in_flight=0, buffered=4), "six are done")
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+
+
+def test_05_what_a_step_that_dies_did_not_deliver_still_comes(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL_STEP)
+    pipeline.ask("last-1", 4)
+
+    pipeline.kill("first-1")
+    pipeline.reach(is_back("first-1"), "the step is back")
+    pipeline.push(*range(1, 7))
+
+    pipeline.reach(account(done=4, in_flight=0, buffered=2), "four are done")
+    assert stage(pipeline.status(), "last-1")["demand"] == 0
+
+
+def test_05_what_a_step_that_leaves_did_not_deliver_comes_from_another(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL_STEP)
+    pipeline.ask("last-1", 4)
+
+    pipeline.detach("first-1")
+    pipeline.push(*range(1, 7))
+
+    pipeline.reach(account(done=4, in_flight=0, buffered=2), "four are done")
 
 
 def test_05_a_function_may_ask_when_it_is_started_and_at_every_restart(
@@ -219,6 +305,45 @@ def test_45_a_fetcher_that_dies_takes_along_who_is_bound_to_it(
     assert (after["restarts"], after["pid"] == before) == (1, False)
 
 
+def test_45_one_subscription_may_bind_and_another_not(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(OWN_OPTIONS)
+
+    pipeline.kill("first-1")
+    pipeline.reach(is_back("first-1"), "the step is back")
+    unmoved = stage(pipeline.status(), "last-1")["restarts"]
+    pipeline.kill("spool")
+    pipeline.reach(is_back("last-1"), "the processor was started anew")
+    pipeline.push(1, 2)
+
+    pipeline.reach(account(done=2), "work goes on")
+    assert (unmoved, stage(pipeline.status(), "last-1")["restarts"]) == (0, 1)
+
+
+def test_49_each_subscription_asks_within_its_own_window(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(OWN_OPTIONS)
+
+    def asks(status: Status) -> bool:
+        # Five of the fetcher, two of each process of the step; and each of those
+        # passes on what is asked of it.
+        names = ("last-1", "first-1", "first-2")
+        return [stage(status, name).get("demand") for name in names] == [9, 2, 2]
+
+    pipeline.reach(asks, "all has been asked for")
+    pipeline.set_max_demand(7)
+
+    pipeline.reach(asks, "its own windows stand")
+
+
+def test_34_a_selector_may_be_of_one_subscription(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(SELECTED)
+
+    pipeline.push(1, 2, 3, 4, 5)
+
+    pipeline.reach(account(fetched=8, done=8), "all are done")
+    done = [stage(pipeline.status(), name)["done"] for name in ("all-1", "odd-1")]
+    assert done == [5, 3]
+
+
 @pytest.mark.parametrize("cancel", ["temporary", "transient"])
 def test_45_a_source_that_leaves_is_outlived(cancel: str, pipeline_of: Start) -> None:
     pipeline = pipeline_of(STEPS.format(cancel=cancel))
@@ -258,7 +383,7 @@ def test_49_new_options_harm_no_permanent_processor(pipeline_of: Start) -> None:
 
 
 def test_50_all_that_a_source_had_is_done_before_the_end(pipeline_of: Start) -> None:
-    pipeline = pipeline_of(MANUAL, until_idle_s="1.0")
+    pipeline = pipeline_of(MANUAL, until_idle_s="3.0")
     pipeline.push(1, 2, 3)
     pipeline.reach(account(buffered=3), "three are fetched")
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 Answering = Callable[[bytes], "ScriptedServer"]
 
-SHORT = Limits(connect_s=0.15, read_s=0.15, total_s=0.2)
+SHORT = Limits(connect_s=0.4, read_s=0.4, total_s=0.5)
 OK = b"HTTP/1.1 200 OK\r\n"
 JOB = b'{"id": 17, "number": 1764}'
 WHOLE = OK + b"Content-Length: %d\r\n\r\n%b" % (len(JOB), JOB)
@@ -47,6 +47,7 @@ WHOLE = OK + b"Content-Length: %d\r\n\r\n%b" % (len(JOB), JOB)
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
+    """Less than the default limits would let it take, 10 s."""
     began = time.monotonic()
     yield
     assert time.monotonic() - began < seconds
@@ -145,7 +146,7 @@ def test_a_silent_server_is_given_up(serve: Serve, head: bytes) -> None:
 
     server = serve(script)
 
-    with at_most(1.0), pytest.raises(TimedOutError):
+    with at_most(8.0), pytest.raises(TimedOutError):
         get(server.url, limits=SHORT)
 
 
@@ -168,14 +169,14 @@ def test_a_dripping_answer_is_given_up_in_total(
 ) -> None:
     server = serve(drip(first, each))
 
-    with at_most(1.0), pytest.raises(TimedOutError, match=r"0\.2 s in all"):
+    with at_most(8.0), pytest.raises(TimedOutError, match=r"0\.5 s in all"):
         get(server.url, limits=SHORT)
 
 
 def test_a_dripping_body_is_given_up_on_a_foreign_session_too(serve: Serve) -> None:
     server = serve(drip(OK + b"Content-Length: 9999\r\n\r\n", b"x"))
 
-    with requests.Session() as session, at_most(1.0), pytest.raises(TimedOutError):
+    with requests.Session() as session, at_most(8.0), pytest.raises(TimedOutError):
         get(server.url, session=session, limits=SHORT)
 
 
@@ -209,7 +210,7 @@ def test_connecting_too_long_is_unreachable() -> None:
             waiting.setblocking(False)  # noqa: FBT003
             waiting.connect_ex(address)
 
-        with at_most(1.0), pytest.raises(UnreachableError):
+        with at_most(8.0), pytest.raises(UnreachableError):
             get(f"http://127.0.0.1:{address[1]}", limits=SHORT)
 
 
@@ -292,7 +293,7 @@ def test_a_redirect_is_not_followed_nor_read(
     server = serve(drip(head + b"\r\n", b"x"))
 
     with (
-        at_most(0.4),
+        at_most(8.0),
         pytest.raises(
             RedirectedError, match="302 pointing to http://other/x,"
         ) as caught,
@@ -328,7 +329,7 @@ def test_a_length_above_the_limit_is_refused_though_nothing_follows(
 ) -> None:
     server = serve(drip(OK + b"Content-Length: 1001\r\n\r\n", b""))
 
-    with at_most(0.4), pytest.raises(TooLargeError, match="at most 1000 bytes"):
+    with at_most(8.0), pytest.raises(TooLargeError, match="at most 1000 bytes"):
         get(server.url, limits=Limits(max_bytes=1000, read_s=0.1))
 
 
@@ -417,7 +418,7 @@ def test_a_dripping_answer_over_tls_is_given_up_in_total(
 
     with new_session() as session:
         session.verify = str(certificate[0])
-        with at_most(1.0), pytest.raises(TimedOutError, match=r"0\.2 s in all"):
+        with at_most(8.0), pytest.raises(TimedOutError, match=r"0\.5 s in all"):
             get(server.url, session=session, limits=SHORT)
 
 
@@ -425,7 +426,7 @@ def test_a_handshake_that_never_ends_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
 
-        with at_most(1.0), pytest.raises(UnreachableError):
+        with at_most(8.0), pytest.raises(UnreachableError):
             get(f"https://127.0.0.1:{port}", limits=SHORT)
 
 

@@ -106,7 +106,7 @@ def test_what_only_looks_bad_is_read(body: bytes, value: object) -> None:
     ],
     ids=["escapes", "keys", "digits"],
 )
-@pytest.mark.timeout(2)
+@pytest.mark.timeout(3)
 def test_no_body_takes_long_to_refuse(body: bytes) -> None:
     with pytest.raises(BadJsonError):
         parse(body)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +29,61 @@ class Account:
     left: int
 
 
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """How many jobs one processor holds at the most, at this run's ``--max-demand``.
+
+    Attributes:
+        long: Of jobs that take a tenth of a second or more.
+        short: Of jobs that take no time.
+    """
+
+    long: int
+    short: int
+
+
+@pytest.fixture(scope="session")
+def window(pytestconfig: pytest.Config) -> Windows:
+    """By what a processor may hold, a test reckons what its death may cost."""
+    chosen = pytestconfig.getoption("--max-demand") or "1"
+    if chosen == "auto":
+        return Windows(long=1, short=1024)
+    return Windows(long=int(chosen), short=int(chosen))
+
+
 @pytest.fixture
-def account(env: dict[str, str]) -> Callable[[Any, Any], Account]:
+def asked(eventually: Callable[..., Any]) -> Callable[[Any, int], None]:
+    """Wait until the fetcher has been asked for so many jobs more than it sent.
+
+    A processor that is there has not asked yet, and where windows are large, who
+    asks first gets all there is.
+    """
+
+    def wait(system: Any, least: int) -> None:
+        def enough() -> bool:
+            [fetcher] = system.status()["fetchers"]
+            return bool(fetcher["demand"] >= least)
+
+        eventually(enough, f"{least} jobs asked for")
+
+    return wait
+
+
+@pytest.fixture
+def out(env: dict[str, str]) -> Callable[[], int]:
+    """How many jobs a killed system had out, once all of its processes are gone."""
+
+    def count() -> int:
+        with closing(sqlite3.connect(env["LOWTIDE_JOURNAL"])) as journal:
+            query = "SELECT count(*) FROM job WHERE state = 'leased'"
+            [found] = journal.execute(query).fetchone()
+        return int(found)
+
+    return count
+
+
+@pytest.fixture
+def account(runs: Callable[[], dict[int, int]]) -> Callable[[Any, Any], Account]:
     """Take the account of a system, whether it runs or not."""
 
     def take(numbers: Any, system: Any) -> Account:
@@ -47,13 +100,12 @@ def account(env: dict[str, str]) -> Callable[[Any, Any], Account]:
             )
         }
         kept = {each["id"] for each in listed}
-        effects = Path(env["TEST_EFFECTS"])
-        lines = effects.read_text().splitlines() if effects.exists() else []
-        runs = Counter(int(line.split()[0]) for line in lines)
+        # More may have been served, and be done, since the first look.
+        served_by_now = set(numbers.account()["served"])
         return Account(
             lost=tuple(sorted(served - done - kept)),
-            unexpected=tuple(sorted(done - served)),
-            duplicated=sum(count - 1 for count in runs.values()),
+            unexpected=tuple(sorted(done - served_by_now)),
+            duplicated=sum(count - 1 for count in runs().values()),
             left=sum(each["state"] != "quarantined" for each in listed),
         )
 
@@ -77,19 +129,7 @@ def settle(
             taken = account(numbers, system)
             return taken if not taken.left and len(taken.lost) <= lost else None
 
-        taken: Account = eventually(settled, "every served number at its end", 30)
+        taken: Account = eventually(settled, "every served number at its end", 60)
         return taken
 
     return wait
-
-
-@pytest.fixture
-def runs(env: dict[str, str]) -> Callable[[], dict[int, int]]:
-    """How often each job was begun."""
-
-    def count() -> dict[int, int]:
-        effects = Path(env["TEST_EFFECTS"])
-        lines = effects.read_text().splitlines() if effects.exists() else []
-        return dict(Counter(int(line.split()[0]) for line in lines))
-
-    return count

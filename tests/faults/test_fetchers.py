@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from actors.testing.processes import wait_until_gone
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -64,13 +66,14 @@ def test_17_without_a_journal_at_most_the_buffer_is_lost(
 
 
 @pytest.mark.parametrize("kind", ["kept", "none"])
-def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(
+def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(  # noqa: PLR0913, PLR0917 - fixtures
     kind: str,
     start_numbers: Start,
     start_system: Start,
     runs: Take,
     settle: Take,
     eventually: Take,
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "12", "--every", "0")
     journal = ("--journal", "none") if kind == "none" else ()
@@ -87,12 +90,12 @@ def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(
         taken = settle(numbers, system, lost=1)
         assert (taken.unexpected, taken.left) == ((), 0)
     else:
-        least = 12 - 1 - 2 - 2
+        least = max(2, 12 - 1 - 2 - 2 * window.long)
         eventually(
             lambda: not numbers.account()["waiting"] and len(runs()) >= least,
             f"{least} of 12 done",
         )
-    assert sum(runs().values()) <= 12 + 2
+    assert sum(runs().values()) <= 12 + 2 * window.long
 
 
 def test_19_a_fetcher_killed_with_a_number_in_hand_loses_that_one(
@@ -108,7 +111,7 @@ def test_19_a_fetcher_killed_with_a_number_in_hand_loses_that_one(
 
 @pytest.mark.parametrize("victim", ["root", "fetcher"])
 def test_21_a_killed_root_or_fetcher_under_load_loses_nothing(
-    victim: str, start_numbers: Start, start_system: Start, settle: Take
+    victim: str, start_numbers: Start, start_system: Start, settle: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "60", "--every", "0")
     system = start_system("--url", numbers.url, "--process", "jobs:slow_root")
@@ -121,13 +124,13 @@ def test_21_a_killed_root_or_fetcher_under_load_loses_nothing(
     system.wait_for("stage.restarted", stage=name)
     taken = settle(numbers, system, lost=1)
     assert taken.unexpected == ()
-    assert taken.duplicated <= 2
+    assert taken.duplicated <= 2 * window.long
     assert system.status()["state"] == "running"
 
 
 @pytest.mark.parametrize("victim", ["root", "fetcher"])
 def test_21_a_root_or_fetcher_that_hangs_is_killed_and_nothing_is_lost(
-    victim: str, start_numbers: Start, start_system: Start, settle: Take
+    victim: str, start_numbers: Start, start_system: Start, settle: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "60", "--every", "0")
     system = start_system(
@@ -144,17 +147,30 @@ def test_21_a_root_or_fetcher_that_hangs_is_killed_and_nothing_is_lost(
     system.wait_for("stage.restarted", stage=name)
     taken = settle(numbers, system, lost=1)
     assert (taken.unexpected, taken.left) == ((), 0)
-    assert taken.duplicated <= 2
+    assert taken.duplicated <= 2 * window.long
 
 
-def test_21_a_root_that_keeps_dying_ends_the_system(start_system: Start) -> None:
+def test_21_a_root_that_keeps_dying_ends_the_system(
+    start_system: Start, eventually: Take
+) -> None:
     system = start_system("--processors", "0")
-    for count in range(4):
-        os.kill(parent(fetcher_of(system)), signal.SIGKILL)
-        if count < 3:
-            system.wait_for("stage.restarted", stage="root", count=count + 1)
+    news = [{"pid": parent(fetcher_of(system))}]
+    kills = 0
+
+    # Four deaths in five seconds: where a start takes long, it takes a few more.
+    while not system.all_of("system.failed") and kills < 20:
+        os.kill(news[-1]["pid"], signal.SIGKILL)
+        kills += 1
+        news = eventually(
+            lambda kills=kills: (
+                system.all_of("system.failed")
+                or system.all_of("stage.restarted", stage="root")[kills - 1 :]
+            ),
+            "the root is back, or given up",
+        )
 
     assert system.wait() == 5
+    assert kills >= 4
     [failed] = system.all_of("system.failed")
     assert failed["error"] == "the root died too often"
 
@@ -170,12 +186,12 @@ def test_22_without_its_admin_the_system_ends_and_leaves_no_orphan(
     os.kill(parent(parent(fetcher_of(system))), number)
 
     assert system.wait() == 1
-    assert system.pids() == set()
+    assert wait_until_gone(system) == set()
     assert len(account(numbers, system).lost) <= 1
 
 
 def test_23_after_a_killed_main_the_next_start_goes_on(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, account: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "40", "--every", "0")
     first = start_system("--url", numbers.url, "--process", "jobs:slow_root")
@@ -191,7 +207,7 @@ def test_23_after_a_killed_main_the_next_start_goes_on(
     taken = account(numbers, second)
     assert (taken.unexpected, taken.left) == ((), 0)
     assert len(taken.lost) <= 1
-    assert taken.duplicated <= 2
+    assert taken.duplicated <= 2 * window.long
 
 
 def test_36_bad_payloads_are_quarantined_at_the_first_attempt(
@@ -209,7 +225,7 @@ def test_36_bad_payloads_are_quarantined_at_the_first_attempt(
 
 
 def test_37_a_burst_never_fills_more_than_the_buffer(
-    start_numbers: Start, start_system: Start
+    start_numbers: Start, start_system: Start, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "10000", "--every", "0")
     system = start_system(
@@ -217,12 +233,14 @@ def test_37_a_burst_never_fills_more_than_the_buffer(
     )
     system.wait_for("job.done", count=20)
 
+    served = len(numbers.account()["served"])
     account = system.status()["accounting"]
     fetcher = fetcher_of(system)
 
     assert account["buffered"] <= 50
-    assert account["in_flight"] <= 2
-    assert numbers.account()["waiting"] >= 9900
+    assert account["in_flight"] <= 2 * window.long
+    # The buffer, a window at each processor, and one that is just being fetched.
+    assert served <= account["done"] + 50 + 2 * window.long + 1
     assert rss_mb(fetcher) < 100
 
 
@@ -264,18 +282,19 @@ def test_39_a_stage_that_can_be_started_no_more_ends_the_system(
 
 
 def test_41_a_get_in_flight_at_a_stop_is_kept(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, account: Take, eventually: Take
 ) -> None:
-    numbers = start_numbers("--preload", "3", "--every", "0", "--delay", "0.7")
+    numbers = start_numbers("--preload", "30", "--every", "0", "--fault", "hang:1")
     system = start_system("--url", numbers.url, "--processors", "0")
-    system.wait_for("job.fetched")
+    eventually(lambda: numbers.account()["served"], "an answer on its way")
 
     system.signal(signal.SIGTERM)
 
     assert system.wait() == 4
-    assert numbers.account()["served"] == [1, 2]
+    served = numbers.account()["served"]
+    assert 1 <= len(served) < 30
     taken = account(numbers, system)
-    assert (taken.lost, taken.left) == ((), 2)
+    assert (taken.lost, taken.left) == ((), len(served))
 
 
 def test_41_what_a_hanging_fetcher_has_is_left_in_the_journal_and_said(
@@ -298,18 +317,21 @@ def test_41_what_a_hanging_fetcher_has_is_left_in_the_journal_and_said(
     assert (taken.lost, taken.left) == ((), 5)
 
 
-def test_41_a_signal_during_the_start_leaves_nothing(start_system: Start) -> None:
-    system = start_system(ready=False)
+def test_41_a_signal_during_the_start_leaves_nothing(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, ready=False)
     system.wait_for("processor.attached")
 
     system.signal(signal.SIGTERM)
 
     assert system.wait() == 0
-    assert system.pids() == set()
+    assert wait_until_gone(system) == set()
 
 
 def test_42_processors_come_and_go_under_load(
-    start_numbers: Start, start_system: Start, account: Take
+    start_numbers: Start, start_system: Start, account: Take, asked: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "80", "--every", "0")
     system = start_system(
@@ -318,14 +340,22 @@ def test_42_processors_come_and_go_under_load(
     system.wait_for("job.done", count=5)
 
     system.command("attach", "--count", "4")
-    system.wait_for("job.done", count=40)
+    is_roomy = 2 * window.long > 80
+    if is_roomy:
+        asked(system, 5 * window.long)
+    numbers.add(*range(80))
+    before = len(system.all_of("job.done"))
+    system.wait_for("job.done", count=before + 40)
     system.command("detach", "--count", "2")
 
-    done = system.wait_for("job.done", count=80)
-    assert sorted(each["job_id"] for each in done) == list(range(1, 81))
+    done = system.wait_for("job.done", count=160)
+    assert sorted(each["job_id"] for each in done) == list(range(1, 161))
     assert account(numbers, system).duplicated == 0
-    names = [f"processor-{number}" for number in range(1, 5)]
-    shares = [sum(each["processor"] == name for each in done[10:]) for name in names]
+    # Where two windows hold all there is, who comes later shares what comes later.
+    names = [f"processor-{number}" for number in range(3 if is_roomy else 1, 5)]
+    shares = [
+        sum(each["processor"] == name for each in done[before:]) for name in names
+    ]
     assert max(shares) <= 2 * min(shares)
 
 
@@ -336,11 +366,14 @@ def run_with_files(
     limited += f"resource.setrlimit({resource.RLIMIT_NOFILE}, ({soft}, {hard})); "
     limited += "runpy.run_module('actors.main', run_name='__main__')"
     return subprocess.run(
-        [sys.executable, "-c", limited, "run", "--port", "0", "--for", "0.5"],
+        [
+            *(sys.executable, "-c", limited, "run", "--port", "0", "--for", "0.5"),
+            *("--url", "http://127.0.0.1:9"),
+        ],
         env=env,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -379,7 +412,7 @@ def test_46_processors_that_could_not_be_started_are_not_attached(
 
 
 def test_47_a_log_that_nobody_reads_any_more_stops_nothing(
-    start_numbers: Start, start_system: Start
+    start_numbers: Start, start_system: Start, eventually: Take
 ) -> None:
     numbers = start_numbers("--preload", "50", "--every", "0")
     system = start_system("--url", numbers.url, read_log=False)
@@ -387,11 +420,6 @@ def test_47_a_log_that_nobody_reads_any_more_stops_nothing(
     system.program.process.stderr.readline()
     system.program.process.stderr.close()
 
-    for _ in range(200):
-        code, out, _ = system.command("status", "--json")
-        if code == 0 and '"done": 50' in out:
-            break
-    else:
-        pytest.fail(f"not done: {out}")
+    eventually(lambda: system.status()["accounting"]["done"] == 50, "50 done")
     assert system.command("stop")[0] == 0
-    assert system.program.process.wait(10) == 0
+    assert system.wait() == 0

@@ -136,7 +136,7 @@ def test_another_key_is_not_let_in_and_told_so(
 
     stranger = join_system(gate, "--processors", "1", ready=False)
 
-    [told] = stranger.wait_for("machine.waiting", within_s=10)
+    [told, *_] = stranger.wait_for("machine.waiting")
     assert "with the same key?" in told["reason"]
     [refused] = leader.wait_for("frame.refused")
     assert refused["reason"] == "not signed with this system's key"
@@ -222,7 +222,7 @@ def test_two_machines_of_one_name_do_not_get_along(
     leader = lead()
     first = join_system(gate, "--name", "twin", "--processors", "1")
     join_system(gate, "--name", "twin", "--processors", "1", ready=False)
-    [refused] = leader.wait_for("machine.refused")
+    [refused, *_] = leader.wait_for("machine.refused")
     assert refused["reason"] == "a machine named 'twin' has joined already"
 
     first.kill_all()
@@ -232,7 +232,7 @@ def test_two_machines_of_one_name_do_not_get_along(
 
 
 def test_status_detach_and_set_reach_processors_elsewhere(
-    lead: Start, join_system: Start, gate: str, eventually: Take
+    lead: Start, join_system: Start, gate: str, eventually: Take, window: Any
 ) -> None:
     leader = lead("--processors", "1")
     member = join_system(gate, "--name", "far", "--processors", "2")
@@ -245,7 +245,9 @@ def test_status_detach_and_set_reach_processors_elsewhere(
 
     assert (code, out) == (0, "detached far/processor-2\n")
     member.wait_for("stage.exited", stage="far/processor-2", reason="drained")
-    assert leader.command("set", "--max-demand", "3")[0] == 0
+    # What was asked for stands: it asks again when half of the window is free.
+    larger = 2 * window.short + 2
+    assert leader.command("set", "--max-demand", str(larger))[0] == 0
     eventually(
         lambda: (
             [
@@ -253,31 +255,38 @@ def test_status_detach_and_set_reach_processors_elsewhere(
                 for e in leader.status()["processors"]
                 if e["name"] == "far/processor-1"
             ]
-            == [3]
+            == [larger]
         ),
-        "the other asks for three",
+        "the other asks for more",
     )
 
 
-def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(
-    lead: Start, join_system: Start, gate: str, account: Take, runs: Take
+def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(  # noqa: PLR0913, PLR0917 - fixtures
+    lead: Start,
+    join_system: Start,
+    gate: str,
+    account: Take,
+    asked: Take,
+    window: Any,
 ) -> None:
     leader = lead(
         *("--processors", "1", "--process", "jobs:slow_root", "--lease", "1.5"),
-        preload=20,
+        preload=0,
     )
     member = join_system(gate, "--name", "far", "--processors", "1")
     [ready] = member.wait_for("processor.attached")
+    asked(leader, 2 * window.long)
+    lead.numbers.add(*range(40))  # type: ignore[attr-defined]
     leader.wait_for("job.done", processor="far/processor-1")
 
     os.kill(ready["pid"], signal.SIGSTOP)
 
     member.wait_for("stage.silent", stage="far/processor-1")
     member.wait_for("processor.attached", processor="far/processor-1", count=2)
-    leader.wait_for("job.done", count=20)
+    leader.wait_for("job.done", count=40)
     taken = account(lead.numbers, leader)  # type: ignore[attr-defined]
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)
-    assert taken.duplicated <= 1
+    assert taken.duplicated <= len(leader.all_of("job.returned")) <= window.long
     # Its crash is its own: the machine stayed in.
     assert leader.all_of("machine.lost") == []
 
@@ -351,14 +360,13 @@ def test_a_member_drains_and_leaves(
 
 
 def test_a_member_that_cannot_finish_in_time_says_so(
-    lead: Start, join_system: Start, gate: str
+    lead: Start, join_system: Start, gate: str, runs: Take, eventually: Take
 ) -> None:
     leader = lead("--processors", "0", "--process", "jobs:minute", preload=1)
     member = join_system(
         gate, "--name", "far", "--processors", "1", "--drain-timeout", "0.3"
     )
-    leader.wait_for("processor.attached")
-    leader.wait_for("job.fetched")
+    eventually(runs, "the job is begun")
 
     member.signal(signal.SIGTERM)
 
@@ -395,8 +403,8 @@ def test_what_strangers_say_at_the_gate_is_dropped_and_told_once(
     host, port = gate.split(":")
 
     def say(*parts: bytes) -> bytes:
-        with socket.create_connection((host, int(port)), 5) as line:
-            line.settimeout(5)
+        with socket.create_connection((host, int(port)), 30) as line:
+            line.settimeout(30)
             heard = b""
             for part in parts:
                 line.sendall(part)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.testing.processes import wait_until_gone
 from tests.support.hosts import Host, Network, NotPossibleError
 from tests.support.listening import listening
 
@@ -20,8 +21,9 @@ Take = Callable[..., Any]
 
 #: How long a machine may be silent in these tests, in seconds.
 TIMEOUT_S = 2.0
-#: Within so long a machine is back, in seconds.
-BACK_WITHIN_S = 15.0
+#: Within so long a machine is given up, or back, in seconds: a lease, by which
+#: its jobs would be free as well, takes twice that.
+WITHIN_S = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -67,22 +69,30 @@ def hosts_of(system: Any) -> dict[str, str]:
     return {each["host"]: each["state"] for each in system.status()["processors"]}
 
 
-def test_43_jobs_spread_over_hosts_and_each_shows_its_own(
-    start_numbers: Start, lead: Start, member: Start, network: Network, account: Take
+def test_43_jobs_spread_over_hosts_and_each_shows_its_own(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    network: Network,
+    account: Take,
+    asked: Take,
+    window: Any,
 ) -> None:
-    numbers = start_numbers("--preload", "24", "--every", "0")
+    numbers = start_numbers("--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
     leader.wait_for("system.started")
     one, _ = member(leader, "alpha", "--processors", "1")
     member(leader, "beta", "--processors", "1")
 
-    numbers.add(*range(1, 25))
+    asked(leader, 3 * window.long)
+
+    numbers.add(*range(1, 49))
 
     done = leader.wait_for("job.done", count=48)
     by = {each["processor"] for each in done}
     assert by == {"processor-1", "alpha/processor-1", "beta/processor-1"}
-    last = [each["processor"] for each in done[24:]]
-    assert all(4 <= last.count(each) <= 12 for each in by)
+    shares = [each["processor"] for each in done]
+    assert all(8 <= shares.count(each) <= 24 for each in by)
     assert {"alpha", "beta"} < set(hosts_of(leader))
     taken = account(numbers, leader)
     assert (taken.lost, taken.unexpected, taken.duplicated) == ((), (), 0)
@@ -92,25 +102,41 @@ def test_43_jobs_spread_over_hosts_and_each_shows_its_own(
     assert {host for host, _ in listening(one.pids())} == {"127.0.0.1"}
 
 
-def test_43_a_machine_that_is_gone_at_once_costs_no_job(
-    start_numbers: Start, lead: Start, member: Start, settle: Take, eventually: Take
+def test_43_a_machine_that_is_gone_at_once_costs_no_job(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    settle: Take,
+    eventually: Take,
+    runs: Take,
+    switch: Path,
+    asked: Take,
+    window: Any,
 ) -> None:
-    numbers = start_numbers("--preload", "8", "--every", "0")
-    leader = lead(numbers, "--process", "jobs:long_root", "--processors", "1")
+    numbers = start_numbers("--every", "0")
+    leader = lead(numbers, "--process", "jobs:held_root", "--processors", "1")
     gone, host = member(leader, "alpha", "--processors", "2")
-    eventually(lambda: leader.status()["accounting"]["in_flight"] == 3, "all at work")
+    asked(leader, 3 * window.long)
+    numbers.add(*range(8))
+    leader.wait_for_in_flight(min(8, 3 * window.long))
+    eventually(lambda: len(runs()) == 3, "all at work")
+    there = sum(
+        each["in_flight"]
+        for each in leader.status()["processors"]
+        if each["host"] == "alpha"
+    )
 
     gone.kill_all()
-    killed_at = time.monotonic()
 
-    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
-    assert time.monotonic() - killed_at < TIMEOUT_S + 3
+    leader.wait_for("machine.lost", machine="alpha", within_s=WITHIN_S)
+    leader.wait_for("job.returned", count=there)
+    switch.touch()
     back = member.again(leader, host, "--processors", "2")  # type: ignore[attr-defined]
-    back.wait_for("machine.joined", within_s=BACK_WITHIN_S)
+    back.wait_for("machine.joined", within_s=WITHIN_S)
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
-    returned = leader.all_of("job.returned")
-    assert taken.duplicated <= len(returned) == 2
+    assert 2 <= len(leader.all_of("job.returned")) == there <= 2 * window.long
+    assert taken.duplicated == 2
 
 
 def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # noqa: PLR0913, PLR0917 - fixtures
@@ -120,6 +146,8 @@ def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # 
     runs: Take,
     settle: Take,
     eventually: Take,
+    asked: Take,
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "3", "--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
@@ -131,56 +159,67 @@ def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # 
     eventually(
         lambda: any(
             e["host"] == "alpha" and e["state"] == "silent"
-            for e in leader.status()["processors"]
+            for e in leader.status(patient=False)["processors"]
         ),
         "the stopped one silent",
     )
     host.cut()
     os.kill(pid, signal.SIGCONT)
 
-    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    leader.wait_for("machine.lost", machine="alpha", within_s=WITHIN_S)
     leader.wait_for("job.done", count=5)
     eventually(lambda: sum(runs().values()) >= 5, "both have run")
     host.heal()
-    healed_at = time.monotonic()
 
     leader.wait_for(
-        "processor.attached", processor="alpha/processor-1", count=2, within_s=20
+        "processor.attached", processor="alpha/processor-1", count=2, within_s=WITHIN_S
     )
-    assert time.monotonic() - healed_at < BACK_WITHIN_S
-    numbers.add(*(float(each * each) for each in range(10)))
-    done = leader.wait_for("job.done", count=15)
+    asked(leader, window.long + 1)
+    numbers.add(*(float(each * each) for each in range(30)))
+    done = leader.wait_for("job.done", count=35)
     assert any(e["processor"] == "alpha/processor-1" for e in done[5:])
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
-    assert taken.duplicated <= 1
-    assert len({e["job_id"] for e in leader.all_of("job.done")}) == 15
-    assert leader.status()["accounting"]["done"] == 15
+    assert taken.duplicated <= len(leader.all_of("job.returned")) <= window.long
+    assert len({e["job_id"] for e in leader.all_of("job.done")}) == 35
+    assert leader.status()["accounting"]["done"] == 35
 
 
-def test_43_a_machine_that_hangs_is_given_up_and_comes_back(
-    start_numbers: Start, lead: Start, member: Start, settle: Take
+def test_43_a_machine_that_hangs_is_given_up_and_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    settle: Take,
+    asked: Take,
+    window: Any,
 ) -> None:
-    numbers = start_numbers("--preload", "20", "--every", "0")
+    numbers = start_numbers("--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
     hung, _ = member(leader, "alpha", "--processors", "1")
-    leader.wait_for("job.done", count=3)
+    asked(leader, 2 * window.long)
+    numbers.add(*range(40))
+    leader.wait_for("job.done", processor="alpha/processor-1")
     pids = hung.pids()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
 
-    leader.wait_for("machine.lost", machine="alpha", within_s=TIMEOUT_S + 5)
+    leader.wait_for("machine.lost", machine="alpha", within_s=WITHIN_S)
     for pid in pids:
         os.kill(pid, signal.SIGCONT)
 
-    leader.wait_for("machine.joined", machine="alpha", count=2, within_s=BACK_WITHIN_S)
+    leader.wait_for("machine.joined", machine="alpha", count=2, within_s=WITHIN_S)
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
-    assert taken.duplicated <= 1
+    assert taken.duplicated <= len(leader.all_of("job.returned")) <= window.long
 
 
-def test_43_twenty_percent_of_packets_lost_cost_no_job(
-    start_numbers: Start, lead: Start, member: Start, settle: Take
+def test_43_twenty_percent_of_packets_lost_cost_no_job(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    settle: Take,
+    eventually: Take,
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "5", "--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "0")
@@ -196,39 +235,49 @@ def test_43_twenty_percent_of_packets_lost_cost_no_job(
     leader.wait_for("job.done", count=25, within_s=40)
     taken = settle(numbers, leader)
     assert (taken.lost, taken.unexpected) == ((), ())
-    assert host.lost() > 10
+    eventually(lambda: host.lost() > 10, "packets lost")
     # Only where a silence was taken for the end; each costs what was out, at most.
-    assert taken.duplicated <= 2 * len(leader.all_of("machine.lost"))
+    returned = len(leader.all_of("job.returned"))
+    most = 2 * window.long * len(leader.all_of("machine.lost"))
+    assert taken.duplicated <= returned <= most
 
 
-def test_44_a_leader_that_is_killed_and_started_again_finds_its_members(
-    start_numbers: Start, lead: Start, member: Start, settle: Take, runs: Take
+def test_44_a_leader_that_is_killed_and_started_again_finds_its_members(  # noqa: PLR0913, PLR0917 - fixtures
+    start_numbers: Start,
+    lead: Start,
+    member: Start,
+    settle: Take,
+    runs: Take,
+    out: Take,
+    asked: Take,
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "3", "--every", "0")
     leader = lead(numbers, "--process", "jobs:slow_root", "--processors", "1")
     alpha, _ = member(leader, "alpha", "--processors", "1")
     beta, _ = member(leader, "beta", "--processors", "1")
-    numbers.add(*range(30))
+    numbers.add(*range(60))
     leader.wait_for("job.done", count=9)
-    assert sum(runs().values()) < 30
+    assert sum(runs().values()) < 60
 
     leader.program.process.kill()
     leader.wait()
-    killed_at = time.monotonic()
+    assert not wait_until_gone(leader)
+    were_out = out()
     again = lead(
         numbers,
         *("--process", "jobs:slow_root", "--processors", "1"),
         port=leader.port,
     )
 
-    again.wait_for("machine.joined", count=2, within_s=BACK_WITHIN_S)
-    assert time.monotonic() - killed_at < BACK_WITHIN_S
-    numbers.add(*range(6))
+    again.wait_for("machine.joined", count=2, within_s=WITHIN_S)
     again.wait_for("processor.attached", count=3)
-    taken = settle(numbers, again)
-    assert (taken.lost, taken.unexpected) == ((), ())
-    # What was out at the kill: one job for each processor.
-    assert taken.duplicated <= 3
+    asked(again, 2 * window.long + 1)
+    numbers.add(*range(30))
+    # The fetcher may have had one in hand, which no journal knew yet.
+    taken = settle(numbers, again, lost=1)
+    assert taken.unexpected == ()
+    assert taken.duplicated <= were_out <= 3 * window.long
     done_by = {each["processor"] for each in again.all_of("job.done")}
     assert {"alpha/processor-1", "beta/processor-1"} <= done_by
     assert len(alpha.all_of("stage.exited")) == len(beta.all_of("stage.exited")) == 0

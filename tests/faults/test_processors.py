@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,33 +22,40 @@ def journal(kind: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("kind", JOURNALS)
-def test_02_a_job_whose_processor_is_killed_is_done_by_another(
+def test_02_a_job_whose_processor_is_killed_is_done_by_another(  # noqa: PLR0913, PLR0917 - fixtures
     kind: str,
     start_numbers: Start,
     start_system: Start,
     runs: Take,
     eventually: Take,
+    switch: Path,
+    window: Any,
 ) -> None:
     numbers = start_numbers("--preload", "6", "--every", "0")
     system = start_system(
-        *("--url", numbers.url, "--process", "jobs:long_root", *journal(kind))
+        *("--url", numbers.url, "--process", "jobs:held_root", *journal(kind))
     )
     [first] = system.wait_for("processor.attached", processor="processor-1")
     eventually(lambda: len(runs()) == 2, "two jobs begun")
 
     os.kill(first["pid"], signal.SIGKILL)
 
-    [returned] = system.wait_for("job.returned", within_s=1.0)
+    # At once: its lease would stand for a minute.
+    system.wait_for("job.returned")
+    switch.touch()
     done = system.wait_for("job.done", count=6)
     assert sorted(each["job_id"] for each in done) == [1, 2, 3, 4, 5, 6]
     assert sum(runs().values()) == 7
-    assert runs()[returned["job_id"]] == 2
+    [twice] = [job for job, count in runs().items() if count == 2]
+    returned = [each["job_id"] for each in system.all_of("job.returned")]
+    assert twice in returned
+    assert len(returned) <= window.long
 
 
 def test_03_a_processor_that_is_stopped_is_killed_and_its_job_done_elsewhere(
-    start_numbers: Start, start_system: Start, settle: Take
+    start_numbers: Start, start_system: Start, settle: Take, window: Any
 ) -> None:
-    numbers = start_numbers("--preload", "20", "--every", "0")
+    numbers = start_numbers("--preload", "60", "--every", "0")
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:slow_root", "--processors", "3"),
         *("--lease", "1.5"),
@@ -61,14 +69,14 @@ def test_03_a_processor_that_is_stopped_is_killed_and_its_job_done_elsewhere(
     assert silent["pid"] == first["pid"]
     taken = settle(numbers, system)
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)
-    assert taken.duplicated <= 1
+    assert taken.duplicated <= len(system.all_of("job.returned")) <= window.long
     system.wait_for("stage.restarted", stage="processor-1")
 
 
 def test_03_the_others_keep_flowing_while_one_is_stopped(
-    start_numbers: Start, start_system: Start
+    start_numbers: Start, start_system: Start, eventually: Take, window: Any
 ) -> None:
-    numbers = start_numbers("--preload", "30", "--every", "0")
+    numbers = start_numbers("--preload", "60", "--every", "0")
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:slow_root", "--processors", "3")
     )
@@ -77,28 +85,38 @@ def test_03_the_others_keep_flowing_while_one_is_stopped(
 
     os.kill(first["pid"], signal.SIGSTOP)
 
-    done = system.wait_for("job.done", count=29)
+    def rest() -> Any:
+        # All that is not done is in the hands of the one that is stopped.
+        status = system.status(patient=False)
+        well = [e for e in status["processors"] if e["name"] != "processor-1"]
+        idle = all(e["state"] == "running" and not e["in_flight"] for e in well)
+        account = status["accounting"]
+        return idle and account["done"] + account["in_flight"] == 60 and status
+
+    status = eventually(rest, "all done but for what the stopped one holds")
+    assert status["accounting"]["in_flight"] <= window.long
+    done = system.wait_for("job.done", count=status["accounting"]["done"])
     assert {each["processor"] for each in done[-10:]} == {"processor-2", "processor-3"}
-    status = {each["name"]: each["state"] for each in system.status()["processors"]}
-    assert status["processor-1"] == "silent"
+    states = {each["name"]: each["state"] for each in status["processors"]}
+    assert states["processor-1"] == "silent"
 
 
 def test_04_a_processor_that_was_only_slow_is_not_doubled(
     start_numbers: Start, start_system: Start, account: Take
 ) -> None:
-    numbers = start_numbers("--preload", "4", "--every", "0")
+    numbers = start_numbers("--preload", "2", "--every", "0")
 
     system = start_system(
-        *("--url", numbers.url, "--process", "jobs:long_root", "--lease", "0.5")
+        *("--url", numbers.url, "--process", "jobs:long_root", "--lease", "1.5")
     )
 
-    system.wait_for("job.done", count=4)
+    system.wait_for("job.done", count=2)
     assert account(numbers, system).duplicated == 0
     assert system.all_of("stage.silent") == []
 
 
 def test_05_all_processors_killed_together_come_back_and_work(
-    start_numbers: Start, start_system: Start, settle: Take
+    start_numbers: Start, start_system: Start, settle: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "30", "--every", "0")
     system = start_system(
@@ -112,7 +130,7 @@ def test_05_all_processors_killed_together_come_back_and_work(
 
     taken = settle(numbers, system)
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)
-    assert taken.duplicated <= 3
+    assert taken.duplicated <= len(system.all_of("job.returned")) <= 3 * window.long
 
 
 def test_06_a_job_that_raises_once_is_run_twice_and_no_more(
@@ -163,7 +181,7 @@ def test_07_what_always_raises_is_quarantined_and_stays_so_after_a_restart(
     assert second.all_of("job.done") == []
 
 
-@pytest.mark.parametrize("max_demand", ["1", "4"])
+@pytest.mark.parametrize("max_demand", ["1", "4", "1000", "auto"])
 def test_08_a_job_that_kills_its_processor_is_quarantined_and_no_other(
     max_demand: str, start_numbers: Start, start_system: Start, runs: Take
 ) -> None:
@@ -184,23 +202,25 @@ def test_08_a_job_that_kills_its_processor_is_quarantined_and_no_other(
 
 
 def test_09_a_job_over_its_time_fails_and_its_process_is_replaced(
-    start_numbers: Start, start_system: Start, runs: Take
+    start_numbers: Start, start_system: Start, runs: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "3", "--every", "0")
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:spins_once", "--processors", "1"),
-        *("--job-timeout", "0.5"),
+        *("--job-timeout", "1"),
     )
 
     [failed] = system.wait_for("job.failed")
     [overdue] = system.wait_for("stage.overdue")
     done = system.wait_for("job.done", count=3)
 
-    assert failed["error"] == "JobTimeoutError: took longer than 0.5 s"
+    assert failed["error"] == "JobTimeoutError: took longer than 1 s"
     assert failed["pid"] == overdue["pid"]
     assert sorted(each["job_id"] for each in done) == [1, 2, 3]
     assert runs() == {1: 1, 2: 2, 3: 1}
-    assert system.all_of("job.returned") == []
+    # In a larger window, one may have waited behind the one that never ends.
+    waited = {3} if window.short > 1 else set()
+    assert {each["job_id"] for each in system.all_of("job.returned")} <= waited
 
 
 def test_10_a_job_without_enough_memory_fails_and_is_tried_again(
@@ -215,14 +235,18 @@ def test_10_a_job_without_enough_memory_fails_and_is_tried_again(
     assert failed["error"].startswith("MemoryError")
 
 
-def test_11_a_crash_between_the_effect_and_its_word_doubles_that_job_only(
-    start_numbers: Start, start_system: Start, account: Take, runs: Take
+def test_11_a_crash_between_the_effect_and_its_word_doubles_no_other_processors_job(
+    start_numbers: Start, start_system: Start, account: Take, runs: Take, window: Any
 ) -> None:
     numbers = start_numbers("--preload", "4", "--every", "0")
 
     system = start_system("--url", numbers.url, "--process", "jobs:effect_then_gone")
 
     system.wait_for("job.done", count=4)
-    assert runs() == {1: 1, 2: 2, 3: 1, 4: 1}
+    twice = {job for job, count in runs().items() if count == 2}
+    returned = {each["job_id"] for each in system.all_of("job.returned")}
+    assert {2} <= twice <= returned
+    assert len(returned) <= window.short
+    assert sum(runs().values()) == 4 + len(twice)
     taken = account(numbers, system)
     assert (taken.lost, taken.unexpected, taken.left) == ((), (), 0)

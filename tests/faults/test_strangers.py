@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.frames import Kind, Sealer, with_length
+from actors.testing.processes import free_port
 from tests.support.listening import listening
 
 pytestmark = pytest.mark.system
@@ -36,8 +37,8 @@ class Deadly:
 
 def send(port: int, content: bytes) -> bytes:
     """Send bytes as a stranger would; returns what is answered."""
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
-        connection.settimeout(5)
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
+        connection.settimeout(30)
         with contextlib.suppress(OSError):
             connection.sendall(content)
             connection.shutdown(socket.SHUT_WR)
@@ -64,7 +65,7 @@ def test_45_everything_listens_on_loopback_only(
     start_numbers: Start, start_system: Start
 ) -> None:
     numbers = start_numbers("--preload", "2", "--every", "0")
-    system = start_system("--url", numbers.url, "--web", "18099")
+    system = start_system("--url", numbers.url, "--web", str(free_port()))
     system.wait_for("job.done", count=2)
 
     found = listening(system.pids())
@@ -176,7 +177,7 @@ def test_45_what_is_signed_and_not_ours_is_refused_and_what_is_repeated_is_not_r
         capture_output=True,
         text=True,
         env=env,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert done.returncode == 0, done.stderr

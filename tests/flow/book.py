@@ -41,6 +41,7 @@ class Book:
             job.state = JobState.READY
         self.kept = replace(self.accounting(), retrying=0)
         self._holders: dict[int, Process] = {}
+        self._unheard: set[int] = set()
 
     def note(self, facts: Iterable[Fact]) -> None:
         for fact in facts:
@@ -55,15 +56,21 @@ class Book:
                     assert self._holders.pop(job.key) == process, "not its own"
                 case JobDone(job) | JobFailed(job) | JobQuarantined(job):
                     self._holders.pop(job.key, None)
+                    if isinstance(fact, JobQuarantined) and _is_unheard(fact):
+                        self._unheard.add(job.key)
                 case _:
                     pass
 
     def expect(self, outcome: Outcome) -> tuple[type[Fact], ...]:
         """Which facts may follow from an outcome that arrives now."""
         job = self.jobs.get(outcome.key)
-        if job is None or job.state in ENDS:
+        succeeded = outcome.begun and outcome.failure is None
+        late = succeeded and outcome.key in self._unheard
+        if job is None or job.state is JobState.DONE:
             return (OutcomeIgnored,)
-        if outcome.begun and outcome.failure is None:
+        if job.state is JobState.QUARANTINED and not late:
+            return (OutcomeIgnored,)
+        if succeeded:
             return (JobDone,)
         if not outcome.begun:
             standing = (job.state, job.attempt) == (JobState.LEASED, outcome.attempt)
@@ -92,3 +99,8 @@ class Book:
             retrying=count[JobState.RETRYING],
             quarantined=count[JobState.QUARANTINED],
         )
+
+
+def _is_unheard(fact: JobQuarantined) -> bool:
+    # It was set aside by what became of others, not by its own failure.
+    return "was gone" in fact.failure.error or "before it heard" in fact.failure.error

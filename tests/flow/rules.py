@@ -36,6 +36,11 @@ def check_places(producer: Producer, book: Book) -> None:
     assert max(tried, default=0) < min(new, default=book.next_key), "overtaken"
 
 
+def check_attempts(book: Book, most: int) -> None:
+    """None is handed out more often than it may be tried."""
+    assert all(job.tries <= most for job in book.jobs.values())
+
+
 def check_leases(producer: Producer, book: Book) -> None:
     """Those that are leased are held by one subscription each."""
     leased = [

@@ -6,7 +6,7 @@ import pytest
 
 from actors.flow.allowance import Allowance, UnknownNameError
 from actors.flow.consumer import Consumer
-from actors.flow.messages import Cancel, Jobs, Outcome
+from actors.flow.messages import Assignment, Cancel, Done, Jobs, Outcome
 from tests.conformance.line import process
 
 
@@ -86,6 +86,90 @@ def test_a_finished_job_asks_for_no_other() -> None:
     manual.settled("source", [Outcome(1, 1, "done")], 1.0)
 
     assert asked(manual) == {"source": 1}
+
+
+def two_of_a_step() -> Consumer:
+    manual = consumer("step")
+    for source in ("step-1", "step-2"):
+        manual.open(source, 1.0, "step")
+    return manual
+
+
+def deliver(consumer: Consumer, source: str) -> None:
+    """Let a process of a step send all that it was asked for, and see it done."""
+    [feed] = [each for each in consumer.feeds if each.source == source]
+    jobs = tuple(Assignment(n, n, 1, n, None) for n in range(feed.received, feed.total))
+    message = Jobs(
+        subscription=feed.id, first=feed.received, upto=feed.total, jobs=jobs
+    )
+    consumer.received(message, 2.0)
+    while task := consumer.next():
+        job = task.assignment
+        consumer.finished(Outcome(job.key, job.attempt, "done"), 2.0)
+
+
+def test_the_processes_of_a_step_share_what_is_granted() -> None:
+    manual = two_of_a_step()
+
+    manual.grant(10)
+    at_first = asked(manual), manual.demand
+    deliver(manual, "step-2")
+    after = asked(manual)
+
+    # Each is asked for half of an even part of what is left.
+    assert at_first == ({"step-1": 3, "step-2": 2}, 10)
+    assert after == {"step-1": 3, "step-2": 4}
+
+
+def test_exactly_what_was_granted_comes_from_a_step_in_the_end() -> None:
+    manual = two_of_a_step()
+    manual.grant(10)
+
+    while manual.demand:
+        deliver(manual, "step-1")
+        deliver(manual, "step-2")
+
+    assert sum(asked(manual).values()) == 10
+
+
+def test_what_one_process_of_a_step_leaves_undone_is_asked_of_another() -> None:
+    manual = two_of_a_step()
+    manual.grant(1)
+    before = asked(manual)
+
+    [send] = manual.close("step-1")
+
+    assert before == {"step-1": 1, "step-2": 0}
+    assert (send.source, asked(manual)) == ("step-2", {"step-2": 1})
+
+
+def test_one_that_comes_late_is_asked_for_its_share() -> None:
+    manual = consumer("step")
+    manual.open("step-1", 1.0, "step")
+    manual.grant(8)
+
+    manual.open("step-2", 1.0, "step")
+
+    assert asked(manual) == {"step-1": 4, "step-2": 1}
+
+
+def test_what_is_given_back_by_one_that_leaves_is_still_to_come() -> None:
+    manual = consumer("source")
+    manual.open("source", 1.0)
+    manual.grant(3)
+    jobs = tuple(Assignment(n, n, 1, n, None) for n in range(3))
+    [feed] = manual.feeds
+    manual.received(Jobs(subscription=feed.id, first=0, upto=3, jobs=jobs), 1.0)
+    manual.next()
+    stays = manual.hand_back(0, 1.0)
+    manual.drain(1.0)
+
+    [send] = manual.hand_back(0, 1.0)
+
+    assert stays == []
+    assert isinstance(send.message, Done)
+    assert [each.begun for each in send.message.outcomes] == [False, False]
+    assert (manual.demand, manual.held) == (2, 1)
 
 
 @pytest.mark.parametrize("count", [-1, True, 1.5, "3"])

@@ -110,6 +110,24 @@ def status(
             ),
         ),
         (
+            status(
+                fetcher(
+                    quarantine_full=True, quarantined=1, quarantined_bytes=67_108_865
+                )
+            ),
+            (
+                "numbers polls no more, its quarantine is full (1 job, 64.0 MiB): see "
+                "lowtide jobs list --state quarantined, then retry or discard"
+            ),
+        ),
+        (
+            status(fetcher(journal_full=True, waiting_for="room"), in_flight=3),
+            (
+                "numbers polls no more, the journal has come to --journal-mib: what is "
+                "done, retried or discarded makes room, and so does time"
+            ),
+        ),
+        (
             status(fetcher(state="faulted", last_error="BadStatusError: 401")),
             "numbers is refused by its source: BadStatusError: 401",
         ),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from actors.flow.buffer import Buffer
@@ -48,6 +50,14 @@ def lease(life: Life, count: int = 1) -> list[tuple[Job, int]]:
 def one_leased(life: Life) -> Job:
     (job,) = fetch(life, 1)
     lease(life)
+    return job
+
+
+def set_aside_unheard(life: Life) -> Job:
+    job = one_leased(life)
+    job.attempt = 3
+    life.give_back([(job, 3)], HERE, "its machine is gone", crash=False)
+    assert job.state is JobState.QUARANTINED
     return job
 
 
@@ -249,18 +259,94 @@ def test_a_crash_at_the_last_attempt_quarantines(life: Life) -> None:
     assert isinstance(fact, JobQuarantined)
 
 
-def test_a_job_that_was_never_begun_is_not_held_against_it(life: Life) -> None:
+def test_a_job_that_comes_back_without_blame_has_had_its_attempt(life: Life) -> None:
     job = one_leased(life)
-    for attempt in range(1, 6):
-        life.give_back([(job, attempt)], HERE, "unknown", crash=False)
+    for attempt in (1, 2):
+        life.give_back([(job, attempt)], HERE, "replaced", crash=False)
         lease(life)
 
-    assert (job.state, job.attempt, job.crashes) == (JobState.LEASED, 6, 0)
+    facts = life.give_back([(job, 3)], THERE, "replaced", crash=False)
+
+    gone = Failure("the processor was gone (replaced) at attempt 3")
+    assert facts == [JobQuarantined(job, THERE, gone)]
+    assert (job.crashes, life.accounting().quarantined) == (0, 1)
+
+
+def test_a_job_that_has_had_its_attempts_in_earlier_runs_gets_no_other() -> None:
+    life = left_behind(3, RetryPolicy(attempts=3))
+    spent, waits, one_more = old(1), old(2, JobState.RETRYING), old(3)
+    spent.attempt = waits.attempt = 7
+    spent.forgiven = waits.forgiven = 4
+    one_more.attempt = 2
+
+    facts = life.take_up([spent, waits, one_more], more=False)
+
+    assert facts == [
+        JobQuarantined(
+            spent,
+            None,
+            Failure(
+                "no attempt is left after attempt 7: the fetcher ended before it heard "
+                "of that"
+            ),
+        ),
+        JobQuarantined(
+            waits, None, Failure("no attempt is left after attempt 7, which failed")
+        ),
+    ]
+    assert life.buffer.take(9) == (one_more,)
+    assert life.next_retry is None
+
+
+def test_jobs_that_are_set_aside_as_they_are_taken_up_are_counted_once() -> None:
+    life = left_behind(3, RetryPolicy(attempts=3))
+    spent = old(1)
+    spent.attempt = 3
+
+    life.take_up([spent], more=True)
+
+    assert life.accounting() == Accounting(
+        fetched=20, done=3, buffered=2, quarantined=3, dropped=1
+    )
+
+
+def test_a_success_ends_a_job_that_was_set_aside_unheard(life: Life) -> None:
+    job = set_aside_unheard(life)
+
+    ignored = life.settle(failure(job, 3), HERE, NOW, 0.5)
+    done = life.settle(success(job, 3), HERE, NOW, 0.5)
+    again = life.settle(success(job, 3), HERE, NOW, 0.5)
+
+    assert [type(each) for each in (ignored, done, again)] == [
+        OutcomeIgnored,
+        JobDone,
+        OutcomeIgnored,
+    ]
+    assert life.accounting() == Accounting(fetched=1, done=1)
+
+
+@pytest.mark.parametrize("decide", ["retry", "discard"])
+def test_what_a_person_decides_stands_whatever_comes_late(
+    life: Life, decide: str
+) -> None:
+    job = set_aside_unheard(life)
+    kept = replace(job)  # as the journal has it
+    if decide == "retry":
+        life.released(kept)
+    else:
+        life.discarded(kept, "by hand")
+
+    life.settle(success(job, 3), HERE, NOW, 0.5)
+
+    account = life.accounting()
+    assert account.balanced
+    expected = (1, 0) if decide == "retry" else (0, 1)
+    assert (account.done, account.dropped) == expected
 
 
 def test_a_full_quarantine_leaves_no_room_until_somebody_decides() -> None:
     life = Life(Buffer(4), RetryPolicy(attempts=1))
-    life.quarantine = 2
+    life.quarantine.most = 2
     rooms = []
     failed = []
     for key in (1, 2):
@@ -377,9 +463,10 @@ def test_a_job_that_is_discarded_is_given_up(life: Life) -> None:
     assert life.accounting() == Accounting(fetched=1, dropped=1)
 
 
-def left_behind(buffered: int) -> Life:
+def left_behind(buffered: int, retry: RetryPolicy | None = None) -> Life:
     kept = Accounting(fetched=20, done=3, buffered=buffered, quarantined=2, dropped=1)
-    return Life(Buffer(4), RetryPolicy(jitter=0.0), first_key=21, kept=kept)
+    retry = retry or RetryPolicy(jitter=0.0)
+    return Life(Buffer(4), retry, first_key=21, kept=kept)
 
 
 def old(key: int, state: JobState = JobState.READY) -> Job:

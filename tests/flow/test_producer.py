@@ -300,6 +300,18 @@ def test_jobs_of_a_process_that_is_gone_go_to_another(producer: Producer) -> Non
     assert ([each.id for each in producer.subscriptions], producer.demand) == ([B], 0)
 
 
+def test_what_went_with_a_process_is_not_given_its_jobs(producer: Producer) -> None:
+    subscribe(producer, A, B)
+    fetch(producer, 1)
+    (job,) = jobs_of(ask(producer, A, 3))
+    ask(producer, B, 1)
+
+    decision = producer.gone(FIRST, "cut off", NOW, crash=False, others=[SECOND])
+
+    assert decision == Decision(facts=[JobReturned(job, FIRST, "cut off")])
+    assert (producer.subscriptions, producer.life.waiting) == ((), 1)
+
+
 def test_another_run_of_a_process_that_is_gone_keeps_its_jobs(
     producer: Producer,
 ) -> None:

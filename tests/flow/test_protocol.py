@@ -70,14 +70,14 @@ class Protocol(RuleBasedStateMachine):
         producers=st.integers(1, 2),
         consumers=st.integers(2, 3),
         window=WINDOWS,
-        manual=st.booleans(),
+        manual=st.sampled_from(["", "", "of fetchers", "of a step"]),
     )
     def begin(
         self,
         producers: int,
         consumers: int,
         window: Window,
-        manual: bool,  # noqa: FBT001
+        manual: str,
     ) -> None:
         self.world = World(
             Options(
@@ -85,7 +85,8 @@ class Protocol(RuleBasedStateMachine):
                 consumers=consumers,
                 window=window,
                 buffer=5,
-                manual=manual,
+                manual=bool(manual),
+                is_step=manual == "of a step",
             )
         )
 
@@ -112,7 +113,7 @@ class Protocol(RuleBasedStateMachine):
     @precondition(lambda self: self.runs and self.world.options.manual)
     @rule(which=ONE_OF_MANY, count=st.integers(0, 4), source=ONE_OF_MANY)
     def grant(self, which: int, count: int, source: int) -> None:
-        name = pick([None, *self.sources], source)
+        name = pick([None, *self.world.options.kinds], source)
         self.world.grant(pick(self.runs, which), count, name)
 
     @rule(which=ONE_OF_MANY)

@@ -57,6 +57,10 @@ def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> Non
             {"waiting_for": "room", "quarantine_full": True, "quarantined": 1000},
             "numbers polls no more: its quarantine is full (1000 jobs)",
         ),
+        (
+            {"waiting_for": "room", "journal_full": True},
+            "numbers polls no more: the journal has come to --journal-mib",
+        ),
     ],
 )
 def test_a_fetcher_that_does_not_get_jobs_is_named(

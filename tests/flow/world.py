@@ -71,6 +71,13 @@ class Options:
     )
     lease: LeasePolicy = field(default_factory=LeasePolicy)
     manual: bool = False
+    is_step: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What stands for the producers where a consumer is told what to ask for."""
+        names = tuple(f"p{number}" for number in range(self.producers))
+        return ("step",) if self.is_step else names
 
 
 class World:
@@ -107,7 +114,7 @@ class World:
         self._runs[name] += 1
         run = f"{name}.{self._runs[name]}"
         process = Process(name=name, run=run, pid=1, host="here")
-        allowance = Allowance(self.producers) if self.options.manual else None
+        allowance = Allowance(self.options.kinds) if self.options.manual else None
         self.consumers[run] = Consumer(process, self.options.window, allowance)
         for source in self.producers:
             self._open(run, source)
@@ -115,7 +122,7 @@ class World:
 
     def grant(self, run: str, count: int, source: str | None = None) -> None:
         """Let a consumer with manual demand ask for more jobs."""
-        self.granted[run] += count * (1 if source else len(self.producers))
+        self.granted[run] += count * (1 if source else len(self.options.kinds))
         self._send(run, self.consumers[run].grant(count, source))
 
     def mark(self, source: str) -> None:
@@ -219,9 +226,10 @@ class World:
             return
         kept = Book(book.next_key, book.jobs.values())
         self._produce(source, kept)
-        life = self.producers[source].life
-        life.take_up([*kept.taken_up, *kept.retrying], more=True)
+        left = [*kept.taken_up, *kept.retrying]
+        taken_up = self.producers[source].taken_up(left, self.now, more=True)
         self._mark_anew(source)
+        self._carry_out(source, taken_up)
         decision = self.producers[source].taken_up(kept.ready, self.now, more=False)
         self._carry_out(source, decision)
 
@@ -327,6 +335,7 @@ class World:
             rules.check_accounting(producer, self.books[source])
             rules.check_places(producer, self.books[source])
             rules.check_leases(producer, self.books[source])
+            rules.check_attempts(self.books[source], self.options.retry.attempts)
             rules.check_ledger(producer, self._asked)
         for consumer in self.consumers.values():
             rules.check_consumer(consumer)
@@ -371,7 +380,8 @@ class World:
         self.marks[source] = Marks()
 
     def _open(self, run: str, source: str) -> None:
-        self._send(run, self.consumers[run].open(source, self.now))
+        kind = "step" if self.options.is_step else source
+        self._send(run, self.consumers[run].open(source, self.now, kind))
 
     def _hand(self, producer: Producer, message: Message) -> Decision:
         match message:

@@ -33,7 +33,7 @@ class Running:
         self.greeting = self.process.stdout.readline()
         url = urlsplit(self.greeting.split()[-1])
         self.address = (url.hostname or "", url.port or 0)
-        self.connection = http.client.HTTPConnection(*self.address, timeout=5)
+        self.connection = http.client.HTTPConnection(*self.address, timeout=30)
 
     def ask(
         self, method: str, path: str, body: bytes | None = None, **headers: str
@@ -50,7 +50,7 @@ class Running:
         """Return the exit code, and what was said on standard error."""
         self.connection.close()
         self.process.terminate()
-        _, said = self.process.communicate(timeout=5)
+        _, said = self.process.communicate(timeout=30)
         return self.process.returncode, said
 
 

@@ -21,7 +21,7 @@ JOB = b'{"id": 1, "number": 4}'
 
 def number(server: Running) -> tuple[http.client.HTTPResponse, bytes]:
     """Ask for a number by a connection of its own, and read what can be read."""
-    connection = http.client.HTTPConnection(*server.address, timeout=5)
+    connection = http.client.HTTPConnection(*server.address, timeout=30)
     connection.request("GET", "/number")
     response = connection.getresponse()
     try:
@@ -173,23 +173,23 @@ def test_a_number_comes_again_when_it_is_replayed(run: Run) -> None:
 
 def test_a_server_that_refuses_does_not_listen_for_a_while(run: Run) -> None:
     server = run("--preload", "1")
-    server.ask("POST", "/fault", b'["refuse:0.5"]')
     began = time.monotonic()
+    server.ask("POST", "/fault", b'["refuse:2"]')
 
     # The answer to the last request is not cut off, the connection is.
     while is_listening(server):
-        assert time.monotonic() < began + 5
+        assert time.monotonic() < began + 30
     while not is_listening(server):
-        assert time.monotonic() < began + 5
+        assert time.monotonic() < began + 30
 
-    assert time.monotonic() - began > 0.4
+    assert time.monotonic() - began >= 2
     _, body = number(server)
     assert json.loads(body)["id"] == 1
 
 
 def is_listening(server: Running) -> bool:
     try:
-        socket.create_connection(server.address, timeout=5).close()
+        socket.create_connection(server.address, timeout=30).close()
     except ConnectionError:
         return False
     return True
@@ -199,10 +199,10 @@ def test_a_server_that_spoils_an_answer_stops_at_once_when_told_to(run: Run) -> 
     server = run("--preload", "3", "--fault", "hang:60*1", "--fault", "drip:60")
     open_ones = []
     for _ in range(2):
-        connection = http.client.HTTPConnection(*server.address, timeout=5)
+        connection = http.client.HTTPConnection(*server.address, timeout=30)
         connection.request("GET", "/number")
         open_ones.append(connection)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while server.ask("GET", "/account")[1]["served"] != [1, 2]:
         assert time.monotonic() < deadline
     began = time.monotonic()
@@ -212,4 +212,4 @@ def test_a_server_that_spoils_an_answer_stops_at_once_when_told_to(run: Run) -> 
     for connection in open_ones:
         connection.close()
     assert ended == (0, "")
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20

@@ -113,7 +113,7 @@ def test_claims_and_acknowledgements_go_over_the_wire(run: Run) -> None:
 def test_a_lease_ends_by_itself(run: Run) -> None:
     server = run("--mode", "lease", "--lease", "0.1", "--preload", "1")
     server.ask("POST", "/claim", b"")
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
 
     while (status := server.ask("POST", "/claim", b"")[0]) != 200:
         assert time.monotonic() < deadline

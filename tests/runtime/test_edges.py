@@ -54,7 +54,7 @@ def test_a_name_that_leads_nowhere_is_said(name: str, complaint: str) -> None:
 def taken(worker: Worker, count: int) -> list[Any]:
     got: list[Any] = []
     while len(got) < count:
-        ready, _, _ = select.select([worker.fd], [], [], 5.0)
+        ready, _, _ = select.select([worker.fd], [], [], 30.0)
         assert ready, f"only {got}"
         got += worker.take()
     return got
@@ -77,7 +77,7 @@ def test_a_worker_yields_while_its_call_still_runs() -> None:
 
     def steps() -> Iterator[int]:
         yield 1
-        assert go_on.wait(5.0)
+        assert go_on.wait(30.0)
         yield 2
 
     worker.call(steps)
@@ -139,7 +139,7 @@ def test_a_function_that_takes_other_arguments_is_refused(
 def serve(server: ControlServer, count: int = 1) -> list[Request]:
     requests: list[Request] = []
     while len(requests) < count:
-        ready, _, _ = select.select(server.fds, [], [], 5.0)
+        ready, _, _ = select.select(server.fds, [], [], 30.0)
         assert ready, "no request"
         found = [server.ready(fd) for fd in ready]
         requests += [each for each in found if each is not None]
@@ -161,25 +161,25 @@ def in_thread(function: Any, *words: Any) -> tuple[threading.Thread, list[Any]]:
 
 
 def test_a_command_is_answered(server: ControlServer) -> None:
-    thread, answers = in_thread(ask, server.path, {"verb": "status"}, 5.0)
+    thread, answers = in_thread(ask, server.path, {"verb": "status"}, 30.0)
 
     [request] = serve(server)
     request.answer({"state": "running"})
 
-    thread.join(5.0)
+    thread.join(30.0)
     assert request.command == {"verb": "status"}
     assert answers == [{"state": "running"}]
     assert server.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_two_commands_at_once_get_each_their_own_answer(server: ControlServer) -> None:
-    asking = [in_thread(ask, server.path, {"n": n}, 5.0) for n in range(8)]
+    asking = [in_thread(ask, server.path, {"n": n}, 30.0) for n in range(8)]
 
     for request in reversed(serve(server, 8)):
         request.answer({"echo": request.command["n"]})
 
     for number, (thread, answers) in enumerate(asking):
-        thread.join(5.0)
+        thread.join(30.0)
         assert answers == [{"echo": number}]
 
 
@@ -190,14 +190,14 @@ def test_what_is_no_command_is_refused(server: ControlServer, line: bytes) -> No
         sender, _ = in_thread(client.sendall, line)
         answer = b""
         while not answer:
-            ready, _, _ = select.select([*server.fds, client.fileno()], [], [], 5.0)
+            ready, _, _ = select.select([*server.fds, client.fileno()], [], [], 30.0)
             assert ready, "no answer"
             if client.fileno() in ready:
                 answer = client.recv(1000)
             for fd in ready:
                 if fd in server.fds:
                     assert server.ready(fd) is None
-        sender.join(5.0)
+        sender.join(30.0)
 
     assert json.loads(answer) == {"error": "expected one JSON object on one line"}
 
@@ -239,10 +239,10 @@ def test_a_path_may_be_longer_than_a_socket_address(tmp_path: Path) -> None:
     deep.mkdir()
     server = ControlServer(deep / "control.sock")
 
-    thread, answers = in_thread(ask, server.path, {}, 5.0)
+    thread, answers = in_thread(ask, server.path, {}, 30.0)
     serve(server)[0].answer({"ok": True})
 
-    thread.join(5.0)
+    thread.join(30.0)
     assert answers == [{"ok": True}]
     server.close()
 
@@ -255,6 +255,21 @@ def test_a_port_is_held_by_one_system(tmp_path: Path) -> None:
         with pytest.raises(AlreadyRunningError, match=message):
             files.claim()
     files.claim().close()
+
+
+def test_a_system_on_its_way_out_is_waited_for(tmp_path: Path) -> None:
+    files = SystemFiles(tmp_path, 4570)
+    first = files.claim()
+
+    thread, results = in_thread(files.claim)
+    thread.join(0.2)
+    waits = thread.is_alive()
+    first.close()
+    thread.join(30.0)
+
+    assert waits
+    [second] = results
+    second.close()
 
 
 def test_the_state_directory_is_the_users_alone(

@@ -104,7 +104,7 @@ def test_terminal_escapes_and_newlines_stay_text(pipe: logs.LogPipe) -> None:
     out = io.StringIO()
     thread = logs.pump(pipe, out, "console")
 
-    pipe.finish(thread, 5.0)
+    pipe.finish(thread, 30.0)
 
     assert out.getvalue().count("\n") == 1
     assert "\x1b" not in out.getvalue()
@@ -130,7 +130,7 @@ def test_the_pump_copies_until_the_last_writer_is_gone(pipe: logs.LogPipe) -> No
     thread = logs.pump(pipe, out, "json")
 
     log.info("system.stopped")
-    pipe.finish(thread, 5.0)
+    pipe.finish(thread, 30.0)
 
     assert not thread.is_alive()
     assert json.loads(out.getvalue())["event"] == "system.stopped"
@@ -144,6 +144,6 @@ def test_a_reader_that_is_gone_ends_no_pump(pipe: logs.LogPipe) -> None:
 
     for _ in range(10):
         log.info("job.fetched")
-    pipe.finish(thread, 5.0)
+    pipe.finish(thread, 30.0)
 
     assert not thread.is_alive()

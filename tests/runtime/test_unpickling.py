@@ -19,6 +19,7 @@ from actors.flow import messages as protocol
 from actors.flow.facts import Accounting
 from actors.flow.json_values import as_json
 from actors.flow.messages import Assignment, Cancel, Failure, Jobs, Outcome
+from actors.flow.subscriptions import SubscriptionOptions
 from actors.runtime import config, unpickling
 from actors.runtime.frames import FrameError, Refusal
 from actors.stages import machine_messages, messages, wire
@@ -42,6 +43,7 @@ def test_every_class_of_messages_is_admitted_and_no_other() -> None:
         Accounting,
         config.FetcherConfig,
         config.ProcessorConfig,
+        SubscriptionOptions,
         config.SystemConfig,
     }
 
@@ -73,6 +75,29 @@ def test_a_message_arrives_as_it_was() -> None:
     message = Jobs(subscription="a/1", first=3, upto=4, jobs=(job,))
 
     assert unpickling.loads(pickle.dumps(message)) == message
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        machine_messages.Beat(),
+        messages.SourceGone(name="north"),
+        protocol.Ping(subscription="a/1", sent=3),
+    ],
+)
+def test_a_message_of_no_field_of_one_or_of_several_arrives(message: Any) -> None:
+    assert unpickling.loads(pickle.dumps(message)) == message
+
+
+def test_a_message_with_a_field_too_few_is_refused() -> None:
+    whole = pickle.dumps(protocol.Ping(subscription="a/1", sent=3), 2)
+    short = whole.replace(b"K\x03" + pickle.TUPLE2, pickle.TUPLE1)
+    assert len(short) == len(whole) - 2
+
+    with pytest.raises(FrameError) as caught:
+        unpickling.loads(short)
+
+    assert caught.value.refusal is Refusal.GARBLED
 
 
 @pytest.mark.parametrize("protocol_number", [2, 3, 4, 5])

@@ -31,9 +31,18 @@ def short_nap(job: Any) -> Any:
 
 
 def minute(job: Any) -> Any:
-    """Take a minute."""
+    """Note, and take a minute."""
+    _note(job)
     time.sleep(60)
     return job["number"]
+
+
+def held_root(job: Any) -> float:
+    """Note, and take the root once the file that ``SWITCH`` names is there."""
+    _note(job)
+    while not Path(os.environ["SWITCH"]).exists():
+        time.sleep(0.01)
+    return math.sqrt(job["number"])
 
 
 def many(count: int) -> Any:
@@ -98,9 +107,9 @@ def slow_root(job: Any) -> float:
 
 
 def long_root(job: Any) -> float:
-    """Note, then take a second for the root."""
+    """Note, then take three seconds for the root."""
     _note(job)
-    time.sleep(1.0)
+    time.sleep(3.0)
     return math.sqrt(job["number"])
 
 

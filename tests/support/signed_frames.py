@@ -39,11 +39,16 @@ class Listener(Stage):
             seen.write(f"{message.subscription}\n")
 
 
+def handled() -> list[str]:
+    """Subscriptions of the messages that the actor has handled so far."""
+    return SEEN.read_text().split() if SEEN.exists() else []
+
+
 def ask(port: int, frame: bytes) -> str:
     """Send a frame; returns what is answered."""
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), 30) as connection:
         connection.sendall(with_length(frame))
-        connection.settimeout(5)
+        connection.settimeout(30)
         with contextlib.suppress(ConnectionResetError):
             answer = connection.recv(1000).partition(b">")[2]
             if answer:
@@ -73,8 +78,8 @@ def main() -> None:
             "unknown class": ask(port, seal(Path("x"))),
             "last": ask(port, seal(Confirm(subscription="last", outcomes=()))),
         }
-        deadline = time.monotonic() + 10
-        while "last" not in SEEN.read_text() and time.monotonic() < deadline:
+        deadline = time.monotonic() + 30
+        while "last" not in handled() and time.monotonic() < deadline:
             time.sleep(0.01)
     finally:
         system.kill()
@@ -82,7 +87,7 @@ def main() -> None:
     print(  # noqa: T201 - it is the answer
         json.dumps(
             {
-                "handled": SEEN.read_text().split(),
+                "handled": handled(),
                 "answers": answers,
                 "ran": Path(f"{SEEN}.ran").exists(),
                 "told": [

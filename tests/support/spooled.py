@@ -24,6 +24,11 @@ def passed(job: Any) -> Any:
     return job
 
 
+def is_odd(job: Any) -> bool:
+    """Whether its id is odd."""
+    return bool(job["id"] % 2)
+
+
 def refuse(job: Any) -> Any:
     """Fail, but for good ones."""
     if not job.get("good"):

@@ -34,7 +34,7 @@ def run_bench(*words: str, **environment: str) -> subprocess.CompletedProcess[st
         [sys.executable, str(ROOT / "scripts" / "bench.py"), *words],
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=115,
         env=os.environ | environment,
         check=False,
     )

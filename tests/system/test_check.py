@@ -60,18 +60,52 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             "4: max_demand does nothing for processor 'a', whose demand is 'manual'\n",
         ),
         (
+            '[[processor]]\nname = "a"\ncancel = "never"\n',
+            "3: cancel must be one of temporary, transient, permanent, got 'never'\n",
+        ),
+        (
+            '[[processor]]\nname = "a"\nfrom = ["numbers",\n  { nam = "b" }]\n',
             (
-                '[[processor]]\nname = "a"\n[[processor]]\nname = "b"\n'
-                'from = ["a"]\ndemand = "manual"\n'
-            ),
-            (
-                "6: demand = 'manual' takes from fetchers only, and 'b' takes from "
-                "processor 'a'\n"
+                "4: unknown key 'nam' in from, expected one of name, max_demand, "
+                "min_demand, cancel, selector\n"
             ),
         ),
         (
-            '[[processor]]\nname = "a"\ncancel = "never"\n',
-            "3: cancel must be one of temporary, transient, permanent, got 'never'\n",
+            '[[processor]]\nname = "a"\n[[processor.from]]\nmax_demand = 2\n',
+            "3: a name is missing in from\n",
+        ),
+        (
+            '[[processor]]\nname = "a"\nfrom = [{ name = "numbers", cancel = 1 }]\n',
+            "3: cancel must be one of temporary, transient, permanent, got 1\n",
+        ),
+        (
+            '[[processor]]\nname = "a"\nfrom = ["numbers", { name = "numbers" }]\n',
+            "3: 'numbers' is in from already\n",
+        ),
+        (
+            '[[processor]]\nname = "a"\nfrom = [1]\n',
+            (
+                "3: from must be a list of names, or tables, of sources, at least "
+                "one, got [1]\n"
+            ),
+        ),
+        (
+            (
+                '[[processor]]\nname = "a"\n[[processor.from]]\nname = "numbers"\n'
+                "max_demand = 2\nmin_demand = 2\n"
+            ),
+            (
+                "5: max_demand must be above min_demand (2), got 2, for what processor "
+                "'a' takes from 'numbers'\n"
+            ),
+        ),
+        (
+            (
+                '[[fetcher]]\nname = "a"\ndispatcher = "broadcast"\n'
+                '[[processor]]\nname = "b"\n'
+                'from = [{ name = "a", selector = "jobs:nothing" }]\n'
+            ),
+            "6: from.a.selector: 'nothing' is not there in module 'jobs'",
         ),
         (
             '[[fetcher]]\nname = "a"\ndemand = "manual"\n',
@@ -194,6 +228,8 @@ def test_every_value_is_shown_with_its_origin_and_secrets_masked(
         'every_s = 1.5\n[[fetcher]]\nname = "numbers"\nbuffer = 7\n'
         'options = { url = "http://bob:canary-1@h", token = "canary-2" }\n'
         'fetch = "jobs:leaky_fetch"\n'
+        '[[processor]]\nname = "p"\n'
+        'from = [\n  { name = "numbers", max_demand = 8 }\n]\n'
     )
     env |= {"LOWTIDE_RETRIES": "3", "LOWTIDE_WEB_TOKEN": "canary-3"}
 
@@ -211,7 +247,8 @@ def test_every_value_is_shown_with_its_origin_and_secrets_masked(
     assert shown["fetcher.numbers.buffer"] == ["7", f"{file}:4"]
     assert shown["fetcher.numbers.options.url"] == ["http://***@h", f"{file}:5"]
     assert shown["fetcher.numbers.options.token"] == ["***", f"{file}:5"]
-    assert shown["processor.processor.max_demand"] == ["4", "--max-demand"]
+    assert shown["processor.p.max_demand"] == ["4", "--max-demand"]
+    assert shown["processor.p.from.numbers.max_demand"] == ["8", f"{file}:10"]
 
 
 def test_a_variable_that_is_no_setting_is_told(env: dict[str, str]) -> None:

@@ -28,7 +28,7 @@ def start(start_system: Start, url: str, *words: str) -> Any:
 
 
 def set_fault(numbers: Any, *faults: str) -> None:
-    answer = requests.post(f"{numbers.url}/fault", json=faults, timeout=5)
+    answer = requests.post(f"{numbers.url}/fault", json=faults, timeout=30)
     assert answer.status_code == 200, answer.text
 
 
@@ -120,7 +120,7 @@ def test_what_came_of_a_dripping_answer_is_quarantined(
     system = start(start_system, numbers.url)
 
     before = fetcher_of(system)
-    [done] = system.wait_for("job.done", within_s=30)
+    [done] = system.wait_for("job.done", within_s=60)
     assert_stayed_flat(system, before)
     assert done["job"]["id"] == 2
     assert "TimedOutError" in only_error(system)["error"]
@@ -138,7 +138,7 @@ def test_a_server_that_hangs_costs_one_job_at_most(
     system = start(start_system, numbers.url)
 
     before = fetcher_of(system)
-    done = system.wait_for("job.done", count=2, within_s=30)
+    done = system.wait_for("job.done", count=2, within_s=60)
     assert_stayed_flat(system, before)
     assert "TimedOutError" in only_error(system)["error"]
     assert only_error(system)["unknown_outcome"] is True
@@ -165,7 +165,7 @@ def test_an_answer_without_a_job_costs_none(
     system = start(start_system, numbers.url)
 
     before = fetcher_of(system)
-    done = system.wait_for("job.done", count=2, within_s=30)
+    done = system.wait_for("job.done", count=2, within_s=60)
     assert_stayed_flat(system, before)
     assert re.search(error, only_error(system)["error"])
     assert [each["job"]["id"] for each in done] == [1, 2]
@@ -182,7 +182,7 @@ def test_a_redirect_to_another_server_takes_nothing_from_it(
 
     system = start(start_system, numbers.url)
 
-    system.wait_for("job.done", within_s=30)
+    system.wait_for("job.done", within_s=60)
     assert f"pointing to {other.url}/number" in only_error(system)["error"]
     assert other.account()["served"] == []
 
@@ -199,9 +199,9 @@ def test_a_server_that_refuses_connections_loses_nothing(
 
     polled = system.wait_for("fetcher.polled", outcome="error")
     assert all("UnreachableError" in each["error"] for each in polled)
-    system.wait_for("fetcher.polled", count=2, within_s=30, outcome="none")
+    system.wait_for("fetcher.polled", count=2, within_s=60, outcome="none")
     numbers.add(4)
-    system.wait_for("job.done", count=2, within_s=30)
+    system.wait_for("job.done", count=2, within_s=60)
     assert_stayed_flat(system, before)
     assert numbers.account()["served"] == [1, 2]
 
@@ -227,7 +227,7 @@ def test_a_job_that_is_replayed_is_not_run_again(
 def test_retry_after_is_obeyed_within_bounds(
     start_numbers: Start, start_system: Start
 ) -> None:
-    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     faults = ["429:0", "503:soon", "429:1", f"503:{soon}"]
     words = [word for each in faults for word in ("--fault", f"{each}*1")]
     numbers = start_numbers("--every", "0", *words)
@@ -239,7 +239,7 @@ def test_retry_after_is_obeyed_within_bounds(
     assert waits[0] <= 1.0
     assert waits[1] <= 2.0
     assert 1.0 <= waits[2] <= 4.0
-    assert 8.0 <= waits[3] <= 20.0
+    assert 20.0 <= waits[3] <= 60.0
 
 
 def test_a_server_that_asks_for_a_long_pause_gets_an_hour(
@@ -252,7 +252,7 @@ def test_a_server_that_asks_for_a_long_pause_gets_an_hour(
     assert only_error(system)["next_poll_s"] == 3600.0
     [fetcher] = system.status()["fetchers"]
     assert (fetcher["state"], fetcher["waiting_for"]) == ("running", "backoff")
-    assert 3590 < fetcher["next_poll_s"] <= 3600
+    assert 3500 < fetcher["next_poll_s"] <= 3600
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -268,7 +268,7 @@ def test_a_source_that_refuses_us_as_we_are_is_faulted(
     assert (polled["level"], polled["next_poll_s"]) == ("error", 300.0)
     [fetcher] = system.status()["fetchers"]
     assert (fetcher["state"], fetcher["waiting_for"]) == ("faulted", "backoff")
-    assert 290 < fetcher["next_poll_s"] <= 300
+    assert 200 < fetcher["next_poll_s"] <= 300
     code, _, _ = system.command("stop")
     assert (code, system.wait()) == (0, 0)
 
@@ -293,7 +293,7 @@ def test_a_source_that_goes_on_serving_nonsense_does_not_fill_the_quarantine(
 
     system = start(start_system, numbers.url)
 
-    system.wait_for("job.done", within_s=30)
+    system.wait_for("job.done", within_s=60)
     assert len(system.all_of("job.duplicate")) == 1
     assert len(quarantined(system)) == 1
 

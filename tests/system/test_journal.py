@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from actors.testing.processes import wait_until
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -62,7 +64,7 @@ def test_a_journal_that_is_worked_off_tells_how_much_is_left(
 def test_a_drain_leaves_what_is_not_begun_in_the_journal(
     start_numbers: Start, start_system: Start
 ) -> None:
-    numbers = start_numbers("--preload", "20", "--every", "0")
+    numbers = start_numbers("--preload", "60", "--every", "0")
     first = start_system("--url", numbers.url, "--process", "jobs:nap")
     first.wait_for("fetcher.polled", outcome="none")
 
@@ -72,17 +74,17 @@ def test_a_drain_leaves_what_is_not_begun_in_the_journal(
     [stopped] = first.all_of("system.stopped")
     account = stopped["accounting"]
     assert account["in_flight"] == 0
-    assert account["buffered"] + account["done"] == account["fetched"] == 20
+    assert account["buffered"] + account["done"] == account["fetched"] == 60
 
     second = start_system("--url", numbers.url, "--until-idle", "0.3")
 
     assert second.wait() == 0
     [stopped] = second.all_of("system.stopped")
-    assert stopped["accounting"]["done"] == stopped["accounting"]["fetched"] == 20
+    assert stopped["accounting"]["done"] == stopped["accounting"]["fetched"] == 60
     done = [
         each["job_id"] for run in (first, second) for each in run.all_of("job.done")
     ]
-    assert sorted(done) == list(range(1, 21))
+    assert sorted(done) == list(range(1, 61))
 
 
 def test_a_journal_in_use_is_refused(start_system: Start, env: dict[str, str]) -> None:
@@ -216,6 +218,27 @@ def test_a_number_that_is_served_again_is_not_run_again_after_a_restart(
     assert second.wait() == 0
     assert [each["job_id"] for each in second.all_of("job.done")] == [6]
     assert len(second.all_of("job.duplicate")) == 5
+
+
+def test_a_journal_that_has_come_to_its_size_loses_nothing_and_goes_on(
+    start_system: Start, tmp_path: Path
+) -> None:
+    config = tmp_path / "many.toml"
+    config.write_text(
+        'journal_mib = 1\nbuffer = 5000\n[[fetcher]]\nname = "many"\n'
+        'fetch = "jobs:many"\noptions = { count = 500 }\nevery_s = 0.1\n'
+        '[[processor]]\nname = "length"\nprocess = "jobs:length"\ncount = 0\n'
+    )
+    system = start_system("--config", str(config))
+    system.wait_for("journal.full")
+
+    status = system.status()
+    code, _, _ = system.command("attach", "--count", "2")
+
+    assert code == 0
+    assert 100 < status["accounting"]["fetched"] < 400
+    assert "the journal has come to --journal-mib" in status["why"]
+    wait_until(lambda: system.status()["accounting"]["done"] == 500, "all done", 60)
 
 
 def test_jobs_of_a_fetcher_that_is_no_more_are_told_and_kept(

@@ -56,7 +56,7 @@ def test_a_wait_that_takes_too_long_says_what_is_left(
     assert late[:2] == (1, "")
     assert late[2].startswith("lowtide: no answer within 0.2 s\nnumbers has 2 jobs: ")
     assert in_time == (0, "all has ended that numbers had fetched\n", "")
-    assert len(system.all_of("job.done")) == 2
+    assert len(system.wait_for("job.done", count=2)) == 2
 
 
 def test_a_function_that_fails_to_ask_is_told_and_a_person_can_still_ask(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actors import ConfigError, Fetcher, Pipeline, Processor, StartError
-from actors.testing.processes import Program
+from actors.testing.processes import Program, free_port
 
 pytestmark = pytest.mark.system
 
@@ -50,6 +50,15 @@ def process(job: Any) -> Any:
             "Pipeline, processor 1: processor 'process' takes from 'x', expected one ",
         ),
         (
+            lambda: Pipeline(
+                [
+                    Fetcher(fetch),
+                    Processor(process, sources=({"name": "fetch", "x": 1},)),
+                ]
+            ),
+            "Pipeline, processor 1: unknown key 'x' in from, expected one of name, ",
+        ),
+        (
             lambda: Pipeline([Fetcher(lambda: None)]),
             "expected a function of a module, or MODULE:FUNCTION, got <function",
         ),
@@ -87,10 +96,7 @@ def test_what_is_wrong_is_said_before_anything_starts(
 def test_a_program_of_ones_own_does_what_the_command_does(
     env: dict[str, str],
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    program = Program(str(OWN_PROGRAM), port, env=env)
+    program = Program(str(OWN_PROGRAM), str(free_port()), env=env)
     try:
         done = program.wait_for("job.done", count=3)
         code = program.wait()

@@ -83,9 +83,8 @@ def test_a_step_that_returns_none_ends_the_job_there(
         each["job"]["number"]: each["result"] for each in system.all_of("job.done")
     }
     assert len(results) == 10
-    assert [number for number, result in results.items() if result is None] == [
-        *range(1, 10, 2)
-    ]
+    ended = {number for number, result in results.items() if result is None}
+    assert ended == set(range(1, 10, 2))
 
 
 def test_a_slow_last_step_stops_the_poller_at_the_first(
@@ -146,7 +145,9 @@ def test_a_step_that_dies_costs_no_job(
     assert system.wait(30) == 0
     done = Counter(each["result"] for each in system.all_of("job.done"))
     assert done == Counter(f"{n * n:g} is {n} squared" for n in range(12))
-    assert len(system.all_of("stage.restarted")) == 1
+    # Whether it is back before the others have done all, only its start decides.
+    exits = [e for e in system.all_of("stage.exited") if "restart_in_s" in e]
+    assert len(exits) == 1
 
 
 def test_a_killed_fetcher_is_subscribed_to_again_by_itself(

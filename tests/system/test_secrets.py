@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import http.client
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from actors.testing.processes import free_port
 
 pytestmark = pytest.mark.system
 
@@ -22,7 +23,7 @@ TOKEN_CANARY = "canary-of-page"  # noqa: S105 - the test's own
 
 
 def get(port: int, path: str) -> str:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("GET", path)
         return connection.getresponse().read().decode()
@@ -39,9 +40,7 @@ def words_of(system: Any) -> str:
 def test_no_secret_is_seen_in_whatever_a_system_shows(
     env: dict[str, str], tmp_path: Path, start_system: Start
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    port = free_port()
     env |= {"API_TOKEN": VARIABLE_CANARY, "LOWTIDE_WEB_TOKEN": TOKEN_CANARY}
     options = tmp_path / "lowtide.toml"
     options.write_text(

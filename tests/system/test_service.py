@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from actors.testing.processes import WITHIN_S
 from tests.support.processes import parent
 
 pytestmark = pytest.mark.system
@@ -27,14 +28,14 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
 
-    def wait_for(self, state: str, within_s: float = 15.0) -> list[str]:
+    def wait_for(self, state: str, within_s: float = WITHIN_S) -> list[str]:
         self._socket.settimeout(within_s)
         while True:
             states = self._socket.recv(4096).decode().split("\n")
             if state in states:
                 return states
 
-    def falls_silent(self, for_s: float, within_s: float = 15.0) -> bool:
+    def falls_silent(self, for_s: float, within_s: float = WITHIN_S) -> bool:
         """Whether nothing is heard for so long, what is on its way apart."""
         self._socket.settimeout(for_s)
         end = time.monotonic() + within_s
@@ -64,7 +65,7 @@ def test_the_manager_hears_ready_signs_of_life_and_stopping(
 ) -> None:
     env["WATCHDOG_USEC"] = "600000"
 
-    system = start_system()
+    system = start_system("--url", "http://127.0.0.1:9")
 
     pid = system.program.process.pid
     assert manager.wait_for("READY=1") == ["READY=1", f"MAINPID={pid}"]
@@ -134,14 +135,14 @@ def test_sigcont_alone_leaves_a_pause_that_a_person_ordered(
 
 
 def test_sigusr1_writes_the_state_and_every_stack_and_disturbs_nothing(
-    start_numbers: Start, start_system: Start, env: dict[str, str]
+    start_numbers: Start, start_system: Start, eventually: Start, runs: Start
 ) -> None:
     numbers = start_numbers("--preload", "1", "--every", "0")
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1"),
         *("--every", "0.1"),
     )
-    system.wait_for_in_flight()
+    eventually(runs, "the job is begun")
     before = system.status()
 
     system.signal(signal.SIGUSR1)
@@ -168,7 +169,7 @@ def test_a_dump_is_made_although_the_root_hangs(start_system: Start) -> None:
     os.kill(root, signal.SIGSTOP)
 
     system.signal(signal.SIGUSR1)
-    [dumped] = system.wait_for("system.dumped", within_s=20)
+    [dumped] = system.wait_for("system.dumped")
 
     assert dumped["why"].startswith("the root does not answer: ")
     assert dumped["silent"] == [root]

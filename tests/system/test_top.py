@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from actors.testing.processes import wait_until
+from actors.testing.processes import WITHIN_S, wait_until
 from tests.support.processes import parent
 
 TMUX = shutil.which("tmux") or ""
@@ -166,7 +166,7 @@ def test_ctrl_c_ends_a_stop_that_waits_and_the_system_drains_on(
 ) -> None:
     numbers = start_numbers("--preload", "1", "--every", "0")
     system = start_system("--url", numbers.url, "--process", "jobs:minute")
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
     stop = subprocess.Popen(
         [sys.executable, "-m", "actors.main", "stop", "--port", str(system.port)],
         stderr=subprocess.PIPE,
@@ -178,7 +178,7 @@ def test_ctrl_c_ends_a_stop_that_waits_and_the_system_drains_on(
 
     stop.send_signal(signal.SIGINT)
 
-    assert stop.wait(10) == 130
+    assert stop.wait(WITHIN_S) == 130
     stop.stderr.close()
     assert system.status()["state"] == "draining"
 
@@ -205,7 +205,7 @@ def test_a_key_that_is_still_at_work_does_not_hold_up_the_end(
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1")
     )
-    system.wait_for("job.fetched")
+    system.wait_for_in_flight()
     start_top(terminal, system)
     terminal.wait_for("lowtide running")
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.testing.processes import wait_until
+from actors.testing.processes import free_port, wait_until
 from tests.support.browser import Browser, find_chromium
 from tests.support.processes import parent
 
@@ -30,13 +30,6 @@ with_browser = pytest.mark.skipif(
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Web:
     """A running system's page, as a program asks for it."""
 
@@ -47,7 +40,7 @@ class Web:
     def ask(
         self, method: str, path: str, body: str | None = None, **headers: str
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.request(method, path, body, named)
@@ -425,7 +418,7 @@ def test_the_page_may_die_without_harm_and_comes_back(
 def healthy(port: int) -> bool:
     try:
         return Web(port).get("/healthz") == (200, "ok\n")
-    except ConnectionError:
+    except (OSError, http.client.HTTPException):
         return False
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from actors.testing.processes import wait_until
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -28,46 +30,47 @@ def test_trivial_jobs_travel_by_the_hundred_when_the_window_is_auto(
     start_system: Start, tmp_path: Path
 ) -> None:
     processor = 'process = "jobs:same"\ncount = 0\nmax_demand = "auto"'
-    file = write(tmp_path, "numbered", 2000, processor)
-    system = start_system("--config", file, "--journal", "none")
-    system.wait_for("job.fetched", count=2000, within_s=40)
+    file = write(tmp_path, "numbered", 1_000_000, processor)
+    quiet = ("--journal", "none", "--log-level", "warning")
+    system = start_system("--config", file, *quiet, ready=False)
+    wait_until(lambda: system.command("attach")[0] == 0, "a processor")
 
-    system.command("attach")
+    # At some moment: one job that is held up takes the window back for a while.
+    def demand() -> int:
+        [worker] = system.status()["processors"]
+        return int(worker["demand"])
 
-    system.wait_for("job.done", count=2000, within_s=40)
-    [worker] = system.status()["processors"]
-    assert worker["done"] == 2000
-    assert worker["demand"] >= 128
-    assert system.command("stop")[0] == 0
+    wait_until(lambda: demand() >= 128, "a large window")
+    system.command("stop", "--now")
 
 
 def test_long_jobs_travel_alone_when_the_window_is_auto(
     start_system: Start, tmp_path: Path
 ) -> None:
     processor = 'process = "jobs:short_nap"\ncount = 3\nmax_demand = "auto"'
-    file = write(tmp_path, "numbered", 12, processor)
+    file = write(tmp_path, "numbered", 60, processor)
 
     system = start_system("--config", file, "--until-idle", "0.5")
 
     assert system.wait(30) == 0
     spread = Counter(each["processor"] for each in system.all_of("job.done"))
-    assert sum(spread.values()) == 12
-    assert max(spread.values()) - min(spread.values()) <= 2
+    assert sum(spread.values()) == 60
+    assert min(spread.values()) >= 10
 
 
 def test_long_jobs_behind_short_ones_go_to_whoever_has_time(
     start_system: Start, tmp_path: Path
 ) -> None:
     processor = 'process = "jobs:short_then_long"\ncount = 2\nmax_demand = "auto"'
-    file = write(tmp_path, "page", 816, processor)
+    file = write(tmp_path, "page", 840, processor)
 
     system = start_system("--config", file, "--until-idle", "0.5")
 
     assert system.wait(40) == 0
     done = system.all_of("job.done")
     spread = Counter(each["processor"] for each in done if each["job"]["number"] > 800)
-    assert len(done) == 816
-    assert min(spread.values()) >= 4
+    assert len(done) == 840
+    assert min(spread.values()) >= 10
     assert system.all_of("job.returned") == []
 
 
@@ -76,7 +79,7 @@ def test_a_batch_has_an_outcome_for_each_job(
 ) -> None:
     processor = (
         'process = "jobs:lengths"\ncount = 1\nmax_demand = 8\n'
-        "batch_size = 4\nbatch_timeout_s = 0.2"
+        "batch_size = 4\nbatch_timeout_s = 2.0"
     )
     file = write(tmp_path, "twenty", 10, processor)
 

@@ -81,7 +81,8 @@ class OnProcesses:
             account: dict[str, int] = self._system.status()["accounting"]
             return account if expected.items() <= account.items() else None
 
-        account: dict[str, int] = wait_until(accounted, f"{expected}", 30)
+        account: dict[str, int] = wait_until(accounted, f"{expected}", 60)
+        self._system.wait_for("job.done", count=account["done"])
         return account
 
     def done(self) -> list[tuple[int, int, Any]]:

@@ -160,6 +160,57 @@ def test_a_restart_keeps_what_the_journal_has(pipeline: Make) -> None:
     assert restarted.results == jobs(3)
 
 
+def test_a_job_that_is_out_at_restarts_has_no_more_attempts_than_any_other(
+    pipeline: Make,
+) -> None:
+    runs: list[Any] = []
+    restarted = pipeline(process=runs.append, processors=1, process_s=60.0, retries=3)
+    restarted.push(jobs(1))
+    for _ in range(3):
+        restarted.advance(10)
+        restarted.restart()
+
+    restarted.advance(600)
+
+    assert len(runs) == 3
+    [aside] = restarted.quarantined
+    assert aside.error == (
+        "no attempt is left after attempt 3: the fetcher ended before it heard of that"
+    )
+    assert restarted.accounting["quarantined"] == 1
+
+
+def test_what_a_processor_did_at_the_last_attempt_counts_after_its_fetcher_died(
+    pipeline: Make,
+) -> None:
+    once = pipeline(processors=2, process_s=60.0, retries=1)
+    once.push(jobs(1))
+    once.advance(10)
+    once.crash("source")
+    once.advance(10)
+    before = once.accounting
+
+    once.advance(60)
+
+    assert before["quarantined"] == 1
+    assert once.accounting == before | {"quarantined": 0, "done": 1}
+    assert len(once.done) == 1
+
+
+def test_jobs_behind_one_that_takes_too_long_keep_their_attempts(
+    pipeline: Make,
+) -> None:
+    held_up = pipeline(
+        processors=1, max_demand=3, retries=1, process_s=60.0, job_timeout_s=5.0
+    )
+
+    held_up.push(jobs(3))
+    held_up.run_until_idle()
+
+    errors = [each.error for each in held_up.quarantined]
+    assert errors == ["JobTimeoutError: took longer than 5 s"] * 3
+
+
 def test_without_a_journal_a_restart_loses_what_was_fetched(pipeline: Make) -> None:
     forgetful = pipeline(processors=0, journal="none")
     forgetful.push(jobs(3))
@@ -228,6 +279,32 @@ def test_a_detached_processor_finishes_what_it_has(pipeline: Make) -> None:
     assert [each.processor for each in leaving.done] == ["processor-1"]
     with pytest.raises(CommandRefusedError, match="no processor 'processor-1'"):
         leaving.detach("processor-1")
+
+
+def test_a_processor_that_leaves_is_at_rest_while_its_last_jobs_run(
+    pipeline: Make,
+) -> None:
+    # By the measure of a job that takes no time two are worth a message; then each
+    # takes a second, so the other waits behind it.
+    leaving = pipeline(processors=1, max_demand="auto", process_s=1.0)
+    agenda = leaving._world.agenda  # noqa: SLF001 - a moment's work is looked at
+    leaving.push(jobs(20))
+    processor = leaving._world.base.named("processor-1").stage  # noqa: SLF001
+    while processor.consumer.held < 2 or processor.consumer.running is None:
+        assert agenda.step(agenda.now + 60.0)
+        assert len(leaving.done) < 20
+    expected = len(leaving.done) + processor.consumer.held
+
+    leaving._world.command(  # noqa: SLF001 - the answer comes when it has left
+        {"verb": "detach", "names": ["processor-1"]}
+    )
+    steps = 0
+    while leaving._world.base.named("processor-1"):  # noqa: SLF001
+        assert agenda.step(agenda.now + 60.0)
+        steps += 1
+        assert steps < 200, "it wakes up all the time"
+
+    assert len(leaving.done) == expected
 
 
 def test_what_never_ends_is_said_to(pipeline: Make) -> None:

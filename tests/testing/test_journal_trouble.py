@@ -109,6 +109,48 @@ def test_a_full_quarantine_stops_the_polling_until_somebody_decides() -> None:
         assert pipeline.accounting["fetched"] > before
 
 
+def test_a_quarantine_of_a_few_large_jobs_stops_the_polling_as_well() -> None:
+    with Harness(process=refuse, retries=1, quarantine_mib=1, buffer=1) as pipeline:
+        pipeline.push([{"id": n, "text": "x" * 300_000} for n in range(1, 10)])
+        pipeline.advance(60)
+
+        before = pipeline.status()
+        pipeline.restart()
+        after = pipeline.status()
+
+        [fetcher] = before["fetchers"]
+        assert 4 <= fetcher["quarantined"] <= 4 + 1 + 2
+        assert "its quarantine is full" in before["why"]
+        assert "MiB" in before["why"]
+        [again] = after["fetchers"]
+        assert again["quarantined_bytes"] == fetcher["quarantined_bytes"] > 1 << 20
+        keys = {fetcher["name"]: [1, 2, 3, 4, 5]}
+        pipeline.command({"verb": "jobs", "action": "discard", "keys": keys})
+        pipeline.advance(60)
+        assert pipeline.accounting["fetched"] == 9
+
+
+def test_a_journal_of_its_size_stops_the_polling_until_there_is_room() -> None:
+    with Harness(processors=0, journal_mib=1) as pipeline:
+        pipeline.push([{"id": n, "text": "x" * 10_000} for n in range(200)])
+        pipeline.advance(60)
+
+        status = pipeline.status()
+        [fetcher] = status["fetchers"]
+        fetched = fetcher["buffered"]
+        assert 50 < fetched < 150
+        assert (fetcher["waiting_for"], fetcher["journal_full"]) == ("room", True)
+        assert "the journal has come to --journal-mib" in status["why"]
+
+        pipeline.attach()
+        pipeline.run_until_idle()
+
+        assert pipeline.accounting["done"] == 200
+        assert pipeline.results == [{"id": n, "text": "x" * 10_000} for n in range(200)]
+        told = [events(pipeline, "journal.full"), events(pipeline, "journal.has_room")]
+        assert all(told)
+
+
 def test_a_journal_that_runs_for_weeks_forgets_what_is_long_over() -> None:
     with Harness(every_s=3600.0) as pipeline:
         pipeline.push([{"id": 1}, {"id": 2}])

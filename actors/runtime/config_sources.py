@@ -1,0 +1,119 @@
+"""What stands in a processor's ``from``: names, or tables of a source each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.flow.cancels import MODES
+from actors.flow.subscriptions import SubscriptionOptions, misfits
+from actors.runtime.settings import (
+    COUNT,
+    COUNT_FROM_0,
+    FUNCTION,
+    TEXT,
+    ConfigError,
+    Kind,
+    checked,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from actors.runtime.config import ProcessorConfig
+
+SOURCE_KEYS: dict[str, Kind] = {
+    "name": TEXT,
+    "max_demand": COUNT,
+    "min_demand": COUNT_FROM_0,
+    "cancel": choice(*MODES),
+    "selector": FUNCTION,
+}
+
+
+def _is_sources(value: Any) -> bool:
+    is_list = isinstance(value, list) and bool(value)
+    return is_list and all(
+        isinstance(each, dict) or (isinstance(each, str) and each) for each in value
+    )
+
+
+def _check(value: Any) -> Any:
+    if not _is_sources(value):
+        raise ValueError(value)
+    return value
+
+
+SOURCES = Kind("a list of names, or tables, of sources, at least one", str, _check)
+
+
+def read_sources(
+    entries: Sequence[Any], where: Callable[..., str]
+) -> tuple[tuple[str, ...], dict[str, SubscriptionOptions]]:
+    """The names, and the options of those that have some of their own.
+
+    Args:
+        entries: As ``SOURCES`` lets through.
+        where: ``file:line`` of what stands at a place below ``from``.
+
+    Raises:
+        ConfigError: A table has a key or a value that cannot be, or a source is
+            there twice.
+    """
+    names: list[str] = []
+    options: dict[str, SubscriptionOptions] = {}
+    for index, entry in enumerate(entries):
+        table = entry
+        if isinstance(entry, dict):
+            table = _read_one(entry, lambda *key, at=index: where(at, *key))
+            name = table.pop("name")
+            options[name] = SubscriptionOptions(**table)
+        else:
+            name = entry
+        if name in names:
+            raise ConfigError(f"{where(index)}: {name!r} is in from already")
+        names.append(name)
+    return tuple(names), options
+
+
+def check_sources(
+    processor: ProcessorConfig, broadcasts: set[str], where: Callable[..., str]
+) -> None:
+    """Refuse options that do not fit the processor or the source.
+
+    Args:
+        processor: Whose they are.
+        broadcasts: Names of the stages that broadcast.
+        where: ``file:line`` of what stands at a place below ``from``.
+
+    Raises:
+        ConfigError: One does not fit.
+    """
+    for name, options in processor.subscriptions.items():
+        found = misfits(
+            options,
+            is_manual=processor.is_manual,
+            batch_size=processor.batch_size or 1,
+            broadcasts=name in broadcasts,
+        )
+        for misfit in found:
+            place = where(processor.sources.index(name), misfit.key)
+            raise ConfigError(
+                f"{place}: {misfit.text}, for what processor {processor.name!r} "
+                f"takes from {name!r}"
+            )
+
+
+def _read_one(entry: Mapping[str, Any], where: Callable[..., str]) -> dict[str, Any]:
+    for key in entry:
+        if key not in SOURCE_KEYS:
+            raise ConfigError(
+                f"{where(key)}: unknown key {key!r} in from, expected one of "
+                f"{', '.join(SOURCE_KEYS)}"
+            )
+    if "name" not in entry:
+        raise ConfigError(f"{where()}: a name is missing in from")
+    return {
+        key: checked(SOURCE_KEYS[key], value, key, where(key))
+        for key, value in entry.items()
+    }
