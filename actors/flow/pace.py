@@ -20,7 +20,7 @@ WEIGHT = 0.5
 class Pace:
     """Follows the measured time of a job.
 
-    A longer job counts at once, shorter ones little by little (an exponentially
+    A longer job counts at once, shorter ones by half (an exponentially
     weighted mean): a window that is too large holds up jobs that another
     processor could do, one that is too small only costs messages.
     """
