@@ -196,6 +196,25 @@ def test_the_domain_does_not_know_that_actors_exist(tmp_path: Path) -> None:
     assert done.stdout == "\n"
 
 
+def test_who_only_takes_roots_loads_nothing_that_asks(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from domain.numbers import process; root = process({'number': 1764});"
+        "print(root, *{'requests', 'domain.http'} & sys.modules.keys())"
+    )
+    root = str(Path(__file__).parents[2])
+
+    done = subprocess.run(
+        [sys.executable, "-c", program, root],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout == "42.0\n"
+
+
 def test_the_domain_passes_its_own_tests_where_there_are_no_actors(
     tmp_path: Path,
 ) -> None:

@@ -699,3 +699,25 @@ def test_after_a_long_job_it_asks_again_where_it_gave_jobs_back() -> None:
 
     again = Demand(subscription=B, total=2, received=1)
     assert sends == [done(0, total=2, received=1), Send(Q, again)]
+
+
+def test_outcomes_that_are_ready_together_travel_together() -> None:
+    consumer = opened(most=4)
+    consumer.received(jobs(0, 4), NOW)
+    consumer.take(4)
+
+    sends = consumer.all_finished([outcome(number) for number in range(4)], NOW)
+
+    assert sends == [done(0, 1, 2, 3, total=8, received=4)]
+    assert consumer.held == 0
+
+
+def test_more_outcomes_than_jobs_that_run_are_refused_whole() -> None:
+    consumer = opened(most=2)
+    consumer.received(jobs(0, 2), NOW)
+    consumer.take(1)
+
+    with pytest.raises(AssertionError):
+        consumer.all_finished([outcome(0), outcome(1)], NOW)
+
+    assert consumer.running == task(0)

@@ -44,6 +44,12 @@ def test_it_grows_again_little_by_little_after_a_long_job() -> None:
     assert windows[-1] == MOST
 
 
+def test_each_short_job_after_a_long_one_doubles_the_window() -> None:
+    windows = [after(*[1e-6] * 20, 0.05, *[1e-6] * count) for count in range(1, 5)]
+
+    assert windows == [1, 2, 4, 8]
+
+
 def test_a_part_of_the_window_is_begun_together() -> None:
     pace = Pace()
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actors.flow.facts import (
     NOT_BEGUN,
     Job,
@@ -15,7 +19,7 @@ from actors.flow.facts import (
     OutcomeIgnored,
 )
 from actors.flow.messages import Failure, Process
-from actors.flow.tally import Tally
+from actors.flow.tally import Histogram, Tally
 
 PROCESS = Process(name="p-1", run="r", pid=1, host="h")
 FAILURE = Failure("E: x")
@@ -92,3 +96,18 @@ def test_a_poll_that_is_put_off_counts_once_for_each_time_it_was_due() -> None:
         "buffer_full": 1,
         "no_demand": 0,
     }
+
+
+@given(st.lists(st.floats(-1, 1e4), max_size=30))
+def test_times_that_come_together_count_as_they_do_one_by_one(
+    times: list[float],
+) -> None:
+    together, one_by_one = Histogram(), Histogram()
+
+    together.observe_all(times)
+
+    for each in times:
+        one_by_one.observe(each)
+    assert together.as_dict()["counts"] == one_by_one.as_dict()["counts"]
+    sums = [each.as_dict()["sum_s"] for each in (together, one_by_one)]
+    assert sums[0] == pytest.approx(sums[1], abs=1e-5)
