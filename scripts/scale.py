@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 #: Processors that one system is measured with, and those that are fed with jobs.
 SIZES = (2, 10, 30, 100, 250, 500)
 FED = 100
-#: Processors that are started with the system; more are attached then.
+#: Processors that are started with the system; more are attached then, so many
+#: with one command, which answers when they are there.
 AT_ONCE = 250
+ATTACHED = 50
 #: How long a waiting job takes, in seconds.
 JOB_S = 0.02
 #: How long an idle system is watched, in seconds.
@@ -74,8 +76,9 @@ def _sizes(bench: Bench, sizes: list[int]) -> None:
         first = min(size, AT_ONCE)
         with System(bench, processors=first, fetch="benchmarks.jobs:nothing") as system:
             _wait_for(system, first)
-            if size > first:
-                system.ask({"verb": "attach", "count": size - first})
+            for at in range(first, size, ATTACHED):
+                count = min(ATTACHED, size - at)
+                system.ask({"verb": "attach", "count": count})
             _wait_for(system, size)
             start_s = time.monotonic() - system.began
             pids = system.pids()
