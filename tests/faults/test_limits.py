@@ -51,7 +51,7 @@ def run_limited(env: dict[str, str]) -> Run:
             env=env,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=100,
             check=False,
         )
 
@@ -103,7 +103,7 @@ def test_46_processors_that_could_not_be_started_are_not_attached(
             env={key: value for key, value in env.items() if "MARK" not in key},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=100,
             check=False,
         )
 
