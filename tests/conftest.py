@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,11 +39,13 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# How long an example takes says how busy the machine is, and no more.
+# How long an example takes says how busy the machine is, and no more. What CI says
+# of a change is about the change: new examples are looked for everywhere else.
 settings.register_profile(
     "patient",
     settings.default,
     deadline=None,
+    derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
