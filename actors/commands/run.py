@@ -18,6 +18,7 @@ from actors.commands.exit_codes import Exit
 from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
 from actors.runtime import cluster, dumps, logs, processes, redaction
+from actors.runtime.changes import Changes
 from actors.runtime.control import ControlError, send
 from actors.runtime.journal_file import (
     JournalDamagedError,
@@ -158,8 +159,10 @@ class Main:
     report_fd: int = -1
     exit_code: int | None = None
     stopping: bool = False
+    told_stopping: bool = False
     paused: bool = False
     started: bool = False
+    changes: Changes = field(default_factory=Changes)
     accounting: dict[str, int] = field(default_factory=dict)
     web: WebProcess | None = None
     web_restarts: Restarts = field(default_factory=Restarts)
@@ -253,10 +256,12 @@ class Main:
     def root_stage(self, report_fd: int) -> tuple[type[Stage], Any]:
         """What supervises the rest, and the first message that it gets."""
         start = StartSystem(
-            config=self.config,
+            config=self.changes.over(self.config),
             incarnation=secrets.token_hex(4),
             report_fd=report_fd,
             control_socket=str(self.files.socket),
+            paused=self.changes.paused,
+            draining=self.changes.draining,
         )
         return RootActor, start
 
@@ -296,6 +301,9 @@ class Main:
             self.exit_code = Exit.FAILURE
 
     def _act_on(self, report: dict[str, Any]) -> None:
+        if self.changes.heard(report):
+            self._changed()
+            return
         match report["report"]:
             case "alive":
                 self._root_is_there(report["pid"])
@@ -315,6 +323,15 @@ class Main:
                 self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
             case other:
                 raise AssertionError(other)
+
+    def _changed(self) -> None:
+        if self.changes.draining:
+            self._tell_stopping()
+
+    def _tell_stopping(self) -> None:
+        if not self.told_stopping:
+            self.told_stopping = True
+            notify("STOPPING=1")
 
     def _started(self) -> None:
         if self.started:
@@ -374,7 +391,7 @@ class Main:
             self.exit_code = Exit.FORCED
             return
         self.stopping = True
-        notify("STOPPING=1")
+        self._tell_stopping()
         if not self.started:
             left = _left_in_journal(self.config)
             self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
