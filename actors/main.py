@@ -17,11 +17,11 @@ from actors.commands.options import (
     add_settings,
     add_verb,
     hide_secrets_from_ps,
-    read_config,
 )
 from actors.flow.facts import JobState
+from actors.runtime.problems import ConfigError
 from actors.runtime.redaction import redact
-from actors.runtime.settings import BY_NAME, SECONDS, ConfigError
+from actors.runtime.settings import BY_NAME, SECONDS
 from actors.runtime.state_dir import StateDirError
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         runs = verb in (_run, _join)
         return int(verb(arguments)) if runs else _answer(verb, arguments)
-    except (ConfigError, StateDirError) as error:
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"lowtide: {redact(problem)}", file=sys.stderr)
+        return Exit.USAGE
+    except StateDirError as error:
         print(f"lowtide: {redact(str(error))}", file=sys.stderr)
         return Exit.USAGE
     except KeyboardInterrupt:
@@ -66,8 +70,9 @@ def _answer(
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here: only a system of its own needs Thespian.
     from actors.commands.run import run  # noqa: PLC0415
+    from actors.commands.sound import read_sound  # noqa: PLC0415
 
-    return _start(lambda: run(read_config(arguments)), arguments)
+    return _start(lambda: run(read_sound(arguments)), arguments)
 
 
 def _join(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
 from actors.runtime import cluster, dumps, logs, processes, redaction
 from actors.runtime.changes import Changes
+from actors.runtime.config_show import secrets_of
 from actors.runtime.control import ControlError, send
 from actors.runtime.journal_file import (
     JournalDamagedError,
@@ -48,7 +49,6 @@ from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from threading import Thread
 
@@ -79,7 +79,7 @@ def run(config: SystemConfig) -> int:
     Raises:
         StartError: It cannot be started as it is asked for; nothing is left of it.
     """
-    redaction.install(_secrets(config))
+    redaction.install(secrets_of(config))
     _check_way_in(config)
     stages = len(config.fetchers) + sum(each.count for each in config.processors)
     try:
@@ -119,14 +119,6 @@ def claim_port(files: SystemFiles) -> IO[str]:
     except (AlreadyRunningError, PortInUseError) as error:
         raise StartError(f"{error}; choose another with --port") from error
     return lock
-
-
-def _secrets(config: SystemConfig) -> Iterator[str]:
-    yield from redaction.secrets_in(os.environ)
-    for fetcher in config.fetchers:
-        yield from redaction.secrets_in(fetcher.options)
-    if config.web_token is not None:
-        yield config.web_token
 
 
 def _claim_journal(config: SystemConfig) -> AbstractContextManager[Any]:
