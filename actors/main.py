@@ -6,7 +6,7 @@ import argparse
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.commands import check, control, simulate, top, tune
 from actors.commands.exit_codes import Exit
@@ -30,10 +30,14 @@ if TYPE_CHECKING:
     from actors.commands.options import Verbs
 
 
+#: Words that stand where a verb would.
+_OF_NO_VERB = ("-h", "--help", "--version")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+    if not words or (words[0].startswith("-") and words[0] not in _OF_NO_VERB):
         words.insert(0, "run")
     arguments = _parser().parse_args(words)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
@@ -98,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lowtide", description="Demand-driven job polling on actors."
     )
+    parser.add_argument("--version", action=_Version, help="show which one this is")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs)
     _add_join(verbs)
@@ -154,6 +159,18 @@ def _parser() -> argparse.ArgumentParser:
     top.register(verbs)
     simulate.register(verbs)
     return parser
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        # Not at every start: it reads all sources for its digest.
+        from actors.runtime.cluster import own_version  # noqa: PLC0415
+
+        print(f"lowtide {own_version()}")
+        parser.exit()
 
 
 def _interval(text: str) -> float:

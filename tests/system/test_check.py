@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from actors.runtime.cluster import own_version
+
 Start = Callable[..., Any]
 EXAMPLE = Path(__file__).parents[2] / "lowtide.example.toml"
 
@@ -367,6 +369,19 @@ def test_every_value_is_shown_with_its_origin_and_secrets_masked(
     assert shown["fetcher.numbers.options.token"] == ["***", f"{file}:5"]
     assert shown["processor.p.max_demand"] == ["4", "--max-demand"]
     assert shown["processor.p.from.numbers.max_demand"] == ["8", f"{file}:10"]
+
+
+def test_the_version_is_that_of_the_very_sources(env: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "actors.main", "--version"],
+        capture_output=True,
+        text=True,
+        env={key: value for key, value in env.items() if "MARK" not in key},
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"lowtide {own_version()}\n"
 
 
 def test_a_variable_that_is_no_setting_is_told(env: dict[str, str]) -> None:
