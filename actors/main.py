@@ -6,7 +6,7 @@ import argparse
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.commands import check, control, simulate, top, tune
 from actors.commands.exit_codes import Exit
@@ -17,11 +17,11 @@ from actors.commands.options import (
     add_settings,
     add_verb,
     hide_secrets_from_ps,
-    read_config,
 )
 from actors.flow.facts import JobState
+from actors.runtime.problems import ConfigError
 from actors.runtime.redaction import redact
-from actors.runtime.settings import BY_NAME, SECONDS, ConfigError
+from actors.runtime.settings import BY_NAME, SECONDS
 from actors.runtime.state_dir import StateDirError
 
 if TYPE_CHECKING:
@@ -30,17 +30,25 @@ if TYPE_CHECKING:
     from actors.commands.options import Verbs
 
 
+#: Words that stand where a verb would.
+_OF_NO_VERB = ("-h", "--help", "--version")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+    if not words or (words[0].startswith("-") and words[0] not in _OF_NO_VERB):
         words.insert(0, "run")
     arguments = _parser().parse_args(words)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
         runs = verb in (_run, _join)
         return int(verb(arguments)) if runs else _answer(verb, arguments)
-    except (ConfigError, StateDirError) as error:
+    except ConfigError as error:
+        for problem in error.problems:
+            print(f"lowtide: {redact(problem)}", file=sys.stderr)
+        return Exit.USAGE
+    except StateDirError as error:
         print(f"lowtide: {redact(str(error))}", file=sys.stderr)
         return Exit.USAGE
     except KeyboardInterrupt:
@@ -66,8 +74,9 @@ def _answer(
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here: only a system of its own needs Thespian.
     from actors.commands.run import run  # noqa: PLC0415
+    from actors.commands.sound import read_sound  # noqa: PLC0415
 
-    return _start(lambda: run(read_config(arguments)), arguments)
+    return _start(lambda: run(read_sound(arguments)), arguments)
 
 
 def _join(arguments: argparse.Namespace) -> int:
@@ -93,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lowtide", description="Demand-driven job polling on actors."
     )
+    parser.add_argument("--version", action=_Version, help="show which one this is")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs)
     _add_join(verbs)
@@ -149,6 +159,18 @@ def _parser() -> argparse.ArgumentParser:
     top.register(verbs)
     simulate.register(verbs)
     return parser
+
+
+class _Version(argparse.Action):
+    def __init__(self, option_strings: Sequence[str], dest: str, **more: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **more)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        # Not at every start: it reads all sources for its digest.
+        from actors.runtime.cluster import own_version  # noqa: PLC0415
+
+        print(f"lowtide {own_version()}")
+        parser.exit()
 
 
 def _interval(text: str) -> float:

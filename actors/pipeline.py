@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.commands.exit_codes import Exit
-from actors.runtime.config import build
+from actors.runtime.config import build_noting
 from actors.runtime.config_functions import function_problems
-from actors.runtime.settings import ConfigError, ConfigFile, resolve
+from actors.runtime.problems import ConfigError, Problems
+from actors.runtime.settings import ConfigFile, resolve_noting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +108,7 @@ class Pipeline:
                 (``LOWTIDE_...``) beats them, as it does a file.
 
         Raises:
-            ConfigError: Something cannot be used; the text says what.
+            ConfigError: Something cannot be used; ``problems`` says all that is.
         """
         content = {name: each for name, each in settings.items() if each is not None}
         if stages_again := content.keys() & {"fetcher", "processor"}:
@@ -115,9 +116,13 @@ class Pipeline:
         content |= _tables(stages)
         # What is wrong is told as in a file, with this as the place.
         file = ConfigFile(Path("Pipeline"), content, "")
-        self.config: SystemConfig = build(resolve({}, os.environ, file), file)
-        for place, problem in function_problems(self.config):
-            raise ConfigError(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
+        problems = Problems()
+        values = resolve_noting({}, os.environ, file, problems)
+        config, unsound = build_noting(values, file, problems)
+        for place, problem in function_problems(config, unsound):
+            problems.add(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
+        problems.refuse()
+        self.config: SystemConfig = config
 
     def run(self) -> Exit:
         """Run until Ctrl-C, SIGTERM, ``lowtide stop`` or the end that was set.

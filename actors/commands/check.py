@@ -7,20 +7,18 @@ import sys
 from typing import TYPE_CHECKING
 
 from actors.commands.exit_codes import Exit
-from actors.commands.options import add_settings, read_settings
+from actors.commands.options import add_settings, read_asked
+from actors.commands.sound import function_errors, note_way_in
 from actors.commands.table import table
-from actors.runtime.config import build
-from actors.runtime.config_functions import function_problems
-from actors.runtime.config_show import config_rows
+from actors.runtime import redaction
+from actors.runtime.config_show import config_rows, secrets_of
 from actors.runtime.redaction import redact
 from actors.runtime.settings import unknown_variables
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterator
 
     from actors.commands.options import Verbs
-    from actors.runtime.config import SystemConfig
 
 
 def register(verbs: Verbs) -> None:
@@ -38,25 +36,25 @@ def register(verbs: Verbs) -> None:
 
 
 def check(arguments: Namespace) -> int:
-    """Check the configuration and import its functions.
+    """Check the configuration and import its functions; tell all that is wrong.
 
     Raises:
         ConfigError: It cannot be used.
     """
-    values, file = read_settings(arguments)
-    config = build(values, file)
-    rows = config_rows(values, file, config)
-    if arguments.show:
-        print(table(rows, ("name", "value", "origin")))
+    asked = read_asked(arguments)
+    config = asked.config
+    redaction.install(secrets_of(config))
     for variable in unknown_variables(os.environ):
         _say(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
     sys.path.insert(0, "")
-    errors = list(_function_errors(config, rows))
-    for error in errors:
-        _say(error)
-    if errors:
-        return Exit.USAGE
+    for error in function_errors(asked):
+        asked.problems.add(error)
+    note_way_in(asked)
+    if arguments.show and not asked.unsound:
+        rows = config_rows(asked.values, asked.file, config)
+        print(table(rows, ("name", "value", "origin")))
+    asked.problems.refuse()
     if not arguments.show:
         fetchers = ", ".join(each.name for each in config.fetchers)
         processors = ", ".join(
@@ -64,15 +62,6 @@ def check(arguments: Namespace) -> int:
         )
         print(f"sound: fetchers {fetchers}; processors {processors}")
     return Exit.NOTHING_LEFT
-
-
-def _function_errors(config: SystemConfig, rows: list[dict[str, str]]) -> Iterator[str]:
-    origins = {row["name"]: row["origin"] for row in rows}
-    for place, problem in function_problems(config):
-        origin = origins[place]
-        if origin == "default":  # what does not fit it stands in its table
-            origin = origins[f"{place.rpartition('.')[0]}.name"]
-        yield f"{origin}: {problem}"
 
 
 def _say(text: str) -> None:

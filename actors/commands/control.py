@@ -19,7 +19,7 @@ from actors.runtime.state_dir import SystemFiles, state_dir
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -132,11 +132,15 @@ def stop(arguments: Namespace) -> int:
     if isinstance(answer, int):
         return answer
     accounting = answer["accounting"]
-    print(
-        "stopped: " + ", ".join(f"{count} {what}" for what, count in accounting.items())
-    )
+    print(f"stopped: {in_words(accounting)}")
     left = accounting["buffered"] + accounting["in_flight"] + accounting["retrying"]
     return Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+
+
+def in_words(accounting: Mapping[str, int]) -> str:
+    """An account on one line."""
+    counts = (f"{count} {what}" for what, count in accounting.items())
+    return ", ".join(counts).replace("_", " ")
 
 
 def beside(work: Callable[[], T]) -> Future[T]:

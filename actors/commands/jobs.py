@@ -46,7 +46,7 @@ def jobs(arguments: Namespace) -> int:
 
 def _list(arguments: Namespace) -> int:
     with _view(arguments) as view:
-        rows = view.jobs(arguments.state, arguments.limit)
+        rows = view.jobs(arguments.state, arguments.limit, arguments.fetcher)
     if arguments.json:
         print(json.dumps(rows))
     else:
@@ -55,6 +55,8 @@ def _list(arguments: Namespace) -> int:
 
 
 def _show(arguments: Namespace) -> int:
+    if not arguments.ids:
+        raise JobsError("jobs show needs job ids, as list shows them")
     with _view(arguments) as view:
         shown = [
             job | {"history": view.history(job["fetcher"], job["key"])}
@@ -81,8 +83,7 @@ def _decide(arguments: Namespace) -> int:
 
 def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
     if arguments.all:
-        rows = view.jobs("quarantined", -1)
-        return [row for row in rows if arguments.fetcher in (None, row["fetcher"])]
+        return view.jobs("quarantined", -1, arguments.fetcher)
     chosen = []
     for job_id in arguments.ids:
         found = _found(view, job_id, arguments.fetcher)

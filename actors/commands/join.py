@@ -12,7 +12,8 @@ from actors.commands.options import MACHINE_SETTINGS
 from actors.commands.run import Main, claim_port
 from actors.runtime import cluster, lines, redaction
 from actors.runtime.config import build
-from actors.runtime.settings import BY_NAME, ConfigError, resolve
+from actors.runtime.problems import ConfigError
+from actors.runtime.settings import BY_NAME, resolve
 from actors.runtime.state_dir import SystemFiles, state_dir
 from actors.runtime.system import free_port
 from actors.stages.machine import MachineActor

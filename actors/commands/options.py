@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.runtime import redaction
-from actors.runtime.config import build
-from actors.runtime.settings import BY_NAME, SETTINGS, ConfigFile, resolve
+from actors.runtime.config import build_noting
+from actors.runtime.problems import Problems
+from actors.runtime.settings import BY_NAME, SETTINGS, ConfigFile, resolve_noting
 
 if TYPE_CHECKING:
     import argparse
@@ -70,18 +72,37 @@ def add_verb(
     return parser
 
 
-def read_settings(
-    arguments: argparse.Namespace,
-) -> tuple[dict[str, Value], ConfigFile | None]:
-    """What flags, environment and file say, each value with its origin.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What flags, environment and file come to.
+
+    Attributes:
+        values: The settings, each with its origin.
+        config: As far as it can be used.
+        problems: Where it cannot.
+        unsound: Names of the stages that have one.
+    """
+
+    values: dict[str, Value]
+    file: ConfigFile | None
+    config: SystemConfig
+    problems: Problems
+    unsound: frozenset[str]
+
+
+def read_asked(arguments: argparse.Namespace) -> Asked:
+    """Read all of it, and note everything that is wrong.
 
     Raises:
-        ConfigError: It cannot be used.
+        ConfigError: The file cannot be read at all.
     """
     path = arguments.config or os.environ.get("LOWTIDE_CONFIG")
     file = ConfigFile.read(Path(path)) if path else None
     flags = {setting.name: getattr(arguments, setting.name) for setting in SETTINGS}
-    return resolve(flags, os.environ, file), file
+    problems = Problems()
+    values = resolve_noting(flags, os.environ, file, problems)
+    config, unsound = build_noting(values, file, problems)
+    return Asked(values, file, config, problems, unsound)
 
 
 def read_config(arguments: argparse.Namespace) -> SystemConfig:
@@ -90,7 +111,9 @@ def read_config(arguments: argparse.Namespace) -> SystemConfig:
     Raises:
         ConfigError: It cannot be used.
     """
-    return build(*read_settings(arguments))
+    asked = read_asked(arguments)
+    asked.problems.refuse()
+    return asked.config
 
 
 def hide_secrets_from_ps(arguments: argparse.Namespace) -> None:

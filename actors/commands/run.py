@@ -18,6 +18,8 @@ from actors.commands.exit_codes import Exit
 from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
 from actors.runtime import cluster, dumps, logs, processes, redaction
+from actors.runtime.changes import Changes
+from actors.runtime.config_show import secrets_of
 from actors.runtime.control import ControlError, send
 from actors.runtime.journal_file import (
     JournalDamagedError,
@@ -47,7 +49,6 @@ from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from threading import Thread
 
@@ -78,7 +79,7 @@ def run(config: SystemConfig) -> int:
     Raises:
         StartError: It cannot be started as it is asked for; nothing is left of it.
     """
-    redaction.install(_secrets(config))
+    redaction.install(secrets_of(config))
     _check_way_in(config)
     stages = len(config.fetchers) + sum(each.count for each in config.processors)
     try:
@@ -120,14 +121,6 @@ def claim_port(files: SystemFiles) -> IO[str]:
     return lock
 
 
-def _secrets(config: SystemConfig) -> Iterator[str]:
-    yield from redaction.secrets_in(os.environ)
-    for fetcher in config.fetchers:
-        yield from redaction.secrets_in(fetcher.options)
-    if config.web_token is not None:
-        yield config.web_token
-
-
 def _claim_journal(config: SystemConfig) -> AbstractContextManager[Any]:
     if config.journal is None:
         return contextlib.nullcontext()
@@ -158,8 +151,10 @@ class Main:
     report_fd: int = -1
     exit_code: int | None = None
     stopping: bool = False
+    told_stopping: bool = False
     paused: bool = False
     started: bool = False
+    changes: Changes = field(default_factory=Changes)
     accounting: dict[str, int] = field(default_factory=dict)
     web: WebProcess | None = None
     web_restarts: Restarts = field(default_factory=Restarts)
@@ -253,10 +248,12 @@ class Main:
     def root_stage(self, report_fd: int) -> tuple[type[Stage], Any]:
         """What supervises the rest, and the first message that it gets."""
         start = StartSystem(
-            config=self.config,
+            config=self.changes.over(self.config),
             incarnation=secrets.token_hex(4),
             report_fd=report_fd,
             control_socket=str(self.files.socket),
+            paused=self.changes.paused,
+            draining=self.changes.draining,
         )
         return RootActor, start
 
@@ -296,6 +293,9 @@ class Main:
             self.exit_code = Exit.FAILURE
 
     def _act_on(self, report: dict[str, Any]) -> None:
+        if self.changes.heard(report):
+            self._changed()
+            return
         match report["report"]:
             case "alive":
                 self._root_is_there(report["pid"])
@@ -315,6 +315,15 @@ class Main:
                 self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
             case other:
                 raise AssertionError(other)
+
+    def _changed(self) -> None:
+        if self.changes.draining:
+            self._tell_stopping()
+
+    def _tell_stopping(self) -> None:
+        if not self.told_stopping:
+            self.told_stopping = True
+            notify("STOPPING=1")
 
     def _started(self) -> None:
         if self.started:
@@ -374,7 +383,7 @@ class Main:
             self.exit_code = Exit.FORCED
             return
         self.stopping = True
-        notify("STOPPING=1")
+        self._tell_stopping()
         if not self.started:
             left = _left_in_journal(self.config)
             self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT

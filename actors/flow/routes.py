@@ -16,33 +16,33 @@ class Problem(NamedTuple):
     text: str
 
 
-def problem_of(
+def problems_of(
     fetchers: Sequence[str], processors: Mapping[str, Sequence[str]]
-) -> Problem | None:
-    """Find the first thing that is wrong.
+) -> Iterator[Problem]:
+    """Find all that is wrong.
 
     Args:
         fetchers: Their names.
         processors: For each processor, in order, the names that it takes from.
 
-    Returns:
-        None if every processor takes from others only, and none from itself by
+    Yields:
+        Nothing if every processor takes from others only, and none from itself by
         way of others, and no name means two stages.
     """
     for index, (name, sources) in enumerate(processors.items()):
         if (taken := _taken(name, fetchers)) is not None:
             text = f"processor {name!r} would have the name of fetcher {taken!r}"
-            return Problem(index, "name", text)
+            yield Problem(index, "name", text)
+            continue
         for source in sources:
             if source not in fetchers and source not in processors:
                 known = ", ".join((*fetchers, *(p for p in processors if p != name)))
                 text = (
                     f"processor {name!r} takes from {source!r}, expected one of {known}"
                 )
-                return Problem(index, "from", text)
+                yield Problem(index, "from", text)
         if name in _upstream(name, processors):
-            return Problem(index, "from", f"processor {name!r} takes from itself")
-    return None
+            yield Problem(index, "from", f"processor {name!r} takes from itself")
 
 
 def _taken(name: str, fetchers: Sequence[str]) -> str | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.runtime.frames import MIN_KEY
-from actors.runtime.settings import ConfigError
+from actors.runtime.problems import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

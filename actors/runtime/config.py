@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.flow.cancels import MODES, TEMPORARY
-from actors.flow.routes import problem_of
+from actors.flow.routes import problems_of
 from actors.flow.subscriptions import SubscriptionOptions
 from actors.runtime.config_sources import SOURCES, check_sources, read_sources
+from actors.runtime.problems import ConfigError, Problems
 from actors.runtime.settings import (
     COUNT,
     COUNT_FROM_0,
@@ -20,17 +21,18 @@ from actors.runtime.settings import (
     PROCESSES,
     SECONDS,
     TEXT,
-    ConfigError,
     ConfigFile,
     Kind,
     Value,
     checked,
     choice,
+    lacks,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    Stage = TypeVar("Stage", "FetcherConfig", "ProcessorConfig")
 
 #: What ``demand`` is where nothing else is said, of a fetcher and of a processor.
 FORWARD, AUTOMATIC = "forward", "automatic"
@@ -294,13 +296,27 @@ def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:
     Raises:
         ConfigError: They do not fit one another.
     """
-    tables = _Tables(values, file)
+    problems = Problems()
+    config, _ = build_noting(values, file, problems)
+    problems.refuse()
+    return config
+
+
+def build_noting(
+    values: Mapping[str, Value], file: ConfigFile | None, problems: Problems
+) -> tuple[SystemConfig, frozenset[str]]:
+    """As ``build``; what cannot be used is noted, and left out.
+
+    Returns:
+        What there is, and the names of the stages that are not as they were meant.
+    """
+    tables = _Tables(values, file, problems)
     fetchers = tables.fetchers()
     processors = tables.processors(tuple(each.name for each in fetchers))
     tables.check_demand(processors)
     tables.check_dispatching(fetchers, processors)
     chosen = {name: values[name].value for name in _AS_THEY_ARE}
-    return SystemConfig(
+    config = SystemConfig(
         fetchers=fetchers,
         processors=processors,
         journal=journal_path(values["journal"].value),
@@ -308,6 +324,7 @@ def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:
         until_idle_s=values["until_idle_s"].value,
         **chosen,
     )
+    return config, tables.unsound_names(fetchers, processors)
 
 
 def is_over_file(value: Value) -> bool:
@@ -324,6 +341,11 @@ def journal_path(value: str) -> str | None:
 class _Tables:
     values: Mapping[str, Value]
     file: ConfigFile | None
+    problems: Problems
+    #: Tables that are not as they were meant: a second complaint would mislead.
+    unsound: set[tuple[str, int]] = field(default_factory=set)
+    #: Tables of which nobody knows what they were to be called.
+    nameless: set[tuple[str, int]] = field(default_factory=set)
 
     def fetchers(self) -> tuple[FetcherConfig, ...]:
         tables = self._read("fetcher", FETCHER_KEYS)
@@ -339,36 +361,43 @@ class _Tables:
         processors = tuple(
             self._processor(index, table, sources) for index, table in enumerate(tables)
         )
-        problem = problem_of(sources, {each.name: each.sources for each in processors})
-        if problem is not None:
-            where = self._where(problem.key, "processor", problem.at)
-            raise ConfigError(f"{where}: {problem.text}")
+        if not self.nameless:
+            takes = {each.name: each.sources for each in processors}
+            for problem in problems_of(sources, takes):
+                where = self._where(problem.key, "processor", problem.at)
+                self.problems.add(f"{where}: {problem.text}")
         return processors
 
     def check_demand(self, processors: tuple[ProcessorConfig, ...]) -> None:
         """Refuse windows that could never open, or not as they are asked to."""
-        for index, each in enumerate(processors):
+
+        def check(index: int, each: ProcessorConfig) -> None:
             if each.is_manual:
                 self._check_manual(index, each)
-                continue
-            least = each.batch_size or 1
-            if isinstance(each.max_demand, str):
-                if each.min_demand is None and least == 1:
-                    continue
-                problem = "goes with neither min_demand nor batch_size"
-            elif each.max_demand < least:
-                problem = f"must be at least batch_size ({least})"
-            elif each.min_demand is not None and each.min_demand >= each.max_demand:
-                problem = f"must be above min_demand ({each.min_demand})"
             else:
-                continue
-            where = self.values["max_demand"].origin
-            if where == "default":
-                where = self._where("max_demand", "processor", index)
-            raise ConfigError(
-                f"{where}: max_demand {problem} for processor {each.name!r}, "
-                f"got {each.max_demand}"
-            )
+                self._check_window(index, each)
+
+        self._check_sound("processor", processors, check)
+
+    def _check_window(self, index: int, each: ProcessorConfig) -> None:
+        least = each.batch_size or 1
+        if isinstance(each.max_demand, str):
+            if each.min_demand is None and least == 1:
+                return
+            problem = "goes with neither min_demand nor batch_size"
+        elif each.max_demand < least:
+            problem = f"must be at least batch_size ({least})"
+        elif each.min_demand is not None and each.min_demand >= each.max_demand:
+            problem = f"must be above min_demand ({each.min_demand})"
+        else:
+            return
+        where = self.values["max_demand"].origin
+        if where == "default":
+            where = self._where("max_demand", "processor", index)
+        raise ConfigError(
+            f"{where}: max_demand {problem} for processor {each.name!r}, "
+            f"got {each.max_demand}"
+        )
 
     def _check_manual(self, index: int, manual: ProcessorConfig) -> None:
         table = self.file.content["processor"][index] if self.file else {}
@@ -385,31 +414,49 @@ class _Tables:
         processors: tuple[ProcessorConfig, ...],
     ) -> None:
         """Refuse keys that would do nothing for want of another."""
-        both: dict[str, tuple[FetcherConfig | ProcessorConfig, ...]] = {
-            "fetcher": fetchers,
-            "processor": processors,
-        }
-        for table, stages in both.items():
-            for index, each in enumerate(stages):
-                if (each.dispatcher == "partition") != (each.partition_by is not None):
-                    where = self._where("dispatcher", table, index)
-                    raise ConfigError(
-                        f"{where}: dispatcher = 'partition' and partition_by go "
-                        f"together, got {each.dispatcher!r} and {each.partition_by!r}"
-                    )
-        broadcasts = {
-            each.name
-            for stages in both.values()
-            for each in stages
-            if each.dispatcher == "broadcast"
-        }
+        partition = self._check_partition
+        self._check_sound("fetcher", fetchers, partial(partition, "fetcher"))
+        self._check_sound("processor", processors, partial(partition, "processor"))
+        both: tuple[FetcherConfig | ProcessorConfig, ...] = (*fetchers, *processors)
+        broadcasts = {each.name for each in both if each.dispatcher == "broadcast"}
+        if self.unsound:
+            return  # one of them, perhaps, was meant to broadcast
         for index, taker in enumerate(processors):
-            check_sources(taker, broadcasts, partial(self._where_from, index))
+            with self.problems.noted():
+                check_sources(taker, broadcasts, partial(self._where_from, index))
             if taker.selector and not broadcasts.intersection(taker.sources):
-                raise ConfigError(
+                self.problems.add(
                     f"{self._where('selector', 'processor', index)}: nothing that "
                     f"processor {taker.name!r} takes from has dispatcher = 'broadcast'"
                 )
+
+    def _check_partition(
+        self, table: str, index: int, stage: FetcherConfig | ProcessorConfig
+    ) -> None:
+        if (stage.dispatcher == "partition") != (stage.partition_by is not None):
+            where = self._where("dispatcher", table, index)
+            raise ConfigError(
+                f"{where}: dispatcher = 'partition' and partition_by go "
+                f"together, got {stage.dispatcher!r} and {stage.partition_by!r}"
+            )
+
+    def unsound_names(
+        self,
+        fetchers: tuple[FetcherConfig, ...],
+        processors: tuple[ProcessorConfig, ...],
+    ) -> frozenset[str]:
+        """The stages that are not as they were meant."""
+        names = {("fetcher", i): each.name for i, each in enumerate(fetchers)}
+        names |= {("processor", i): each.name for i, each in enumerate(processors)}
+        return frozenset(names[each] for each in self.unsound | self.nameless)
+
+    def _check_sound(
+        self, table: str, stages: Iterable[Stage], check: Callable[[int, Stage], None]
+    ) -> None:
+        for index, each in enumerate(stages):
+            if (table, index) not in self.unsound:
+                with self.problems.noted():
+                    check(index, each)
 
     def _fetcher(self, table: dict[str, Any]) -> FetcherConfig:
         options = dict(table.get("options", {}))
@@ -429,8 +476,15 @@ class _Tables:
     def _processor(
         self, index: int, table: dict[str, Any], fetchers: tuple[str, ...]
     ) -> ProcessorConfig:
-        entries = table.get("from", fetchers)
-        names, options = read_sources(entries, partial(self._where_from, index))
+        # Of two fetchers with one name it was told already.
+        entries = table.get("from", tuple(dict.fromkeys(fetchers)))
+        names: tuple[str, ...] = ()
+        options: dict[str, SubscriptionOptions] = {}
+        try:
+            names, options = read_sources(entries, partial(self._where_from, index))
+        except ConfigError as error:
+            self.unsound.add(("processor", index))
+            self.problems.add(*error.problems)
         return ProcessorConfig(
             name=table["name"],
             process=self._choose("process", table, "process"),
@@ -453,35 +507,44 @@ class _Tables:
             return []
         tables = self.file.content[table]
         if not isinstance(tables, list):
-            raise ConfigError(f"{self.file.where(table)}: expected [[{table}]] tables")
-        read = [
-            self._read_one(each, table, index, keys)
-            for index, each in enumerate(tables)
-        ]
+            self.problems.add(f"{self.file.where(table)}: expected [[{table}]] tables")
+            self.nameless.add((table, 0))
+            return []
+        read = []
+        for index, each in enumerate(tables):
+            before = len(self.problems)
+            read.append(self._read_one(each, table, index, keys))
+            if len(self.problems) > before:
+                self.unsound.add((table, index))
         names = [each["name"] for each in read]
         for index, name in enumerate(names):
             if name in names[:index]:
                 where = self._where("name", table, index)
-                raise ConfigError(f"{where}: {table} {name!r} is there already")
+                self.problems.add(f"{where}: {table} {name!r} is there already")
+                self.nameless.add((table, index))
         return read
 
     def _read_one(
         self, content: Any, table: str, index: int, keys: Mapping[str, Kind]
     ) -> dict[str, Any]:
+        read: dict[str, Any] = {}
+        where = self._where("", table, index)
         if not isinstance(content, dict):
-            raise ConfigError(f"{self._where('', table, index)}: expected [[{table}]]")
-        for key in content:
-            if key not in keys:
-                raise ConfigError(
-                    f"{self._where(key, table, index)}: unknown key {key!r} in "
-                    f"[[{table}]], expected one of {', '.join(keys)}"
-                )
-        if "name" not in content:
-            raise ConfigError(f"{self._where('', table, index)}: a name is missing")
-        return {
-            key: checked(keys[key], value, key, self._where(key, table, index))
-            for key, value in content.items()
-        }
+            self.problems.add(f"{where}: expected [[{table}]]")
+        elif lacks("name", content):
+            self.problems.add(f"{where}: a name is missing")
+        for key, value in content.items() if isinstance(content, dict) else ():
+            with self.problems.noted():
+                kind, place = keys.get(key), self._where(key, table, index)
+                if kind is None:
+                    raise ConfigError(
+                        f"{place}: unknown key {key!r} in [[{table}]], "
+                        f"expected one of {', '.join(keys)}"
+                    )
+                read[key] = checked(kind, value, key, place)
+        if "name" not in read:
+            self.nameless.add((table, index))
+        return {"name": f"[[{table}]] {index + 1}"} | read
 
     def _refuse_ambiguous(
         self, tables: int, table: str, names: tuple[str, ...]
@@ -489,7 +552,7 @@ class _Tables:
         for name in names:
             origin = self.values[name].origin
             if tables > 1 and origin != "default":
-                raise ConfigError(
+                self.problems.add(
                     f"{origin}: {name} cannot say which of the {tables} "
                     f"[[{table}]] tables it is for"
                 )

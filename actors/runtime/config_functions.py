@@ -9,7 +9,7 @@ from actors.runtime.config import FetcherConfig, wants_url
 from actors.runtime.functions import FunctionError, check_call, load, load_beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from actors.runtime.config import ProcessorConfig, SystemConfig
 
@@ -39,14 +39,21 @@ class NamedFunction:
         check_call(load(self.name), self.name, *self.words, options=self.options)
 
 
-def function_problems(config: SystemConfig) -> Iterator[tuple[str, str]]:
-    """What is wrong with them, with the place: ``fetcher.numbers.fetch``."""
+def function_problems(
+    config: SystemConfig, unsound: Collection[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """What is wrong with them, with the place: ``fetcher.numbers.fetch``.
+
+    Args:
+        config: Names them.
+        unsound: Stages whose functions are not looked at.
+    """
     stages: dict[str, Iterable[FetcherConfig | ProcessorConfig]] = {
         "fetcher": config.fetchers,
         "processor": config.processors,
     }
     for table, members in stages.items():
-        for member in members:
+        for member in (each for each in members if each.name not in unsound):
             for function in _named_by(member):
                 try:
                     function.check()

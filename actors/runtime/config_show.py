@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.config import is_over_file
-from actors.runtime.redaction import MASK, shown
+from actors.runtime.redaction import MASK, secrets_in, shown
 from actors.runtime.settings import BY_NAME
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ def config_rows(
             origins = _Origins(values, file, table, index)
             rows += list(_table_rows(f"{table}.{member.name}", member, origins))
     return rows
+
+
+def secrets_of(config: SystemConfig) -> Iterator[str]:
+    """What nobody may see of a configuration and of the environment."""
+    yield from secrets_in(os.environ)
+    for fetcher in config.fetchers:
+        yield from secrets_in(fetcher.options)
+    if config.web_token is not None:
+        yield config.web_token
 
 
 def _table_rows(
@@ -81,8 +91,9 @@ class _Origins:
         self._file = file
         self._table = table
         self._index = index
-        tables = file.content.get(table, []) if file else []
-        self._content: dict[str, Any] = tables[index] if tables else {}
+        tables = file.content.get(table) if file else None
+        content = tables[index] if tables and isinstance(tables, list) else {}
+        self._content: dict[str, Any] = content if isinstance(content, dict) else {}
 
     def of(self, key: str) -> str:
         setting = self._values.get(_SETTING_OF.get(key, key))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.cancels import MODES
 from actors.flow.subscriptions import SubscriptionOptions, misfits
+from actors.runtime.problems import ConfigError, Problems
 from actors.runtime.settings import (
     COUNT,
     COUNT_FROM_0,
     FUNCTION,
     TEXT,
-    ConfigError,
     Kind,
     checked,
     choice,
+    lacks,
 )
 
 if TYPE_CHECKING:
@@ -62,17 +64,19 @@ def read_sources(
     """
     names: list[str] = []
     options: dict[str, SubscriptionOptions] = {}
+    problems = Problems()
     for index, entry in enumerate(entries):
-        table = entry
-        if isinstance(entry, dict):
-            table = _read_one(entry, lambda *key, at=index: where(at, *key))
+        with problems.noted():
+            table = {"name": entry}
+            if isinstance(entry, dict):
+                table = _read_one(entry, partial(where, index))
             name = table.pop("name")
-            options[name] = SubscriptionOptions(**table)
-        else:
-            name = entry
-        if name in names:
-            raise ConfigError(f"{where(index)}: {name!r} is in from already")
-        names.append(name)
+            if name in names:
+                raise ConfigError(f"{where(index)}: {name!r} is in from already")
+            names.append(name)
+            if isinstance(entry, dict):
+                options[name] = SubscriptionOptions(**table)
+    problems.refuse()
     return tuple(names), options
 
 
@@ -89,6 +93,7 @@ def check_sources(
     Raises:
         ConfigError: One does not fit.
     """
+    problems = Problems()
     for name, options in processor.subscriptions.items():
         found = misfits(
             options,
@@ -98,22 +103,26 @@ def check_sources(
         )
         for misfit in found:
             place = where(processor.sources.index(name), misfit.key)
-            raise ConfigError(
+            problems.add(
                 f"{place}: {misfit.text}, for what processor {processor.name!r} "
                 f"takes from {name!r}"
             )
+    problems.refuse()
 
 
 def _read_one(entry: Mapping[str, Any], where: Callable[..., str]) -> dict[str, Any]:
-    for key in entry:
+    problems = Problems()
+    read: dict[str, Any] = {}
+    if lacks("name", entry):
+        problems.add(f"{where()}: a name is missing in from")
+    for key, value in entry.items():
         if key not in SOURCE_KEYS:
-            raise ConfigError(
+            problems.add(
                 f"{where(key)}: unknown key {key!r} in from, expected one of "
                 f"{', '.join(SOURCE_KEYS)}"
             )
-    if "name" not in entry:
-        raise ConfigError(f"{where()}: a name is missing in from")
-    return {
-        key: checked(SOURCE_KEYS[key], value, key, where(key))
-        for key, value in entry.items()
-    }
+            continue
+        with problems.noted():
+            read[key] = checked(SOURCE_KEYS[key], value, key, where(key))
+    problems.refuse()
+    return read

@@ -56,10 +56,22 @@ class JournalView:
         )
         return {row["name"]: row["count"] for row in rows}
 
-    def jobs(self, state: str | None, limit: int) -> list[dict[str, Any]]:
-        """Jobs, oldest first; of one state, or of each but ``done``."""
+    def jobs(
+        self, state: str | None, limit: int, fetcher: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Jobs, oldest first; of one state, or of each but ``done``.
+
+        Args:
+            state: Which, if it is one.
+            limit: How many at the most; below 0 for all.
+            fetcher: Whose; of all if it is None.
+        """
         condition = "state = ?" if state else "state NOT IN ('done', ?)"
-        return self._jobs(condition, (state or "dropped",), limit)
+        values: tuple[Any, ...] = (state or "dropped",)
+        if fetcher is not None:
+            condition += " AND fetcher.name = ?"
+            values += (fetcher,)
+        return self._jobs(condition, values, limit)
 
     def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
         """The jobs of an id, as it is typed: of several fetchers, perhaps."""

@@ -38,6 +38,26 @@ class Reporter:
         """A stage is gone for good without which there is nothing to do."""
         self._report({"report": "fatal", "error": reason})
 
+    def paused(self, fetcher: str, *, hold: bool) -> None:
+        """A person paused it; ``hold`` for its jobs as well."""
+        self._report({"report": "paused", "fetcher": fetcher, "hold": hold})
+
+    def resumed(self, fetcher: str) -> None:
+        """A person let it go on."""
+        self._report({"report": "resumed", "fetcher": fetcher})
+
+    def tuned(self, stage: str, values: dict[str, Any]) -> None:
+        """A person changed values of a fetcher, or of a kind of processor."""
+        self._report({"report": "tuned", "stage": stage, "values": values})
+
+    def counted(self, processor: str, more: int) -> None:
+        """So many of a kind were attached, or below 0 detached, by a person."""
+        self._report({"report": "counted", "processor": processor, "more": more})
+
+    def draining(self) -> None:
+        """The system was told to stop, or its time is over."""
+        self._report({"report": "draining"})
+
     def stopped(self, accounting: dict[str, int], left: int) -> None:
         """The drain is over, with ``left`` jobs not come to their end."""
         self._report({"report": "stopped", "accounting": accounting, "left": left})

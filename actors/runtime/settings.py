@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from actors.runtime.problems import ConfigError, Problems
 from actors.runtime.toml_places import places
 
 if TYPE_CHECKING:
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 #: The value of max_demand that lets the window follow the time of a job.
 AUTO = "auto"
 LEVELS = ("debug", "info", "warning", "error")
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the text says where, and what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,27 +422,49 @@ def resolve(
         ConfigError: A value is not what its setting may be, or a key of the file
             is no setting.
     """
-    content = file.content if file else {}
-    for key in content:
+    problems = Problems()
+    values = resolve_noting(flags, environment, file, problems)
+    problems.refuse()
+    return values
+
+
+def resolve_noting(
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: ConfigFile | None,
+    problems: Problems,
+) -> dict[str, Value]:
+    """As ``resolve``; a value that cannot be used is noted, and its default taken."""
+    for key in file.content if file else ():
         if key not in BY_NAME and key not in ("fetcher", "processor"):
             assert file is not None  # noqa: S101 - it has the key
-            raise ConfigError(
+            problems.add(
                 f"{file.where(key)}: unknown key {key!r}, expected one of "
                 f"{', '.join((*BY_NAME, '[[fetcher]]', '[[processor]]'))}"
             )
     values = {}
     for setting in SETTINGS:
-        if (text := flags.get(setting.name)) is not None:
-            values[setting.name] = _parsed(setting, text, setting.flag)
-        elif (text := environment.get(setting.variable)) is not None:
-            values[setting.name] = _parsed(setting, text, setting.variable)
-        elif file is not None and setting.name in content:
-            where = file.where(setting.name)
-            value = checked(setting.kind, content[setting.name], setting.name, where)
-            values[setting.name] = Value(value, where)
-        else:
-            values[setting.name] = Value(setting.default, "default")
+        values[setting.name] = Value(setting.default, "default")
+        with problems.noted():
+            values[setting.name] = _find(setting, flags, environment, file)
     return values
+
+
+def _find(
+    setting: Setting,
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: ConfigFile | None,
+) -> Value:
+    if (text := flags.get(setting.name)) is not None:
+        return _parsed(setting, text, setting.flag)
+    if (text := environment.get(setting.variable)) is not None:
+        return _parsed(setting, text, setting.variable)
+    if file is not None and setting.name in file.content:
+        where = file.where(setting.name)
+        value = file.content[setting.name]
+        return Value(checked(setting.kind, value, setting.name, where), where)
+    return Value(setting.default, "default")
 
 
 def unknown_variables(environment: Iterable[str]) -> list[str]:
@@ -470,6 +490,14 @@ def checked(kind: Kind, value: Any, key: str, where: str) -> Any:
         raise ConfigError(
             f"{where}: {key} must be {kind.expected}, got {value!r}"
         ) from None
+
+
+def lacks(key: str, table: Mapping[str, Any]) -> bool:
+    """Whether a key is not there, nor another that looks like it misspelt.
+
+    That one is told of as unknown, and once is enough.
+    """
+    return not get_close_matches(key, table, n=1, cutoff=0.75)
 
 
 def _toml_line(text: str, error: Exception) -> int:

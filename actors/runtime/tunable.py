@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from actors.runtime.settings import BY_NAME, COUNT, GATE, ConfigError, Kind
+from actors.runtime.problems import ConfigError
+from actors.runtime.settings import BY_NAME, COUNT, GATE, Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,7 @@ class _Pending:
     request: Request
     names: list[str]
     missing: set[str]
+    kinds: dict[str, str]
     errors: list[str] = field(default_factory=list)
 
     def settle(self, name: str, error: str | None) -> bool:
@@ -115,6 +116,7 @@ class Commands:
 
     def stage_started(self, name: str) -> None:
         """A processor is ready."""
+        self._count(self._attaching, name, 1)
         self._attaching = _settle(self._attaching, name, None, "attached")
 
     def stage_failed(self, name: str, error: str) -> None:
@@ -123,11 +125,18 @@ class Commands:
 
     def stage_detached(self, name: str) -> None:
         """A processor has finished and is gone."""
+        self._count(self._detaching, name, -1)
         self._detaching = _settle(self._detaching, name, None, "detached")
 
     def stage_exited(self, name: str) -> None:
         """A processor's process has ended."""
         self.asks.stage_exited(name)
+
+    def _count(self, pending: list[_Pending], name: str, more: int) -> None:
+        # Two commands may wait for the same one, which counts once.
+        kinds = [each.kinds[name] for each in pending if name in each.missing]
+        for kind in kinds[:1]:
+            self._root.reporter.counted(kind, more)
 
     def _status(self, request: Request) -> None:
         root = self._root
@@ -142,7 +151,8 @@ class Commands:
         kind = self._kind(request.command.get("processor"))
         self._check_limits(count)
         names = self._root.attach(kind, count)
-        self._attaching.append(_Pending(request, names, set(names)))
+        kinds = dict.fromkeys(names, kind.name)
+        self._attaching.append(_Pending(request, names, set(names), kinds))
 
     def _check_limits(self, count: int) -> None:
         edges = self._root.edges
@@ -181,7 +191,8 @@ class Commands:
                 known = ", ".join(each.name for each in self._root.processors) or "none"
                 raise CommandError(f"there is no processor {name!r}, only: {known}")
             members.append(member)
-        pending = _Pending(request, list(names), set(names))
+        kinds = {each.name: each.config.name for each in members}
+        pending = _Pending(request, list(names), set(names), kinds)
         self._detaching.append(pending)
         for name in elsewhere.intersection(names):
             self._root.remote.order("detach", name)

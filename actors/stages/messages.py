@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,12 +21,17 @@ class StartSystem:
         incarnation: Unique for this run of the system.
         report_fd: Descriptor of the pipe on which the main process listens.
         control_socket: Path of the socket for other terminals.
+        paused: Fetchers that a person paused under the root before, and whether
+            their jobs are held back as well.
+        draining: Whether the root before was told to stop.
     """
 
     config: SystemConfig
     incarnation: str
     report_fd: int
     control_socket: str
+    paused: dict[str, bool] = field(default_factory=dict)
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,7 @@ class RootActor(Stage):
         super().__init__()
         self.begun = False
         self._started = False
+        self._was_draining = False
         self._addresses: dict[str, Address] = {}
         self._rounds: dict[int, StatusRound] = {}
         self._round_count = 0
@@ -247,7 +248,8 @@ class RootActor(Stage):
         self.processors = Roster(message.incarnation)
         self.shutdown = Shutdown(self)
         self.liveness = Liveness(self, message.config.lease_s, self.now())
-        self.tuning = Tuning(self, {})
+        self.tuning = Tuning(self, dict(message.paused))
+        self._was_draining = message.draining
         self.commands = Commands(self)
         self.remote = Remote(self, message.incarnation)
         self._control = self.edges.control(message.control_socket)
@@ -368,6 +370,8 @@ class RootActor(Stage):
             self.tell(fetcher.name, Begin())
         self.reporter.started()
         self.shutdown.begin(self.now())
+        if self._was_draining:
+            self.shutdown.stop(self.now(), then=lambda _: None)
 
     def _stage_exited(self, name: str) -> None:
         now = self.now()

@@ -63,6 +63,8 @@ class Shutdown:
             return
         root = self._root
         timeout = 0.0 if at_once else root.config.drain_timeout_s
+        if not self.draining:
+            root.reporter.draining()
         root.log.info("drain.started", timeout_s=timeout)
         self.draining = True
         self._deadline = now + timeout

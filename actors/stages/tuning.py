@@ -21,7 +21,9 @@ class TuningError(ValueError):
 
 @dataclass(slots=True)
 class Tuning:
-    """Holds what a restarted stage is to be told again.
+    """Holds what a restarted stage is to be told again, and reports it.
+
+    The root may end as well as its stages, and the next one is to know.
 
     Attributes:
         paused: By fetcher's name, whether its jobs are held back as well.
@@ -45,6 +47,7 @@ class Tuning:
         chosen = self.fetchers(names)
         for name in chosen:
             self.paused[name] = hold
+            self._root.reporter.paused(name, hold=hold)
             self._root.tell(name, Pause(hold=hold))
             self._root.log.info("fetcher.paused", fetcher=name, hold=hold)
         return chosen
@@ -58,6 +61,7 @@ class Tuning:
         chosen = self.fetchers(names)
         for name in chosen:
             if self.paused.pop(name, None) is not None:
+                self._root.reporter.resumed(name)
                 self._root.log.info("fetcher.resumed", fetcher=name)
             self._root.tell(name, Resume())
         return chosen
@@ -90,6 +94,7 @@ class Tuning:
             if processors and (not chosen or member.config.name in chosen)
         ]
         self._keep_for_new_ones(processors, chosen or kinds)
+        self._report(fetchers, processors, chosen)
         if processors:
             self._root.remote.retune()
         self._root.log.info("stage.tuned", stages=changed, **checked)
@@ -126,6 +131,16 @@ class Tuning:
             for each in config.processors
         )
         self._root.config = replace(config, processors=processors)
+
+    def _report(
+        self, fetchers: dict[str, Any], processors: dict[str, Any], chosen: set[str]
+    ) -> None:
+        kinds = (each.name for each in self._root.config.processors)
+        values = {each.name: fetchers for each in self._root.fetchers}
+        values |= dict.fromkeys(kinds, processors)
+        for name, tuned in values.items():
+            if tuned and (not chosen or name in chosen):
+                self._root.reporter.tuned(name, tuned)
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.pulse import Pulse
 from actors.flow.roster import StageState
+from actors.runtime.changes import Changes
 from actors.runtime.journal_file import LIVE, SCHEMA
 from actors.stages.messages import StartSystem
 from actors.stages.root import RootActor
@@ -72,6 +73,7 @@ class World:
         edges = partial(VirtualEdges, world=self)
         self.base = Base(self.agenda, faults, observer, edges)
         self.control: VirtualControl | None = None
+        self.changes = Changes()
         self.root: Node | None = None
         self.calling: Node | None = None
         self.runs = 0
@@ -80,17 +82,20 @@ class World:
         self._pulse = Pulse(config.lease_s)
         self._databases: dict[str, _Kept] = {}
 
-    def start(self) -> None:
-        """Start the system, as the main process does."""
+    def start(self, changes: Changes | None = None) -> None:
+        """Start the system, or with the changes so far a new root, as main does."""
+        self.changes = changes or Changes()
         self.runs += 1
         self.started, self.ended = False, None
         self.root = self.base.start(RootActor)
         self.root.name = "root"
         start = StartSystem(
-            config=self.config,
+            config=self.changes.over(self.config),
             incarnation=f"run{self.runs}",
             report_fd=-1,
             control_socket="",
+            paused=self.changes.paused,
+            draining=self.changes.draining,
         )
         self.base.tell(self.root, start)
         self._pulse.begin("root", self.agenda.now)
@@ -106,7 +111,7 @@ class World:
                 return
             if self._pulse.silent(self.agenda.now):
                 self.kill()
-                self.start()
+                self.start(self.changes)
                 return
             self._pulse.due(self.agenda.now)
             self._watch(root)
@@ -208,6 +213,7 @@ class World:
 
     def reported(self, report: dict[str, Any]) -> None:
         """Act on the root's report, as the main process does."""
+        self.changes.heard(report)
         match report["report"]:
             case "beat":
                 self._pulse.heard("root", self.agenda.now)

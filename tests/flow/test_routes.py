@@ -4,50 +4,61 @@ from __future__ import annotations
 
 import pytest
 
-from actors.flow.routes import Problem, problem_of
+from actors.flow.routes import Problem, problems_of
 from actors.flow.routing import Incoming, Routing, key_reader
+
+EXPECTED = "expected one of one"
 
 
 def test_steps_and_several_sources_may_be_joined() -> None:
     takes = {"sqrt": ("one", "two"), "report": ("sqrt",), "audit": ("sqrt", "one")}
 
-    assert problem_of(("one", "two"), takes) is None
+    assert list(problems_of(("one", "two"), takes)) == []
 
 
 @pytest.mark.parametrize(
-    ("takes", "problem"),
+    ("takes", "problems"),
     [
         (
-            {"sqrt": ("three",)},
-            Problem(
-                0, "from", "processor 'sqrt' takes from 'three', expected one of one"
-            ),
+            {"sqrt": ("three", "four")},
+            [
+                Problem(
+                    0, "from", f"processor 'sqrt' takes from {source!r}, {EXPECTED}"
+                )
+                for source in ("three", "four")
+            ],
         ),
         (
             {"a": ("one", "c"), "b": ("a",), "c": ("b",)},
-            Problem(0, "from", "processor 'a' takes from itself"),
+            [
+                Problem(index, "from", f"processor {name!r} takes from itself")
+                for index, name in enumerate("abc")
+            ],
         ),
         (
             {"a": ("one",), "b": ("b",)},
-            Problem(1, "from", "processor 'b' takes from itself"),
+            [Problem(1, "from", "processor 'b' takes from itself")],
         ),
         (
             {"one": ("one",)},
-            Problem(0, "name", "processor 'one' would have the name of fetcher 'one'"),
+            [
+                Problem(
+                    0, "name", "processor 'one' would have the name of fetcher 'one'"
+                )
+            ],
         ),
     ],
     ids=["unknown", "circle", "itself", "name"],
 )
-def test_what_could_never_move_is_found(
-    takes: dict[str, tuple[str, ...]], problem: Problem
+def test_all_that_could_never_move_is_found(
+    takes: dict[str, tuple[str, ...]], problems: list[Problem]
 ) -> None:
-    assert problem_of(("one",), takes) == problem
+    assert list(problems_of(("one",), takes)) == problems
 
 
 def test_the_name_of_a_process_to_come_is_taken_as_well() -> None:
-    problem = problem_of(("sqrt-2",), {"sqrt": ("sqrt-2",)})
+    [problem] = problems_of(("sqrt-2",), {"sqrt": ("sqrt-2",)})
 
-    assert problem is not None
     assert problem.text == "processor 'sqrt' would have the name of fetcher 'sqrt-2'"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from actors.runtime import cluster
-from actors.runtime.settings import ConfigError
+from actors.runtime.problems import ConfigError
 
 
 @pytest.mark.parametrize(

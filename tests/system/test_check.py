@@ -5,10 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from actors.runtime.cluster import own_version
 
 Start = Callable[..., Any]
 EXAMPLE = Path(__file__).parents[2] / "lowtide.example.toml"
@@ -125,7 +128,10 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             'fetcher = [{ name = "a" },\n  { name = "b", evry_s = 1 }]\n',
             "2: unknown key 'evry_s' in [[fetcher]], expected one of name, fetch, ",
         ),
-        ('[["processor"]]\n"nam" = 1\n', "2: unknown key 'nam' in [[processor]], "),
+        (
+            '[["processor"]]\n"name" = "a"\n"nam" = 1\n',
+            "3: unknown key 'nam' in [[processor]], ",
+        ),
         (
             '[[processor]]\nname = "a"\ncount = 257\n',
             "3: count must be a whole number from 0 to 256, got 257\n",
@@ -179,6 +185,120 @@ def test_what_is_wrong_is_said_with_file_and_line(
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {file}:{complaint}")
     assert errors.count("\n") == 1
+
+
+WRONG = """\
+every_s = "soon"
+bufer = 3
+
+[[fetcher]]
+name = "a"
+every_s = 0
+fetch = "jobs:nothing"
+
+[[fetcher]]
+name = "b"
+fetch = "jobs:nothing"
+
+[[processor]]
+name = "c"
+from = ["nobody"]
+max_demand = 2
+min_demand = 5
+
+[[processor]]
+name = "d"
+process = "jobs:nothing"
+dispatcher = "partition"
+"""
+ALL_OF_IT = """\
+2: unknown key 'bufer', expected one of
+1: every_s must be a number of seconds above 0, got 'soon'
+6: every_s must be a number of seconds above 0, got 0
+15: processor 'c' takes from 'nobody', expected one of a, b, d
+16: max_demand must be above min_demand (5) for processor 'c', got 2
+22: dispatcher = 'partition' and partition_by go together
+11: fetch: 'nothing' is not there in module 'jobs'
+21: process: 'nothing' is not there in module 'jobs'
+"""
+
+
+def told(errors: str, file: Path) -> list[str]:
+    """What is said of the file, of each problem as much as is expected."""
+    lines = [each.removeprefix(f"lowtide: {file}:") for each in errors.splitlines()]
+    expected = ALL_OF_IT.splitlines()
+    return [
+        start if line.startswith(start) else line
+        for line, start in zip_longest(lines, expected, fillvalue="nothing")
+    ]
+
+
+def test_all_that_is_wrong_is_said_at_once_and_nothing_that_follows_from_it(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text(WRONG)
+
+    code, out, errors = check(env, "--config", str(file), "--retries", "0")
+
+    lines = errors.splitlines(keepends=True)
+    flag = lines.pop(2)
+    assert (code, out) == (2, "")
+    assert flag == "lowtide: --retries must be a whole number from 1, got '0'\n"
+    assert told("".join(lines), file) == ALL_OF_IT.splitlines()
+
+
+@pytest.mark.system
+def test_run_says_all_that_is_wrong_and_starts_nothing(
+    start_system: Start, tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text(WRONG)
+
+    system = start_system("--config", str(file), ready=False)
+
+    assert system.wait() == 2
+    assert told("\n".join(system.program.lines), file) == ALL_OF_IT.splitlines()
+    assert not Path(system.env["LOWTIDE_JOURNAL"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaints"),
+    [
+        (
+            '[fetcher]\nname = "a"\n[processor]\nname = "b"\n',
+            ["1: expected [[fetcher]] tables", "3: expected [[processor]] tables"],
+        ),
+        (
+            'fetcher = [1, "x"]\nprocessor = []\n',
+            ["1: expected [[fetcher]]", "1: expected [[fetcher]]"],
+        ),
+        (
+            '[[fetcher]]\nevery_s = 1\n[[processor]]\nname = "p"\nfrom = ["a"]\n',
+            ["1: a name is missing"],
+        ),
+    ],
+)
+def test_of_tables_without_a_name_nothing_more_is_said(
+    text: str, complaints: list[str], env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text(text)
+
+    code, out, errors = check(env, "--config", str(file), "--show")
+
+    assert (code, out) == (2, "")
+    assert errors.splitlines() == [f"lowtide: {file}:{each}" for each in complaints]
+
+
+def test_how_machines_are_to_join_is_checked_as_well(env: dict[str, str]) -> None:
+    code, out, errors = check(env, "--bind", "nowhere:x")
+
+    assert (code, out) == (2, "")
+    assert [line.partition(" with ")[0] for line in errors.splitlines()] == [
+        "lowtide: other machines are let in",
+        "lowtide: --bind must be HOST:PORT, got 'nowhere:x'",
+    ]
 
 
 def test_bytes_that_are_no_text_are_told_with_their_line(
@@ -249,6 +369,19 @@ def test_every_value_is_shown_with_its_origin_and_secrets_masked(
     assert shown["fetcher.numbers.options.token"] == ["***", f"{file}:5"]
     assert shown["processor.p.max_demand"] == ["4", "--max-demand"]
     assert shown["processor.p.from.numbers.max_demand"] == ["8", f"{file}:10"]
+
+
+def test_the_version_is_that_of_the_very_sources(env: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "actors.main", "--version"],
+        capture_output=True,
+        text=True,
+        env={key: value for key, value in env.items() if "MARK" not in key},
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"lowtide {own_version()}\n"
 
 
 def test_a_variable_that_is_no_setting_is_told(env: dict[str, str]) -> None:

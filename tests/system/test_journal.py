@@ -191,6 +191,7 @@ def test_quarantined_jobs_are_shown_retried_and_discarded(
     ("words", "complaint"),
     [
         (["retry"], "jobs retry needs job ids, or --all"),
+        (["show"], "jobs show needs job ids, as list shows them"),
         (["show", "9"], "there is no job 9 in the journal"),
         (["discard", "1"], "job 1 is ready, not quarantined"),
     ],
@@ -260,3 +261,7 @@ def test_jobs_of_a_fetcher_that_is_no_more_are_told_and_kept(
     assert second.wait() == 0
     [unclaimed] = second.all_of("journal.unclaimed")
     assert (unclaimed["fetcher"], unclaimed["jobs"]) == ("numbers", 3)
+    theirs = second.command("jobs", "list", "--json", "--fetcher", "numbers")[1]
+    others = second.command("jobs", "list", "--json", "--fetcher", "renamed")[1]
+    assert [each["id"] for each in json.loads(theirs)] == [1, 2, 3]
+    assert json.loads(others) == []

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.control import ask
+from actors.runtime.control import ask, send
 from actors.runtime.state_dir import SystemFiles
-from actors.testing.processes import WITHIN_S, free_port
+from actors.testing.processes import WITHIN_S, free_port, wait_until
+from tests.support.processes import parent
 
 pytestmark = pytest.mark.system
 
@@ -75,6 +76,99 @@ def test_a_pause_outlives_the_fetcher_that_was_told(
     assert system.all_of("job.fetched") == []
     system.command("resume")
     system.wait_for("job.done", result=7.0)
+
+
+def kill_root(system: Any) -> None:
+    os.kill(parent(only_fetcher(system)["pid"]), signal.SIGKILL)
+    system.wait_for("stage.restarted", stage="root")
+
+
+def test_a_pause_outlives_the_root_that_was_told(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.05")
+    system.command("pause", "--hold")
+
+    kill_root(system)
+    numbers.add(49)
+    status = system.status()
+
+    assert (status["state"], status["accounting"]["fetched"]) == ("paused", 0)
+    assert status["fetchers"][0]["waiting_for"] == "paused"
+    assert system.command("resume")[:2] == (0, "resumed numbers\n")
+    system.wait_for("job.done", result=7.0)
+    assert system.status()["state"] == "running"
+
+
+def test_a_resume_outlives_the_root_that_was_told(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--every", "3600")
+    system.command("pause")
+    system.command("resume")
+
+    kill_root(system)
+
+    assert system.status()["state"] == "running"
+
+
+def test_what_was_set_attached_and_detached_outlives_the_root(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "3600")
+    system.command("set", "--every", "0.05", "--max-demand", "3")
+    system.command("attach", "--count", "3")
+    system.command("detach", "processor-2")
+
+    kill_root(system)
+    wait_until(
+        lambda: [each["demand"] for each in system.status()["processors"]] == [3] * 4,
+        "four processors with a demand of 3",
+    )
+    numbers.add(49)
+
+    assert only_fetcher(system)["every_s"] == 0.05
+    system.wait_for("job.done", result=7.0)
+
+
+def test_a_stop_outlives_the_root_that_was_told(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "jobs:minute", "--processors", "1"),
+        *("--drain-timeout", "3"),
+    )
+    system.wait_for_in_flight()
+    socket = SystemFiles(Path(system.env["LOWTIDE_STATE_DIR"]), system.port).socket
+    send(socket, {"verb": "stop"})
+    system.wait_for("drain.started")
+
+    kill_root(system)
+
+    assert system.wait(20) == 4
+    [stopped] = system.all_of("system.stopped")
+    assert stopped["exit_code"] == 4
+
+
+def test_a_whole_system_that_is_started_again_begins_as_it_is_configured(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    first = start_system("--url", numbers.url, "--every", "0.05")
+    first.command("pause")
+    first.command("set", "--every", "3600")
+    first.command("stop")
+    assert first.wait() == 0
+    numbers.add(49)
+
+    second = start_system("--url", numbers.url, "--every", "0.05")
+
+    second.wait_for("job.done", result=7.0)
+    assert only_fetcher(second)["every_s"] == 0.05
 
 
 def test_what_is_held_back_while_processors_ask_is_told_as_a_stall(

@@ -93,6 +93,25 @@ def test_what_is_wrong_is_said_before_anything_starts(
     assert str(raised.value).startswith(complaint)
 
 
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    stages: list[Fetcher | Processor] = [
+        Fetcher("no.such:fetch", name="one"),
+        Processor("no.such:process", name="two", settings={"max_demand": 0}),
+    ]
+
+    with pytest.raises(ConfigError) as raised:
+        Pipeline(stages, buffer=0)
+
+    assert [each.partition(", got")[0] for each in raised.value.problems] == [
+        "Pipeline: buffer must be a whole number from 1",
+        "Pipeline, processor 1: max_demand must be a whole number from 1, or auto",
+        (
+            "Pipeline, fetcher.one: fetch: cannot import module 'no.such' of "
+            "'no.such:fetch': ModuleNotFoundError: No module named 'no'"
+        ),
+    ]
+
+
 def test_a_program_of_ones_own_does_what_the_command_does(
     env: dict[str, str],
 ) -> None:

@@ -1,0 +1,55 @@
+"""What is wrong with a configuration: all of it, not only what is found first."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; each problem says where, and what is expected.
+
+    Attributes:
+        problems: At least one, of one line each.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Problems:
+    """Gathers them, so that who mends a file need not run it again for each."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._texts)
+
+    def add(self, *texts: str) -> None:
+        """Note some."""
+        self._texts += texts
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what is raised within, and go on behind it."""
+        try:
+            yield
+        except ConfigError as error:
+            self._texts += error.problems
+
+    def refuse(self) -> None:
+        """Raise what was noted, if anything was.
+
+        Raises:
+            ConfigError: Something was.
+        """
+        if self._texts:
+            raise ConfigError(*self._texts)
