@@ -8,9 +8,8 @@ from actors.flow.buffer import Buffer
 from actors.flow.facts import JobState
 from actors.flow.fitting import halves_of_jobs, undeliverable
 from actors.flow.life import Life
-from actors.flow.linger import Linger
 from actors.flow.marks import Marks
-from actors.flow.messages import Cancel, Confirm, Demand, Done, Jobs, Subscribe
+from actors.flow.messages import Cancel, Demand, Done, Jobs, Subscribe
 from actors.flow.polling import PollState
 from actors.flow.producer import Decision, LeasePolicy, Producer
 from actors.flow.quarantine import Quarantine
@@ -27,7 +26,6 @@ from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import MIB
 from actors.stages.backlog import Backlog
 from actors.stages.intake import Intake
-from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
 from actors.stages.journal_room import look_at_size
 from actors.stages.messages import (
@@ -40,7 +38,6 @@ from actors.stages.messages import (
     MarkPassed,
     Pause,
     ProcessGone,
-    ProcessLost,
     Resume,
     SetMark,
     Sign,
@@ -51,15 +48,16 @@ from actors.stages.messages import (
     Tune,
 )
 from actors.stages.outbox import Outbox
+from actors.stages.outlet import Outlet
 from actors.stages.settling import Settler
 from actors.stages.source import Source
 from actors.stages.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from actors.flow.facts import Job
-    from actors.flow.messages import ToConsumer, ToProducer
+    from actors.flow.messages import ToProducer
     from actors.runtime.config import FetcherConfig, SystemConfig
     from actors.runtime.journal import TakenUp
     from actors.stages.outbox import Keeper
@@ -82,20 +80,18 @@ class FetcherActor(Stage):
     standing: Standing
     _backlog: Backlog
     _intake: Intake
+    _outlet: Outlet
     _keeper: Keeper
     _purge_at: float
 
     def __init__(self) -> None:
         super().__init__()
         self._root: Address | None = None
-        self._addresses: dict[str, Address] = {}
-        self._linger = Linger()
         self._draining = self._held = False
         self._marks = Marks()
         self._tally = Tally()
         self._told_drained = False
         self.settler: Settler | None = None
-        self._told_error: str | None = None
 
     def receive(  # noqa: C901, PLR0912, PLR0915 - one arm a message
         self, message: Any, sender: Address
@@ -108,8 +104,7 @@ class FetcherActor(Stage):
         now = self.now()
         match message:
             case Subscribe() | Demand() | Done() | Cancel():
-                self._addresses[message.subscription] = sender
-                self._linger.heard(message)
+                self._outlet.heard(message, sender)
                 self._carry_out(self._decide(message, now), now)
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)
@@ -139,7 +134,7 @@ class FetcherActor(Stage):
         if not isinstance(message, Jobs):
             super().too_long(message, size)
         elif halves := halves_of_jobs(message):
-            self._send_all(halves)
+            self._outlet.send(halves)
         else:
             now = self.now()
             for job in message.jobs:
@@ -150,7 +145,7 @@ class FetcherActor(Stage):
     def tick(self, now: float) -> None:
         """Poll if it is time; do what time brings to leases, retries, journal."""
         if self._root is not None:
-            self._send_all(self._linger.due(now))
+            self._outlet.tick(now)
             self._carry_out(self.producer.tick(now), now)
             self._purge_if_due(now)
             self._go_on(now)
@@ -161,7 +156,7 @@ class FetcherActor(Stage):
             return None
         times = [self.producer.next_tick(), self.outbox.next_tick]
         times += [self.standing.next_tick, self.standing.quota.next_tick]
-        times.append(self._linger.next_tick())
+        times.append(self._outlet.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
         if waits and self.standing.may_take:
@@ -207,6 +202,9 @@ class FetcherActor(Stage):
             self.watch(self.settler.fd, self._settler_spoke)
         self._intake = Intake(
             self.source, self._keeper, self.producer, routing, self.log, self.settler
+        )
+        self._outlet = Outlet(
+            self, root, self.outbox, self.producer, self.source, self.settler
         )
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
@@ -337,37 +335,7 @@ class FetcherActor(Stage):
     def _send_released(self, now: float) -> None:
         if self._intake and now >= (self.outbox.retry_at or now):
             self._take_in(now)
-        for decision in self.outbox.release(now):
-            log_facts(self.log, decision.facts)
-            self._tally.note(decision.facts, now)
-            self.source.kept(decision.fetched)
-            others = [each for each in decision.sends if type(each) is not Confirm]
-            self._send_all(self._linger.put(others, now))
-            for process in decision.lost:
-                self.send(self._root, ProcessLost(process=process))
-        self._let_go(now)
-        self._forget_closed()
-        if self.outbox.error != self._told_error:
-            self._told_error = self.outbox.error
-            self._log_journal()
-
-    def _let_go(self, now: float) -> None:
-        for decision in self.outbox.take_synced():
-            if self.settler is not None:
-                self.settler.ended(decision.facts, now)
-            confirms = [each for each in decision.sends if type(each) is Confirm]
-            self._send_all(self._linger.put(confirms, now))
-
-    def _send_all(self, messages: Iterable[ToConsumer]) -> None:
-        for message in messages:
-            if (address := self._addresses.get(message.subscription)) is not None:
-                self.send(address, message)
-
-    def _log_journal(self) -> None:
-        if self.outbox.error:
-            self.log.error("journal.failed", error=self.outbox.error)
-        else:
-            self.log.info("journal.healed")
+        self._outlet.release(now)
 
     def _load_backlog(self, now: float) -> None:
         life = self.producer.life
@@ -379,17 +347,6 @@ class FetcherActor(Stage):
                 return
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
             self._backlog.tell(life.backlog, now)
-
-    def _forget_closed(self) -> None:
-        if self.outbox:
-            return  # a closed one may be waiting for its confirmation
-        subscriptions = self.producer.subscriptions
-        if len(self._addresses) > len(subscriptions):
-            still = {each.id for each in subscriptions}
-            self._addresses = {
-                key: address for key, address in self._addresses.items() if key in still
-            }
-            self._linger.keep(still)
 
     def _purge_if_due(self, now: float) -> None:
         if now < self._purge_at:
