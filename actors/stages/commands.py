@@ -150,7 +150,7 @@ class Commands:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
         kind = self._kind(request.command.get("processor"))
         self._check_limits(count)
-        names = self._root.attach(kind, count)
+        names = self._root.supervisor.attach(kind, count)
         kinds = dict.fromkeys(names, kind.name)
         self._attaching.append(_Pending(request, names, set(names), kinds))
 
@@ -197,7 +197,7 @@ class Commands:
         for name in elsewhere.intersection(names):
             self._root.remote.order("detach", name)
         for member in members:
-            self._root.detach(member)
+            self._root.supervisor.detach(member)
             if self._root.processors.get(member.name) is None:
                 self.stage_detached(member.name)
 

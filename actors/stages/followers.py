@@ -31,6 +31,6 @@ def source_ended(root: RootActor, kind: str, name: str, fate: Fate) -> None:
             "stage.followed", stage=taker.name, source=name, what=what.value
         )
         if what is Follow.LEAVE:
-            root.detach(taker)
+            root.supervisor.detach(taker)
         else:
-            root.replace(taker)
+            root.supervisor.replace(taker)

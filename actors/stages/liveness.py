@@ -43,7 +43,7 @@ class Liveness:
         self._pulse.heard(_ROOT, now)
         for name in self._pulse.silent(now):
             self._pulse.end(name)
-            self._root.kill_silent(name)
+            self._root.supervisor.kill_silent(name)
         for name in self._pulse.due(now):
             if name == _ROOT:
                 self._root.reporter.beat()

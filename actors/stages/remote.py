@@ -232,7 +232,7 @@ class Remote:
                     answer = StatusAnswer(number=number, name=name, status=status)
                     self._root.stage_answered(answer)
             case ProcessLost(process=process):
-                self._root.kill_lost(process)
+                self._root.supervisor.kill_lost(process)
             case Leave(reason=reason):
                 self.machines.leaves(machine.run)
                 self._lost(machine, reason=reason, event="machine.left")

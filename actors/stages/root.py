@@ -1,16 +1,13 @@
-"""The root: starts the other stages, restarts those that die, lets them drain."""
+"""The root: starts the other stages, brings them together, lets them drain."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import Accounting
-from actors.flow.messages import Process
-from actors.flow.roster import Fate, Member, Roster, StageState
+from actors.flow.roster import Member, Roster, StageState
 from actors.runtime.seam import Address, Stage
 from actors.stages.commands import Commands
-from actors.stages.fetcher import FetcherActor
-from actors.stages.followers import source_ended
 from actors.stages.gate import GATE
 from actors.stages.liveness import Liveness
 from actors.stages.machine_messages import FromMachine, LineEnded
@@ -25,20 +22,17 @@ from actors.stages.messages import (
     ProcessGone,
     ProcessLost,
     Sign,
-    SourceGone,
     SourceUp,
     Started,
-    StartFetcher,
-    StartProcessor,
     StartSystem,
     StatusAnswer,
     StatusRequest,
 )
-from actors.stages.processor import ProcessorActor
 from actors.stages.remote import LocalSource, Remote
 from actors.stages.shutdown import Shutdown
 from actors.stages.status import STATUS_WITHIN_S
 from actors.stages.status_round import StatusRound
+from actors.stages.supervisor import Supervisor
 from actors.stages.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -48,17 +42,15 @@ if TYPE_CHECKING:
     from actors.runtime.control import ControlServer
     from actors.runtime.reports import Reporter
 
-#: What a process that its root ended on purpose is said to have died of.
-KILLED = "killed by the root"
-
 
 class RootActor(Stage):
-    """Supervises one for one: a stage that dies is started again by itself."""
+    """Knows where every stage is, and gives each what concerns it."""
 
     config: SystemConfig
     fetchers: Roster[FetcherConfig]
     processors: Roster[ProcessorConfig]
     reporter: Reporter
+    supervisor: Supervisor
     commands: Commands
     shutdown: Shutdown
     liveness: Liveness
@@ -100,9 +92,9 @@ class RootActor(Stage):
             case JobsDecided() | Asked() | MarkPassed():
                 self.commands.heard(message)
             case ProcessLost(process=process):
-                self.kill_lost(process)
+                self.supervisor.kill_lost(process)
             case Overdue():
-                self._replace_overdue(message)
+                self.supervisor.replace_overdue(message)
             case _:
                 self.unexpected(message)
 
@@ -112,14 +104,14 @@ class RootActor(Stage):
             if self.is_same(address, child):
                 del self._addresses[name]
                 self.liveness.exited(name)
-                self._stage_exited(name)
+                self.supervisor.stage_exited(name)
                 return
 
     def tick(self, now: float) -> None:
         """Start who is due, close status rounds, see to the shutdown."""
         if not self._started:
             return
-        self._start_due(now)
+        self.supervisor.tick(now)
         for number, each in tuple(self._rounds.items()):
             if now >= each.deadline:
                 self._close_round(number)
@@ -132,8 +124,7 @@ class RootActor(Stage):
         if not self._started:
             return None
         times = [
-            self.fetchers.next_start(),
-            self.processors.next_start(),
+            self.supervisor.next_tick(),
             self.shutdown.next_tick(),
             self.liveness.next_tick(),
             self.remote.next_tick(),
@@ -141,7 +132,7 @@ class RootActor(Stage):
         ]
         return min((each for each in times if each is not None), default=None)
 
-    # What the commands and the shutdown use.
+    # What its parts use.
 
     @property
     def state(self) -> str:
@@ -173,25 +164,9 @@ class RootActor(Stage):
         """Where every job is; of a fetcher that is not there, as it said last."""
         return sum(self._accounts.values(), Accounting())
 
-    def kill_silent(self, name: str) -> None:
-        """End a stage that answers nothing; it is restarted as any that dies."""
-        member = self.fetchers.get(name) or self.processors.get(name)
-        pid = None if member is None else member.pid
-        if name == GATE:
-            pid = self.remote.gate_pid
-        if pid is not None:
-            self.log.error("stage.silent", stage=name, pid=pid)
-            self.edges.kill(pid)
-
-    def attach(self, kind: ProcessorConfig, count: int) -> list[str]:
-        """Add processors; returns their names."""
-        now = self.now()
-        names = [
-            self.processors.add_numbered(kind.name, kind, now).name
-            for _ in range(count)
-        ]
-        self._start_due(now)
-        return names
+    def is_there(self, name: str) -> bool:
+        """Whether a stage has a process, ready or not."""
+        return name in self._addresses
 
     def sources(self) -> list[LocalSource]:
         """The stages here that others take from, as they run now."""
@@ -212,22 +187,6 @@ class RootActor(Stage):
         self._addresses[name] = self.create(stage)
         self.send(self._addresses[name], start)
 
-    def detach(self, member: Member[ProcessorConfig]) -> None:
-        """Let a processor finish what it has, then end it."""
-        if member.name in self._addresses:
-            member.state = StageState.DRAINING
-            self.tell(member.name, Drain())
-        else:
-            self.processors.remove(member.name)
-        self._begin_when_ready()
-
-    def replace(self, member: Member[ProcessorConfig]) -> None:
-        """End a processor at once and put another in its place, without blame."""
-        if member.state is StageState.RUNNING:
-            member.state = StageState.REPLACING
-        if member.pid is not None:
-            self.edges.kill(member.pid)
-
     def takers_of(self, kind: str) -> list[Member[ProcessorConfig]]:
         """The processors that take from a kind of stage and are there."""
         ready = (StageState.RUNNING, StageState.DRAINING)
@@ -237,7 +196,50 @@ class RootActor(Stage):
             if each.state in ready and kind in each.config.sources
         ]
 
-    # Supervision.
+    def tell_gone(self, gone: ProcessGone) -> None:
+        """Tell whatever processors take from that one of them is no more."""
+        steps = [
+            each.name
+            for each in self.processors
+            if each.config.name in self.config.steps
+        ]
+        for name in (*(each.name for each in self.fetchers), *steps):
+            self.tell(name, gone)
+        self.remote.process_gone(gone)
+
+    def end_stage(self, name: str) -> None:
+        """End a stage's process, if it is there."""
+        if (address := self._addresses.get(name)) is not None:
+            self.end(address)
+
+    def stage_answered(self, answer: StatusAnswer) -> None:
+        """Note how a stage is; the answer to a round that is over is ignored."""
+        self._heard(answer.name, answer.status.get("accounting"))
+        status_round = self._rounds.get(answer.number)
+        if status_round is None:
+            return
+        status_round.answered(answer.name, answer.status)
+        if not status_round.missing:
+            self._close_round(answer.number)
+
+    def begin_when_ready(self) -> None:
+        """Let the fetchers poll, once nothing of the system is waited for."""
+        members = (*self.fetchers, *self.processors)
+        # One that leaves already, or is given up, is not waited for.
+        awaited = (StageState.STARTING, StageState.BACKOFF)
+        if self.begun or any(each.state in awaited for each in members):
+            return
+        if not self.remote.is_ready:
+            return
+        self.begun = True
+        for fetcher in self.fetchers:
+            self.tell(fetcher.name, Begin())
+        self.reporter.started()
+        self.shutdown.begin(self.now())
+        if self._was_draining:
+            self.shutdown.stop(self.now(), then=lambda _: None)
+
+    # How it begins, and what its stages say.
 
     def _start_system(self, message: StartSystem) -> None:
         self.config = message.config
@@ -246,6 +248,7 @@ class RootActor(Stage):
         self.reporter.alive(self.edges.process_id())
         self.fetchers = Roster(message.incarnation)
         self.processors = Roster(message.incarnation)
+        self.supervisor = Supervisor(self)
         self.shutdown = Shutdown(self)
         self.liveness = Liveness(self, message.config.lease_s, self.now())
         self.tuning = Tuning(self, dict(message.paused))
@@ -257,28 +260,7 @@ class RootActor(Stage):
         self._started = True
         now = self.now()
         self.remote.begin(now)
-        for fetcher in message.config.fetchers:
-            self.fetchers.add(fetcher.name, fetcher, now)
-        for processor in message.config.processors:
-            for _ in range(processor.count):
-                self.processors.add_numbered(processor.name, processor, now)
-        self._start_due(now)
-
-    def _start_due(self, now: float) -> None:
-        for fetcher in self.fetchers.due(now):
-            start = StartFetcher(config=fetcher.config, system=self.config)
-            self.start_stage(fetcher.name, FetcherActor, start)
-        for processor in self.processors.due(now):
-            self.start_stage(
-                processor.name,
-                ProcessorActor,
-                StartProcessor(
-                    config=processor.config,
-                    system=self.config,
-                    name=processor.name,
-                    run=processor.run,
-                ),
-            )
+        self.supervisor.begin(now)
 
     def _stage_started(self, message: Started, sender: Address) -> None:
         name = message.name
@@ -286,17 +268,17 @@ class RootActor(Stage):
         if started is None or not self.is_same(started, sender):
             return  # late news of an earlier run
         if message.error is not None:
-            self._cannot_start(name, message.error)
+            self.supervisor.cannot_start(name, message.error)
             return
         self._addresses[name] = sender
         self.liveness.started(name, self.now())
         if name == GATE:
             self.remote.gate_started(sender, message.pid)
         self._ready(name, message.pid)
-        if self._is_restarted(name):
+        if self.supervisor.is_restarted(name):
             self.log.info("stage.restarted", stage=name, pid=message.pid)
         self.commands.stage_started(name)
-        self._begin_when_ready()
+        self.begin_when_ready()
 
     def _ready(self, name: str, pid: int) -> None:
         if (fetcher := self.fetchers.get(name)) is not None:
@@ -313,25 +295,6 @@ class RootActor(Stage):
             self._subscribe(processor)
             self._source_up(processor.config.name, processor)
             self.log.info("processor.attached", processor=name, pid=pid)
-
-    def _is_restarted(self, name: str) -> bool:
-        member = self.fetchers.get(name) or self.processors.get(name)
-        return member is not None and member.starts > 1
-
-    def _cannot_start(self, name: str, error: str) -> None:
-        if not self.begun:
-            self.reporter.failed(error)
-            return
-        self.log.error("stage.failed", stage=name, error=error)
-        self.commands.stage_failed(name, error)
-        if self._is_restarted(name):
-            # It worked before: what it is started from has changed since.
-            self.fetchers.give_up(name)
-            self.processors.give_up(name)
-            self._end_if_useless(name)
-        else:
-            self.processors.remove(name)
-        self._end(name)
 
     def _source_up(self, kind: str, source: Member[Any]) -> None:
         address = self._addresses[source.name]
@@ -357,127 +320,11 @@ class RootActor(Stage):
             for step in self.remote.steps_of(kind):
                 self.tell(processor.name, step)
 
-    def _begin_when_ready(self) -> None:
-        members = (*self.fetchers, *self.processors)
-        # One that leaves already, or is given up, is not waited for.
-        awaited = (StageState.STARTING, StageState.BACKOFF)
-        if self.begun or any(each.state in awaited for each in members):
-            return
-        if not self.remote.is_ready:
-            return
-        self.begun = True
-        for fetcher in self.fetchers:
-            self.tell(fetcher.name, Begin())
-        self.reporter.started()
-        self.shutdown.begin(self.now())
-        if self._was_draining:
-            self.shutdown.stop(self.now(), then=lambda _: None)
-
-    def _stage_exited(self, name: str) -> None:
-        now = self.now()
-        if name == GATE:
-            self.remote.gate_exited()
-        elif (fetcher := self.fetchers.get(name)) is not None:
-            fate = self.fetchers.exited(name, now)
-            self._judge(fetcher, fate)
-            source_ended(self, name, name, fate)
-        elif (processor := self.processors.get(name)) is not None:
-            gone = self._process_of(processor)
-            crash = processor.state is not StageState.REPLACING
-            fate = self.processors.exited(name, now)
-            self._judge(processor, fate)
-            reason = "exited" if crash else "replaced"
-            self.tell_gone(ProcessGone(process=gone, reason=reason, crash=crash))
-            if fate in (Fate.REMOVED, Fate.FATAL):
-                for taker in self.takers_of(processor.config.name):
-                    self.tell(taker.name, SourceGone(name=name))
-                self.remote.source_gone(processor.config.name, name)
-            self.commands.stage_exited(name)
-            source_ended(self, processor.config.name, name, fate)
-            if fate is Fate.REMOVED:
-                self.log.info("processor.detached", processor=name, pid=gone.pid)
-                self.commands.stage_detached(name)
-
-    def _judge(self, member: Member[Any], fate: Fate) -> None:
-        about = {"stage": member.name, "pid": member.pid}
-        match fate:
-            case Fate.REMOVED:
-                self.log.info("stage.exited", **about, reason="drained")
-            case Fate.RESTART:
-                wait = round((member.start_at or 0.0) - self.now(), 3)
-                wait = max(0.0, wait)
-                self.log.warning("stage.exited", **about, restart_in_s=wait)
-            case Fate.FATAL:
-                self.log.error(
-                    "stage.fatal", **about, reason="restart intensity exceeded"
-                )
-                self.commands.stage_failed(member.name, "restart intensity exceeded")
-                self._end_if_useless(member.name)
-            case Fate.UNKNOWN:
-                return
-        member.pid = None
-
-    def _end_if_useless(self, name: str) -> None:
-        # Without a fetcher nothing comes in; without the last processor of a
-        # kind, nothing gets past it.
-        member = self.processors.get(name)
-        kind = [
-            each.state in (StageState.FATAL, StageState.DRAINING)
-            for each in self.processors
-            if member is not None and each.config.name == member.config.name
-        ]
-        elsewhere = member is not None and self.remote.has(member.config.name)
-        if all(kind) and not elsewhere:
-            self.reporter.fatal(f"{name} died too often to be restarted")
-
-    def tell_gone(self, gone: ProcessGone) -> None:
-        """Tell whatever processors take from that one of them is no more."""
-        steps = [
-            each.name
-            for each in self.processors
-            if each.config.name in self.config.steps
-        ]
-        for name in (*(each.name for each in self.fetchers), *steps):
-            self.tell(name, gone)
-        self.remote.process_gone(gone)
-
-    def _process_of(self, member: Member[ProcessorConfig]) -> Process:
-        return Process(name=member.name, run=member.run, pid=member.pid or 0, host="")
-
-    def kill_lost(self, process: Process) -> None:
-        """End a processor that gives no sign while it holds jobs."""
-        if self.remote.order("kill", process.name, process.run):
-            self.log.warning("stage.silent", stage=process.name, pid=process.pid)
-            return
-        member = self.processors.get(process.name)
-        if member is not None and member.run == process.run:
-            self.kill_silent(member.name)
-
-    def _replace_overdue(self, message: Overdue) -> None:
-        member = self.processors.get(message.name)
-        if member is not None and member.run == message.run:
-            self.log.warning("stage.overdue", stage=member.name, pid=member.pid)
-            self.replace(member)
-
     def _stage_drained(self, name: str) -> None:
         if self.processors.get(name) is not None:
-            self._end(name)
+            self.end_stage(name)
         else:
             self.shutdown.stage_drained(name)
-
-    def _end(self, name: str) -> None:
-        if (address := self._addresses.get(name)) is not None:
-            self.end(address)
-
-    def stage_answered(self, answer: StatusAnswer) -> None:
-        """Note how a stage is; the answer to a round that is over is ignored."""
-        self._heard(answer.name, answer.status.get("accounting"))
-        status_round = self._rounds.get(answer.number)
-        if status_round is None:
-            return
-        status_round.answered(answer.name, answer.status)
-        if not status_round.missing:
-            self._close_round(answer.number)
 
     def _heard(self, name: str, accounting: Accounting | None) -> None:
         self.liveness.heard(name, self.now())
