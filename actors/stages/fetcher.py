@@ -34,7 +34,6 @@ from actors.stages.messages import (
     DecideJobs,
     Drain,
     Drained,
-    JobsDecided,
     MarkPassed,
     Pause,
     ProcessGone,
@@ -52,12 +51,14 @@ from actors.stages.outlet import Outlet
 from actors.stages.settling import Settler
 from actors.stages.source import Source
 from actors.stages.standing import Standing
+from actors.stages.steering import Steering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.flow.facts import Job
     from actors.flow.messages import ToProducer
+    from actors.flow.routing import Routing
     from actors.runtime.config import FetcherConfig, SystemConfig
     from actors.runtime.journal import TakenUp
     from actors.stages.outbox import Keeper
@@ -71,7 +72,11 @@ PURGE_MORE_S = 5.0
 
 
 class FetcherActor(Stage):
-    """Wakes itself on a timer, and never blocks its mailbox on the source."""
+    """Wakes itself on a timer, and never blocks its mailbox on the source.
+
+    Attributes:
+        config: What it was started with; what is changed since, its parts know.
+    """
 
     config: FetcherConfig
     producer: Producer
@@ -81,13 +86,13 @@ class FetcherActor(Stage):
     _backlog: Backlog
     _intake: Intake
     _outlet: Outlet
+    _steering: Steering
     _keeper: Keeper
     _purge_at: float
 
     def __init__(self) -> None:
         super().__init__()
         self._root: Address | None = None
-        self._draining = self._held = False
         self._marks = Marks()
         self._tally = Tally()
         self._told_drained = False
@@ -114,13 +119,13 @@ class FetcherActor(Stage):
             case Begin():
                 self.source.poller.start(now)
             case Drain():
-                self._drain()
+                self._steering.drain()
             case StatusRequest():
                 self._tell_status(message, sender, now)
             case Pause() | Resume() | Tune():
-                self._tune(message, now)
+                self._steering.tune(message, now)
             case DecideJobs():
-                self._decide_jobs(message, now)
+                self.send(self._root, self._steering.decide(message, now))
             case SetMark(number=number):
                 self._marks.put(number, self.producer.life)
             case StartFetcher():
@@ -197,15 +202,17 @@ class FetcherActor(Stage):
             on_demand=config.on_demand,
             quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
         )
-        self.watch(self.source.fd, self._source_spoke)
-        if self.settler is not None:
-            self.watch(self.settler.fd, self._settler_spoke)
-        self._intake = Intake(
-            self.source, self._keeper, self.producer, routing, self.log, self.settler
+        self._steering = Steering(
+            self.producer,
+            self.source,
+            self.outbox,
+            self._keeper,
+            self.standing,
+            self._carry_out,
+            accumulates=config.demand == ACCUMULATE,
         )
-        self._outlet = Outlet(
-            self, root, self.outbox, self.producer, self.source, self.settler
-        )
+        self._take_up(taken)
+        self._make_ways(routing, root)
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
@@ -255,12 +262,24 @@ class FetcherActor(Stage):
             LeasePolicy.of(system.lease_s),
             Rate(limit, config.rate_interval_s) if limit else None,
         )
-        self._set_gate()
         self.outbox = Outbox(self._keeper)
+
+    def _take_up(self, taken: TakenUp) -> None:
         self.outbox.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
-        left = life.accounting().left
+        left = self.producer.life.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)
+
+    def _make_ways(self, routing: Routing, root: Address) -> None:
+        self.watch(self.source.fd, self._source_spoke)
+        if self.settler is not None:
+            self.watch(self.settler.fd, self._settler_spoke)
+        self._intake = Intake(
+            self.source, self._keeper, self.producer, routing, self.log, self.settler
+        )
+        self._outlet = Outlet(
+            self, root, self.outbox, self.producer, self.source, self.settler
+        )
 
     def _tell_started(self, root: Address, error: str | None = None) -> None:
         started = Started(
@@ -358,57 +377,6 @@ class FetcherActor(Stage):
         except JournalError as error:
             self.outbox.failed(error, now)
 
-    def _decide_jobs(self, message: DecideJobs, now: float) -> None:
-        # What is on the disk is told: while it cannot be written, a job that was
-        # decided on would still be found in the quarantine, and be released twice.
-        jobs, error = [], self.outbox.error
-        try:
-            jobs = [] if error else self._keeper.quarantined(message.keys)
-        except JournalError as failed:
-            error = str(failed)
-        if message.action == "retry":
-            self._carry_out(self.producer.released(jobs, now), now)
-        else:
-            self._carry_out(self.producer.discarded(jobs, "discarded by hand"), now)
-        decided = JobsDecided(
-            number=message.number, count=len(jobs), error=error or self.outbox.error
-        )
-        self.send(self._root, decided)
-
-    def _tune(self, message: Pause | Resume | Tune, now: float) -> None:
-        match message:
-            case Pause(hold=hold):
-                self._pause(now, paused=True, hold=hold)
-            case Resume():
-                self._pause(now, paused=False, hold=False)
-                if self.source.poller.next_poll is not None:
-                    self.source.poller.start(now)
-            case Tune(config=config):
-                self.config = config
-                self._set_gate()
-                self.source.poller.retime(config.every_s)
-                self.producer.limit(config.rate_limit, config.rate_interval_s)
-                self._carry_out(self.producer.tick(now), now)
-
-    def _pause(self, now: float, *, paused: bool, hold: bool) -> None:
-        self.source.poller.paused = paused
-        self._held = hold
-        self._set_gate()
-        self._carry_out(self.producer.tick(now), now)
-
-    def _set_gate(self) -> None:
-        if not self._draining:
-            accumulates = self.config.demand == ACCUMULATE
-            self.producer.gate_open = not (self._held or accumulates)
-
-    def _drain(self) -> None:
-        self._draining = self.standing.draining = True
-        self.source.stop()
-        # What the journal keeps can wait for the next start; what nothing keeps
-        # is worked off while there is time.
-        if self._keeper.durable:
-            self.producer.gate_open = False
-
     def _tell_marks(self) -> None:
         # Nobody is to hear of an end that a restart would know nothing of.
         if not self.outbox:
@@ -417,7 +385,7 @@ class FetcherActor(Stage):
                 self.send(self._root, passed)
 
     def _tell_if_drained(self) -> None:
-        if not self._draining or self._told_drained or not self.source.stopped:
+        if not self.standing.draining or self._told_drained or not self.source.stopped:
             return
         accounting = self.producer.life.accounting()
         left = accounting.in_flight if self._keeper.durable else accounting.left
