@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,10 @@ if TYPE_CHECKING:
 
     from actors.commands.options import Asked
     from actors.runtime.config import SystemConfig
+
+#: How long the user's modules may take to be imported before the start goes on
+#: without having looked at them, in seconds: a stage that hangs there is told later.
+_IMPORTED_WITHIN_S = 20.0
 
 
 def read_sound(arguments: Namespace) -> SystemConfig:
@@ -72,7 +79,12 @@ def _errors_apart(asked: Asked) -> list[str]:
     """
     reader, writer = os.pipe()
     parent = os.getpid()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except BlockingIOError:  # no process more is allowed, which the start will tell
+        os.close(reader)
+        os.close(writer)
+        return []
     if child == 0:
         with suppress(BaseException):
             processes.die_with_parent(parent)
@@ -81,7 +93,35 @@ def _errors_apart(asked: Asked) -> list[str]:
                 file.write(errors)
         os._exit(0)
     os.close(writer)
-    with open(reader) as file:  # noqa: PTH123 - a descriptor
-        text = file.read()
-    os.waitpid(child, 0)
+    text = _said_by(child, reader)
     return json.loads(text) if text else []
+
+
+def _said_by(child: int, reader: int) -> bytes:
+    """What a process writes before it ends; nothing, if it does not end in time.
+
+    A module may leave processes behind that hold the pipe open: it is the end of
+    the child that counts.
+    """
+    said = b""
+    end = time.monotonic() + _IMPORTED_WITHIN_S
+    ended = os.pidfd_open(child)
+    watched = [reader, ended]
+    while True:
+        left = max(0.0, end - time.monotonic())
+        ready, _, _ = select.select(watched, [], [], left)
+        if reader in ready:
+            more = os.read(reader, 1 << 16)
+            said += more
+            if not more:
+                watched = [ended]
+        elif ready:
+            break
+        else:
+            os.kill(child, signal.SIGKILL)
+            said = b""
+            break
+    os.waitpid(child, 0)
+    os.close(ended)
+    os.close(reader)
+    return said

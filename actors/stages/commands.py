@@ -133,8 +133,10 @@ class Commands:
         self.asks.stage_exited(name)
 
     def _count(self, pending: list[_Pending], name: str, more: int) -> None:
-        # Two commands may wait for the same one, which counts once.
-        kinds = [each.kinds[name] for each in pending if name in each.missing]
+        # Two commands may wait for the same one, which counts once; one elsewhere
+        # is counted by the root of its own machine.
+        waiting = (each for each in pending if name in each.missing)
+        kinds = [each.kinds[name] for each in waiting if name in each.kinds]
         for kind in kinds[:1]:
             self._root.reporter.counted(kind, more)
 

@@ -194,7 +194,7 @@ def test_status_answers_while_a_job_runs_for_a_minute(
     assert status["processors"][0]["in_flight"] == 1
     code, out, _ = system.command("stop", "--now")
     assert code == 4
-    assert "1 in_flight" in out
+    assert "1 in flight" in out
     assert system.wait() == 4
 
 

@@ -222,8 +222,8 @@ def test_routes_that_lead_nowhere_are_refused_with_file_and_line(
     system = start_system("--config", str(file), ready=False)
 
     assert system.wait() == 2
-    [line] = system.program.lines
-    assert f"{file}:" in line
+    line = system.program.lines[0]
+    assert line.startswith(f"lowtide: {file}:10: ")
     assert problem in line
 
 
