@@ -11,8 +11,7 @@ from actors.flow.cancels import MODES, TEMPORARY
 from actors.flow.routes import problems_of
 from actors.flow.subscriptions import SubscriptionOptions
 from actors.runtime.config_sources import SOURCES, check_sources, read_sources
-from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import (
+from actors.runtime.kinds import (
     COUNT,
     COUNT_FROM_0,
     COUNT_OR_AUTO,
@@ -20,14 +19,15 @@ from actors.runtime.settings import (
     GATE,
     PROCESSES,
     SECONDS,
+    TABLE,
     TEXT,
-    ConfigFile,
+    TRUE_OR_FALSE,
     Kind,
-    Value,
     checked,
     choice,
-    lacks,
 )
+from actors.runtime.problems import ConfigError, Problems
+from actors.runtime.settings import ConfigFile, Value, lacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -222,12 +222,6 @@ class SystemConfig:
 
 DEMO_FETCH = "domain.numbers:fetch"
 
-_BOOL = Kind(
-    "true or false", str, lambda value: value if isinstance(value, bool) else _refuse()
-)
-_TABLE = Kind(
-    "a table", str, lambda value: value if isinstance(value, dict) else _refuse()
-)
 _DEMAND = Kind(
     f"{AUTOMATIC}, {MANUAL}, or {FUNCTION.expected}",
     str,
@@ -237,11 +231,11 @@ _DEMAND = Kind(
 FETCHER_KEYS: dict[str, Kind] = {
     "name": TEXT,
     "fetch": FUNCTION,
-    "options": _TABLE,
+    "options": TABLE,
     "every_s": SECONDS,
     "buffer": COUNT,
     "idle_cap_s": SECONDS,
-    "on_demand": _BOOL,
+    "on_demand": TRUE_OR_FALSE,
     "settle": FUNCTION,
     "buffer_keep": choice("first", "last"),
     "dispatcher": choice("demand", "broadcast", "partition"),
@@ -572,7 +566,3 @@ def _given(table: dict[str, Any], *keys: str) -> dict[str, Any]:
 def wants_url(fetcher: FetcherConfig) -> bool:
     """Whether it is the demo's source, and was left without a URL."""
     return fetcher.fetch == DEMO_FETCH and "url" not in fetcher.options
-
-
-def _refuse() -> Any:
-    raise ValueError

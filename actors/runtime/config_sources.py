@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.cancels import MODES
 from actors.flow.subscriptions import SubscriptionOptions, misfits
-from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import (
+from actors.runtime.kinds import (
     COUNT,
     COUNT_FROM_0,
     FUNCTION,
@@ -16,8 +15,9 @@ from actors.runtime.settings import (
     Kind,
     checked,
     choice,
-    lacks,
 )
+from actors.runtime.problems import ConfigError, Problems
+from actors.runtime.settings import lacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
