@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from actors.runtime import redaction
 from actors.runtime.config import build_noting
+from actors.runtime.config_file import ConfigFile
 from actors.runtime.problems import Problems
-from actors.runtime.settings import BY_NAME, SETTINGS, ConfigFile, resolve_noting
+from actors.runtime.settings import BY_NAME, SETTINGS, resolve_noting
 
 if TYPE_CHECKING:
     import argparse

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from actors.flow.cancels import MODES, TEMPORARY
 from actors.flow.routes import problems_of
 from actors.flow.subscriptions import SubscriptionOptions
+from actors.runtime.config_file import lacks
 from actors.runtime.config_sources import SOURCES, check_sources, read_sources
 from actors.runtime.kinds import (
     COUNT,
@@ -27,10 +28,12 @@ from actors.runtime.kinds import (
     choice,
 )
 from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import ConfigFile, Value, lacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from actors.runtime.config_file import ConfigFile
+    from actors.runtime.settings import Value
 
     Stage = TypeVar("Stage", "FetcherConfig", "ProcessorConfig")
 

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from actors.runtime.config import SystemConfig
-    from actors.runtime.settings import ConfigFile, Value
+    from actors.runtime.config_file import ConfigFile
+    from actors.runtime.settings import Value
 
 #: A processor's keys that go by another name than their setting.
 _SETTING_OF = {"count": "processors"}

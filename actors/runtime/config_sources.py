@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.cancels import MODES
 from actors.flow.subscriptions import SubscriptionOptions, misfits
+from actors.runtime.config_file import lacks
 from actors.runtime.kinds import (
     COUNT,
     COUNT_FROM_0,
@@ -17,7 +18,6 @@ from actors.runtime.kinds import (
     choice,
 )
 from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import lacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

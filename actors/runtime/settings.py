@@ -7,10 +7,7 @@ expected.
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.kinds import (
@@ -29,11 +26,11 @@ from actors.runtime.kinds import (
     text_as,
 )
 from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.toml_places import places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
+
+    from actors.runtime.config_file import ConfigFile
 
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -279,50 +276,6 @@ OTHER_VARIABLES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
-    """A TOML file's content, and where in it things stand."""
-
-    path: Path
-    content: dict[str, Any]
-    text: str
-
-    @classmethod
-    def read(cls, path: Path) -> ConfigFile:
-        """Read a file.
-
-        Raises:
-            ConfigError: It cannot be read, or is no TOML.
-        """
-        try:
-            text = path.read_bytes().decode()
-            return cls(path, tomllib.loads(text), text)
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error}") from error
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            raise ConfigError(f"{path}:{line}: no UTF-8: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(
-                f"{path}:{_toml_line(text, error)}: no TOML: {error}"
-            ) from error
-
-    def where(self, *place: str | int) -> str:
-        """``file:line`` of a key, as in ``"fetcher", 0, "name"``.
-
-        Of a key that is not there it is the line of its table, of a table that
-        is not there the file alone. What has no text, since a program made it,
-        has numbers of tables in place of lines.
-        """
-        if not self.text and len(place) > 1 and isinstance(place[1], int):
-            return f"{self.path}, {place[0]} {place[1] + 1}"
-        lines = places(self.text)
-        for end in range(len(place), 0, -1):
-            if (line := lines.get(place[:end])) is not None:
-                return f"{self.path}:{line}"
-        return str(self.path)
-
-
 def resolve(
     flags: Mapping[str, str | None],
     environment: Mapping[str, str],
@@ -393,19 +346,6 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
     known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
     ours = {name for name in environment if name.startswith("LOWTIDE_")}
     return sorted(ours - known)
-
-
-def lacks(key: str, table: Mapping[str, Any]) -> bool:
-    """Whether a key is not there, nor another that looks like it misspelt.
-
-    That one is told of as unknown, and once is enough.
-    """
-    return not get_close_matches(key, table, n=1, cutoff=0.75)
-
-
-def _toml_line(text: str, error: Exception) -> int:
-    line = re.search(r"at line (\d+)", str(error))
-    return int(line[1]) if line else text.rstrip().count("\n") + 1
 
 
 def _parsed(setting: Setting, text: str, origin: str) -> Value:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.runtime.config import FETCHER_KEYS, build
-from actors.runtime.settings import SETTINGS, ConfigFile, resolve
+from actors.runtime.config_file import ConfigFile
+from actors.runtime.settings import SETTINGS, resolve
 from actors.testing.faults import Calm
 from actors.testing.observer import Observer
 from actors.testing.source import Source

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.runtime.config import build
-from actors.runtime.settings import BY_NAME, ConfigFile, resolve
+from actors.runtime.config_file import ConfigFile
+from actors.runtime.settings import BY_NAME, resolve
 from actors.testing import Harness
 from actors.testing.processes import System, wait_until
 from actors.testing.world import SystemEndedError

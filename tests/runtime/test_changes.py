@@ -9,8 +9,9 @@ from typing import Any
 
 from actors.runtime.changes import Changes
 from actors.runtime.config import SystemConfig, build
+from actors.runtime.config_file import ConfigFile
 from actors.runtime.reports import Reporter, read_reports
-from actors.runtime.settings import ConfigFile, resolve
+from actors.runtime.settings import resolve
 
 TEXT = {
     "fetcher": [{"name": "north"}, {"name": "south"}],
