@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.options import MACHINE_SETTINGS
 from actors.commands.run import Main, claim_port
 from actors.runtime import cluster, lines, redaction
-from actors.runtime.config import build
+from actors.runtime.config_build import build
 from actors.runtime.problems import ConfigError
 from actors.runtime.settings import BY_NAME, resolve
 from actors.runtime.state_dir import SystemFiles, state_dir

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.runtime import redaction
-from actors.runtime.config import build_noting
+from actors.runtime.config_build import build_noting
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.problems import Problems
 from actors.runtime.settings import BY_NAME, SETTINGS, resolve_noting

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.config import is_over_file
 from actors.runtime.redaction import MASK, secrets_in, shown
-from actors.runtime.settings import BY_NAME
+from actors.runtime.settings import BY_NAME, is_over_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

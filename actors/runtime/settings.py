@@ -72,6 +72,11 @@ class Value:
     origin: str
 
 
+def is_over_file(value: Value) -> bool:
+    """Whether a value comes from where it beats the file."""
+    return value.origin.startswith(("--", "LOWTIDE_"))
+
+
 def _bare(name: str) -> str:
     return name.removesuffix("_s")
 

@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.runtime.config import build
+from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.settings import BY_NAME, resolve
 from actors.testing import Harness

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.config import build
+from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.settings import resolve
 from actors.testing.chaos import Profile
