@@ -87,7 +87,7 @@ def _join(arguments: argparse.Namespace) -> int:
 
 
 def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
-    from actors.commands.run import StartError  # noqa: PLC0415
+    from actors.commands.main_process import StartError  # noqa: PLC0415
 
     # The user's modules stand where the user does.
     sys.path.insert(0, "")

@@ -8,8 +8,9 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from actors.commands.main_process import Main
 from actors.commands.options import MACHINE_SETTINGS
-from actors.commands.run import Main, claim_port
+from actors.commands.run import claim_port
 from actors.runtime import cluster, lines, redaction
 from actors.runtime.config_build import build
 from actors.runtime.problems import ConfigError
