@@ -17,14 +17,14 @@ from actors.runtime.config_checks import check_demand, check_dispatching
 from actors.runtime.config_sources import read_sources
 from actors.runtime.config_tables import FETCHER_KEYS, PROCESSOR_KEYS, Tables
 from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import is_over_file
+from actors.runtime.setting_values import is_over_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.flow.subscriptions import SubscriptionOptions
     from actors.runtime.config_file import ConfigFile
-    from actors.runtime.settings import Value
+    from actors.runtime.setting_values import Value
 
 _AS_THEY_ARE = (
     "port",

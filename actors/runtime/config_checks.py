@@ -14,7 +14,7 @@ from actors.runtime.problems import ConfigError
 if TYPE_CHECKING:
     from actors.runtime.config import FetcherConfig, ProcessorConfig
     from actors.runtime.config_tables import Tables
-    from actors.runtime.settings import Value
+    from actors.runtime.setting_values import Value
 
 
 def check_demand(

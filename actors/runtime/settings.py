@@ -1,9 +1,4 @@
-"""The settings by name: what each may be, and where its value came from.
-
-A value comes from a flag, else from the environment, else from the file, else it
-is the default. Whatever is wrong is said with where it stands and what was
-expected.
-"""
+"""The settings by name: what each may be, its default, and what ``--help`` says."""
 
 from __future__ import annotations
 
@@ -19,18 +14,14 @@ from actors.runtime.kinds import (
     SECONDS,
     TEXT,
     Kind,
-    checked,
     choice,
     count,
     seconds,
     text_as,
 )
-from actors.runtime.problems import ConfigError, Problems
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from actors.runtime.config_file import ConfigFile
+    from collections.abc import Iterable
 
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -62,19 +53,6 @@ class Setting:
     def variable(self) -> str:
         """Its name in the environment."""
         return "LOWTIDE_" + _bare(self.name).upper()
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A setting's value, and where it stands."""
-
-    value: Any
-    origin: str
-
-
-def is_over_file(value: Value) -> bool:
-    """Whether a value comes from where it beats the file."""
-    return value.origin.startswith(("--", "LOWTIDE_"))
 
 
 def _bare(name: str) -> str:
@@ -281,67 +259,6 @@ OTHER_VARIABLES = frozenset(
 )
 
 
-def resolve(
-    flags: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    file: ConfigFile | None,
-) -> dict[str, Value]:
-    """Find each setting's value.
-
-    Args:
-        flags: Text by setting's name; None where the flag was not given.
-        environment: ``os.environ``, or what stands for it.
-        file: If there is one.
-
-    Raises:
-        ConfigError: A value is not what its setting may be, or a key of the file
-            is no setting.
-    """
-    problems = Problems()
-    values = resolve_noting(flags, environment, file, problems)
-    problems.refuse()
-    return values
-
-
-def resolve_noting(
-    flags: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    file: ConfigFile | None,
-    problems: Problems,
-) -> dict[str, Value]:
-    """As ``resolve``; a value that cannot be used is noted, and its default taken."""
-    for key in file.content if file else ():
-        if key not in BY_NAME and key not in ("fetcher", "processor"):
-            assert file is not None  # noqa: S101 - it has the key
-            problems.add(
-                f"{file.where(key)}: unknown key {key!r}, expected one of "
-                f"{', '.join((*BY_NAME, '[[fetcher]]', '[[processor]]'))}"
-            )
-    values = {}
-    for setting in SETTINGS:
-        values[setting.name] = Value(setting.default, "default")
-        with problems.noted():
-            values[setting.name] = _find(setting, flags, environment, file)
-    return values
-
-
-def _find(
-    setting: Setting,
-    flags: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    file: ConfigFile | None,
-) -> Value:
-    if (text := flags.get(setting.name)) is not None:
-        return _parsed(setting, text, setting.flag)
-    if (text := environment.get(setting.variable)) is not None:
-        return _parsed(setting, text, setting.variable)
-    if file is not None and setting.name in file.content:
-        where = file.where(setting.name)
-        value = file.content[setting.name]
-        return Value(checked(setting.kind, value, setting.name, where), where)
-    return Value(setting.default, "default")
-
-
 def unknown_variables(environment: Iterable[str]) -> list[str]:
     """Names that look like settings of ours and are none.
 
@@ -351,12 +268,3 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
     known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
     ours = {name for name in environment if name.startswith("LOWTIDE_")}
     return sorted(ours - known)
-
-
-def _parsed(setting: Setting, text: str, origin: str) -> Value:
-    try:
-        return Value(setting.kind.parse(text), origin)
-    except ValueError:
-        raise ConfigError(
-            f"{origin} must be {setting.kind.expected}, got {text!r}"
-        ) from None

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.config_tables import FETCHER_KEYS
-from actors.runtime.settings import SETTINGS, resolve
+from actors.runtime.setting_values import resolve
+from actors.runtime.settings import SETTINGS
 from actors.testing.faults import Calm
 from actors.testing.observer import Observer
 from actors.testing.source import Source

@@ -11,7 +11,7 @@ from actors.runtime.changes import Changes
 from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.reports import Reporter, read_reports
-from actors.runtime.settings import resolve
+from actors.runtime.setting_values import resolve
 
 if TYPE_CHECKING:
     from actors.runtime.config import SystemConfig

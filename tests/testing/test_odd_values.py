@@ -10,7 +10,7 @@ import pytest
 
 from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
-from actors.runtime.settings import resolve
+from actors.runtime.setting_values import resolve
 from actors.testing import Harness
 
 
