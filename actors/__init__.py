@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actors.commands.run import StartError
+    from actors.commands.main_process import StartError
     from actors.pipeline import ConfigError, Exit, Fetcher, Pipeline, Processor
 
 __all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor", "StartError"]
 
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
-    "StartError": "actors.commands.run"
+    "StartError": "actors.commands.main_process"
 }
 
 

@@ -19,9 +19,10 @@ from actors.commands.options import (
     hide_secrets_from_ps,
 )
 from actors.flow.facts import JobState
+from actors.runtime.kinds import SECONDS
 from actors.runtime.problems import ConfigError
 from actors.runtime.redaction import redact
-from actors.runtime.settings import BY_NAME, SECONDS
+from actors.runtime.settings import BY_NAME
 from actors.runtime.state_dir import StateDirError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _join(arguments: argparse.Namespace) -> int:
 
 
 def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
-    from actors.commands.run import StartError  # noqa: PLC0415
+    from actors.commands.main_process import StartError  # noqa: PLC0415
 
     # The user's modules stand where the user does.
     sys.path.insert(0, "")

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.commands.exit_codes import Exit
-from actors.runtime.config import build_noting
+from actors.runtime.config_build import build_noting
+from actors.runtime.config_file import ConfigFile
 from actors.runtime.config_functions import function_problems
 from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import ConfigFile, resolve_noting
+from actors.runtime.setting_values import resolve_noting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -8,12 +8,14 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from actors.commands.main_process import Main
 from actors.commands.options import MACHINE_SETTINGS
-from actors.commands.run import Main, claim_port
+from actors.commands.run import claim_port
 from actors.runtime import cluster, lines, redaction
-from actors.runtime.config import build
+from actors.runtime.config_build import build
 from actors.runtime.problems import ConfigError
-from actors.runtime.settings import BY_NAME, resolve
+from actors.runtime.setting_values import resolve
+from actors.runtime.settings import BY_NAME
 from actors.runtime.state_dir import SystemFiles, state_dir
 from actors.runtime.system import free_port
 from actors.stages.machine import MachineActor
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
     from actors.runtime.config import SystemConfig
     from actors.runtime.seam import Stage
-    from actors.runtime.settings import Value
+    from actors.runtime.setting_values import Value
 
 #: A name goes into those of its processors, as in ``status`` and ``detach``.
 MAX_NAME = 64

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from actors.runtime import redaction
-from actors.runtime.config import build_noting
+from actors.runtime.config_build import build_noting
+from actors.runtime.config_file import ConfigFile
 from actors.runtime.problems import Problems
-from actors.runtime.settings import BY_NAME, SETTINGS, ConfigFile, resolve_noting
+from actors.runtime.setting_values import resolve_noting
+from actors.runtime.settings import BY_NAME, SETTINGS
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from actors.runtime.config import SystemConfig
-    from actors.runtime.settings import Setting, Value
+    from actors.runtime.setting_values import Value
+    from actors.runtime.settings import Setting
 
     Verbs: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
 

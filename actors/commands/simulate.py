@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_config
 from actors.runtime.functions import FunctionError, load
+from actors.runtime.kinds import SECONDS
 from actors.runtime.problems import ConfigError
-from actors.runtime.settings import SECONDS
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.config import is_over_file
 from actors.runtime.redaction import MASK, secrets_in, shown
+from actors.runtime.setting_values import is_over_file
 from actors.runtime.settings import BY_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from actors.runtime.config import SystemConfig
-    from actors.runtime.settings import ConfigFile, Value
+    from actors.runtime.config_file import ConfigFile
+    from actors.runtime.setting_values import Value
 
 #: A processor's keys that go by another name than their setting.
 _SETTING_OF = {"count": "processors"}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.cancels import MODES
 from actors.flow.subscriptions import SubscriptionOptions, misfits
-from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.settings import (
+from actors.runtime.config_file import lacks
+from actors.runtime.kinds import (
     COUNT,
     COUNT_FROM_0,
     FUNCTION,
@@ -16,8 +16,8 @@ from actors.runtime.settings import (
     Kind,
     checked,
     choice,
-    lacks,
 )
+from actors.runtime.problems import ConfigError, Problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

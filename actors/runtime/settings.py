@@ -1,44 +1,30 @@
-"""The settings by name: what each may be, and where its value came from.
-
-A value comes from a flag, else from the environment, else from the file, else it
-is the default. Whatever is wrong is said with where it stands and what was
-expected.
-"""
+"""The settings by name: what each may be, its default, and what ``--help`` says."""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.toml_places import places
+from actors.runtime.kinds import (
+    COUNT,
+    COUNT_FROM_0,
+    COUNT_OR_AUTO,
+    FUNCTION,
+    PROCESSES,
+    SECONDS,
+    TEXT,
+    Kind,
+    choice,
+    count,
+    seconds,
+    text_as,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable
 
 
-#: The value of max_demand that lets the window follow the time of a job.
-AUTO = "auto"
 LEVELS = ("debug", "info", "warning", "error")
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a value may be.
-
-    Attributes:
-        expected: In words, for messages.
-        parse: From text; raises ValueError.
-        check: From a TOML value; raises ValueError.
-    """
-
-    expected: str
-    parse: Callable[[str], Any]
-    check: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,106 +55,17 @@ class Setting:
         return "LOWTIDE_" + _bare(self.name).upper()
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A setting's value, and where it stands."""
-
-    value: Any
-    origin: str
-
-
 def _bare(name: str) -> str:
     return name.removesuffix("_s")
-
-
-def _number(low: float, *, above: bool = False) -> Kind:
-    expected = f"a number of seconds {'above' if above else 'from'} {low:g}"
-
-    def check(value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ValueError(expected)
-        if not low <= value < float("inf") or (above and value == low):
-            raise ValueError(expected)
-        return float(value)
-
-    return Kind(expected, lambda text: check(float(text)), check)
-
-
-def _count(low: int, high: int | None = None) -> Kind:
-    expected = f"a whole number from {low}" + (f" to {high}" if high else "")
-
-    def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError(expected)
-        if value < low or (high is not None and value > high):
-            raise ValueError(expected)
-        return value
-
-    return Kind(expected, lambda text: check(int(text)), check)
-
-
-def _count_or_auto() -> Kind:
-    count = _count(1)
-    expected = f"{count.expected}, or {AUTO}"
-
-    def check(value: Any) -> int | str:
-        return AUTO if value == AUTO else int(count.check(value))
-
-    def parse(text: str) -> int | str:
-        return AUTO if text == AUTO else int(count.parse(text))
-
-    return Kind(expected, parse, check)
-
-
-def choice(*choices: str) -> Kind:
-    """One of several words."""
-    expected = "one of " + ", ".join(choices)
-
-    def check(value: Any) -> str:
-        if value not in choices:
-            raise ValueError(expected)
-        return str(value)
-
-    return Kind(expected, check, check)
-
-
-def _text(expected: str) -> Kind:
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or not value:
-            raise ValueError(expected)
-        return value
-
-    return Kind(expected, check, check)
-
-
-def _function() -> Kind:
-    expected = "MODULE:FUNCTION, as in domain.numbers:fetch"
-
-    def check(value: Any) -> str:
-        parts = value.split(":") if isinstance(value, str) else []
-        if len(parts) != 2 or not all(parts):  # noqa: PLR2004 - module and function
-            raise ValueError(expected)
-        return str(value)
-
-    return Kind(expected, check, check)
 
 
 #: Bytes.
 MIB = 1 << 20
 
-COUNT = _count(1)
-COUNT_FROM_0 = _count(0)
-COUNT_OR_AUTO = _count_or_auto()
-PROCESSES = _count(0, 256)
-SECONDS = _number(0.0, above=True)
-FUNCTION = _function()
-TEXT = _text("some text")
-GATE = choice("accumulate", "forward")
-
 SETTINGS = (
     Setting(
         name="url",
-        kind=_text("a URL"),
+        kind=text_as("a URL"),
         default=None,
         metavar="URL",
         help="the API to poll; without it the bundled number server is started",
@@ -211,7 +108,7 @@ SETTINGS = (
     ),
     Setting(
         name="min_demand",
-        kind=_count(0),
+        kind=COUNT_FROM_0,
         default=None,
         metavar="N",
         help="a processor asks again when it is down to this (half of --max-demand)",
@@ -225,7 +122,7 @@ SETTINGS = (
     ),
     Setting(
         name="journal",
-        kind=_text("a file, or none"),
+        kind=text_as("a file, or none"),
         default="lowtide.db",
         metavar="FILE|none",
         help="where jobs are kept until they are done",
@@ -239,7 +136,7 @@ SETTINGS = (
     ),
     Setting(
         name="lease_s",
-        kind=_number(0.1),
+        kind=seconds(0.1),
         default=60.0,
         metavar="SECONDS",
         help="how long a processor that holds jobs may be silent, and any process "
@@ -275,21 +172,21 @@ SETTINGS = (
     ),
     Setting(
         name="drain_timeout_s",
-        kind=_number(0.0),
+        kind=seconds(0.0),
         default=25.0,
         metavar="SECONDS",
         help="how long a stop may take to finish what is there",
     ),
     Setting(
         name="port",
-        kind=_count(0, 65535),
+        kind=count(0, 65535),
         default=4570,
         metavar="N",
         help="the actor system's, on loopback; 0 picks a free one",
     ),
     Setting(
         name="bind",
-        kind=_text("HOST or HOST:PORT"),
+        kind=text_as("HOST or HOST:PORT"),
         default=None,
         metavar="HOST[:PORT]",
         help="let other machines join at this address, with a key; the port is that "
@@ -297,7 +194,7 @@ SETTINGS = (
     ),
     Setting(
         name="cluster_key_file",
-        kind=_text("a file"),
+        kind=text_as("a file"),
         default=None,
         metavar="FILE",
         help="of mode 0600, holds the key that all machines share, at least 32 bytes; "
@@ -305,7 +202,7 @@ SETTINGS = (
     ),
     Setting(
         name="machine_timeout_s",
-        kind=_number(0.5),
+        kind=seconds(0.5),
         default=5.0,
         metavar="SECONDS",
         help="how long another machine may be silent; its jobs are done elsewhere then",
@@ -340,14 +237,14 @@ SETTINGS = (
     ),
     Setting(
         name="web",
-        kind=_count(1, 65535),
+        kind=count(1, 65535),
         default=None,
         metavar="PORT",
         help="serve a page, /metrics, /readyz and the like at this port on loopback",
     ),
     Setting(
         name="web_token",
-        kind=_text("some text"),
+        kind=TEXT,
         default=None,
         metavar="TOKEN",
         help="who has it may pause, attach, retry ... on the page; none: read-only",
@@ -362,111 +259,6 @@ OTHER_VARIABLES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigFile:
-    """A TOML file's content, and where in it things stand."""
-
-    path: Path
-    content: dict[str, Any]
-    text: str
-
-    @classmethod
-    def read(cls, path: Path) -> ConfigFile:
-        """Read a file.
-
-        Raises:
-            ConfigError: It cannot be read, or is no TOML.
-        """
-        try:
-            text = path.read_bytes().decode()
-            return cls(path, tomllib.loads(text), text)
-        except OSError as error:
-            raise ConfigError(f"cannot read {path}: {error}") from error
-        except UnicodeDecodeError as error:
-            line = error.object.count(b"\n", 0, error.start) + 1
-            raise ConfigError(f"{path}:{line}: no UTF-8: {error}") from error
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(
-                f"{path}:{_toml_line(text, error)}: no TOML: {error}"
-            ) from error
-
-    def where(self, *place: str | int) -> str:
-        """``file:line`` of a key, as in ``"fetcher", 0, "name"``.
-
-        Of a key that is not there it is the line of its table, of a table that
-        is not there the file alone. What has no text, since a program made it,
-        has numbers of tables in place of lines.
-        """
-        if not self.text and len(place) > 1 and isinstance(place[1], int):
-            return f"{self.path}, {place[0]} {place[1] + 1}"
-        lines = places(self.text)
-        for end in range(len(place), 0, -1):
-            if (line := lines.get(place[:end])) is not None:
-                return f"{self.path}:{line}"
-        return str(self.path)
-
-
-def resolve(
-    flags: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    file: ConfigFile | None,
-) -> dict[str, Value]:
-    """Find each setting's value.
-
-    Args:
-        flags: Text by setting's name; None where the flag was not given.
-        environment: ``os.environ``, or what stands for it.
-        file: If there is one.
-
-    Raises:
-        ConfigError: A value is not what its setting may be, or a key of the file
-            is no setting.
-    """
-    problems = Problems()
-    values = resolve_noting(flags, environment, file, problems)
-    problems.refuse()
-    return values
-
-
-def resolve_noting(
-    flags: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    file: ConfigFile | None,
-    problems: Problems,
-) -> dict[str, Value]:
-    """As ``resolve``; a value that cannot be used is noted, and its default taken."""
-    for key in file.content if file else ():
-        if key not in BY_NAME and key not in ("fetcher", "processor"):
-            assert file is not None  # noqa: S101 - it has the key
-            problems.add(
-                f"{file.where(key)}: unknown key {key!r}, expected one of "
-                f"{', '.join((*BY_NAME, '[[fetcher]]', '[[processor]]'))}"
-            )
-    values = {}
-    for setting in SETTINGS:
-        values[setting.name] = Value(setting.default, "default")
-        with problems.noted():
-            values[setting.name] = _find(setting, flags, environment, file)
-    return values
-
-
-def _find(
-    setting: Setting,
-    flags: Mapping[str, str | None],
-    environment: Mapping[str, str],
-    file: ConfigFile | None,
-) -> Value:
-    if (text := flags.get(setting.name)) is not None:
-        return _parsed(setting, text, setting.flag)
-    if (text := environment.get(setting.variable)) is not None:
-        return _parsed(setting, text, setting.variable)
-    if file is not None and setting.name in file.content:
-        where = file.where(setting.name)
-        value = file.content[setting.name]
-        return Value(checked(setting.kind, value, setting.name, where), where)
-    return Value(setting.default, "default")
-
-
 def unknown_variables(environment: Iterable[str]) -> list[str]:
     """Names that look like settings of ours and are none.
 
@@ -476,39 +268,3 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
     known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
     ours = {name for name in environment if name.startswith("LOWTIDE_")}
     return sorted(ours - known)
-
-
-def checked(kind: Kind, value: Any, key: str, where: str) -> Any:
-    """A TOML value, if it is of its kind.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    try:
-        return kind.check(value)
-    except ValueError:
-        raise ConfigError(
-            f"{where}: {key} must be {kind.expected}, got {value!r}"
-        ) from None
-
-
-def lacks(key: str, table: Mapping[str, Any]) -> bool:
-    """Whether a key is not there, nor another that looks like it misspelt.
-
-    That one is told of as unknown, and once is enough.
-    """
-    return not get_close_matches(key, table, n=1, cutoff=0.75)
-
-
-def _toml_line(text: str, error: Exception) -> int:
-    line = re.search(r"at line (\d+)", str(error))
-    return int(line[1]) if line else text.rstrip().count("\n") + 1
-
-
-def _parsed(setting: Setting, text: str, origin: str) -> Value:
-    try:
-        return Value(setting.kind.parse(text), origin)
-    except ValueError:
-        raise ConfigError(
-            f"{origin} must be {setting.kind.expected}, got {text!r}"
-        ) from None

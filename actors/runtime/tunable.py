@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from actors.runtime.kinds import COUNT, GATE, Kind
 from actors.runtime.problems import ConfigError
-from actors.runtime.settings import BY_NAME, COUNT, GATE, Kind
+from actors.runtime.settings import BY_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from actors.flow.feed import Window
 from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
 from actors.flow.routing import Routing, key_reader
 from actors.runtime.functions import load
-from actors.runtime.settings import AUTO
+from actors.runtime.kinds import AUTO
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,8 +33,8 @@ from actors.flow.producer import Decision
 from actors.runtime import logs
 from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
+from actors.runtime.kinds import AUTO
 from actors.runtime.seam import Address, Stage
-from actors.runtime.settings import AUTO
 from actors.stages.asking import Asking, allowance_of
 from actors.stages.downstream import Downstream
 from actors.stages.joints import window_of, windows_of

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from actors.runtime.config import FETCHER_KEYS, build
-from actors.runtime.settings import SETTINGS, ConfigFile, resolve
+from actors.runtime.config_build import build
+from actors.runtime.config_file import ConfigFile
+from actors.runtime.config_tables import FETCHER_KEYS
+from actors.runtime.setting_values import resolve
+from actors.runtime.settings import SETTINGS
 from actors.testing.faults import Calm
 from actors.testing.observer import Observer
 from actors.testing.source import Source

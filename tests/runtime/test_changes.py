@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.runtime.changes import Changes
-from actors.runtime.config import SystemConfig, build
+from actors.runtime.config_build import build
+from actors.runtime.config_file import ConfigFile
 from actors.runtime.reports import Reporter, read_reports
-from actors.runtime.settings import ConfigFile, resolve
+from actors.runtime.setting_values import resolve
+
+if TYPE_CHECKING:
+    from actors.runtime.config import SystemConfig
 
 TEXT = {
     "fetcher": [{"name": "north"}, {"name": "south"}],

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.config import build
-from actors.runtime.settings import resolve
+from actors.runtime.config_build import build
+from actors.runtime.setting_values import resolve
 from actors.testing.chaos import Profile
 from actors.testing.invariants import Violation
 from actors.testing.simulation import Account, Simulation

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.config import build
-from actors.runtime.settings import ConfigFile, resolve
+from actors.runtime.config_build import build
+from actors.runtime.config_file import ConfigFile
+from actors.runtime.setting_values import resolve
 from actors.testing.chaos import Profile
 from actors.testing.simulation import Simulation
 
