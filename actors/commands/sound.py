@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import select
-import signal
-import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from actors.commands.options import read_asked
-from actors.runtime import cluster, processes, redaction
+from actors.runtime import apart, cluster, redaction
 from actors.runtime.config_functions import function_problems
 from actors.runtime.config_show import config_rows, secrets_of
 
@@ -75,53 +70,12 @@ def _errors_apart(asked: Asked) -> list[str]:
 
     The user's modules may start threads, and the main process is still to fork;
     one that ends its process while it is imported ends a stage the same way, and
-    is told then.
+    is told then, as is one that hangs.
     """
-    reader, writer = os.pipe()
-    parent = os.getpid()
     try:
-        child = os.fork()
-    except BlockingIOError:  # no process more is allowed, which the start will tell
-        os.close(reader)
-        os.close(writer)
+        text = apart.answer_of(
+            lambda: json.dumps(list(function_errors(asked))), _IMPORTED_WITHIN_S
+        )
+    except BlockingIOError:  # too few processes are allowed: the start tells how many
         return []
-    if child == 0:
-        with suppress(BaseException):
-            processes.die_with_parent(parent)
-            errors = json.dumps(list(function_errors(asked)))
-            with open(writer, "w") as file:  # noqa: PTH123 - a descriptor
-                file.write(errors)
-        os._exit(0)
-    os.close(writer)
-    text = _said_by(child, reader)
     return json.loads(text) if text else []
-
-
-def _said_by(child: int, reader: int) -> bytes:
-    """What a process writes before it ends; nothing, if it does not end in time.
-
-    A module may leave processes behind that hold the pipe open: it is the end of
-    the child that counts.
-    """
-    said = b""
-    end = time.monotonic() + _IMPORTED_WITHIN_S
-    ended = os.pidfd_open(child)
-    watched = [reader, ended]
-    while True:
-        left = max(0.0, end - time.monotonic())
-        ready, _, _ = select.select(watched, [], [], left)
-        if reader in ready:
-            more = os.read(reader, 1 << 16)
-            said += more
-            if not more:
-                watched = [ended]
-        elif ready:
-            break
-        else:
-            os.kill(child, signal.SIGKILL)
-            said = b""
-            break
-    os.waitpid(child, 0)
-    os.close(ended)
-    os.close(reader)
-    return said
