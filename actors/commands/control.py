@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 #: How long a question may take, in seconds.
 ANSWER_WITHIN_S = 5.0
+#: How long each processor may take to start on a busy machine, beyond that.
+START_WITHIN_S = 0.5
 #: How long work may take that waits for jobs to finish, in seconds.
 WORK_WITHIN_S = 24 * 3600.0
 #: How often a long stop tells what is left, in seconds.
@@ -88,7 +90,8 @@ def attach(arguments: Namespace) -> int:
     command = {"verb": "attach", "count": arguments.count}
     if arguments.processor:
         command["processor"] = arguments.processor
-    answer = ask_system(arguments, command, ANSWER_WITHIN_S * 4)
+    within_s = ANSWER_WITHIN_S * 4 + START_WITHIN_S * arguments.count
+    answer = ask_system(arguments, command, within_s)
     if isinstance(answer, int):
         return answer
     print("attached " + ", ".join(answer["attached"]))

@@ -51,6 +51,8 @@ _SIGNALS = (
 )
 #: How long a root that cannot be reached may take to be known as dead, in seconds.
 ENDS_WITHIN_S = 1.0
+#: How long until a page whose port was taken meanwhile is tried again, in seconds.
+WEB_AGAIN_S = 2.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -84,6 +86,7 @@ class Main:
     accounting: dict[str, int] = field(default_factory=dict)
     web: WebProcess | None = None
     web_restarts: Restarts = field(default_factory=Restarts)
+    web_start_at: float | None = None
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
     pump: Thread | None = None
     log: FilteringBoundLogger = field(init=False)
@@ -113,7 +116,7 @@ class Main:
         return self.exit_code
 
     def _wait_s(self) -> float | None:
-        times = [self.pulse.next_tick(), self.root_start_at]
+        times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
         known = [each for each in times if each is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
@@ -121,6 +124,8 @@ class Main:
         if self.root_start_at is not None and now >= self.root_start_at:
             self.root_start_at = None
             self._start_root(self.report_fd)
+        if self.web_start_at is not None and now >= self.web_start_at:
+            self._restart_web()
         if self.pulse.silent(now):
             self._root_silent()
         self.pulse.due(now)
@@ -195,14 +200,19 @@ class Main:
         # The page is there to look at the system, never to end it.
         web.stop()
         self.web = None
-        delay = self.web_restarts.exited(time.monotonic())
+        now = time.monotonic()
+        delay = self.web_restarts.exited(now)
         self.log.error("stage.exited", stage="web", restart_in_s=delay)
-        if delay is None:
-            return
+        self.web_start_at = None if delay is None else now + delay
+
+    def _restart_web(self) -> None:
+        self.web_start_at = None
         try:
             self._start_web()
         except StartError as error:
-            self.log.exception("web.failed", error=str(error))
+            # Its port may be taken for a while: asked for as long as the system runs.
+            self.log.warning("web.failed", error=str(error), restart_in_s=WEB_AGAIN_S)
+            self.web_start_at = time.monotonic() + WEB_AGAIN_S
 
     def _use_bundled_source(self, numbers: NumberServer) -> None:
         try:

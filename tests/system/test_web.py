@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -413,6 +414,42 @@ def test_the_page_may_die_without_harm_and_comes_back(
     assert before["event"] == "job.fetched"
     wait_until(lambda: healthy(web_port), "the page is back")
     assert web_pid(system) != pid
+
+
+def test_the_page_waits_for_its_port_if_another_has_taken_it_meanwhile(
+    web_port: int, start_system: Start
+) -> None:
+    system = start_system()
+    pid = web_pid(system)
+
+    # Main is not to start another before the port is taken.
+    main = system.program.process.pid
+    os.kill(main, signal.SIGSTOP)
+    os.kill(pid, signal.SIGKILL)
+    with taken(web_port):
+        os.kill(main, signal.SIGCONT)
+        system.wait_for("web.failed", count=2)
+    wait_until(lambda: healthy(web_port), "the page is back")
+
+    assert system.status()["state"] == "running"
+
+
+@contextlib.contextmanager
+def taken(port: int) -> Iterator[None]:
+    """A port that somebody else listens at, once it is free."""
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        wait_until(lambda: listens(other, port), "the port is free")
+        yield
+
+
+def listens(other: socket.socket, port: int) -> bool:
+    try:
+        other.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    other.listen()
+    return True
 
 
 def healthy(port: int) -> bool:
