@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.control import ControlError, ask
+from actors.runtime.ports import free_port
 from actors.runtime.state_dir import SystemFiles
-from actors.runtime.system import free_port
 from domain import numbers
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ from actors.commands.options import MACHINE_SETTINGS
 from actors.commands.run import claim_port
 from actors.runtime import cluster, lines, redaction
 from actors.runtime.config_build import build
+from actors.runtime.ports import free_port
 from actors.runtime.problems import ConfigError
 from actors.runtime.setting_values import resolve
 from actors.runtime.settings import BY_NAME
 from actors.runtime.state_dir import SystemFiles, state_dir
-from actors.runtime.system import free_port
 from actors.stages.machine import MachineActor
 from actors.stages.machine_messages import StartMachine
 

@@ -14,6 +14,7 @@ from actors.runtime.journal_file import (
     JournalFile,
     JournalInUseError,
 )
+from actors.runtime.ports import free_port
 from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.runtime.system import (
     PortInUseError,
@@ -22,7 +23,6 @@ from actors.runtime.system import (
     check_files,
     check_port,
     check_tasks,
-    free_port,
 )
 
 if TYPE_CHECKING:

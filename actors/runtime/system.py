@@ -37,14 +37,6 @@ class PortInUseError(Exception):
     """Another program listens at the port."""
 
 
-def free_port() -> int:
-    """A port on loopback that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def check_port(port: int) -> None:
     """Make sure that nobody listens at ``port``.
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +14,8 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from actors.runtime.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 WITHIN_S = 30.0
 #: How long ``status`` goes on asking while there is no answer, in seconds.
 ANSWERS_WITHIN_S = 8.0
-#: Below the ports that a kernel gives to whoever asks for any (32768 and up).
-_PORTS = range(20000, 32000)
 
 
 class DeadlineError(AssertionError):
@@ -223,15 +221,6 @@ def _zombies(pids: set[int]) -> set[int]:
         if stat.rpartition(")")[2].split()[0] == "Z":
             zombies.add(pid)
     return zombies
-
-
-def free_port() -> int:
-    """A port that nobody uses, nor is given by the kernel before it is used."""
-    while True:
-        port = random.choice(_PORTS)  # noqa: S311 - no secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def wait_until_gone(system: System, within_s: float = WITHIN_S) -> set[int]:

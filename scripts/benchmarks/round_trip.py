@@ -16,7 +16,7 @@ from typing import Any
 from thespian.actors import Actor, ActorSystem
 
 from actors.runtime import transport
-from actors.runtime.system import free_port
+from actors.runtime.ports import free_port
 
 #: Of the first ones, since connections are made.
 WARM_UP = 100

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.runtime.control import ControlError, ask
+from actors.runtime.ports import free_port
 from actors.runtime.state_dir import SystemFiles
-from actors.runtime.system import free_port
 from benchmarks import proc
 from benchmarks.model import ROOT, MeasureError
 

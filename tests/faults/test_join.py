@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.handshake import Handshake
-from actors.testing.processes import free_port
+from actors.runtime.ports import free_port
 
 pytestmark = pytest.mark.system
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from actors.testing.processes import Program, free_port
+from actors.runtime.ports import free_port
+from actors.testing.processes import Program
 
 pytestmark = pytest.mark.system
 

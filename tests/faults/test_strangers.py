@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from actors.runtime.frames import Kind, Sealer, with_length
-from actors.testing.processes import free_port
+from actors.runtime.ports import free_port
 from tests.support.listening import listening
 
 pytestmark = pytest.mark.system

@@ -19,8 +19,9 @@ from typing import Any
 from actors.flow.messages import Confirm
 from actors.runtime import closed, logs
 from actors.runtime.frames import Kind, Opener, Sealer, with_length
+from actors.runtime.ports import free_port
 from actors.runtime.seam import Address, Stage
-from actors.runtime.system import RunningSystem, free_port
+from actors.runtime.system import RunningSystem
 from actors.stages.wire import ADMITTED
 
 SEEN = Path(tempfile.mkdtemp()) / "seen"

@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from actors.runtime.control import ask, send
+from actors.runtime.ports import free_port
 from actors.runtime.state_dir import SystemFiles
-from actors.testing.processes import WITHIN_S, free_port, wait_until
+from actors.testing.processes import WITHIN_S, wait_until
 from tests.support.processes import parent
 
 pytestmark = pytest.mark.system

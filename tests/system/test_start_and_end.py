@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from actors.testing.processes import free_port, wait_until_gone
+from actors.runtime.ports import free_port
+from actors.testing.processes import wait_until_gone
 
 pytestmark = pytest.mark.system
 
