@@ -9,6 +9,7 @@ from actors.commands.options import read_asked
 from actors.runtime import apart, cluster, redaction
 from actors.runtime.config_functions import function_problems
 from actors.runtime.config_show import config_rows, secrets_of
+from actors.runtime.setting_values import is_over_file
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -42,8 +43,8 @@ def note_way_in(asked: Asked) -> None:
     config = asked.config
     if config.bind is None:
         return
-    origin = asked.values["bind"].origin
-    name = origin if origin.startswith(("--", "LOWTIDE_")) else f"{origin}: bind"
+    bind = asked.values["bind"]
+    name = bind.origin if is_over_file(bind) else f"{bind.origin}: bind"
     with asked.problems.noted():
         cluster.read_key(config.cluster_key_file)
     with asked.problems.noted():
@@ -76,6 +77,6 @@ def _errors_apart(asked: Asked) -> list[str]:
         text = apart.answer_of(
             lambda: json.dumps(list(function_errors(asked))), _IMPORTED_WITHIN_S
         )
-    except BlockingIOError:  # too few processes are allowed: the start tells how many
+    except OSError:  # no process more: the start tells how many are allowed
         return []
     return json.loads(text) if text else []

@@ -26,13 +26,13 @@ def answer_of(function: Callable[[], str], within_s: float) -> str:
         not return in time.
 
     Raises:
-        BlockingIOError: No more processes are allowed.
+        OSError: No process more is allowed, or there is no memory for one.
     """
     reader, writer = os.pipe()
     parent = os.getpid()
     try:
         child = os.fork()
-    except BlockingIOError:
+    except OSError:
         os.close(reader)
         os.close(writer)
         raise

@@ -6,12 +6,15 @@ Apart from the reading, since these look at several keys, or several stages, at 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from actors.runtime.config_sources import check_sources
 from actors.runtime.problems import ConfigError
+from actors.runtime.setting_values import is_over_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from actors.runtime.config import FetcherConfig, ProcessorConfig
     from actors.runtime.config_tables import Tables
     from actors.runtime.setting_values import Value
@@ -32,13 +35,13 @@ def check_demand(
         if each.is_manual:
             _check_manual(tables, index, each)
         else:
-            _check_window(tables, index, each, window.origin)
+            _check_window(tables, index, each, window)
 
     tables.check_sound("processor", processors, check)
 
 
 def _check_window(
-    tables: Tables, index: int, each: ProcessorConfig, where: str
+    tables: Tables, index: int, each: ProcessorConfig, window: Value
 ) -> None:
     least = each.batch_size or 1
     if isinstance(each.max_demand, str):
@@ -51,7 +54,9 @@ def _check_window(
         problem = f"must be above min_demand ({each.min_demand})"
     else:
         return
-    if where == "default":
+    is_own = "max_demand" in _table_of(tables, index) and not is_over_file(window)
+    where = window.origin
+    if is_own or where == "default":
         where = tables.where("max_demand", "processor", index)
     raise ConfigError(
         f"{where}: max_demand {problem} for processor {each.name!r}, "
@@ -60,13 +65,19 @@ def _check_window(
 
 
 def _check_manual(tables: Tables, index: int, manual: ProcessorConfig) -> None:
-    table = tables.file.content["processor"][index] if tables.file else {}
+    table = _table_of(tables, index)
     for key in ("max_demand", "min_demand"):
         if key in table:
             raise ConfigError(
                 f"{tables.where(key, 'processor', index)}: {key} does nothing for "
                 f"processor {manual.name!r}, whose demand is {manual.demand!r}"
             )
+
+
+def _table_of(tables: Tables, index: int) -> Mapping[str, Any]:
+    # Where the file has no processor, there is one by default, with no table.
+    written = tables.file.content.get("processor", []) if tables.file else []
+    return written[index] if index < len(written) else {}
 
 
 def check_dispatching(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import select
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -134,14 +135,11 @@ def _share_memory() -> None:
 
 def wait_for_end(fd: int) -> bool:
     """Wait until a pipe has no writer left; returns whether it came to that."""
-    os.set_blocking(fd, False)
     deadline = time.monotonic() + GONE_WITHIN_S
-    while time.monotonic() < deadline:
-        try:
-            if not os.read(fd, 1 << 16):
-                return True
-        except BlockingIOError:
-            time.sleep(0.002)
+    while (left := deadline - time.monotonic()) > 0:
+        ready, _, _ = select.select([fd], [], [], left)
+        if ready and not os.read(fd, 1 << 16):
+            return True
     return False
 
 

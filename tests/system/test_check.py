@@ -63,6 +63,16 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             "4: max_demand does nothing for processor 'a', whose demand is 'manual'\n",
         ),
         (
+            (
+                'max_demand = 8\n[[processor]]\nname = "a"\nbatch_size = 4\n'
+                "max_demand = 2\n"
+            ),
+            (
+                "5: max_demand must be at least batch_size (4) for processor 'a', "
+                "got 2\n"
+            ),
+        ),
+        (
             '[[processor]]\nname = "a"\ncancel = "never"\n',
             "3: cancel must be one of temporary, transient, permanent, got 'never'\n",
         ),
