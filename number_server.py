@@ -890,7 +890,7 @@ def _serve_until(signals: set[signal.Signals], server: NumberServer) -> None:
     server.log.close()
 
 
-def _parser() -> argparse.ArgumentParser:  # noqa: PLR0915 - a line an option
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="number_server",
         description="A demo API of random numbers, which forgets what it has served.",

@@ -31,7 +31,7 @@ class Caller:
         heard: Called with each message that arrives.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+    def __init__(
         self,
         stage: Stage,
         place: Place,

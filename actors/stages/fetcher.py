@@ -98,7 +98,7 @@ class FetcherActor(Stage):
         self._told_drained = False
         self.settler: Settler | None = None
 
-    def receive(  # noqa: C901, PLR0912, PLR0915 - one arm a message
+    def receive(  # noqa: C901, PLR0912 - one arm a message
         self, message: Any, sender: Address
     ) -> None:
         """Handle one message."""

@@ -29,7 +29,7 @@ class Intake:
     Where the journal cannot be read, that is asked again.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it stands between
+    def __init__(
         self,
         source: Source,
         keeper: Keeper,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Source:
     """Runs the user's ``fetch`` in a thread, one run at a time."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it is made of
+    def __init__(
         self,
         config: FetcherConfig,
         fetch: Callable[..., Any],

@@ -66,7 +66,7 @@ def test_17_without_a_journal_at_most_the_buffer_is_lost(
 
 
 @pytest.mark.parametrize("kind", ["kept", "none"])
-def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(  # noqa: PLR0913, PLR0917 - fixtures
+def test_18_a_fetcher_killed_with_leases_out_loses_at_most_what_it_had(
     kind: str,
     start_numbers: Start,
     start_system: Start,

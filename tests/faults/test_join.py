@@ -80,7 +80,7 @@ def test_a_short_key_is_refused(start_system: Start, env: dict[str, str]) -> Non
         (None, "", "cannot read the cluster's key"),
     ],
 )
-def test_a_key_file_that_others_can_read_is_refused(  # noqa: PLR0913, PLR0917
+def test_a_key_file_that_others_can_read_is_refused(
     mode: int | None,
     content: str,
     expected: str,
@@ -261,7 +261,7 @@ def test_status_detach_and_set_reach_processors_elsewhere(
     )
 
 
-def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(  # noqa: PLR0913, PLR0917 - fixtures
+def test_a_silent_processor_elsewhere_is_killed_there_and_its_job_done(
     lead: Start,
     join_system: Start,
     gate: str,

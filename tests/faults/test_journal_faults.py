@@ -128,7 +128,7 @@ def test_25_a_system_starts_on_a_full_disk_and_works_once_there_is_room(
 
 
 @pytest.mark.timeout(300)
-def test_20_kills_of_everything_lose_nothing_that_was_kept(  # noqa: PLR0913, PLR0917 - fixtures
+def test_20_kills_of_everything_lose_nothing_that_was_kept(
     start_numbers: Start,
     start_system: Start,
     settle: Take,

@@ -69,7 +69,7 @@ def hosts_of(system: Any) -> dict[str, str]:
     return {each["host"]: each["state"] for each in system.status()["processors"]}
 
 
-def test_43_jobs_spread_over_hosts_and_each_shows_its_own(  # noqa: PLR0913, PLR0917 - fixtures
+def test_43_jobs_spread_over_hosts_and_each_shows_its_own(
     start_numbers: Start,
     lead: Start,
     member: Start,
@@ -185,7 +185,7 @@ def test_43_a_line_that_is_cut_heals_by_itself_and_late_outcomes_count_once(  # 
     assert leader.status()["accounting"]["done"] == 35
 
 
-def test_43_a_machine_that_hangs_is_given_up_and_comes_back(  # noqa: PLR0913, PLR0917 - fixtures
+def test_43_a_machine_that_hangs_is_given_up_and_comes_back(
     start_numbers: Start,
     lead: Start,
     member: Start,
@@ -213,7 +213,7 @@ def test_43_a_machine_that_hangs_is_given_up_and_comes_back(  # noqa: PLR0913, P
     assert taken.duplicated <= len(leader.all_of("job.returned")) <= window.long
 
 
-def test_43_twenty_percent_of_packets_lost_cost_no_job(  # noqa: PLR0913, PLR0917 - fixtures
+def test_43_twenty_percent_of_packets_lost_cost_no_job(
     start_numbers: Start,
     lead: Start,
     member: Start,

@@ -22,7 +22,7 @@ def journal(kind: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("kind", JOURNALS)
-def test_02_a_job_whose_processor_is_killed_is_done_by_another(  # noqa: PLR0913, PLR0917 - fixtures
+def test_02_a_job_whose_processor_is_killed_is_done_by_another(
     kind: str,
     start_numbers: Start,
     start_system: Start,
