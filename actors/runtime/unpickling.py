@@ -2,14 +2,21 @@
 
 A pickle names the classes and functions that it wants to be called, and any may
 be named. Here a name is looked up in a list, and never imported.
+
+How a value is pickled is its class's to say, and for some that changes with the
+Python: a member of an enumeration is ``AddressFamily(2)`` in one, ``getattr`` with
+a name in another, and the name of a module's attribute in a third. What is admitted
+is therefore pickled in one way in all of them, the one that is understood here.
 """
 
 from __future__ import annotations
 
+import copyreg
 import datetime as dt
 import io
 import pickle
 from dataclasses import fields, is_dataclass
+from enum import Enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +45,21 @@ def admit(names: Iterable[Callable[..., Any]]) -> None:
     """
     for each in names:
         _admitted[each.__module__, each.__qualname__] = each
-        if isinstance(each, type) and is_dataclass(each) and "__slots__" in vars(each):
+        if not isinstance(each, type):
+            continue
+        if issubclass(each, Enum):
+            copyreg.pickle(each, _by_value)
+        elif is_dataclass(each) and "__slots__" in vars(each):
             _quicken(each)
 
 
 def admitted() -> frozenset[Callable[..., Any]]:
     """What may be called."""
     return frozenset(_admitted.values())
+
+
+def _by_value(member: Enum) -> tuple[type[Enum], tuple[Any]]:
+    return type(member), (member.value,)
 
 
 def _quicken(kind: Any) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import enum
 import inspect
 import os
 import pickle
+import socket
+import subprocess
+import sys
 import types
 import typing
 from collections import OrderedDict
@@ -14,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from _pythons import found
 
 from actors.flow import messages as protocol
 from actors.flow.facts import Accounting
@@ -23,6 +28,8 @@ from actors.flow.subscriptions import SubscriptionOptions
 from actors.runtime import config, unpickling
 from actors.runtime.frames import FrameError, Refusal
 from actors.stages import machine_messages, messages, wire
+
+ROOT = Path(__file__).parents[2]
 
 unpickling.admit(wire.ADMITTED)
 
@@ -161,3 +168,46 @@ def test_a_json_value_of_a_users_class_is_sent_as_what_json_makes_of_it() -> Non
     assert {type(value), *map(type, value.values())} == {dict, float, list}
     assert unpickling.loads(pickle.dumps(value)) == value
     assert type(as_json(Price(2.5))) is float
+
+
+def by_name_of_the_module(member: enum.Enum, _: int) -> Any:
+    return member.name
+
+
+def by_getattr(member: enum.Enum, _: int) -> Any:
+    return getattr, (type(member), member.name)
+
+
+@pytest.mark.parametrize("way", [by_name_of_the_module, by_getattr])
+@pytest.mark.parametrize("member", [socket.AF_INET, socket.SOCK_STREAM])
+def test_an_enumeration_arrives_however_this_python_pickles_its_members(
+    way: Any, member: enum.Enum, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unpickling.admit([type(member)])
+    monkeypatch.setattr(type(member), "__reduce_ex__", way)
+
+    assert unpickling.loads(pickle.dumps(member)) is member
+
+
+PYTHONS = [each.path for each in found()]
+
+
+def run_pickled(python: str, *words: str) -> None:
+    # The packages of this environment; those that travel are all pure Python.
+    path = [str(ROOT), *(each for each in sys.path if "site-packages" in each)]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    command = [python, str(ROOT / "tests/support/pickled.py"), *words]
+    done = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, f"{python}: {done.stderr}"
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_one_python_of_this_machine_sends_each_other_one_opens(
+    python: str, tmp_path: Path
+) -> None:
+    run_pickled(python, "write", str(tmp_path / "pickled"))
+
+    for other in PYTHONS:
+        run_pickled(other, "read", str(tmp_path / "pickled"))

@@ -1,0 +1,81 @@
+"""Whatever may travel between processes, pickled or opened by any Python.
+
+usage: python pickled.py write FILE | read FILE
+"""
+
+import dataclasses
+import datetime as dt
+import logging
+import pickle
+import socket
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from thespian.actors import ActorAddress
+
+from actors.flow import messages as protocol
+from actors.flow.facts import Accounting
+from actors.runtime import closed, config, unpickling
+from actors.runtime.thespian_tcp import IPBase
+from actors.stages import machine_messages, messages, wire
+
+_SPACES = vars(protocol) | vars(config) | vars(messages) | vars(machine_messages)
+_SPACES |= {"Address": ActorAddress, "Accounting": Accounting}
+_ADDRESS = ActorAddress(IPBase.TCPv4ActorAddress("127.0.0.1", 4570))
+_PLAIN = (
+    dt.date(2026, 2, 3),
+    dt.time(4, 5, tzinfo=dt.UTC),
+    dt.datetime(2026, 2, 3, 4, 5, 6, 7, tzinfo=dt.timezone(dt.timedelta(hours=1))),
+)
+_ENUMERATIONS = (socket.AF_INET, socket.AF_INET6, socket.SOCK_STREAM)
+_RECORD = logging.LogRecord("a", logging.INFO, "b.py", 1, "c", None, None)
+
+
+def samples() -> list[Any]:
+    """One of each kind of message, and of what else may be in one."""
+    return [*map(_sample, wire.CLASSES), *_PLAIN, *_ENUMERATIONS, _ADDRESS]
+
+
+def _sample(kind: type) -> Any:
+    hints = typing.get_type_hints(kind, _SPACES)
+    if not dataclasses.is_dataclass(kind):  # a named tuple
+        return kind(*map(_value, hints.values()))
+    names = [each.name for each in dataclasses.fields(kind) if each.init]
+    return kind(**{name: _value(hints[name]) for name in names})
+
+
+def _value(hint: Any) -> Any:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any or origin is dict:
+        return {"any": [1, 2.5, None, True, "ü", *_PLAIN]}
+    if origin in (typing.Union, types.UnionType):
+        return _value(inner[0])
+    if origin is tuple:
+        return tuple(_value(each) for each in inner if each is not Ellipsis)
+    if hint is ActorAddress:
+        return _ADDRESS
+    if hint in wire.CLASSES:
+        return _sample(hint)
+    return hint(1)
+
+
+def main(verb: str, path: Path) -> None:
+    """Write all of it, or open what another Python has written and compare."""
+    closed.close(wire.ADMITTED)
+    mine = samples()
+    if verb == "write":
+        path.write_bytes(pickle.dumps([*map(pickle.dumps, [*mine, _RECORD])]))
+        return
+    *theirs, record = map(unpickling.loads, pickle.loads(path.read_bytes()))  # noqa: S301
+    for one, other in zip(mine, theirs, strict=True):
+        assert type(one) is type(other), one
+        assert one == other
+    assert vars(record).keys() >= {"msg", "levelno"}
+    print(len(mine))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))
