@@ -349,8 +349,10 @@ class Api:
 
 def _refusal(fault: "Fault") -> Reply:
     status = HTTPStatus(int(fault.name))
-    header = "Retry-After" if status >= HTTPStatus.BAD_REQUEST else "Location"
-    headers = {header: fault.arg} if fault.arg else {}
+    if status < HTTPStatus.BAD_REQUEST:
+        # A body beside a Location might be taken for a number.
+        return Reply(status=status, headers={"Location": fault.arg})
+    headers = {"Retry-After": fault.arg} if fault.arg else {}
     return Reply(status=status, payload={"error": status.phrase}, headers=headers)
 
 
@@ -812,6 +814,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Connection", "close")
         if reply.payload is not None:
             self.send_header("Content-Type", "application/json")
+        if reply.status != HTTPStatus.NO_CONTENT:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":

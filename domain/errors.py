@@ -103,15 +103,31 @@ class TooLargeError(SourceError):
 
 
 class RedirectedError(SourceError):
-    """The API pointed elsewhere, and redirects are not followed."""
+    """The API pointed elsewhere, and redirects are not followed.
 
-    def __init__(self, message: str, *, status: int) -> None:
-        super().__init__(message)
+    There is a job to lose only in a body that is no note for people (HTML): such a
+    body is kept, and one that did not arrive is an unknown outcome.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        body: bytes = b"",
+        unknown_outcome: bool = False,
+    ) -> None:
+        super().__init__(message, body=body)
         self.status = status
+        self.unknown_outcome = unknown_outcome
 
 
 class BadStatusError(SourceError):
-    """The API answered with a status that holds no job."""
+    """The API answered with a status that holds no job.
+
+    A gateway's 502 or 504 is an unknown outcome, though: what is behind it may have
+    got the request and answered with a job, which the gateway did not pass on.
+    """
 
     def __init__(
         self,
@@ -124,6 +140,7 @@ class BadStatusError(SourceError):
         super().__init__(message, body=body)
         self.status = status
         self.retry_after_s = retry_after_s
+        self.unknown_outcome = status in (101, 502, 504)
 
 
 class BadJsonError(SourceError):

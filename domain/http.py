@@ -143,7 +143,7 @@ def _response(
         request.url,
         headers={**_HEADERS, **request.headers},
         data=request.body,
-        hooks={"response": _hooks(name, session, request)},
+        hooks={"response": _hooks(name, session, request, exchange)},
         stream=True,
         allow_redirects=False,
         # False would accept any certificate; a path names the ones to trust.
@@ -167,25 +167,35 @@ def _exchange(name: str, limits: Limits) -> Iterator[Exchange]:
 
 
 def _hooks(
-    name: str, session: requests.Session, request: Request
+    name: str, session: requests.Session, request: Request, exchange: Exchange
 ) -> list[Callable[..., Any]]:
     def refuse_redirect(response: requests.Response, **_: Any) -> None:
         status = response.status_code
         if status == NOT_MODIFIED and request.is_conditional:
             return
         if 300 <= status <= 399:  # noqa: PLR2004
-            response.close()
+            with closing(response):
+                whole = _is_note(response) or _read_kept(name, response, exchange)
+            body = bytes(exchange.body)
             target = _target(response.headers.get("Location"))
             raise RedirectedError(
                 f"{name}: expected an answer, got status {status} pointing to "
                 f"{target}, which is not followed",
                 status=status,
+                body=body,
+                unknown_outcome=not (whole or body),
             )
 
     # Requests looks at redirects after its hooks, and then reads the body of one
     # without a limit, even if told not to follow it.
     own = session.hooks.get("response") or []
     return [refuse_redirect, *([own] if callable(own) else own)]
+
+
+def _is_note(response: requests.Response) -> bool:
+    # What a server says to people beside a Location. Source: RFC 9110, section 15.4.
+    kind = response.headers.get("Content-Type", "").partition(";")[0]
+    return kind.strip().lower() in {"text/html", "application/xhtml+xml"}
 
 
 def _target(location: str | None) -> str:
@@ -201,18 +211,29 @@ def _refuse_status(name: str, response: requests.Response, exchange: Exchange) -
     status = response.status_code
     if 200 <= status <= 299 or status == NOT_MODIFIED:  # noqa: PLR2004
         return
-    # After a 1xx comes the real answer. It is left unread, which closes the
-    # connection, so that it cannot answer the next request.
+    # Of a 1xx, which is a 101, nothing is read: that closes the connection.
     if status >= 400:  # noqa: PLR2004
-        with suppress(*FAILURES, SourceError):
-            _read(name, response, exchange, KEPT_BODY_BYTES)
-    retry_after = response.headers.get("Retry-After")
+        _read_kept(name, response, exchange)
+    retry_after = parse_retry_after(
+        response.headers.get("Retry-After"),
+        now=datetime.now(UTC),
+        date=response.headers.get("Date"),
+    )
     raise BadStatusError(
         f"{name}: expected status 200 or 204, got {status}",
         status=status,
-        retry_after_s=parse_retry_after(retry_after, now=datetime.now(UTC)),
+        retry_after_s=retry_after,
         body=bytes(exchange.body),
     )
+
+
+def _read_kept(name: str, response: requests.Response, exchange: Exchange) -> bool:
+    """Read as much of a refusal's body as an error keeps; tell whether that is all."""
+    try:
+        _read(name, response, exchange, KEPT_BODY_BYTES)
+    except (*FAILURES, SourceError):
+        return False
+    return True
 
 
 def _read(

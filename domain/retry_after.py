@@ -9,15 +9,20 @@ __all__ = ["MAX_RETRY_AFTER_S", "parse_retry_after"]
 #: Seconds. A typo on the server must not silence us for a year.
 MAX_RETRY_AFTER_S = 3600.0
 
-_SECONDS = re.compile(r"-?[0-9]+")
+#: RFC 9110 has whole seconds only; some servers send a fraction all the same.
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]*)?")
 
 
-def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
-    """Seconds to wait from ``now``, between 0 and `MAX_RETRY_AFTER_S`.
+def parse_retry_after(
+    value: str | None, *, now: datetime, date: str | None = None
+) -> float | None:
+    """Return the seconds to wait from the answer on, from 0 to `MAX_RETRY_AFTER_S`.
 
     Args:
-        value: The header: whole seconds or an HTTP date.
-        now: An aware time, which a date is compared with.
+        value: The header: seconds or an HTTP date.
+        now: Our time, an aware one.
+        date: The answer's ``Date``, if it has one. A date in ``value`` is by the
+            server's clock, so it is compared with this; with ``now`` otherwise.
 
     Returns:
         None when there is no header or it makes no sense.
@@ -26,21 +31,20 @@ def parse_retry_after(value: str | None, *, now: datetime) -> float | None:
     """
     if value is None:
         return None
-    seconds = _seconds(value.strip(), now)
-    if seconds is None:
+    if _SECONDS.fullmatch(value.strip()):
+        # Unlike int, float takes any number of digits.
+        seconds = float(value)
+    elif (when := _parsed(value)) is None:
         return None
+    else:
+        seconds = (when - (_parsed(date or "") or now)).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
 
-def _seconds(value: str, now: datetime) -> float | None:
-    if _SECONDS.fullmatch(value):
-        # Unlike int, float takes any number of digits.
-        return float(value)
+def _parsed(value: str) -> datetime | None:
     try:
-        when = parsedate_to_datetime(value)
+        when = parsedate_to_datetime(value.strip())
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if when.tzinfo is None:
-        # The parser's answer to "-0000", which is UTC without saying so.
-        when = when.replace(tzinfo=UTC)
-    return (when - now).total_seconds()
+    # The parser's answer to "-0000" is UTC without saying so.
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when

@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+from http.client import HTTPResponse as RawResponse
 from http.client import RemoteDisconnected
 from typing import Any
 
@@ -66,7 +67,22 @@ class _TLSSocket(_Socket, ssl.SSLSocket):
         super().do_handshake(*args, **kwargs)
 
 
+#: The one interim status that ends HTTP: another protocol follows it.
+SWITCHING_PROTOCOLS = 101
+
+
+class _Response(RawResponse):
+    def begin(self) -> None:
+        # The standard library passes over a 100 only, but any number of interim
+        # answers may come before the final one. Source: RFC 9110, section 15.2.
+        super().begin()
+        while 100 <= self.status <= 199 and self.status != SWITCHING_PROTOCOLS:  # noqa: PLR2004
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
 class _Connection(HTTPConnection):
+    response_class = _Response
     _used_at = 0.0
 
     @property

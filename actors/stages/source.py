@@ -122,9 +122,10 @@ class Source:
                     delay = self.poller.failed(now, chance, failure.retry_after_s)
                     self._tell("error", failure.error, delay, unknown=step.unknown)
                 case RunEnded("faulted", failure) if failure is not None:
+                    self.unknown_outcomes += step.unknown
                     self._note("error", failure, now)
                     delay = self.poller.faulted(now, failure.retry_after_s)
-                    self._tell("faulted", failure.error, delay)
+                    self._tell("faulted", failure.error, delay, unknown=step.unknown)
                 case RunEnded("full"):
                     self._note("full", None, now)
                     self.poller.full(now)

@@ -286,7 +286,7 @@ def test_an_answer_that_is_not_http_is_garbled(answer: Answering, data: bytes) -
 
 
 @pytest.mark.parametrize("session", [None, requests.Session()])
-def test_a_redirect_is_not_followed_nor_read(
+def test_a_redirect_is_not_followed_nor_read_for_long(
     serve: Serve, session: requests.Session | None
 ) -> None:
     head = b"HTTP/1.1 302 Go\r\nLocation: http://u:p@other/x?key=1\r\n"
@@ -298,22 +298,136 @@ def test_a_redirect_is_not_followed_nor_read(
             RedirectedError, match="302 pointing to http://other/x,"
         ) as caught,
     ):
-        get(server.url, session=session)
+        get(server.url, session=session, limits=SHORT)
 
     assert caught.value.status == 302
     assert len(server.requests) == 1
 
 
-def test_what_follows_an_informational_answer_answers_no_later_request(
-    serve: Serve,
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 307, 308, 399])
+@pytest.mark.parametrize("session", [None, requests.Session()])
+def test_a_job_beside_a_redirect_is_kept(
+    answer: Answering, status: int, session: requests.Session | None
 ) -> None:
-    server = serve(keep_saying(b"HTTP/1.1 103 Hints\r\n\r\n" + WHOLE))
+    head = b"HTTP/1.1 %d Go\r\nLocation: /x\r\nContent-Length: %d\r\n\r\n"
+    server = answer(head % (status, len(JOB)) + JOB)
+
+    with pytest.raises(RedirectedError) as caught:
+        get(server.url, session=session)
+
+    # By definition a 304 has none, whatever follows it.
+    assert caught.value.body == (b"" if status == 304 else JOB)
+    assert not caught.value.unknown_outcome
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "unknown"),
+    [
+        (b"Content-Length: 0\r\n", False),
+        (b"Content-Length: 9\r\nContent-Type: text/html; charset=utf-8\r\n", False),
+        (b"Content-Length: 9\r\nContent-Type: application/json\r\n", True),
+        (b"Content-Length: 9\r\n", True),
+    ],
+)
+def test_a_body_that_did_not_come_with_its_redirect_may_have_been_a_job(
+    answer: Answering, head: bytes, *, unknown: bool
+) -> None:
+    server = answer(b"HTTP/1.1 302 Go\r\nLocation: /x\r\n" + head + b"\r\n")
+
+    with pytest.raises(RedirectedError) as caught:
+        get(server.url)
+
+    assert caught.value.unknown_outcome is unknown
+    assert caught.value.body == b""
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n",
+        b"HTTP/1.1 103 Hints\r\nLink: </x>\r\nContent-Length: 9\r\n\r\n",
+        b"HTTP/1.1 103 Hints\r\nConnection: close\r\n\r\nHTTP/1.1 102 P\r\n\r\n",
+        b"HTTP/1.1 199 Whatever\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_the_answer_after_interim_ones_is_the_answer(
+    serve: Serve, interim: bytes
+) -> None:
+    # Source: RFC 9110, section 15.2.
+    server = serve(keep_saying(interim + WHOLE))
+
+    answers = [get(server.url) for _ in range(2)]
+
+    assert [(each.status, each.body) for each in answers] == [(200, JOB), (200, JOB)]
+    assert dict(answers[0].headers) == {"Content-Length": str(len(JOB))}
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "interim", [b"HTTP/1.1 103 Hints\r\n", b"HTTP/1.1 102 P\r\n\r\n"]
+)
+def test_nothing_after_an_interim_answer_may_have_been_a_job(
+    answer: Answering, interim: bytes
+) -> None:
+    server = answer(interim)
+
+    with pytest.raises(CutOffError) as caught:
+        get(server.url)
+
+    assert caught.value.unknown_outcome
+
+
+@pytest.mark.parametrize(
+    ("status", "unknown"),
+    [(101, True), (404, False), (429, False), (502, True), (503, False), (504, True)],
+)
+def test_a_status_says_whether_a_job_may_be_lost(
+    serve: Serve, status: int, *, unknown: bool
+) -> None:
+    data = b"HTTP/1.1 %d Some\r\nContent-Length: 0\r\n\r\n" % status
+    server = serve(keep_saying(data))
 
     for _ in range(2):
-        with pytest.raises(BadStatusError, match="got 103"):
+        with pytest.raises(BadStatusError, match=f"got {status}") as caught:
             get(server.url)
+        assert caught.value.unknown_outcome is unknown
 
-    assert server.connections == 2
+    # After a 101 another protocol is spoken.
+    assert server.connections == (2 if status == 101 else 1)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (b"Retry-After: 30.5\r\n", 30.5),
+        (
+            (
+                b"Date: Thu, 01 Jan 2015 12:00:00 GMT\r\n"
+                b"Retry-After: Thu, 01 Jan 2015 12:01:30 GMT\r\n"
+            ),
+            90.0,
+        ),
+        (
+            (
+                b"Date: Thu, 01 Jan 2099 12:00:00 GMT\r\n"
+                b"Retry-After: Thu, 01 Jan 2099 12:01:30 GMT\r\n"
+            ),
+            90.0,
+        ),
+        (b"Date: soon\r\nRetry-After: Thu, 01 Jan 2015 12:01:30 GMT\r\n", 0.0),
+    ],
+)
+def test_how_long_to_wait_is_told_by_the_servers_own_clock(
+    answer: Answering, headers: bytes, seconds: float
+) -> None:
+    server = answer(b"HTTP/1.1 503 Busy\r\n" + headers + b"\r\n")
+
+    with pytest.raises(BadStatusError) as caught:
+        get(server.url)
+
+    assert caught.value.retry_after_s == seconds
 
 
 def test_a_body_as_large_as_allowed_is_read(answer: Answering) -> None:

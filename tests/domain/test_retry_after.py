@@ -28,7 +28,12 @@ NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
         ("Thu, 01 Jan 2099 12:00:00 GMT", 3600.0),
         ("", None),
         ("soon", None),
-        ("1.5", None),
+        ("1.5", 1.5),
+        ("30.5", 30.5),
+        (" 30. ", 30.0),
+        (".5", None),
+        ("30.5.1", None),
+        ("30.5 s", None),
         ("1e3", None),
         ("\u00b2", None),
         ("inf", None),
@@ -39,6 +44,23 @@ def test_seconds_and_dates_are_read_and_junk_is_ignored(
     value: str | None, seconds: float | None
 ) -> None:
     assert parse_retry_after(value, now=NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "date", "seconds"),
+    [
+        ("Thu, 01 Jan 2015 12:01:30 GMT", "Thu, 01 Jan 2015 12:00:00 GMT", 90.0),
+        ("Thu, 01 Jan 2099 12:01:30 GMT", "Thu, 01 Jan 2099 12:00:00 GMT", 90.0),
+        ("Thu, 01 Jan 2026 12:01:30 GMT", "Thu, 01 Jan 2026 12:02:00 GMT", 0.0),
+        ("Thu, 01 Jan 2026 12:01:30 GMT", "nonsense", 90.0),
+        ("Thu, 01 Jan 2026 12:01:30 GMT", "", 90.0),
+        ("120", "Thu, 01 Jan 2099 12:00:00 GMT", 120.0),
+    ],
+)
+def test_a_date_is_compared_with_the_answers_own(
+    value: str, date: str, seconds: float
+) -> None:
+    assert parse_retry_after(value, now=NOW, date=date) == seconds
 
 
 @given(st.text())

@@ -365,3 +365,21 @@ def test_a_fetcher_that_does_not_answer_is_still_in_the_account(pipeline: Make) 
     assert status["fetchers"][0]["state"] == "silent"
     assert status["accounting"] == before
     assert full.stop() == before
+
+
+@pytest.mark.parametrize("permanent", [False, True])
+def test_a_job_that_may_be_lost_is_counted_whatever_the_error(
+    pipeline: Make, *, permanent: bool
+) -> None:
+    lost = TimeoutError("no answer")
+    vars(lost).update(permanent=permanent, unknown_outcome=True)
+    source = pipeline()
+
+    source.push([{"id": 1}, lost])
+    source.advance(5)
+
+    [fetcher] = source.status()["fetchers"]
+    assert fetcher["unknown_outcomes"] == 1
+    assert [
+        each["unknown_outcome"] for each in source.events if "unknown_outcome" in each
+    ] == [True]
