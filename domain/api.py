@@ -88,6 +88,7 @@ def fetch(  # noqa: PLR0913 - the options are the interface
 def settle(
     job: Any,
     outcome: Mapping[str, Any],
+    /,  # `fetch` has an option of the name
     *,
     headers: Mapping[str, str] | None = None,
     ack_url: str = "",

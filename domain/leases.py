@@ -35,6 +35,7 @@ def fetch(url: str, wait_s: float = 0.0) -> dict[str, Any] | None:
 def settle(
     job: dict[str, Any],
     outcome: dict[str, Any],  # noqa: ARG001 - whatever it is, the job is in our hands
+    /,
     url: str,
     wait_s: float = 0.0,  # noqa: ARG001 - of fetch
 ) -> None:

@@ -80,10 +80,17 @@ def check_call(
     except (TypeError, ValueError):
         return
     options = tuple(options)
+    call = ", ".join([*words, *(f"{each}=..." for each in options)])
+    called = f"{name!r} is called as {name.rpartition(':')[2]}({call})"
+    by_place = list(signature.parameters.values())[: len(words)]
+    for each in by_place:
+        if each.name in options and each.kind is each.POSITIONAL_OR_KEYWORD:
+            names = ", ".join(each.name for each in by_place)
+            raise FunctionError(
+                f"{called}: its parameter {each.name!r} cannot be an option as well; "
+                f"rename one of them, or put a slash behind ({names}, /, ...)"
+            )
     try:
         signature.bind(*words, **dict.fromkeys(options))
     except TypeError as error:
-        call = ", ".join([*words, *(f"{each}=..." for each in options)])
-        raise FunctionError(
-            f"{name!r} is called as {name.rpartition(':')[2]}({call}): {error}"
-        ) from None
+        raise FunctionError(f"{called}: {error}") from None

@@ -275,6 +275,23 @@ def test_an_outcome_is_posted_where_the_job_says(answers: Answers) -> None:
     assert request.startswith(b"POST /jobs/a%20b%2Fc/ack HTTP/1.1\r\n")
 
 
+def test_the_options_of_one_source_fit_both_of_its_functions(answers: Answers) -> None:
+    server = answers(whole(b'{"data": {"order": {"number": 7}}}'), whole(b""))
+    options: dict[str, Any] = {
+        "url": server.url,
+        "job": "data.order",
+        "job_id": "number",
+        "none_status": [204, 404],
+        "ack_url": f"{server.url}/orders/{{id}}",
+    }
+
+    job = api.fetch(**options)
+    api.settle(job, {"state": "done", "result": None}, **options)
+
+    assert job == {"number": 7, "id": 7}
+    assert server.requests[-1].startswith(b"POST /orders/7 HTTP/1.1\r\n")
+
+
 def test_without_a_place_to_post_to_nothing_is_posted(answers: Answers) -> None:
     server = answers(whole(b""))
 

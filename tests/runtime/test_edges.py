@@ -136,6 +136,28 @@ def test_a_function_that_takes_other_arguments_is_refused(
         check_call(fetch, "m:fetch", *words, options=options)
 
 
+def settle(job: Any, outcome: Any, **options: Any) -> None:
+    """As a user would write it who knows of no slash."""
+
+
+def settle_apart(job: Any, outcome: Any, /, **options: Any) -> None:
+    """As the docs show it."""
+
+
+def test_an_option_may_have_the_name_of_a_parameter_by_place_only() -> None:
+    words = ("job", "outcome")
+
+    check_call(settle_apart, "m:settle_apart", *words, options=["job", "outcome"])
+    with pytest.raises(FunctionError) as refused:
+        check_call(settle, "m:settle", *words, options=["url", "outcome"])
+
+    assert str(refused.value) == (
+        "'m:settle' is called as settle(job, outcome, url=..., outcome=...): its "
+        "parameter 'outcome' cannot be an option as well; rename one of them, or put "
+        "a slash behind (job, outcome, /, ...)"
+    )
+
+
 def serve(server: ControlServer, count: int = 1) -> list[Request]:
     requests: list[Request] = []
     while len(requests) < count:

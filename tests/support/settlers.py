@@ -11,19 +11,19 @@ from domain import leases
 _calls = itertools.count(1)
 
 
-def late(job: Any, outcome: Any, **options: Any) -> None:
+def late(job: Any, outcome: Any, /, **options: Any) -> None:
     """Fail twice, then acknowledge."""
     if next(_calls) <= 2:
         raise ConnectionError("not yet")
     leases.settle(job, outcome, **options)
 
 
-def never(job: Any, outcome: Any, **options: Any) -> None:
+def never(job: Any, outcome: Any, /, **options: Any) -> None:
     """Fail, always."""
     raise ConnectionError("down")
 
 
-def stuck(job: Any, outcome: Any, **options: Any) -> None:
+def stuck(job: Any, outcome: Any, /, **options: Any) -> None:
     """Hang in the first process that comes here, then acknowledge."""
     mark = Path(os.environ["LOWTIDE_STATE_DIR"], "stuck")
     if not mark.exists() or mark.read_text() == str(os.getpid()):

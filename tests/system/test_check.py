@@ -176,6 +176,17 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             ),
         ),
         (
+            (
+                '[[fetcher]]\nname = "a"\nfetch = "domain.api:fetch"\n'
+                'settle = "settling:settle"\n'
+                'options = { url = "http://h", job = "data.order" }\n'
+            ),
+            (
+                "4: settle: 'settling:settle' is called as settle(job, outcome, "
+                "url=..., job=...): its parameter 'job' cannot be an option as well; "
+            ),
+        ),
+        (
             '[[processor]]\nname = "a"\nprocess = "jobs:evil_once"\n',
             (
                 "3: process: 'jobs:evil_once' is called as evil_once(job): too many "
@@ -189,12 +200,26 @@ def test_what_is_wrong_is_said_with_file_and_line(
 ) -> None:
     file = tmp_path / "lowtide.toml"
     file.write_text(text)
+    (tmp_path / "settling.py").write_text("def settle(job, outcome, **options): ...\n")
+    env["PYTHONPATH"] += f":{tmp_path}"
 
     code, out, errors = check(env, "--config", str(file))
 
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {file}:{complaint}")
     assert errors.count("\n") == 1
+
+
+def test_the_options_of_any_json_api_are_sound(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text(
+        '[[fetcher]]\nname = "orders"\nfetch = "domain.api:fetch"\n'
+        'options = { url = "http://h", job = "data.order", job_id = "number" }\n'
+    )
+
+    assert check(env, "--config", str(file))[::2] == (0, "")
 
 
 WRONG = """\
