@@ -132,6 +132,12 @@ class JobDropped(NamedTuple):
     reason: str
 
 
+class StateMoved(NamedTuple):
+    """A source told its state, JSON, after the jobs in the facts before this one."""
+
+    text: str
+
+
 class OutcomeIgnored(NamedTuple):
     """An outcome came for an attempt that no longer counts."""
 
@@ -149,6 +155,7 @@ Fact: TypeAlias = (
     | JobQuarantined
     | JobReleased
     | JobDropped
+    | StateMoved
     | OutcomeIgnored
 )
 

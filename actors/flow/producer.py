@@ -56,12 +56,14 @@ class Decision:
         sends: Messages, in order, each for the consumer of its subscription.
         lost: Processes whose lease ended without a sign of them.
         fetched: How many jobs came from the source, those made of one counted once.
+        pages: How many pages of a source with a state; its fetch waits for them.
     """
 
     facts: list[Fact] = field(default_factory=list)
     sends: list[ToConsumer] = field(default_factory=list)
     lost: list[Process] = field(default_factory=list)
     fetched: int = 0
+    pages: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actors.runtime.config import FetcherConfig, wants_url
-from actors.runtime.functions import FunctionError, check_call, load, load_beside
+from actors.runtime.functions import (
+    FunctionError,
+    check_call,
+    check_fetch,
+    load,
+    load_beside,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -36,7 +42,11 @@ class NamedFunction:
         Raises:
             FunctionError: It is not there, or takes other arguments.
         """
-        check_call(load(self.name), self.name, *self.words, options=self.options)
+        function = load(self.name)
+        if self.key == "fetch" and not self.words:
+            check_fetch(function, self.name, self.options)
+        else:
+            check_call(function, self.name, *self.words, options=self.options)
 
 
 def function_problems(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import sys
@@ -94,3 +95,83 @@ def check_call(
         signature.bind(*words, **dict.fromkeys(options))
     except TypeError as error:
         raise FunctionError(f"{called}: {error}") from None
+
+
+#: Parameters of a fetch that are not options: it is given what they stand for.
+GIVEN = ("state",)
+#: Wrappers inside each other, as far as they are looked through.
+_MOST_WRAPPERS = 100
+
+
+def check_fetch(
+    fetch: Callable[..., Any], name: str, options: Iterable[str] = ()
+) -> frozenset[str]:
+    """Refuse a fetch that cannot be called as it will be.
+
+    Args:
+        fetch: Not called.
+        name: Its ``MODULE:FUNCTION``.
+        options: The names of its options.
+
+    Returns:
+        Those of the `GIVEN` that it has as parameters.
+
+    Raises:
+        FunctionError: It takes other arguments, or an option has the name of one
+            that it is given.
+    """
+    options = tuple(options)
+    given = frozenset(each for each in GIVEN if _is_given(fetch, name, each, options))
+    check_call(fetch, name, options=(*options, *sorted(given)))
+    return given
+
+
+def given_to(fetch: Callable[..., Any]) -> frozenset[str]:
+    """Those of the `GIVEN` that a fetch has as parameters, whether it may or not."""
+    return frozenset(each for each in GIVEN if _parameter(fetch, each) is not None)
+
+
+def _is_given(
+    fetch: Callable[..., Any], name: str, word: str, options: tuple[str, ...]
+) -> bool:
+    parameter = _parameter(fetch, word)
+    if parameter is None:
+        return False
+    if word in options:
+        raise FunctionError(
+            f"{name!r} has a parameter {word!r}, which lowtide fills in, so there can "
+            f"be no option of that name: rename the one or the other"
+        )
+    if parameter.default not in (None, inspect.Parameter.empty):
+        raise FunctionError(
+            f"{name!r} has a parameter {word!r}, which lowtide fills in (with None at "
+            f"first), so its default must be None, got {parameter.default!r}"
+        )
+    return True
+
+
+def _parameter(function: Any, word: str) -> inspect.Parameter | None:
+    # A wrapper that takes any argument by name hands it on to what it wraps.
+    for _ in range(_MOST_WRAPPERS):
+        try:
+            signature = inspect.signature(function, follow_wrapped=False)
+        except (TypeError, ValueError):
+            return None
+        parameters = signature.parameters
+        found = parameters.get(word)
+        if found is not None and found.kind in _BY_NAME:
+            return found
+        kinds = {each.kind for each in parameters.values()}
+        inner = getattr(function, "__wrapped__", None)
+        if isinstance(function, functools.partial):
+            inner = function.func
+        if inner is None or inspect.Parameter.VAR_KEYWORD not in kinds:
+            return None
+        function = inner
+    return None
+
+
+_BY_NAME = (
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow.facts import Accounting, Fact, Job, JobState
 from actors.flow.seen import WINDOW_S
+from actors.flow.source_state import KeptState
 from actors.runtime.journal_facts import FactWriter
 from actors.runtime.journal_file import LIVE, connect
 
@@ -239,6 +240,22 @@ class Journal:
                 (self._fetcher, json.dumps(job_id)),
             ).fetchone()
         return JobState(row[0]) if row else None
+
+    def state(self) -> KeptState:
+        """What the source told last, and when.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            row = self._db.execute(
+                "SELECT value, at FROM state WHERE fetcher = ?", (self._fetcher,)
+            ).fetchone()
+        if row is None:
+            return KeptState()
+        text, at = row
+        age = max(0.0, self._clock.wall() - at)
+        return KeptState(text, self._clock.monotonic() - age)
 
     def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
         """Keep the facts, all or none.

@@ -19,6 +19,7 @@ from actors.flow.facts import (
     JobReleased,
     JobReturned,
     JobState,
+    StateMoved,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +103,13 @@ class FactWriter:
             self._set(job, JobState.READY, not_before=None, forgiven=job.forgiven)
             self._tell(job, "released", None, "")
 
+    def _state_moved(self, facts: list[StateMoved]) -> None:
+        self._db.execute(
+            "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (fetcher) DO UPDATE "
+            "SET value = excluded.value, at = excluded.at",
+            (self._fetcher, facts[-1].text, self._wall()),
+        )
+
     def _set(self, job: Job, state: JobState, **columns: Any) -> None:
         values = {"state": state.value, "attempt": job.attempt, "crashes": job.crashes}
         values |= columns
@@ -155,6 +163,7 @@ _KEEP: dict[type, Callable[[FactWriter, list[Any]], None]] = {
     JobQuarantined: FactWriter._quarantined,  # noqa: SLF001
     JobReleased: FactWriter._released,  # noqa: SLF001
     JobDropped: FactWriter._dropped,  # noqa: SLF001
+    StateMoved: FactWriter._state_moved,  # noqa: SLF001
 }
 
 _dumps = json.JSONEncoder().encode

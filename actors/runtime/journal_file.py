@@ -14,11 +14,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Of the file's layout; another one is refused.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: How long to wait for another fetcher's commit, in seconds.
 BUSY_S = 10.0
 
 LIVE = ("ready", "leased", "retrying")
+
+_STATE = """
+-- What a source with a state told last, apart from its row in fetcher, which is
+-- written with each job.
+CREATE TABLE state (
+    fetcher     INTEGER PRIMARY KEY REFERENCES fetcher,
+    value       TEXT NOT NULL,     -- JSON
+    at          REAL NOT NULL
+);
+"""
 
 SCHEMA = f"""
 CREATE TABLE fetcher (
@@ -64,8 +74,12 @@ CREATE TABLE history (
     trace       TEXT
 );
 CREATE INDEX history_job ON history (fetcher, key);
+{_STATE}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
+
+#: What brings a file of an earlier layout to the next one.
+_UPGRADES = {2: _STATE}
 
 
 class JournalInUseError(Exception):
@@ -106,6 +120,8 @@ class JournalFile:
     def prepare(self) -> None:
         """Make the file if it is missing, and check it if it is there.
 
+        One of an earlier layout is brought to this one.
+
         Raises:
             JournalDamagedError: It is not a sound journal of this version.
         """
@@ -119,7 +135,9 @@ class JournalFile:
                 return
             # Only read: the end of a writing connection moves the log into the file.
             with contextlib.closing(connect(self.path, read_only=True)) as db:
-                self._check(db)
+                version = self._check(db)
+            if version != SCHEMA_VERSION:
+                self._upgrade(version)
         except (sqlite3.Error, OSError) as error:
             raise self._damaged(str(error)) from error
 
@@ -135,15 +153,25 @@ class JournalFile:
         # Somebody was killed who had just begun to make it.
         return bool(version == tables == 0)
 
-    def _check(self, db: sqlite3.Connection) -> None:
+    def _upgrade(self, version: int) -> None:
+        steps = "".join(_UPGRADES[each] for each in range(version, SCHEMA_VERSION))
+        with contextlib.closing(connect(self.path)) as db:
+            # All of it or nothing: who is killed here finds the layout before.
+            db.executescript(
+                f"BEGIN IMMEDIATE; {steps} "
+                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+
+    def _check(self, db: sqlite3.Connection) -> int:
         [version] = db.execute("PRAGMA user_version").fetchone()
         [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._damaged(" ".join(verdict.split()))
-        if version != SCHEMA_VERSION:
+        if version != SCHEMA_VERSION and version not in _UPGRADES:
             raise self._damaged(
                 f"expected a lowtide journal, layout {SCHEMA_VERSION}, found {version}"
             )
+        return int(version)
 
     def _damaged(self, what: str) -> JournalDamagedError:
         return JournalDamagedError(

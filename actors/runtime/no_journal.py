@@ -17,6 +17,7 @@ from actors.flow.facts import (
     JobState,
 )
 from actors.flow.seen import SeenIds
+from actors.flow.source_state import KeptState
 from actors.runtime.journal import TakenUp
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class NoJournal:
         now = self._now()
         ends = (state for state, ids in self._ended.items() if ids.has(job_id, now))
         return next(ends, None)
+
+    def state(self) -> KeptState:
+        """Nothing was told before this process."""
+        return KeptState()
 
     def size(self) -> int:
         """Nothing is kept."""

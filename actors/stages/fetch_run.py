@@ -41,12 +41,14 @@ class Signals:
         stop: Begin no further call.
         full: There is no room any more, though there was when the run began.
         last: The ids that the answer before had: the run's own note.
+        moved: A person has set another state than the one that the run goes by.
     """
 
     kept: Gate = field(default_factory=Gate)
     stop: threading.Event = field(default_factory=threading.Event)
     full: threading.Event = field(default_factory=threading.Event)
     last: set[JobId] = field(default_factory=set)
+    moved: threading.Event = field(default_factory=threading.Event)
 
 
 def fetch_run(
@@ -133,7 +135,7 @@ def _take(
     return count, end
 
 
-def _next(jobs: Iterator[Any]) -> FetchStep | None:
+def _next(jobs: Iterator[Any]) -> Fetched | Unusable | RunEnded | None:
     try:
         for payload in jobs:
             try:

@@ -16,11 +16,12 @@ from actors.flow.quarantine import Quarantine
 from actors.flow.quota import Quota
 from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
+from actors.flow.source_state import SourceState
 from actors.flow.tally import Tally
 from actors.runtime import logs
 from actors.runtime.config import ACCUMULATE
 from actors.runtime.frames import MAX_MESSAGE
-from actors.runtime.functions import check_call
+from actors.runtime.functions import check_call, check_fetch
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import MIB
@@ -69,6 +70,10 @@ if TYPE_CHECKING:
 PURGE_S = 600.0
 #: The same where there is more of it than one go takes.
 PURGE_MORE_S = 5.0
+_NOT_KEPT = (
+    "there is no journal: the state of this fetch lives as long as its fetcher, and "
+    "is None again after that"
+)
 
 
 class FetcherActor(Stage):
@@ -181,15 +186,18 @@ class FetcherActor(Stage):
         self.log = self.edges.log(system.log_level, fetcher=config.name)
         try:
             fetch = self.edges.function(config.fetch)
-            check_call(fetch, config.fetch, options=config.options)
+            given = check_fetch(fetch, config.fetch, config.options)
             settle = self._settle_of(config)
             routing = routing_of(config, system)
             self._keeper = self.edges.keeper(system.journal, config.name)
             taken = self._keeper.take_up()
-            self._make_source(config, fetch, settle)
+            states = SourceState.of(self._keeper.state()) if "state" in given else None
+            self._make_source(config, fetch, settle, states)
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
+        if states is not None and not self._keeper.durable:
+            self.log.warning("state.not_kept", hint=_NOT_KEPT)
         self._make_producer(taken, system)
         self._backlog = Backlog(self._keeper, self.log)
         self.standing = Standing(
@@ -222,9 +230,12 @@ class FetcherActor(Stage):
         config: FetcherConfig,
         fetch: Callable[..., Any],
         settle: Callable[..., Any] | None,
+        states: SourceState | None,
     ) -> None:
         hurry = self.edges.beside(config.fetch, "hurry")
-        self.source = Source(config, fetch, self.edges, self.log, self._tally, hurry)
+        self.source = Source(
+            config, fetch, self.edges, self.log, self._tally, hurry, states
+        )
         if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
             self.settler = Settler(settle, config.options, worker, self.log)

@@ -67,7 +67,21 @@ class RunEnded:
     unknown: bool = False
 
 
-FetchStep: TypeAlias = Fetched | Unusable | RunEnded
+class Page(NamedTuple):
+    """What a source with a state handed out at once, to be kept as one.
+
+    Attributes:
+        jobs: In order.
+        given: The state that this follows from, JSON.
+        told: The next one, JSON.
+    """
+
+    jobs: tuple[Fetched | Unusable, ...]
+    given: str
+    told: str
+
+
+FetchStep: TypeAlias = Fetched | Unusable | Page | RunEnded
 
 
 def served_body(error: BaseException) -> bytes:

@@ -6,8 +6,10 @@ import contextlib
 from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.facts import StateMoved
+from actors.flow.producer import Decision
 from actors.runtime.journal import JournalError
-from actors.stages.fetching import Fetched, RunEnded, Unusable
+from actors.stages.fetching import Fetched, Page, RunEnded, Unusable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.flow.messages import JobId
-    from actors.flow.producer import Decision, Producer
+    from actors.flow.producer import Producer
     from actors.flow.routing import Incoming, Routing
     from actors.stages.fetching import FetchStep
     from actors.stages.outbox import Keeper
@@ -64,14 +66,35 @@ class Intake:
         steps, self._steps = self._steps, []
         fetched = [step for step in steps if type(step) is Fetched]
         if new := self._new_ones(fetched, seen, now):
-            jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
-            if not self._routing.is_open:
-                jobs = list(starmap(self._routing.incoming, new))
-            yield self._producer.fetched(jobs, now)
+            yield self._fetched(new, now)
         for step in steps:
             if isinstance(step, Unusable):
                 yield from self._set_aside(step, seen, now)
+            elif isinstance(step, Page):
+                yield self._turn(step, seen, now)
         self._source.ended(steps, now, chance())
+
+    def _turn(self, page: Page, seen: set[JobId], now: float) -> Decision:
+        """One decision of a whole page, so that it is kept whole or not at all."""
+        fetched = [job for job in page.jobs if type(job) is Fetched]
+        new = self._new_ones(fetched, seen, now)
+        decision = self._fetched(new, now) if new else Decision()
+        for job in page.jobs:
+            if isinstance(job, Unusable):
+                for aside in self._set_aside(job, seen, now):
+                    decision.facts += aside.facts
+                    decision.fetched += aside.fetched
+        states = self._source.states
+        if states is not None and states.follows(page.given) and states.tell(page.told):
+            decision.facts.append(StateMoved(page.told))
+        decision.pages = 1
+        return decision
+
+    def _fetched(self, new: list[tuple[JobId | None, Any]], now: float) -> Decision:
+        jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
+        if not self._routing.is_open:
+            jobs = list(starmap(self._routing.incoming, new))
+        return self._producer.fetched(jobs, now)
 
     def _set_aside(
         self, step: Unusable, seen: set[JobId], now: float
@@ -116,5 +139,8 @@ class Intake:
 
 
 def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
-    named = (step for step in steps if not isinstance(step, RunEnded))
-    return [step.id for step in named if step.id is not None]
+    ids = []
+    for step in steps:
+        jobs = step.jobs if type(step) is Page else (step,)
+        ids += [job.id for job in jobs if not isinstance(job, RunEnded | Page)]
+    return [each for each in ids if each is not None]

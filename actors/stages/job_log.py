@@ -18,6 +18,7 @@ from actors.flow.facts import (
     JobReleased,
     JobReturned,
     OutcomeIgnored,
+    StateMoved,
 )
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def _log_fact(  # noqa: C901 - one arm a fact
             log.info("job.released", job_id=job.id, job=job.payload)
         case JobDropped(job, reason):
             log.warning("job.dropped", job_id=job.id, job=job.payload, reason=reason)
+        case StateMoved(text):
+            # Not what it is: there may be a token in it.
+            log.debug("state.moved", bytes=len(text))
         case OutcomeIgnored(key, attempt, reason):
             log.debug("outcome.ignored", key=key, attempt=attempt, reason=reason)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from actors.flow.facts import Fact, Job, JobState
     from actors.flow.messages import JobId
     from actors.flow.producer import Decision
+    from actors.flow.source_state import KeptState
     from actors.runtime.journal import TakenUp
 
 #: How long outcomes wait for others, to be synced with them, in seconds.
@@ -53,6 +54,9 @@ class Keeper(Protocol):
 
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
+
+    def state(self) -> KeptState:
+        """What the source told last."""
 
     def purge(self) -> bool:
         """Forget what need not be known any more; returns whether there is more."""
@@ -100,7 +104,7 @@ class Outbox:
 
     def put(self, decision: Decision) -> None:
         """Add a decision behind those that wait."""
-        if decision.facts or decision.sends or decision.lost:
+        if decision.facts or decision.sends or decision.lost or decision.pages:
             self._waiting.append(decision)
 
     def failed(self, error: JournalError, now: float) -> None:

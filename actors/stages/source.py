@@ -6,22 +6,27 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.facts import StateMoved
 from actors.flow.polling import Poller, PollPolicy, PollState
 from actors.stages.fetch_run import Signals, fetch_run
 from actors.stages.fetching import (
     Fetched,
     FetchStep,
+    Page,
     RunEnded,
     Unusable,
     describe,
 )
+from actors.stages.page_run import page_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from structlog.typing import FilteringBoundLogger
 
     from actors.flow.messages import Failure
+    from actors.flow.producer import Decision
+    from actors.flow.source_state import SourceState
     from actors.flow.tally import Tally
     from actors.runtime.config import FetcherConfig
     from actors.runtime.edges import Edges
@@ -38,9 +43,11 @@ class Source:
         log: FilteringBoundLogger,
         tally: Tally,
         hurry: Callable[[], Any] | None = None,
+        states: SourceState | None = None,
     ) -> None:
         self.poller = Poller(_policy(config))
-        self._fetch = partial(fetch_run, fetch, config.options)
+        self.states = states
+        self._fetch, self._options = fetch, config.options
         self._worker = edges.worker(f"fetch-{config.name}")
         self._signals = Signals(self._worker.gate())
         self._hurry = hurry
@@ -89,11 +96,18 @@ class Source:
             self._began = now
             self._count = 0
             self._signals.full.clear()
-            self._worker.call(partial(self._fetch, room, self._signals))
+            self._worker.call(self._run(room))
         else:
             if full:
                 self._signals.full.set()
             self._note_skipped(now, full=full)
+
+    def _run(self, room: int) -> Callable[[], Iterator[FetchStep]]:
+        fetch, options, signals = self._fetch, self._options, self._signals
+        if self.states is None:
+            return partial(fetch_run, fetch, options, room, signals)
+        signals.moved.clear()
+        return partial(page_run, fetch, options, self.states.told, room, signals)
 
     def take(self) -> list[FetchStep]:
         """What the fetch came to since the last look."""
@@ -110,11 +124,19 @@ class Source:
             self.poller.brought()
             self._signals.kept.release(count)
 
+    def pages_kept(self, decision: Decision, now: float) -> None:
+        """A decision's pages are in the journal, with the state that was told."""
+        for fact in decision.facts:
+            if type(fact) is StateMoved and self.states is not None:
+                self.states.keep(fact.text, now)
+        if decision.pages:
+            self._signals.kept.release(decision.pages)
+
     def ended(self, steps: Iterable[FetchStep], now: float, chance: float) -> None:
         """Note how the fetch ended, if it did."""
         for step in steps:
             match step:
-                case Fetched() | Unusable():
+                case Fetched() | Unusable() | Page():
                     continue
                 case RunEnded("error", failure) if failure is not None:
                     self.unknown_outcomes += step.unknown

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from actors.flow.source_state import NO_STATE
 from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.config_tables import FETCHER_KEYS
@@ -155,6 +157,30 @@ class Harness:
         """Where every job is."""
         accounting: dict[str, int] = self.status()["accounting"]
         return accounting
+
+    @property
+    def state(self) -> Any:
+        """What the source told last, as it is kept; of the first, if there are several.
+
+        None if it has told none, or its ``fetch`` has no parameter ``state``.
+        """
+        return self.states[next(iter(self.sources))]
+
+    @property
+    def states(self) -> dict[str, Any]:
+        """What each source told last, by fetcher's name."""
+        return {name: json.loads(self._state_of(name)) for name in self.sources}
+
+    def _state_of(self, name: str) -> str:
+        if self._world.config.journal is None:
+            node = self._world.base.named(name)
+            states = node.stage.source.states if node else None
+            return states.kept.text if states else NO_STATE
+        row = self.journal.execute(
+            "SELECT value FROM state JOIN fetcher ON number = fetcher WHERE name = ?",
+            (name,),
+        ).fetchone()
+        return row[0] if row else NO_STATE
 
     @property
     def journal(self) -> sqlite3.Connection:

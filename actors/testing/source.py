@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+
+from actors.runtime.functions import given_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +24,10 @@ class Source:
         self.emptied = 0
         self.handed_out: list[Any] = []
         self._fetch = fetch or self._pop
+        if fetch is not None:
+            # What a fetcher looks at, to see which parameters it has.
+            self.__wrapped__ = fetch
+        self._has_state = "state" in given_to(self._fetch)
         self._scripted = fetch is None
         self._waiting: deque[Any] = deque()
 
@@ -29,12 +36,30 @@ class Source:
 
     def __call__(self, **options: Any) -> Any:
         """What the fetcher calls."""
-        job = self._fetch(**options)
-        if job is None:
+        answer = self._fetch(**options)
+        stateful = self._has_state and "state" in options
+        if isinstance(answer, Iterator):
+            return self._each(answer, stateful=stateful)
+        self._note(answer, stateful=stateful)
+        if answer is None or (stateful and _says_no_more(answer, options["state"])):
             self.emptied += 1
-        else:
-            self.handed_out.append(job)
-        return job
+        return answer
+
+    def _each(self, answers: Iterator[Any], *, stateful: bool) -> Iterator[Any]:
+        count = 0
+        for answer in answers:
+            self._note(answer, stateful=stateful)
+            count += 1
+            yield answer
+        # One with a state that has come to its end has no more.
+        if stateful or not count:
+            self.emptied += 1
+
+    def _note(self, answer: Any, *, stateful: bool) -> None:
+        if not stateful:
+            self.handed_out += [answer] * (answer is not None)
+        elif isinstance(answer, tuple) and isinstance(answer[0], list):
+            self.handed_out += answer[0]
 
     def push(self, jobs: Iterable[Any]) -> None:
         """Add jobs; an exception among them is raised where its turn comes.
@@ -56,3 +81,13 @@ class Source:
         if isinstance(job, BaseException):
             raise job
         return job
+
+
+def _says_no_more(answer: Any, state: Any) -> bool:
+    match answer:
+        case ([], _):
+            return True
+        case (_, told):
+            return bool(told == state)
+        case _:
+            return False

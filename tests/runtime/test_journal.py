@@ -25,9 +25,11 @@ from actors.flow.facts import (
     JobReleased,
     JobReturned,
     JobState,
+    StateMoved,
 )
 from actors.flow.messages import Failure, Process
-from actors.runtime.journal import Journal, JournalError
+from actors.flow.source_state import KeptState
+from actors.runtime.journal import Clock, Journal, JournalError
 from actors.runtime.journal_edit import decide
 from actors.runtime.journal_file import (
     JournalDamagedError,
@@ -418,3 +420,45 @@ def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
     assert histories == [0, 0, 0, 0, 1, 0]
     view.close()
     journal.close()
+
+
+def test_a_state_is_kept_with_the_facts_before_it_or_not_at_all(path: Path) -> None:
+    journal = Journal(path, "numbers")
+    assert journal.state() == KeptState()
+
+    journal.commit([JobFetched(new_job(1)), StateMoved('{"at":1}')])
+    same_key = Job(key=1, id="another", payload=None, fetched_at=0.0)
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.commit([StateMoved("2"), JobFetched(same_key)])
+    journal.close()
+
+    again = Journal(path, "numbers")
+    assert again.state().text == '{"at":1}'
+    assert [each.key for each in again.load(JobState.READY, 0, -1)] == [1]
+    assert Journal(path, "others").state() == KeptState()
+
+
+def test_the_age_of_a_state_outlives_its_process(path: Path) -> None:
+    wall = 1000.0
+    Journal(path, "numbers", Clock(lambda: wall, lambda: 5.0)).commit([StateMoved("1")])
+
+    wall = 1060.0
+    journal = Journal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
+
+    assert journal.state() == KeptState("1", 440.0)
+
+
+def test_a_journal_of_the_layout_before_is_brought_to_this_one(path: Path) -> None:
+    journal = Journal(path, "numbers")
+    journal.commit([JobFetched(new_job(1))])
+    journal.close()
+    with contextlib.closing(connect(path)) as db:
+        db.executescript("DROP TABLE state; PRAGMA user_version = 2;")
+
+    JournalFile(path).prepare()
+    JournalFile(path).prepare()
+
+    journal = Journal(path, "numbers")
+    journal.commit([StateMoved("2")])
+    assert journal.state().text == "2"
+    assert [each.key for each in journal.load(JobState.READY, 0, -1)] == [1]
