@@ -81,6 +81,7 @@ _HELD = {
     waiting.HOLD: "holds its jobs",
     waiting.ROOM: "is full and polls no more",
     waiting.BACKOFF: "backs off from its source",
+    waiting.THROTTLED: "leaves its source alone, as that asks",
 }
 
 
@@ -92,9 +93,8 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
         case waiting.ROOM:
             full = f"is full ({_count(stage['buffered'], 'job')}) and polls no more"
             return f"{name} {_replays(stage) or full}: {_why_not_sent(stage, status)}"
-        case waiting.BACKOFF:
-            error = stage.get("last_error") or "the source failed"
-            return f"{name} tries again in {_seconds(stage['next_poll_s'])}: {error}"
+        case waiting.BACKOFF | waiting.THROTTLED:
+            return f"{name} {_puts_off(stage)}"
         case waiting.DEMAND | waiting.HOLD:
             jobs = f"has {_count(stage['buffered'], 'job')}"
             what = jobs if stage["buffered"] else "fetches on demand only"
@@ -103,6 +103,15 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
             return _no_jobs(stage, status)
         case _:
             return f"{name} is {stage['state']}"
+
+
+def _puts_off(stage: dict[str, Any]) -> str:
+    wait = _seconds(stage["next_poll_s"])
+    if stage["waiting_for"] == waiting.THROTTLED:
+        said = stage.get("throttled_by") or "it is throttled"
+        return f"asks its source again in {wait}, as that wants: {said}"
+    error = stage.get("last_error") or "the source failed"
+    return f"tries again in {wait}: {error}"
 
 
 def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 #: A source that says "retry after" is obeyed up to this many seconds.
 MAX_RETRY_AFTER_S = 3600.0
+#: A source that asks to be left alone is, up to this many seconds.
+MAX_THROTTLED_S = 24 * 3600.0
 #: Waits double no further than this, lest they outgrow a float.
 MAX_DOUBLINGS = 32
 
@@ -85,6 +87,8 @@ class PollState(enum.Enum):
     FETCHING = "fetching"
     BACKOFF = "backoff"
     FAULTED = "faulted"
+    THROTTLED = "throttled"
+    PACED = "paced"
     STOPPED = "stopped"
 
 
@@ -108,8 +112,11 @@ class Poller:
         self.last_poll: float | None = None
 
     def start(self, now: float) -> None:
-        """Begin, or begin again: the next poll is due at once, unless it is stopped."""
-        if self.state is not PollState.STOPPED:
+        """Begin, or begin again: the next poll is due at once, unless it is stopped.
+
+        Where the source asks to be left alone, that stands.
+        """
+        if self.state not in (PollState.STOPPED, PollState.THROTTLED):
             self.next_poll = now
 
     def stop(self) -> None:
@@ -213,6 +220,23 @@ class Poller:
         delay = _obeyed(self.policy.faulted_s, retry_after_s)
         self._ended(PollState.FAULTED, now, delay)
         return delay
+
+    def throttled(self, now: float, retry_after_s: float | None) -> float:
+        """Record that the source asks to be left alone, which is no error.
+
+        Returns:
+            The seconds until the next poll.
+        """
+        self.failing = False
+        delay = self.policy.every_s if retry_after_s is None else retry_after_s
+        delay = min(delay, MAX_THROTTLED_S)
+        self._ended(PollState.THROTTLED, now, delay)
+        return delay
+
+    def paced(self, now: float, next_s: float) -> None:
+        """Record when the fetch that has just ended well wants to be called next."""
+        if self.state is not PollState.STOPPED:
+            self.state, self.next_poll = PollState.PACED, now + next_s
 
     def _ended(self, state: PollState, now: float, delay: float) -> None:
         self.last_poll = now

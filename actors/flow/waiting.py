@@ -16,6 +16,7 @@ DRAIN: Final = "drain"
 PAUSED: Final = "paused"
 ROOM: Final = "room"
 BACKOFF: Final = "backoff"
+THROTTLED: Final = "throttled"
 DEMAND: Final = "demand"
 JOBS: Final = "jobs"
 HOLD: Final = "hold"
@@ -37,6 +38,7 @@ class FetcherSituation:
         room: Jobs that can be kept.
         unasked: It fetches on demand only, and nothing more is asked for.
         backing_off: The last poll failed, and the next one is put off.
+        throttled: The source asked to be left alone for a while.
         buffered: Jobs that are here and could be sent.
         held: Its demand is accumulated: a person is to let its jobs go.
     """
@@ -48,6 +50,7 @@ class FetcherSituation:
     backing_off: bool
     buffered: int
     held: bool = False
+    throttled: bool = False
 
 
 def fetcher_waits_for(situation: FetcherSituation) -> str:
@@ -56,20 +59,20 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
     Returns:
         ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them), ``room``
         (the buffer or the quarantine is full, or the journal cannot be written),
-        ``backoff``, ``demand`` (it has jobs, or could get some, and nobody asks)
-        or ``jobs`` (the source has none).
+        ``backoff``, ``throttled`` (the source asked to be left alone), ``demand`` (it
+        has jobs, or could get some, and nobody asks) or ``jobs`` (the source has
+        none).
     """
-    if situation.draining:
-        return DRAIN
-    if situation.paused:
-        return PAUSED
-    if situation.held and situation.buffered:
-        return HOLD
-    if not situation.room:
-        return ROOM
-    if situation.backing_off:
-        return BACKOFF
-    return DEMAND if situation.buffered or situation.unasked else JOBS
+    reasons = (
+        (DRAIN, situation.draining),
+        (PAUSED, situation.paused),
+        (HOLD, situation.held and situation.buffered),
+        (ROOM, not situation.room),
+        (BACKOFF, situation.backing_off),
+        (THROTTLED, situation.throttled),
+        (DEMAND, situation.buffered or situation.unasked),
+    )
+    return next((reason for reason, holds in reasons if holds), JOBS)
 
 
 def processor_waits_for(
@@ -93,7 +96,7 @@ def processor_waits_for(
     if busy:
         return None
     reasons = set(sources)
-    if reasons in ({PAUSED}, {BACKOFF}, {HOLD}):
+    if reasons in ({PAUSED}, {BACKOFF}, {THROTTLED}, {HOLD}):
         [reason] = reasons
         return reason
     return ASK if untold else JOBS

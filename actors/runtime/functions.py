@@ -98,7 +98,7 @@ def check_call(
 
 
 #: Parameters of a fetch that are not options: it is given what they stand for.
-GIVEN = ("state",)
+GIVEN = ("state", "next_poll")
 #: Wrappers inside each other, as far as they are looked through.
 _MOST_WRAPPERS = 100
 
@@ -144,8 +144,8 @@ def _is_given(
         )
     if parameter.default not in (None, inspect.Parameter.empty):
         raise FunctionError(
-            f"{name!r} has a parameter {word!r}, which lowtide fills in (with None at "
-            f"first), so its default must be None, got {parameter.default!r}"
+            f"{name!r} has a parameter {word!r}, which lowtide fills in, so its "
+            f"default must be None, got {parameter.default!r}"
         )
     return True
 

@@ -41,6 +41,8 @@ class Signals:
         stop: Begin no further call.
         full: There is no room any more, though there was when the run began.
         last: The ids that the answer before had: the run's own note.
+        next_s: When the fetch said to ask next, in seconds from the end of its run.
+        pace: What the running call says so by.
         moved: A person has set another state than the one that the run goes by.
     """
 
@@ -48,6 +50,8 @@ class Signals:
     stop: threading.Event = field(default_factory=threading.Event)
     full: threading.Event = field(default_factory=threading.Event)
     last: set[JobId] = field(default_factory=set)
+    next_s: float | None = None
+    pace: object = None
     moved: threading.Event = field(default_factory=threading.Event)
 
 
@@ -69,7 +73,7 @@ def fetch_run(
         began = time.monotonic()
         answer = _called(fetch, options)
         count, end = yield from _take(answer, signals)
-        if end is None and not count:
+        if end is None and (not count or signals.next_s is not None):
             end = RunEnded("none", took_s=time.monotonic() - began)
         if end is not None:
             yield end

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 from actors.flow.messages import Failure, JobId
 from actors.flow.texts import encodable, line_of
 from actors.runtime.redaction import redact
+from actors.stages import said
 
 #: Of what cannot be used, so much is kept: enough to recover a job by hand.
 KEPT_BYTES = 64 * 1024
@@ -54,8 +55,9 @@ class RunEnded:
     Attributes:
         outcome: ``none`` (the source has no more), ``full`` (there is no more
             room), ``error``, ``faulted`` (an error that only a change of the
-            configuration mends), or ``stopped``.
-        failure: With ``error`` and ``faulted``, what went wrong.
+            configuration mends), ``throttled`` (the source asks to be left alone,
+            which is no error), or ``stopped``.
+        failure: With ``error``, ``faulted`` and ``throttled``, what was said.
         took_s: How long the last call took.
         unknown: Whether the source may have handed out a job that never arrived:
             the failure's exception says so by its ``unknown_outcome``.
@@ -90,8 +92,8 @@ def served_body(error: BaseException) -> bytes:
     The rule: an exception's attribute ``body``, if it is bytes, unless its
     ``status`` is 400 or above: such an answer says itself that it holds no job.
     """
-    body, status = _said_by(error, "body"), _said_by(error, "status")
-    refused = isinstance(status, int) and status >= 400  # noqa: PLR2004
+    body, status = said.attribute(error, "body"), said.status(error)
+    refused = status is not None and status >= 400  # noqa: PLR2004
     return body if isinstance(body, bytes) and not refused else b""
 
 
@@ -109,13 +111,15 @@ def failed(error: BaseException) -> Unusable | RunEnded:
     if body := served_body(error):
         return _unusable(body, failure)
     outcome = "faulted" if _is_fault(error) else "error"
-    unknown = _said_by(error, "unknown_outcome") is True
+    if said.attribute(error, "throttled") is True:
+        outcome = "throttled"
+    unknown = said.attribute(error, "unknown_outcome") is True
     return RunEnded(outcome, failure, unknown=unknown)
 
 
 def _is_fault(error: BaseException) -> bool:
-    permanent = _said_by(error, "permanent") is True
-    return permanent or _said_by(error, "status") in FAULTS
+    permanent = said.attribute(error, "permanent") is True
+    return permanent or said.status(error) in FAULTS
 
 
 def _unusable(content: Any, failure: Failure) -> Unusable:
@@ -153,23 +157,10 @@ def job_id_of(payload: Any) -> JobId | None:
 
 def describe(error: BaseException) -> Failure:
     """Turn an exception into text and what it says about another attempt."""
-    retry_after_s = _said_by(error, "retry_after_s")
     trace = "".join(traceback.format_exception(error, limit=-8))
     return Failure(
         error=redact(line_of(error)),
-        permanent=_said_by(error, "permanent") is True,
-        retry_after_s=retry_after_s if _is_seconds(retry_after_s) else None,
+        permanent=said.attribute(error, "permanent") is True,
+        retry_after_s=said.retry_after_s(error),
         trace=redact(encodable(trace)),
     )
-
-
-def _said_by(error: BaseException, name: str) -> Any:
-    try:
-        return getattr(error, name, None)
-    except Exception:  # noqa: BLE001 - a property of the user's
-        return None
-
-
-def _is_seconds(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value < float("inf")

@@ -143,9 +143,12 @@ class _Run:
     def _is_news(self, page: Page) -> bool:
         named, last = _named(page), self.signals.last
         self.signals.last = named
-        if not page.jobs or (len(named) == len(page.jobs) and named <= last):
+        if not page.jobs or self.signals.next_s is not None:
             return False
-        return page.told != page.given or len(named) == len(page.jobs)
+        all_named = len(named) == len(page.jobs)
+        if all_named and named <= last:
+            return False
+        return all_named or page.told != page.given
 
     def _failed(self, error: BaseException) -> Generator[FetchStep, None, RunEnded]:
         step = failed(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import StateMoved
 from actors.flow.polling import Poller, PollPolicy, PollState
+from actors.runtime.functions import given_to
 from actors.stages.fetch_run import Signals, fetch_run
 from actors.stages.fetching import (
     Fetched,
@@ -17,6 +18,7 @@ from actors.stages.fetching import (
     Unusable,
     describe,
 )
+from actors.stages.pacing import pacing
 from actors.stages.page_run import page_run
 
 if TYPE_CHECKING:
@@ -47,9 +49,11 @@ class Source:
     ) -> None:
         self.poller = Poller(_policy(config))
         self.states = states
-        self._fetch, self._options = fetch, config.options
+        self._options = config.options
         self._worker = edges.worker(f"fetch-{config.name}")
         self._signals = Signals(self._worker.gate())
+        paced = "next_poll" in given_to(fetch)
+        self._fetch = pacing(fetch, self._signals) if paced else fetch
         self._hurry = hurry
         self._log = log
         self._count = 0
@@ -59,6 +63,7 @@ class Source:
         self._began = 0.0
         self.tally = tally
         self.last_error: str | None = None
+        self.throttled_by: str | None = None
 
     @property
     def fd(self) -> int:
@@ -104,6 +109,7 @@ class Source:
 
     def _run(self, room: int) -> Callable[[], Iterator[FetchStep]]:
         fetch, options, signals = self._fetch, self._options, self._signals
+        signals.next_s = signals.pace = None
         if self.states is None:
             return partial(fetch_run, fetch, options, room, signals)
         signals.moved.clear()
@@ -148,14 +154,25 @@ class Source:
                     self._note("error", failure, now)
                     delay = self.poller.faulted(now, failure.retry_after_s)
                     self._tell("faulted", failure.error, delay, unknown=step.unknown)
+                case RunEnded("throttled", failure) if failure is not None:
+                    self._note("throttled", failure, now)
+                    delay = self.poller.throttled(now, failure.retry_after_s)
+                    self._tell("throttled", failure.error, delay)
                 case RunEnded("full"):
                     self._note("full", None, now)
                     self.poller.full(now)
-                    self._tell("full")
+                    self._tell("full", delay=self._put_off(now))
                 case RunEnded(outcome, took_s=took_s):
                     self._note(outcome, None, now)
                     self.poller.empty(now, chance, jobs=self._count, took_s=took_s)
-                    self._tell(outcome)
+                    self._tell(outcome, delay=self._put_off(now))
+
+    def _put_off(self, now: float) -> float:
+        next_s = self._signals.next_s
+        if next_s is None:
+            return 0.0
+        self.poller.paced(now, next_s)
+        return next_s
 
     def _note_skipped(self, now: float, *, full: bool) -> None:
         poller = self.poller
@@ -167,9 +184,12 @@ class Source:
             self.tally.skipped(reason, poller.next_poll)
 
     def _note(self, outcome: str, failure: Failure | None, now: float) -> None:
-        self.last_error = failure.error if failure else None
+        said = failure.error if failure else None
+        self.throttled_by = said if outcome == "throttled" else None
+        self.last_error = None if outcome == "throttled" else said
         word = "error" if outcome == "error" else "empty"
-        if failure is not None and failure.retry_after_s is not None:
+        asked = failure is not None and failure.retry_after_s is not None
+        if asked or outcome == "throttled":
             word = "throttled"
         self.tally.polled(word, self._count, now - self._began)
 
@@ -186,7 +206,9 @@ class Source:
         self._last = (outcome, error)
         fields: dict[str, Any] = {"outcome": outcome, "count": self._count}
         if error:
-            fields |= {"error": error, "next_poll_s": round(delay, 3)}
+            fields["reason" if outcome == "throttled" else "error"] = error
+        if error or delay:
+            fields["next_poll_s"] = round(delay, 3)
         if unknown:
             fields["unknown_outcome"] = True
         level = _LEVELS.get(outcome, "info") if news else "debug"

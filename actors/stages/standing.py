@@ -81,10 +81,16 @@ class Standing:
                 room=self.room,
                 unasked=not self.may_take,
                 backing_off=poller.failing,
+                throttled=poller.state is PollState.THROTTLED,
                 buffered=self.producer.life.waiting,
                 held=not self.producer.gate_open,
             )
         )
+
+    def _throttled_s(self, now: float) -> float | None:
+        poller = self.source.poller
+        throttled = poller.state is PollState.THROTTLED
+        return _until(now, poller.next_poll) if throttled else None
 
     def tell_if_stalled(self, now: float, log: FilteringBoundLogger) -> None:
         """Log it where jobs and demand wait beside one another for long."""
@@ -132,6 +138,8 @@ class Standing:
             "quarantine_full": life.is_quarantine_full,
             "journal_full": self.quota.is_reached,
             "last_error": self.source.last_error,
+            "throttled_s": self._throttled_s(now),
+            "throttled_by": self.source.throttled_by,
             "unknown_outcomes": self.source.unknown_outcomes,
             "tally": self.tally.as_dict() | commits,
             "journal_error": self.outbox.error,

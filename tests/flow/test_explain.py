@@ -79,6 +79,10 @@ def status(
             "numbers tries again in 0.8 s: SourceError: no",
         ),
         (
+            status(fetcher(waiting_for="throttled", throttled_by="0 of 60 left")),
+            "numbers asks its source again in 0.8 s, as that wants: 0 of 60 left",
+        ),
+        (
             status(fetcher(waiting_for="paused")),
             "numbers is paused; lowtide resume goes on",
         ),

@@ -184,3 +184,52 @@ def test_an_interval_that_would_spin_is_refused(every_s: float) -> None:
 @given(errors=st.integers(1, 10**9), chance=st.floats(0.0, 1.0))
 def test_any_number_of_errors_has_a_wait_in_bounds(errors: int, chance: float) -> None:
     assert 1.0 <= PollPolicy().error_delay_s(errors, chance) <= 300.0
+
+
+def test_a_source_that_asks_to_be_left_alone_is_and_that_is_no_error(
+    poller: Poller,
+) -> None:
+    poller.start(0.0)
+    poller.fetching(0.0)
+
+    assert poller.throttled(1.0, 600.0) == 600.0
+
+    assert (poller.failing, poller.errors) == (False, 0)
+    poller.demanded(2.0)
+    poller.retime(0.1)
+    poller.start(3.0)  # somebody has paused it and goes on
+    assert not poller.due(600.9, room=1)
+    assert poller.due(601.0, room=1)
+
+
+def test_a_wait_that_nobody_can_mean_is_a_day_and_none_is_the_interval(
+    poller: Poller,
+) -> None:
+    poller.start(0.0)
+
+    assert poller.throttled(0.0, 1e9) == 86_400.0
+    assert poller.throttled(0.0, None) == poller.policy.every_s
+
+
+def test_a_fetch_that_paces_itself_is_called_when_it_says(poller: Poller) -> None:
+    poller.start(0.0)
+    poller.fetching(0.0)
+    poller.empty(1.0)
+    poller.paced(1.0, 60.0)
+
+    poller.demanded(2.0)
+    poller.retime(0.1)
+    assert not poller.due(60.9, room=1)
+    assert poller.due(61.0, room=1)
+    poller.start(3.0)
+    assert poller.due(3.0, room=1)
+
+
+def test_one_that_was_stopped_meanwhile_is_not_called_again(poller: Poller) -> None:
+    poller.start(0.0)
+    poller.fetching(0.0)
+    poller.stop()
+    poller.empty(1.0)
+    poller.paced(1.0, 0.0)
+
+    assert poller.state is PollState.STOPPED

@@ -23,6 +23,7 @@ ALL = FetcherSituation(
     backing_off=True,
     buffered=3,
     held=True,
+    throttled=True,
 )
 
 
@@ -33,13 +34,14 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     situations.append(replace(situations[-1], held=False))
     situations.append(replace(situations[-1], room=5))
     situations.append(replace(situations[-1], backing_off=False))
+    situations.append(replace(situations[-1], throttled=False))
     situations.append(replace(situations[-1], buffered=0))
     situations.append(replace(situations[-1], unasked=False))
 
     reasons = [fetcher_waits_for(each) for each in situations]
 
     assert reasons == [
-        *("drain", "paused", "hold", "room", "backoff"),
+        *("drain", "paused", "hold", "room", "backoff", "throttled"),
         *("demand", "demand", "jobs"),
     ]
 
@@ -47,7 +49,7 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
 def test_a_fetcher_that_is_to_keep_its_jobs_and_has_none_waits_for_jobs() -> None:
     situation = replace(ALL, draining=False, paused=False, buffered=0, room=1)
 
-    situation = replace(situation, backing_off=False, unasked=False)
+    situation = replace(situation, backing_off=False, throttled=False, unasked=False)
 
     assert fetcher_waits_for(situation) == "jobs"
 
@@ -73,6 +75,7 @@ def test_a_processor_that_was_not_told_to_ask_waits_for_that(
         (False, True, ["paused"], None),
         (False, False, ["paused", "paused"], "paused"),
         (False, False, ["backoff"], "backoff"),
+        (False, False, ["throttled"], "throttled"),
         (False, False, ["hold"], "hold"),
         (False, False, ["paused", "backoff"], "jobs"),
         (False, False, ["paused", "jobs"], "jobs"),
