@@ -19,19 +19,21 @@ _encode = json.JSONEncoder(allow_nan=False).encode
 
 
 def as_json(value: Any) -> Any:
-    """Return ``value`` as JSON would give it back: plain dicts, lists, and so on.
+    """Return a copy of ``value`` as JSON would give it back: plain dicts, lists.
 
-    A value that is plain already is returned as it is, not copied. Of others (a
-    tuple, a subclass of ``dict``) a copy is made, so that a job is the same
-    whether it was just fetched or is read from the journal.
+    A job or a result is what it was at the moment it was handed over: whoever made
+    it may fill the same dict again, and does so in another thread.
 
     Raises:
         TypeError: It has something that JSON has not.
         ValueError: It has ``NaN``, an infinity, an integer too long to write, or
-            itself in it, or is nested more than `MAX_DEPTH` deep.
+            itself in it, is nested more than `MAX_DEPTH` deep, or has two keys
+            that are one in JSON, as ``1`` and ``"1"`` are.
     """
-    if _is_plain(value, _DEPTH):
-        return value
+    # A copy of what is plain already costs little more than the look at it, and a
+    # third of writing it as JSON and reading that.
+    if (copy := _copy(value, _DEPTH)) is not _ODD:
+        return copy
     try:
         text = _encode(value)
     except RecursionError:
@@ -39,10 +41,12 @@ def as_json(value: Any) -> Any:
     # There are no more levels than brackets, and those are quick to count.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value, MAX_DEPTH)
-    return json.loads(text)
+    return _decode(text)
 
 
 _TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+#: Stands for a value that is not plain.
+_ODD = object()
 
 
 def _check_depth(value: Any, left: int) -> None:
@@ -54,23 +58,52 @@ def _check_depth(value: Any, left: int) -> None:
         _check_depth(each, left - 1)
 
 
-def _is_plain(value: Any, depth: int) -> bool:
+def _object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"two of its keys are {json.dumps(twice)} in JSON")
+    return made
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_object_of).decode
+
+
+def _copy(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind is str or kind is bool or value is None:
-        return True
+        return value
     if kind is int:
-        return bool(-_SHORT < value < _SHORT)
+        return value if -_SHORT < value < _SHORT else _ODD
     if kind is float:
-        return bool(value - value == 0.0)
-    return depth > 0 and _is_plain_inside(value, kind, depth - 1)
-
-
-def _is_plain_inside(value: Any, kind: type, depth: int) -> bool:
+        return value if value - value == 0.0 else _ODD
+    if not depth:
+        return _ODD
     if kind is dict:
-        for key, each in value.items():
-            if type(key) is not str:
-                return False
-            if type(each) is not str and not _is_plain(each, depth):
-                return False
-        return True
-    return kind is list and all(_is_plain(each, depth) for each in value)
+        return _copy_object(value, depth - 1)
+    return _copy_array(value, depth - 1) if kind is list else _ODD
+
+
+def _copy_object(value: dict[Any, Any], depth: int) -> Any:
+    # In one step, before anybody can come in between.
+    copy = value.copy()
+    for key, each in copy.items():
+        if type(key) is not str:
+            return _ODD
+        if type(each) is not str and (own := _copy(each, depth)) is not each:
+            if own is _ODD:
+                return _ODD
+            copy[key] = own
+    return copy
+
+
+def _copy_array(value: list[Any], depth: int) -> Any:
+    copy = value.copy()
+    for index, each in enumerate(copy):
+        if type(each) is not str and (own := _copy(each, depth)) is not each:
+            # At the first: one that holds itself, twice over, has no end.
+            if own is _ODD:
+                return _ODD
+            copy[index] = own
+    return copy

@@ -1,17 +1,35 @@
-"""Text of others' making, made fit for a journal, a terminal and a message."""
+"""Text of others' making, made fit for a journal, a terminal and a message.
+
+Nothing here raises, whatever the user's classes do: what describes an error must
+not be the next one.
+"""
 
 from __future__ import annotations
+
+from typing import Any
+
+_name_of = type.__dict__["__name__"].__get__
 
 
 def encodable(text: str) -> str:
     """The text with what UTF-8 has no form for (a lone surrogate) spelled out."""
-    return text.encode(errors="backslashreplace").decode()
+    # Not ``text.encode``: a subclass may have made something else of it.
+    return str.encode(text, errors="backslashreplace").decode()
+
+
+def class_name(value: Any) -> str:
+    """The name of a value's class, whatever its metaclass says."""
+    return encodable(_name_of(type(value)))
+
+
+def text_of(value: Any) -> str:
+    """The value's ``str()``, even where it cannot be had."""
+    try:
+        return encodable(str(value))
+    except BaseException:  # noqa: BLE001 - the user's class, which may sys.exit()
+        return "its text cannot be had"
 
 
 def line_of(error: BaseException) -> str:
-    """``ClassName: message``, even where the class cannot say its message."""
-    try:
-        message = str(error)
-    except Exception:  # noqa: BLE001 - the user's class
-        message = "its text cannot be had"
-    return encodable(f"{type(error).__name__}: {message}")
+    """``ClassName: message``."""
+    return f"{class_name(error)}: {text_of(error)}"

@@ -12,6 +12,7 @@ from actors.runtime.functions import (
     check_fetch,
     load,
     load_beside,
+    name_beside,
 )
 
 if TYPE_CHECKING:
@@ -29,21 +30,24 @@ class NamedFunction:
         name: ``MODULE:FUNCTION``.
         words: What each argument by place is.
         options: Names of arguments by name.
+        is_fetch: Whether it is what a fetcher polls.
     """
 
     key: str
     name: str
     words: tuple[str, ...] = ("job",)
     options: tuple[str, ...] = field(default=())
+    is_fetch: bool = False
 
     def check(self) -> None:
         """Import it.
 
         Raises:
-            FunctionError: It is not there, or takes other arguments.
+            FunctionError: It is not there, takes other arguments, or is of a kind
+                that cannot be called here.
         """
         function = load(self.name)
-        if self.key == "fetch" and not self.words:
+        if self.is_fetch:
             check_fetch(function, self.name, self.options)
         else:
             check_call(function, self.name, *self.words, options=self.options)
@@ -90,10 +94,12 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
 
 def _named_by_fetcher(fetcher: FetcherConfig) -> Iterator[NamedFunction]:
     options = (*fetcher.options, *(["url"] if wants_url(fetcher) else []))
-    yield NamedFunction("fetch", fetcher.fetch, (), options)
+    yield NamedFunction("fetch", fetcher.fetch, (), options, is_fetch=True)
     words = ("job", "outcome")
     if fetcher.settle is not None:
         yield NamedFunction("settle", fetcher.settle, words, options)
     elif load_beside(fetcher.fetch, "settle") is not None:
-        beside = f"{fetcher.fetch.partition(':')[0]}:settle"
+        beside = name_beside(fetcher.fetch, "settle")
         yield NamedFunction("fetch", beside, words, options)
+    if load_beside(fetcher.fetch, "hurry") is not None:
+        yield NamedFunction("fetch", name_beside(fetcher.fetch, "hurry"), ())

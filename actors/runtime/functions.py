@@ -6,6 +6,7 @@ import functools
 import importlib
 import inspect
 import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ def load_beside(name: str, function_name: str) -> Callable[..., Any] | None:
     module = sys.modules.get(name.partition(":")[0])
     function = getattr(module, function_name, None)
     return function if callable(function) else None
+
+
+def name_beside(name: str, function_name: str) -> str:
+    """The name of another function of the module of one, ``MODULE:FUNCTION``."""
+    return f"{name.partition(':')[0]}:{function_name}"
 
 
 def load(name: str) -> Callable[..., Any]:
@@ -60,7 +66,11 @@ def load(name: str) -> Callable[..., Any]:
 
 
 def check_call(
-    function: Callable[..., Any], name: str, *words: str, options: Iterable[str] = ()
+    function: Callable[..., Any],
+    name: str,
+    *words: str,
+    options: Iterable[str] = (),
+    yields: bool = False,
 ) -> None:
     """Refuse a function that cannot be called as it will be.
 
@@ -71,10 +81,12 @@ def check_call(
         name: Its ``MODULE:FUNCTION``.
         words: What each argument by place is, for the message.
         options: Names of arguments by name.
+        yields: Whether it may be a generator, which yields what there is.
 
     Raises:
-        FunctionError: It takes other arguments.
+        FunctionError: It takes other arguments, or it is an async function.
     """
+    check_kind(function, name, yields=yields)
     try:
         # What a decorator wraps may take more, which the decorator adds.
         signature = inspect.signature(function, follow_wrapped=False)
@@ -122,7 +134,7 @@ def check_fetch(
     """
     options = tuple(options)
     given = frozenset(each for each in GIVEN if _is_given(fetch, name, each, options))
-    check_call(fetch, name, options=(*options, *sorted(given)))
+    check_call(fetch, name, options=(*options, *sorted(given)), yields=True)
     return given
 
 
@@ -175,3 +187,87 @@ _BY_NAME = (
     inspect.Parameter.POSITIONAL_OR_KEYWORD,
     inspect.Parameter.KEYWORD_ONLY,
 )
+
+
+def check_kind(function: Callable[..., Any], name: str, *, yields: bool) -> None:
+    """Refuse a function whose call only begins what somebody else must carry on.
+
+    Args:
+        function: Not called.
+        name: Its ``MODULE:FUNCTION``.
+        yields: Whether it may be a generator.
+
+    Raises:
+        FunctionError: It is an async function, or a generator that may be none.
+    """
+    body = _body_of(function)
+    kinds = (
+        ("an async function", inspect.iscoroutinefunction(body)),
+        ("an async generator", inspect.isasyncgenfunction(body)),
+        ("a generator", inspect.isgeneratorfunction(body) and not yields),
+    )
+    for what, is_it in kinds:
+        if is_it:
+            raise FunctionError(
+                f"{name!r} is {what}: it must be an ordinary function that returns "
+                "when its work is done"
+            )
+
+
+def _body_of(function: Any) -> Any:
+    """What runs when ``function`` is called, as far as that can be said.
+
+    What an ordinary function does with one that it wraps cannot: it may well run
+    an async one to its end.
+    """
+    while True:
+        if isinstance(function, functools.partial):
+            function = function.func
+        elif isinstance(function, _CACHED):
+            function = function.__wrapped__
+        elif isinstance(function, staticmethod | classmethod | types.MethodType):
+            function = function.__func__
+        elif isinstance(function, types.FunctionType | type):
+            return function
+        elif isinstance(own := type(function).__call__, types.FunctionType):
+            return own
+        else:
+            return function
+
+
+#: What ``functools.cache`` makes, and calls as it is.
+_CACHED = type(functools.cache(int))
+
+
+def pending(value: Any) -> str | None:
+    """What a value is that stands for work still to be done, in words.
+
+    The call of an async function or of a generator returns such a value. A
+    coroutine is closed here: nobody is going to run it, and Python would complain
+    of that on standard error.
+
+    Args:
+        value: Anything; no code of its class is run.
+
+    Returns:
+        ``a coroutine`` and the like; None where it is none of them.
+    """
+    kind = type(value)
+    if kind is types.CoroutineType:
+        if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
+            value.close()
+        return "a coroutine"
+    if kind in _PENDING:
+        return _PENDING[kind]
+    classes = type.__dict__["__mro__"].__get__(kind)
+    return "something to await" if any(map(_is_awaited, classes)) else None
+
+
+_PENDING: dict[type, str] = {
+    types.GeneratorType: "a generator",
+    types.AsyncGeneratorType: "an async generator",
+}
+
+
+def _is_awaited(kind: type) -> bool:
+    return "__await__" in type.__dict__["__dict__"].__get__(kind)

@@ -6,10 +6,15 @@ import os
 import queue
 import threading
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TypeAlias
+
+    Run: TypeAlias = Callable[[], Iterator[Any]]
+    Failed: TypeAlias = Callable[[BaseException], Iterator[Any]]
 
 
 class NoThreadError(ValueError):
@@ -49,9 +54,7 @@ class Worker:
     def __init__(self, name: str) -> None:
         self.fd, self._wake = os.pipe()
         os.set_blocking(self.fd, False)
-        self._calls: queue.SimpleQueue[Callable[[], Iterator[Any]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._calls: queue.SimpleQueue[tuple[Run, Failed] | None] = queue.SimpleQueue()
         self._yielded: deque[Any] = deque()
         self._lock = threading.Lock()
         self._woken = False
@@ -62,12 +65,17 @@ class Worker:
         except RuntimeError as error:
             raise NoThreadError(f"{error}; see ulimit -u") from error
 
-    def call(self, function: Callable[[], Iterator[Any]]) -> None:
-        """Run ``function`` after those given before.
+    def call(self, run: Run, failed: Failed) -> None:
+        """Run what was given, after the calls before.
 
-        It must not raise: what can go wrong is among what it yields.
+        Args:
+            run: What can go wrong is among what it yields.
+            failed: What is yielded where it raises all the same. The user's code
+                has many ways into ours (a class that its values have, an exception
+                that a library raises in this thread from another), and the stage
+                waits for a word of each call.
         """
-        self._calls.put(function)
+        self._calls.put((run, failed))
 
     def take(self) -> list[Any]:
         """What was yielded since the last call, in order; never blocks."""
@@ -97,8 +105,15 @@ class Worker:
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
-            for each in call():
-                self.put(each)
+            run, failed = call
+            while True:
+                try:
+                    for each in run():
+                        self.put(each)
+                    break
+                except BaseException as error:  # noqa: BLE001 - the last guard
+                    # Itself a run, for the same may happen to it.
+                    run = partial(failed, error)
 
     def _wake_up(self) -> None:
         with self._lock:

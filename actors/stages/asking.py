@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.allowance import Allowance
 from actors.flow.messages import Failure
-from actors.stages.fetching import describe
+from actors.stages.failures import describe
 from actors.stages.messages import Asked
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Asking:
     def start(self, function: Callable[..., Any]) -> int:
         """Call the user's function; returns the descriptor to watch."""
         self._worker = self._edges.worker(f"ask-{self._name}")
-        self._worker.call(partial(_run, function, self._ask))
+        self._worker.call(partial(_run, function, self._ask), _run_failed)
         return self._worker.fd
 
     def spoke(self) -> list[Send]:
@@ -83,7 +83,7 @@ class Asking:
         assert allowance is not None  # noqa: S101 - else nobody is given this
         assert worker is not None  # noqa: S101 - likewise
         allowance.check(count, source)
-        worker.put(Grant(count, source))
+        worker.put(Grant(int(count), source))
 
 
 def allowance_of(config: ProcessorConfig) -> Allowance | None:
@@ -98,3 +98,7 @@ def _run(
         function(ask)
     except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
         yield describe(error)
+
+
+def _run_failed(error: BaseException) -> Iterator[Failure]:
+    yield describe(error)

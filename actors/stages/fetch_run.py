@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from operator import is_not
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
+from actors.runtime.functions import pending
 from actors.runtime.worker import Gate
+from actors.stages.failures import describe
 from actors.stages.fetching import (
     Fetched,
     FetchStep,
@@ -44,6 +47,7 @@ class Signals:
         next_s: When the fetch said to ask next, in seconds from the end of its run.
         pace: What the running call says so by.
         moved: A person has set another state than the one that the run goes by.
+        under_way: Jobs that were handed over and not waited for: likewise.
     """
 
     kept: Gate = field(default_factory=Gate)
@@ -53,6 +57,7 @@ class Signals:
     next_s: float | None = None
     pace: object = None
     moved: threading.Event = field(default_factory=threading.Event)
+    under_way: int = 0
 
 
 def fetch_run(
@@ -93,10 +98,23 @@ def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
         return _Raised(error)
 
 
+def run_failed(signals: Signals, error: BaseException) -> Iterator[FetchStep]:
+    """End a run that ended in none of the ways it should."""
+    yield from _kept(signals)
+    yield RunEnded("error", describe(error))
+
+
+def _kept(signals: Signals) -> Iterator[Any]:
+    waited_for, signals.under_way = signals.under_way, 0
+    yield from signals.kept.passed(waited_for)
+
+
 def _each(answer: Any) -> Iterator[Any]:
-    if isinstance(answer, _Raised):
+    if type(answer) is _Raised:
         return _raising(answer.args[0])
-    jobs = answer if isinstance(answer, Iterator) else (answer,)
+    jobs: Iterator[Any] = iter((answer,))
+    with suppress(BaseException):  # it is asked for its class, which is the user's
+        jobs = answer if isinstance(answer, Iterator) else jobs
     return filter(_is_job, jobs)
 
 
@@ -112,7 +130,7 @@ def _take(
     answer: Any, signals: Signals
 ) -> Generator[FetchStep, None, tuple[int, RunEnded | None]]:
     """Yield an answer's jobs as they come; returns how many, and why it ended."""
-    count, under_way = 0, 0
+    count = 0
     end: RunEnded | None = None
     seen: list[JobId | None] = []
     jobs = _each(answer)
@@ -120,20 +138,20 @@ def _take(
         if isinstance(step, RunEnded):
             end = step
             break
+        signals.under_way += 1
         yield step
         if isinstance(step, Unusable):
             end = end or RunEnded("error", step.failure)
         else:
             seen.append(step.id)
         count += 1
-        under_way += 1
-        if under_way == AHEAD:
+        if signals.under_way == AHEAD:
+            signals.under_way -= AHEAD // 2
             yield from signals.kept.passed(AHEAD // 2)
-            under_way -= AHEAD // 2
         if count == MOST:
             end = RunEnded("error", Failure(f"fetch yielded more than {MOST} jobs"))
             break
-    yield from signals.kept.passed(under_way)
+    yield from _kept(signals)
     if end is None and _came_before(seen, signals):
         end = RunEnded("none")
     return count, end
@@ -142,14 +160,24 @@ def _take(
 def _next(jobs: Iterator[Any]) -> Fetched | Unusable | RunEnded | None:
     try:
         for payload in jobs:
-            try:
-                job = as_json(payload)
-            except (TypeError, ValueError) as error:
-                return unusable_value(payload, error)
-            return Fetched(job, job_id_of(job))
+            return _taken(payload)
     except BaseException as error:  # noqa: BLE001 - the user's function
         return failed(error)
     return None
+
+
+def _taken(payload: Any) -> Fetched | Unusable | RunEnded:
+    try:
+        job = as_json(payload)
+    except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
+        if (what := pending(payload)) is None:
+            return unusable_value(payload, error)
+        text = (
+            f"fetch must return a JSON value, got {what}, which nobody runs: it must "
+            "be an ordinary function that returns when its work is done"
+        )
+        return RunEnded("faulted", Failure(text, permanent=True))
+    return Fetched(job, job_id_of(job))
 
 
 def _came_before(ids: list[JobId | None], signals: Signals) -> bool:

@@ -21,7 +21,7 @@ from actors.flow.tally import Tally
 from actors.runtime import logs
 from actors.runtime.config import ACCUMULATE
 from actors.runtime.frames import MAX_MESSAGE
-from actors.runtime.functions import check_call, check_fetch
+from actors.runtime.functions import check_call, check_fetch, name_beside
 from actors.runtime.journal import JournalError
 from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import MIB
@@ -233,6 +233,8 @@ class FetcherActor(Stage):
         states: SourceState | None,
     ) -> None:
         hurry = self.edges.beside(config.fetch, "hurry")
+        if hurry is not None:
+            check_call(hurry, name_beside(config.fetch, "hurry"))
         self.source = Source(
             config, fetch, self.edges, self.log, self._tally, hurry, states
         )
@@ -245,7 +247,7 @@ class FetcherActor(Stage):
         if config.settle is not None:
             settle = self.edges.function(config.settle)
         if settle is not None:
-            name = config.settle or f"{config.fetch.partition(':')[0]}:settle"
+            name = config.settle or name_beside(config.fetch, "settle")
             check_call(settle, name, "job", "outcome", options=config.options)
         return settle
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import traceback
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from actors.flow.messages import Failure, JobId
-from actors.flow.texts import encodable, line_of
-from actors.runtime.redaction import redact
+from actors.flow.texts import class_name, encodable, text_of
 from actors.stages import said
+from actors.stages.failures import LONGEST_ERROR, describe, masked
 
 #: Of what cannot be used, so much is kept: enough to recover a job by hand.
 KEPT_BYTES = 64 * 1024
@@ -94,15 +93,16 @@ def served_body(error: BaseException) -> bytes:
     """
     body, status = said.attribute(error, "body"), said.status(error)
     refused = status is not None and status >= 400  # noqa: PLR2004
-    return body if isinstance(body, bytes) and not refused else b""
+    if refused or not issubclass(type(body), bytes):
+        return b""
+    return b"".join((body,))  # one of a subclass becomes plain
 
 
-def unusable_value(value: Any, error: Exception) -> Unusable:
+def unusable_value(value: Any, error: BaseException) -> Unusable:
     """What ``fetch`` returned, where that is no JSON value."""
-    kind = type(value).__name__
-    return _unusable(
-        value, Failure(f"fetch must return a JSON value, got {kind}: {error}")
-    )
+    why = f"got {class_name(value)}: {text_of(error)}"
+    text = f"fetch must return a JSON value, {why}"
+    return _unusable(value, Failure(masked(text, LONGEST_ERROR)))
 
 
 def failed(error: BaseException) -> Unusable | RunEnded:
@@ -130,11 +130,11 @@ def _unusable(content: Any, failure: Failure) -> Unusable:
 
 
 def _as_text(content: Any) -> tuple[str, str]:
-    if not isinstance(content, bytes):
+    if type(content) is not bytes:
         try:
-            return repr(content)[:KEPT_BYTES], "repr"
-        except Exception:  # noqa: BLE001 - the user's class
-            return f"<{type(content).__name__}>", "repr"
+            return encodable(repr(content))[:KEPT_BYTES], "repr"
+        except BaseException:  # noqa: BLE001 - the user's class
+            return f"<{class_name(content)}>", "repr"
     content = content[:KEPT_BYTES]
     try:
         return content.decode(), "utf-8"
@@ -153,14 +153,3 @@ def job_id_of(payload: Any) -> JobId | None:
     if job_id is None or isinstance(job_id, bool):
         return None
     return job_id if isinstance(job_id, int | str) else None
-
-
-def describe(error: BaseException) -> Failure:
-    """Turn an exception into text and what it says about another attempt."""
-    trace = "".join(traceback.format_exception(error, limit=-8))
-    return Failure(
-        error=redact(line_of(error)),
-        permanent=said.attribute(error, "permanent") is True,
-        retry_after_s=said.retry_after_s(error),
-        trace=redact(encodable(trace)),
-    )

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
 from actors.flow.source_state import StateError, state_text
+from actors.flow.texts import class_name
+from actors.runtime.functions import pending
 from actors.stages.fetch_run import MOST
 from actors.stages.fetching import (
     Fetched,
@@ -161,13 +163,13 @@ class _Run:
 
 def _taken(answer: Any) -> tuple[tuple[Fetched | Unusable, ...]]:
     if not isinstance(answer, tuple) or len(answer) != 2:  # noqa: PLR2004 - a pair
-        got = type(answer).__name__
+        got = pending(answer) or class_name(answer)
         if isinstance(answer, tuple):
             got = f"a tuple of {len(answer)}"
         raise _ShapeError(f"{_WANTED}, got {got}")
     jobs = answer[0]
     if not isinstance(jobs, list | tuple):
-        raise _ShapeError(f"{_WANTED}, jobs being a list, got {type(jobs).__name__}")
+        raise _ShapeError(f"{_WANTED}, jobs being a list, got {class_name(jobs)}")
     if len(jobs) > MOST:
         raise _ShapeError(f"a page has at most {MOST} jobs, got {len(jobs)}")
     return (tuple(_item(job) for job in jobs if job is not None),)
@@ -176,7 +178,7 @@ def _taken(answer: Any) -> tuple[tuple[Fetched | Unusable, ...]]:
 def _item(value: Any) -> Fetched | Unusable:
     try:
         job = as_json(value)
-    except (TypeError, ValueError) as error:
+    except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
         return unusable_value(value, error)
     return Fetched(job, job_id_of(job))
 

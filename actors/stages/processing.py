@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.json_values import as_json
 from actors.flow.messages import Assignment, Outcome
-from actors.stages.fetching import describe
+from actors.flow.texts import class_name, text_of
+from actors.runtime.functions import pending
+from actors.stages.failures import describe
 
 if TYPE_CHECKING:
     from collections import deque
@@ -28,44 +30,87 @@ class BatchError(TypeError):
     permanent = True
 
 
-def process_run(
-    process: Callable[[Any], Any], waiting: deque[Assignment]
-) -> Iterator[Outcome]:
-    """Call ``process`` for each; whatever it raises becomes a failed outcome.
+class JobCalls:
+    """Calls ``process`` for each job; whatever it raises becomes a failed outcome.
 
     What is taken out of ``waiting`` meanwhile is not begun.
     """
-    while True:
-        try:
-            assignment = waiting.popleft()
-        except IndexError:
-            return
-        yield _run_one(process, assignment)
+
+    def __init__(
+        self, process: Callable[[Any], Any], waiting: deque[Assignment]
+    ) -> None:
+        self._process = process
+        self._waiting = waiting
+        self._running: Assignment | None = None
+
+    def run(self) -> Iterator[Outcome]:
+        """Yield the outcome of each, one after another."""
+        while True:
+            try:
+                self._running = self._waiting.popleft()
+            except IndexError:
+                return
+            outcome = _run_one(self._process, self._running)
+            self._running = None
+            yield outcome
+
+    def failed(self, error: BaseException) -> Iterator[Outcome]:
+        """Fail the job whose call ended in none of the ways it should; go on."""
+        if (assignment := self._running) is not None:
+            self._running = None
+            yield _failed(assignment, describe(error))
+        yield from self.run()
 
 
-def batch_run(
-    process: Callable[[list[Any]], Any], assignments: Sequence[Assignment]
-) -> Iterator[Outcome]:
-    """Call ``process`` once with all jobs; each has an outcome of its own.
+class BatchCall:
+    """Calls ``process`` once with all jobs; each has an outcome of its own.
 
     It returns a list with a result for each job, in their order; one that is an
     exception is that job's failure. What it raises fails all of them.
     """
-    began = time.perf_counter()
-    results: list[Any]
-    try:
-        results = process([each.payload for each in assignments])
-        _check_batch(results, len(assignments))
-    except BaseException as error:  # noqa: BLE001 - as for a single job
-        results = [error] * len(assignments)
-    duration_s = (time.perf_counter() - began) / len(assignments)
-    for assignment, value in zip(assignments, results, strict=True):
-        result, failure = _settle(value)
-        yield Outcome(assignment.key, assignment.attempt, result, failure, duration_s)
+
+    def __init__(
+        self,
+        process: Callable[[list[Any]], Any],
+        assignments: Sequence[Assignment],
+    ) -> None:
+        self._process = process
+        self._assignments = assignments
+        self._yielded = 0
+
+    def run(self) -> Iterator[Outcome]:
+        """Yield the outcomes of all."""
+        began = time.perf_counter()
+        count = len(self._assignments)
+        results: list[Any]
+        try:
+            answer = self._process([each.payload for each in self._assignments])
+            results = _checked_batch(answer, count)
+        except BaseException as error:  # noqa: BLE001 - as for a single job
+            results = [error] * count
+        duration_s = (time.perf_counter() - began) / count
+        # All of them before the first is handed over: that is the moment.
+        ends = [_settle(value) for value in results]
+        for (_, key, attempt, *_), (result, failure) in zip(
+            self._assignments, ends, strict=True
+        ):
+            self._yielded += 1
+            yield Outcome(key, attempt, result, failure, duration_s)
+
+    def failed(self, error: BaseException) -> Iterator[Outcome]:
+        """Fail the jobs that have no outcome yet."""
+        failure = describe(error)
+        for assignment in self._assignments[self._yielded :]:
+            self._yielded += 1
+            yield _failed(assignment, failure)
+
+
+def _failed(assignment: Assignment, failure: Failure) -> Outcome:
+    return Outcome(assignment.key, assignment.attempt, None, failure)
 
 
 def _settle(value: Any) -> tuple[Any, Failure | None]:
-    if isinstance(value, BaseException):
+    if issubclass(type(value), BaseException):
         return None, describe(value)
     try:
         return _checked(value), None
@@ -73,10 +118,14 @@ def _settle(value: Any) -> tuple[Any, Failure | None]:
         return None, describe(error)
 
 
-def _check_batch(results: Any, count: int) -> None:
-    if not isinstance(results, list) or len(results) != count:
-        found = len(results) if isinstance(results, list) else type(results).__name__
+def _checked_batch(results: Any, count: int) -> list[Any]:
+    # Not ``isinstance``, which asks a value for its ``__class__``.
+    is_list = issubclass(type(results), list)
+    own = [*results] if is_list else []
+    if not is_list or len(own) != count:
+        found = len(own) if is_list else pending(results) or class_name(results)
         raise BatchError(f"process must return a list of {count} results, got {found}")
+    return own
 
 
 def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
@@ -94,7 +143,13 @@ def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
 def _checked(result: Any) -> Any:
     try:
         return as_json(result)
-    except (TypeError, ValueError) as error:
+    except BaseException as error:
+        if what := pending(result):
+            raise ResultError(
+                f"process must return a JSON value, got {what}, which nobody runs: "
+                "it must be an ordinary function that returns when its work is done"
+            ) from None
         raise ResultError(
-            f"process must return a JSON value, got {type(result).__name__}: {error}"
+            f"process must return a JSON value, got {class_name(result)}: "
+            f"{text_of(error)}"
         ) from error

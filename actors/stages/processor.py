@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.batches import Batching
@@ -55,7 +54,7 @@ from actors.stages.messages import (
     StatusRequest,
     Tune,
 )
-from actors.stages.processing import batch_run, process_run
+from actors.stages.processing import BatchCall, JobCalls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -210,7 +209,10 @@ class ProcessorActor(Stage):
     def _load(self, config: ProcessorConfig, system: SystemConfig) -> None:
         self._process = self.edges.function(config.process)
         check_call(self._process, config.process, "job")
-        asking = self.edges.function(config.asking) if config.asking else None
+        asking = None
+        if config.asking:
+            asking = self.edges.function(config.asking)
+            check_call(asking, config.asking, "ask")
         if config.name in system.steps:
             self._downstream = Downstream(config, system, self.consumer, self.log)
         self._worker = self.edges.worker(f"process-{self._name}")
@@ -256,11 +258,13 @@ class ProcessorActor(Stage):
             self._watch_the_clock()
             assignments = [each.assignment for each in tasks]
             if self._batching is not None:
-                self._worker.call(partial(batch_run, self._process, assignments))
+                batch = BatchCall(self._process, assignments)
+                self._worker.call(batch.run, batch.failed)
                 return
             self._began_at = self.now()
             self._waiting = deque(assignments)
-            self._worker.call(partial(process_run, self._process, self._waiting))
+            calls = JobCalls(self._process, self._waiting)
+            self._worker.call(calls.run, calls.failed)
         self._look_later()
 
     def _look_later(self) -> None:

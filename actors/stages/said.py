@@ -21,7 +21,7 @@ def attribute(thing: Any, name: str) -> Any:
     """An attribute of a user's object; None if it has none, or cannot say."""
     try:
         return getattr(thing, name, None)
-    except Exception:  # noqa: BLE001 - a property of the user's
+    except BaseException:  # noqa: BLE001 - a property of the user's, which may exit
         return None
 
 
@@ -42,9 +42,9 @@ def retry_after_s(error: BaseException) -> float | None:
     The exception's own ``retry_after_s``; or the header ``Retry-After`` of a
     response, or of its own ``headers``, with one of the statuses `BUSY`.
     """
-    own = attribute(error, "retry_after_s")
-    if _is_seconds(own):
-        return float(own)
+    own = _seconds_of(attribute(error, "retry_after_s"))
+    if own is not None:
+        return own
     if status(error) not in BUSY:
         return None
     headers = attribute(attribute(error, "response"), "headers")
@@ -56,17 +56,16 @@ def retry_after_s(error: BaseException) -> float | None:
 def _header(headers: Any, name: str) -> str | None:
     try:
         value = headers.get(name)
-    except Exception:  # noqa: BLE001 - the user's object, or none
+    except BaseException:  # noqa: BLE001 - the user's object, or none
         return None
-    return value if isinstance(value, str) else None
+    return value if type(value) is str else None
 
 
 def _wait_of(value: str | None, date: str | None) -> float | None:
     if value is None:
         return None
     if _SECONDS.fullmatch(value.strip()):
-        seconds = float(value)
-        return seconds if _is_seconds(seconds) else None
+        return _seconds_of(float(value))
     if (when := _parsed(value)) is None:
         return None
     # By the other side's clock, where it tells that.
@@ -82,6 +81,10 @@ def _parsed(value: str) -> datetime | None:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
-def _is_seconds(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and 0 <= value < float("inf")
+def _seconds_of(value: Any) -> float | None:
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        return float(value) if 0 <= value < float("inf") else None
+    except BaseException:  # noqa: BLE001 - a number of the user's
+        return None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.json_values import as_json
 from actors.flow.settling import Settlement, Settlements, settlement_of
-from actors.stages.fetching import describe, is_raw
+from actors.stages.failures import describe
+from actors.stages.fetching import is_raw
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -66,7 +68,7 @@ class Settler:
         """Begin the next call, if it is time."""
         if (settlement := self._rules.next(now)) is not None:
             run = partial(_settle_run, self._settle, settlement, self._options)
-            self._worker.call(run)
+            self._worker.call(run, _run_failed)
 
     def spoke(self, now: float, chance: float) -> None:
         """Note how a call ended."""
@@ -100,7 +102,13 @@ def _settle_run(
 ) -> Iterator[Failure | None]:
     failure = None
     try:
-        settle(settlement.job, settlement.outcome, **options)
+        # Its own, to do with as it likes: it may be called for this job again.
+        job, outcome = as_json(settlement.job), as_json(settlement.outcome)
+        settle(job, outcome, **options)
     except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
         failure = describe(error)
     yield failure
+
+
+def _run_failed(error: BaseException) -> Iterator[Failure]:
+    yield describe(error)

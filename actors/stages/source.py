@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Any
 from actors.flow.facts import StateMoved
 from actors.flow.polling import Poller, PollPolicy, PollState
 from actors.runtime.functions import given_to
-from actors.stages.fetch_run import Signals, fetch_run
-from actors.stages.fetching import (
-    Fetched,
-    FetchStep,
-    Page,
-    RunEnded,
-    Unusable,
-    describe,
-)
+from actors.stages.failures import describe
+from actors.stages.fetch_run import Signals, fetch_run, run_failed
+from actors.stages.fetching import Fetched, FetchStep, Page, RunEnded, Unusable
 from actors.stages.pacing import pacing
 from actors.stages.page_run import page_run
 
@@ -101,7 +95,7 @@ class Source:
             self._began = now
             self._count = 0
             self._signals.full.clear()
-            self._worker.call(self._run(room))
+            self._worker.call(self._run(room), partial(run_failed, self._signals))
         else:
             if full:
                 self._signals.full.set()
@@ -218,7 +212,7 @@ class Source:
 def _hurry_up(hurry: Callable[[], Any], log: FilteringBoundLogger) -> None:
     try:
         hurry()
-    except Exception as error:  # noqa: BLE001 - the user's function
+    except BaseException as error:  # noqa: BLE001 - the user's function
         log.warning("fetcher.hurry_failed", error=describe(error).error)
 
 

@@ -11,11 +11,13 @@ from actors.runtime.journal import Clock, Journal, JournalError
 from actors.runtime.no_journal import NoJournal
 from actors.runtime.reports import Reporter
 from actors.runtime.worker import Gate, Worker
+from actors.testing.faults import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from actors.flow.facts import Fact
+    from actors.runtime.worker import Failed, Run
     from actors.testing.base import Node
     from actors.testing.world import World
 
@@ -149,13 +151,14 @@ class VirtualWorker(Worker):
         self._node = node
         self._world = world
         self._name = name
-        self._waiting: deque[Callable[[], Iterator[Any]]] = deque()
+        self._waiting: deque[tuple[Run, Failed]] = deque()
+        self._failed: Failed
         self._here: list[Any] = []
         self._blocked = False
 
-    def call(self, function: Callable[[], Iterator[Any]]) -> None:
-        """Run ``function`` after those given before."""
-        self._waiting.append(function)
+    def call(self, run: Run, failed: Failed) -> None:
+        """Run what was given, after the calls before."""
+        self._waiting.append((run, failed))
         if self.running is None:
             self._next_call()
 
@@ -187,7 +190,8 @@ class VirtualWorker(Worker):
     def _next_call(self) -> None:
         self.running = None
         if self._waiting:
-            self.running = self._waiting.popleft()()
+            run, self._failed = self._waiting.popleft()
+            self.running = run()
             self._node.later(0.0, self._step)
 
     def _step(self) -> None:
@@ -195,7 +199,7 @@ class VirtualWorker(Worker):
         faults = self._world.faults
         faults.reach("call.began", self._node)
         self._world.calling = self._node
-        value = next(self.running, None)
+        value = self._next_value()
         if value is None:
             self._next_call()
         elif value is _BLOCKED:
@@ -204,10 +208,22 @@ class VirtualWorker(Worker):
             delay_s = faults.duration_s(self._name)
             self._node.later(delay_s, lambda: self._arrived(value))
 
+    def _next_value(self) -> Any:
+        while True:
+            assert self.running is not None  # noqa: S101 - see _step
+            try:
+                return next(self.running, None)
+            except Killed:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as a thread does
+                self.running = self._failed(error)
+
     def _arrived(self, value: Any) -> None:
         self._world.faults.reach("call.ended", self._node)
-        self.put(value)
+        # A thread goes on before the mailbox looks: what was handed over by
+        # reference is what the user's next lines made of it.
         self._node.later(0.0, self._step)
+        self.put(value)
 
 
 class VirtualJournal(Journal):

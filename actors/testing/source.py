@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.functions import given_to
+from actors.runtime.functions import check_kind, given_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -21,6 +21,8 @@ class Source:
     """
 
     def __init__(self, fetch: Callable[..., Any] | None = None) -> None:
+        if fetch is not None:
+            check_kind(fetch, "fetch", yields=True)
         self.emptied = 0
         self.handed_out: list[Any] = []
         self._fetch = fetch or self._pop

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,6 +48,7 @@ class Pipeline(Protocol):
     def stop(self) -> dict[str, int]: ...
     def has_ended(self) -> bool: ...
     def status(self) -> dict[str, Any]: ...
+    def events(self, name: str) -> list[dict[str, Any]]: ...
     def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any: ...
 
 
@@ -62,21 +63,37 @@ def stage(status: dict[str, Any], name: str) -> dict[str, Any]:
     return next((each for each in stages if each["name"] == name), {})
 
 
-def table(config: str, directory: Path) -> str:
+def table(config: str, directory: Path, fetch: str = "fetch") -> str:
     """A whole configuration: a fetcher of files, and the processors given."""
     return (
-        'every_s = 0.1\n[[fetcher]]\nname = "spool"\nfetch = "spooled:fetch"\n'
+        f'every_s = 0.1\n[[fetcher]]\nname = "spool"\nfetch = "spooled:{fetch}"\n'
         f"options = {{ directory = {json.dumps(str(directory))} }}\n{config}"
     )
 
 
+def put_files(directory: Path, ids: Iterable[int]) -> None:
+    """Put a job's file for each into the directory, as a whole."""
+    for number in ids:
+        path = directory / f"{number:06}.json"
+        path.with_suffix(".new").write_text(json.dumps({"id": number}))
+        path.with_suffix(".new").rename(path)
+
+
 class OnHarness:
-    def __init__(self, config: str, settings: dict[str, str]) -> None:
-        text = table(config, Path("nowhere"))
+    def __init__(
+        self,
+        config: str,
+        settings: dict[str, str],
+        directory: Path,
+        fetch: str | None = None,
+    ) -> None:
+        self._spool = None if fetch is None else directory
+        text = table(config, directory)
         file = ConfigFile(Path("test.toml"), tomllib.loads(text), text)
         functions = {f"spooled:{name}": getattr(spooled, name) for name in dir(spooled)}
         system = build(resolve(settings, {}, file), file)
-        self.harness = Harness(config=system, functions=functions)
+        own = None if fetch is None else getattr(spooled, fetch)
+        self.harness = Harness(own, config=system, functions=functions)
         self.status = self.harness.status
         self.kill = self.harness.crash
         self.detach = self.harness.detach
@@ -84,7 +101,13 @@ class OnHarness:
         self.ask = self.harness.ask
 
     def push(self, *ids: int) -> None:
-        self.harness.push([{"id": number} for number in ids])
+        if self._spool is None:
+            self.harness.push([{"id": number} for number in ids])
+        else:
+            put_files(self._spool, ids)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [each for each in self.harness.events if each["event"] == name]
 
     def set_demand(self, demand: str) -> None:
         self.harness.command({"verb": "set", "values": {"demand": demand}})
@@ -126,21 +149,22 @@ class OnProcesses:
         settings: dict[str, str],
         start_system: Callable[..., System],
         directory: Path,
+        fetch: str | None = None,
     ) -> None:
         self._spool = directory / "spool"
         self._spool.mkdir()
         file = directory / "test.toml"
-        file.write_text(table(config, self._spool))
+        file.write_text(table(config, self._spool, fetch or "fetch"))
         words = [(BY_NAME[name].flag, value) for name, value in settings.items()]
         self.system = start_system("--config", str(file), *chain(*words))
         self.status = self.system.status
         self._waiting: list[_Command] = []
 
     def push(self, *ids: int) -> None:
-        for number in ids:
-            path = self._spool / f"{number:06}.json"
-            path.with_suffix(".new").write_text(json.dumps({"id": number}))
-            path.with_suffix(".new").rename(path)
+        put_files(self._spool, ids)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return self.system.all_of(name)
 
     def kill(self, name: str) -> None:
         os.kill(stage(self.status(), name)["pid"], signal.SIGKILL)

@@ -24,12 +24,16 @@ def pipeline_of(
     harnesses: list[OnHarness] = []
     systems: list[OnProcesses] = []
 
-    def on_harness(config: str, **settings: str) -> Pipeline:
-        harnesses.append(OnHarness(config, settings))
+    def on_harness(
+        config: str, own_fetch: str | None = None, **settings: str
+    ) -> Pipeline:
+        harnesses.append(OnHarness(config, settings, tmp_path, own_fetch))
         return harnesses[-1]
 
-    def on_processes(config: str, **settings: str) -> Pipeline:
-        systems.append(OnProcesses(config, settings, start_system, tmp_path))
+    def on_processes(
+        config: str, own_fetch: str | None = None, **settings: str
+    ) -> Pipeline:
+        systems.append(OnProcesses(config, settings, start_system, tmp_path, own_fetch))
         return systems[-1]
 
     yield on_harness if request.param == "harness" else on_processes

@@ -21,7 +21,7 @@ from actors.flow.feed import Window
 from actors.flow.messages import Assignment, Confirm, Failure, Outcome
 from actors.flow.rate import Rate
 from actors.flow.routed import PartitionDispatcher
-from actors.stages.processing import batch_run, process_run
+from actors.stages.processing import BatchCall, JobCalls
 from tests.conformance.line import Line
 
 
@@ -40,7 +40,7 @@ def half(job: int) -> float:
 
 
 def test_58_a_job_that_raises_harms_no_other() -> None:
-    outcomes = list(process_run(half, deque(assignments(2, 3, 4))))
+    outcomes = list(JobCalls(half, deque(assignments(2, 3, 4))).run())
 
     assert errors(outcomes) == [None, "ValueError: 3 is odd", None]
     assert [each.result for each in outcomes] == [1.0, None, 2.0]
@@ -60,14 +60,14 @@ def test_58_a_job_that_raises_harms_no_other() -> None:
 def test_59_whatever_a_function_does_is_an_outcome(
     process: Callable[[Any], Any], error: str
 ) -> None:
-    [outcome] = process_run(process, deque(assignments(1)))
+    [outcome] = JobCalls(process, deque(assignments(1))).run()
 
     assert outcome.failure is not None
     assert outcome.failure.error.startswith(error)
 
 
 def test_59_a_batch_without_a_result_for_each_job_fails_as_a_whole() -> None:
-    outcomes = list(batch_run(lambda jobs: jobs[1:], assignments(1, 2)))
+    outcomes = list(BatchCall(lambda jobs: jobs[1:], assignments(1, 2)).run())
 
     text = "BatchError: process must return a list of 2 results, got 1"
     assert errors(outcomes) == [text, text]

@@ -34,10 +34,37 @@ def test_a_value_is_what_json_gives_back_or_is_refused(value: Any) -> None:
         assert repr(as_json(value)) == repr(expected)
 
 
-def test_a_plain_value_is_not_copied() -> None:
-    job = {"id": 7, "lines": [1.5, None, {"a": "b"}]}
+def test_a_value_is_taken_as_it_is_at_the_moment() -> None:
+    job: dict[str, Any] = {"id": 7, "lines": [1.5, None, {"a": "b"}]}
 
-    assert as_json(job) is job
+    taken = as_json(job)
+    job["lines"][2]["a"] = "c"
+    job["lines"].append(8)
+    job["id"] = 8
+
+    assert taken == {"id": 7, "lines": [1.5, None, {"a": "b"}]}
+
+
+@pytest.mark.parametrize(
+    ("job", "twice"),
+    [
+        ({1: "a", "1": "b"}, '"1"'),
+        ({None: "a", "null": "b"}, '"null"'),
+        ({"deep": [{True: "a", "true": "b"}]}, '"true"'),
+        ({1.0: "a", "1.0": "b"}, '"1.0"'),
+    ],
+)
+def test_keys_that_are_one_in_json_are_refused(job: Any, twice: str) -> None:
+    with pytest.raises(ValueError, match=f"two of its keys are {twice} in JSON"):
+        as_json(job)
+
+
+def test_what_holds_itself_twice_is_refused_at_once() -> None:
+    value: list[Any] = []
+    value += [value, value]
+
+    with pytest.raises(ValueError, match=r"Circular|deep"):
+        as_json({"a": value, "b": value})
 
 
 @pytest.mark.parametrize(

@@ -60,11 +60,15 @@ def taken(worker: Worker, count: int) -> list[Any]:
     return got
 
 
+def said(error: BaseException) -> Iterator[str]:
+    yield repr(error)
+
+
 def test_a_worker_yields_in_order_and_wakes_its_stage() -> None:
     worker = Worker("test")
 
-    worker.call(lambda: iter([1, 2]))
-    worker.call(lambda: iter([3]))
+    worker.call(lambda: iter([1, 2]), said)
+    worker.call(lambda: iter([3]), said)
 
     assert taken(worker, 3) == [1, 2, 3]
     assert worker.take() == []
@@ -80,11 +84,32 @@ def test_a_worker_yields_while_its_call_still_runs() -> None:
         assert go_on.wait(30.0)
         yield 2
 
-    worker.call(steps)
+    worker.call(steps, said)
 
     assert taken(worker, 1) == [1]
     go_on.set()
     assert taken(worker, 1) == [2]
+    worker.stop()
+
+
+def broken(value: Any) -> Iterator[Any]:
+    yield value
+    raise SystemExit
+
+
+def test_a_call_that_raises_has_its_last_word_and_the_next_is_run() -> None:
+    worker = Worker("test")
+    words = iter([2, 3])
+
+    def failed(error: BaseException) -> Iterator[Any]:
+        # What is said of a failure may fail as well; then that is asked for it.
+        word = next(words)
+        return broken(word) if word == 2 else iter([word, type(error)])
+
+    worker.call(lambda: broken(1), failed)
+    worker.call(lambda: iter([4]), said)
+
+    assert taken(worker, 5) == [1, 2, 3, SystemExit, 4]
     worker.stop()
 
 

@@ -1,8 +1,10 @@
 """Jobs that lie in a directory, one file each, and what is done with them."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 def fetch(directory: str) -> Any:
@@ -60,3 +62,125 @@ def one_more(job: Any) -> Any:
 def fail_to_ask(ask: Any) -> None:
     """Ask for what cannot be asked for."""
     ask(1, "nobody")
+
+
+def fetch_into_one(directory: str) -> Iterator[Any]:
+    """Yield each job of the directory, all of them in one and the same dict."""
+    row: dict[str, Any] = {"lines": [0]}
+    for path in sorted(Path(directory).glob("*.json")):
+        row |= json.loads(path.read_text())
+        row["lines"][0] = row["id"]
+        path.unlink()
+        yield row
+
+
+_answer: dict[str, Any] = {}
+
+
+def answer_in_one(job: Any) -> Any:
+    """Its id, and what was in its lines; the answer is the same dict each time."""
+    _answer["id"] = job["id"]
+    _answer["lines"] = job.get("lines")
+    return _answer
+
+
+def answer_batch_in_one(jobs: list[Any]) -> Any:
+    """The same for a batch, each answer filled into the one before."""
+    return [answer_in_one(job) | {} for job in jobs]
+
+
+def ruin(job: Any) -> Any:
+    """Twice its id; nothing is left of the job."""
+    answer = double(job)
+    job.clear()
+    return answer
+
+
+def fail_and_ruin(job: Any) -> Any:
+    """Fail at first, and leave nothing of the job; its id must be there again."""
+    number = job.pop("id")
+    if number not in _failed:
+        _failed.add(number)
+        raise ValueError(number)
+    return 2 * number
+
+
+_failed: set[int] = set()
+
+
+class _MuteMeta(type):
+    @property
+    def __name__(cls) -> str:  # type: ignore[override]
+        raise RuntimeError("no name")
+
+
+class MuteError(Exception, metaclass=_MuteMeta):
+    """An exception that cannot be asked anything."""
+
+    def __str__(self) -> str:
+        raise SystemExit("no words")
+
+    def __getattribute__(self, name: str) -> Any:
+        raise KeyboardInterrupt(name)
+
+
+class _Trap(dict[str, Any]):
+    def items(self) -> Any:
+        raise SystemExit("no items")
+
+
+class _Masked:
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise KeyboardInterrupt("no class")
+
+
+#: Python itself cannot write its traceback.
+UNSAYABLE = SyntaxError("unexpected token", cast("Any", "else"))
+
+
+def _is_syntax(_: Any) -> Any:
+    raise UNSAYABLE
+
+
+def _is_mute(_: Any) -> Any:
+    raise MuteError
+
+
+def _is_interrupted(_: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+def _is_long(_: Any) -> Any:
+    raise ValueError("x" * 30_000_000)
+
+
+ODD: dict[int, Callable[[Any], Any]] = {
+    1: _is_syntax,
+    2: _is_mute,
+    3: _is_interrupted,
+    4: _is_long,
+    5: lambda _: _Trap(a=1),
+    6: lambda _: _Masked(),
+    7: lambda _: sys.exit(7),
+    8: lambda _: {1: "a", "1": "b"},
+}
+
+
+def odd(job: Any) -> Any:
+    """Do something odd for the first ids, and twice the id for the others."""
+    return ODD.get(job["id"], double)(job)
+
+
+def odd_batch(jobs: list[Any]) -> Any:
+    """The same as results of a batch, as far as they can be there."""
+    return [odd(job) if job["id"] in (5, 6, 8, 9) else UNSAYABLE for job in jobs]
+
+
+_polls = iter((2, 6, 7))
+
+
+def fetch_oddly(directory: str) -> Any:
+    """Do all that is odd first, one at a poll; then take jobs of the directory."""
+    number = next(_polls, None)
+    return fetch(directory) if number is None else ODD[number](None)
