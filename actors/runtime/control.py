@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Bytes; a request above it is refused.
-MAX_REQUEST = 1 << 16
+#: Bytes; a request above it is refused. The largest state is a quarter of it.
+MAX_REQUEST = 1 << 18
 
 
 class ControlError(Exception):
