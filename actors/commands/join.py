@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.main_process import Main
 from actors.commands.options import MACHINE_SETTINGS
-from actors.commands.run import claim_port
+from actors.commands.run import check_place, claim_port
 from actors.runtime import cluster, lines, redaction
 from actors.runtime.config_build import build
 from actors.runtime.ports import free_port
@@ -65,6 +65,7 @@ class _MachineMain(Main):
             incarnation=secrets.token_hex(4),
             report_fd=report_fd,
             control_socket=str(self.files.socket),
+            orders_fd=self.orders.fd,
         )
         return MachineActor, start
 
@@ -85,11 +86,13 @@ def join(machine: Machine, config: SystemConfig, port: int | None) -> int:
         ConfigError: There is no key.
         StartError: The leader refuses, or nothing can be started here.
     """
+    check_place()
     redaction.install(redaction.secrets_in(os.environ))
     cluster.read_key(config.cluster_key_file)
     files = SystemFiles(state_dir(), port or free_port())
-    with claim_port(files):
-        main = _MachineMain(config.with_port(files.port), files, machine=machine)
+    with claim_port(files) as lock:
+        config = config.with_port(files.port)
+        main = _MachineMain(config, files, lock=lock, machine=machine)
         try:
             return main.run()
         finally:

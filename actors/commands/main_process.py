@@ -6,6 +6,8 @@ Apart from ``run``, since ``join`` runs one as well, and claims other things for
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import secrets
 import select
@@ -13,7 +15,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
@@ -22,13 +24,20 @@ from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
 from actors.runtime import dumps, logs, processes
 from actors.runtime.changes import Changes
-from actors.runtime.control import ControlError, send
+from actors.runtime.control import ControlError, Orders
 from actors.runtime.journal_file import JournalDamagedError
 from actors.runtime.number_server import NumberServer, NumberServerError
 from actors.runtime.reports import read_reports
 from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
 from actors.runtime.settings import unknown_variables
-from actors.runtime.system import RunningSystem, wait_for_end
+from actors.runtime.signals import Signals
+from actors.runtime.state_dir import AlreadyRunningError, StateDirError, make_private
+from actors.runtime.system import (
+    START_WITHIN_S,
+    RunningSystem,
+    SystemStartError,
+    wait_for_end,
+)
 from actors.runtime.web_process import WebError, WebProcess
 from actors.stages import wire
 from actors.stages.messages import StartSystem
@@ -45,12 +54,11 @@ if TYPE_CHECKING:
 
 #: The root's name in the log.
 _ROOT = "root"
-_SIGNALS = (
-    *(signal.SIGINT, signal.SIGTERM),
-    *(signal.SIGTSTP, signal.SIGCONT, signal.SIGUSR1),
-)
-#: How long a root that cannot be reached may take to be known as dead, in seconds.
-ENDS_WITHIN_S = 1.0
+#: A second signal to stop that comes sooner is the first one again, in seconds: what
+#: wraps a command passes on what the terminal has sent to the command already.
+DELIBERATE_S = 0.5
+#: How often to look whether the lock is still where others look for it, in seconds.
+LOOK_S = 5.0
 #: How long until a page whose port was taken meanwhile is tried again, in seconds.
 WEB_AGAIN_S = 2.0
 #: How long the log may take to be read at the end, in seconds.
@@ -69,16 +77,20 @@ class Main:
     files: SystemFiles
     numbers: NumberServer | None = None
     system: RunningSystem | None = None
+    lock: IO[str] | None = None
+    orders: Orders = field(default_factory=Orders)
     reports: int = -1
-    signals: int = -1
+    signals: Signals | None = None
     root: int | None = None
     root_pid: int | None = None
     restarts: Restarts = field(default_factory=Restarts)
     root_start_at: float | None = None
+    begin_by: float | None = None
+    look_at: float = 0.0
     report_writer: int = -1
     report_fd: int = -1
     exit_code: int | None = None
-    stopping: bool = False
+    stopping_since: float | None = None
     told_stopping: bool = False
     paused: bool = False
     started: bool = False
@@ -95,14 +107,18 @@ class Main:
     def run(self) -> int:
         """Start, and go on until it ends; returns the exit code."""
         self.pulse = Pulse(self.config.lease_s)
-        self._start()
+        try:
+            self._start()
+        except (OSError, SystemStartError) as error:
+            raise StartError(self._with_cause(f"cannot start: {error}")) from error
+        assert self.signals is not None  # noqa: S101 - it has started
         while self.exit_code is None:
-            watched = [self.reports, self.signals]
+            watched = [self.reports, self.signals.fd]
             watched += [self.root] if self.root is not None else []
             watched += [self.web.fd] if self.web is not None else []
             for fd in select.select(watched, [], [], self._wait_s())[0]:
-                if fd == self.signals:
-                    self._signalled()
+                if fd == self.signals.fd:
+                    self._signalled(self.signals.read(), time.monotonic())
                 elif fd == self.reports:
                     self._reported()
                 elif fd == self.root:
@@ -117,18 +133,25 @@ class Main:
 
     def _wait_s(self) -> float | None:
         times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
+        times += [self.begin_by, self.look_at]
         known = [each for each in times if each is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
     def _tick(self, now: float) -> None:
         if self.root_start_at is not None and now >= self.root_start_at:
             self.root_start_at = None
-            self._start_root(self.report_fd)
+            self._restart_root()
         if self.web_start_at is not None and now >= self.web_start_at:
             self._restart_web()
         if self.pulse.silent(now):
             self._root_silent()
         self.pulse.due(now)
+        if self.begin_by is not None and now >= self.begin_by:
+            self.begin_by = None
+            self._not_begun()
+        if now >= self.look_at:
+            self.look_at = now + LOOK_S
+            self._see_to_lock()
 
     def clean_up(self) -> None:
         """Leave no process, whatever happened."""
@@ -137,7 +160,7 @@ class Main:
         if self.report_writer >= 0:
             os.close(self.report_writer)
         if self.reports >= 0 and not wait_for_end(self.reports):
-            self.log.error("system.left_over", hint="a process did not end")
+            logs.current().error("system.left_over", hint="a process did not end")
         if self.numbers is not None:
             self.numbers.stop()
         if self.web is not None:
@@ -145,6 +168,15 @@ class Main:
         self.files.socket.unlink(missing_ok=True)
         if self.pump is not None:
             self.pipe.finish(self.pump, LOG_WITHIN_S)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.orders.close()
+        if self.lock is not None:
+            self.lock.close()
+        # Last of all: until then an impatient Ctrl-C would leave half of it.
+        if self.signals is not None:
+            self.signals.give_back()
 
     def _start(self) -> None:
         # The number server starts while the actor system does; no thread and no
@@ -159,7 +191,7 @@ class Main:
         log_format = self.config.log_format or logs.default_format()
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
         self.log = logs.configure(self.config.log_level)
-        self.signals = _catch_signals()
+        self.signals = Signals()
         for variable in unknown_variables(os.environ):
             self.log.warning("config.unknown_variable", variable=variable)
         if self.numbers is not None:
@@ -174,7 +206,49 @@ class Main:
         self.report_fd = report_fd
         self.root_pid = None
         self.system.start_root(*self.root_stage(report_fd))
-        self.pulse.begin(_ROOT, time.monotonic())
+        now = time.monotonic()
+        self.pulse.begin(_ROOT, now)
+        self.begin_by = None if self.started else now + START_WITHIN_S
+
+    def _restart_root(self) -> None:
+        try:
+            self._start_root(self.report_fd)
+        except (OSError, SystemStartError) as error:
+            self.log.error("stage.failed", stage=_ROOT, error=str(error))  # noqa: TRY400
+            self._root_died()
+
+    def _not_begun(self) -> None:
+        if self.root_pid is None:
+            what = f"the root did not begin within {START_WITHIN_S:g} s"
+            raise StartError(self._with_cause(f"cannot start: {what}"))
+
+    def _with_cause(self, what: str) -> str:
+        # Whoever refused something has logged it, and can tell nobody else.
+        if self.pump is None:
+            with contextlib.suppress(OSError):
+                sys.stderr.write(self.pipe.read_waiting().decode(errors="replace"))
+        try:
+            problem = json.loads(self.pipe.problem)
+        except ValueError:
+            return what
+        told = {"event", "level", "timestamp", "pid", "trace", "hint"}
+        rest = " ".join(f"{key}={problem[key]}" for key in problem if key not in told)
+        return f"{what} ({problem.get('event')}: {rest})"
+
+    def _see_to_lock(self) -> None:
+        # The state directory may lie where old files are removed. Whoever comes
+        # next must find it taken.
+        mine = self.lock
+        if mine is None or self.files.is_claimed_by(mine):
+            return
+        try:
+            make_private(self.files.directory)
+            self.lock = self.files.claim()
+        except (AlreadyRunningError, StateDirError) as error:
+            self.log.warning("system.not_locked", error=str(error))
+            self.look_at = math.inf
+        else:
+            mine.close()
 
     def root_stage(self, report_fd: int) -> tuple[type[Stage], Any]:
         """What supervises the rest, and the first message that it gets."""
@@ -183,6 +257,7 @@ class Main:
             incarnation=secrets.token_hex(4),
             report_fd=report_fd,
             control_socket=str(self.files.socket),
+            orders_fd=self.orders.fd,
             paused=self.changes.paused,
             draining=self.changes.draining,
         )
@@ -228,7 +303,9 @@ class Main:
             self.log.error("system.failed", error="all processes of the system ended")
             self.exit_code = Exit.FAILURE
 
-    def _act_on(self, report: dict[str, Any]) -> None:
+    def _act_on(  # noqa: C901 - one arm a report
+        self, report: dict[str, Any]
+    ) -> None:
         if self.changes.heard(report):
             self._changed()
             return
@@ -241,16 +318,34 @@ class Main:
                 self._started()
             case "failed":
                 raise StartError(report["error"])
+            case "unbegun":
+                self._unbegun(report["error"])
+            case "unreachable":
+                self._unreachable(report["error"])
             case "fatal":
                 self.log.error("system.failed", error=report["error"])
                 self.exit_code = Exit.RESTARTS_EXCEEDED
             case "stopped":
-                self.accounting = report["accounting"]
-                # A fetcher that hangs has not said what it has; the journal does.
-                left = report["left"] or left_in_journal(self.config)
-                self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+                self._stopped(report["accounting"], report["left"])
             case other:
                 raise AssertionError(other)
+
+    def _unbegun(self, error: str) -> None:
+        if not self.started:
+            raise StartError(error)
+        self.log.error("system.failed", error=error)
+        self.exit_code = Exit.FAILURE
+
+    def _unreachable(self, error: str) -> None:
+        if not self.started:
+            raise StartError(error)
+        self.log.warning("system.unreachable", error=error)
+
+    def _stopped(self, accounting: dict[str, int], left: int) -> None:
+        self.accounting = accounting
+        # A fetcher that hangs has not said what it has; the journal does.
+        left = left or left_in_journal(self.config)
+        self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
 
     def _changed(self) -> None:
         if self.changes.draining:
@@ -270,11 +365,12 @@ class Main:
             notify("READY=1", f"MAINPID={os.getpid()}")
             if (within_s := watchdog_s()) is not None:
                 feed_watchdog(self.files.socket, within_s)
-        if self.stopping:
+        if self.stopping_since is not None:
             self._stop()
 
     def _root_is_there(self, pid: int) -> None:
         self.root_pid = pid
+        self.begin_by = None
         try:
             self.root = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -304,8 +400,7 @@ class Main:
         else:
             processes.kill(self.root_pid)
 
-    def _signalled(self) -> None:
-        numbers = set(os.read(self.signals, 64))
+    def _signalled(self, numbers: set[int], now: float) -> None:
         if signal.SIGUSR1 in numbers:
             dump(self.files, self.root_pid, self.log)
         if signal.SIGTSTP in numbers:
@@ -315,34 +410,34 @@ class Main:
             self._pause(paused=False)
         if not numbers & {signal.SIGINT, signal.SIGTERM}:
             return
-        if self.stopping:
-            self.exit_code = Exit.FORCED
+        if self.stopping_since is not None:
+            if now - self.stopping_since >= DELIBERATE_S:
+                self.exit_code = Exit.FORCED
             return
-        self.stopping = True
+        self.stopping_since = now
         self._tell_stopping()
         if not self.started:
             left = left_in_journal(self.config)
             self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
-        elif self.root is not None:
+        else:
             self._stop()
 
     def _pause(self, *, paused: bool) -> None:
         try:
-            send(self.files.socket, {"verb": "pause" if paused else "resume"})
+            self.orders.send({"verb": "pause" if paused else "resume"})
         except ControlError as error:
             self.log.warning("system.not_told", error=str(error))
         else:
             self.paused = paused
 
     def _stop(self) -> None:
+        # A root that dies before it reads this, or with it, is followed by one that
+        # is told in its first message.
+        self.changes.draining = True
         try:
-            send(self.files.socket, {"verb": "stop"})
+            self.orders.send({"verb": "stop"})
         except ControlError as error:
-            assert self.root is not None  # noqa: S101 - else it is not asked
-            if select.select([self.root], [], [], ENDS_WITHIN_S)[0]:
-                return  # it has just died: the next one is told once it is there
-            self.log.exception("system.failed", error=str(error))
-            self.exit_code = Exit.FAILURE
+            self.log.warning("system.not_told", error=str(error))
 
     def _tell_unclaimed(self) -> None:
         # Somebody renamed a fetcher, perhaps: its jobs wait for one of that name.
@@ -379,14 +474,3 @@ def _promise(config: SystemConfig) -> str:
 def _source_of(fetcher: Any) -> str:
     source = fetcher.options.get("url", fetcher.fetch)
     return f"{fetcher.name}: {source}, every {fetcher.every_s:g} s"
-
-
-def _catch_signals() -> int:
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer)
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: None)
-    # A terminal that is closed does not end what other terminals look at.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return reader

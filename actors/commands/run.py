@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from actors.commands.main_process import Main, StartError
 from actors.runtime import cluster, redaction
 from actors.runtime.config_show import secrets_of
+from actors.runtime.control import ControlError, check_proc
 from actors.runtime.journal_file import (
     JournalDamagedError,
     JournalFile,
@@ -37,6 +39,7 @@ def run(config: SystemConfig) -> int:
     Raises:
         StartError: It cannot be started as it is asked for; nothing is left of it.
     """
+    check_place()
     redaction.install(secrets_of(config))
     _check_way_in(config)
     stages = len(config.fetchers) + sum(each.count for each in config.processors)
@@ -47,12 +50,29 @@ def run(config: SystemConfig) -> int:
         raise StartError(str(error)) from error
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)
-    with claim_port(files), _claim_journal(config):
-        main = Main(config.with_port(port), files)
+    with claim_port(files) as lock, _claim_journal(config):
+        main = Main(config.with_port(port), files, lock=lock)
         try:
             return main.run()
         finally:
             main.clean_up()
+
+
+def check_place() -> None:
+    """Make sure that a main process can be what calls this, where it runs.
+
+    Raises:
+        StartError: It cannot.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        raise StartError(
+            "a system is run from the main thread only, since only there Python takes "
+            "signals; call this there, and give another thread what else is to be done"
+        )
+    try:
+        check_proc()
+    except ControlError as error:
+        raise StartError(str(error)) from error
 
 
 def _check_way_in(config: SystemConfig) -> None:

@@ -73,9 +73,9 @@ class Edges:
             return NoJournal(clock.monotonic)
         return Journal(Path(journal), fetcher, clock)
 
-    def control(self, path: str) -> ControlServer:
-        """Where other terminals' commands arrive."""
-        return ControlServer(Path(path))
+    def control(self, path: str, orders_fd: int) -> ControlServer:
+        """Where commands arrive: other terminals', and the main process's orders."""
+        return ControlServer(Path(path), orders_fd)
 
     def gate(self, place: cluster.Place, key: bytes, limit_s: float) -> GateListener:
         """Where other machines dial in.

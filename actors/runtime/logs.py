@@ -46,6 +46,8 @@ class LogPipe:
         self.reader, self.writer = os.pipe() if writer is None else (-1, writer)
         os.set_blocking(self.writer, False)
         self.dropped = 0
+        #: The last line that was a warning or worse; for who looks for a cause.
+        self.problem = ""
         # Where the kernel allows less, the default of 64 KiB serves as well.
         with contextlib.suppress(OSError):
             fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
@@ -69,6 +71,23 @@ class LogPipe:
         except OSError:  # full, or nobody reads any more
             return False
         return True
+
+    def read_waiting(self) -> bytes:
+        """Take what is there, where no pump has begun."""
+        os.set_blocking(self.reader, False)
+        try:
+            return self.note_problem(os.read(self.reader, PIPE_SIZE))
+        except BlockingIOError:
+            return b""
+        finally:
+            os.set_blocking(self.reader, True)
+
+    def note_problem(self, lines: bytes) -> bytes:
+        """Keep the last line among these that tells of a problem; returns them."""
+        for line in lines.splitlines():
+            if b'"level": "warning"' in line or b'"level": "error"' in line:
+                self.problem = line.decode(errors="replace")
+        return lines
 
     def finish(self, thread: threading.Thread, deadline_s: float) -> None:
         """Close this process's end, and let the pump write what is left."""
@@ -164,7 +183,7 @@ def pump(pipe: LogPipe, out: TextIO, log_format: str) -> threading.Thread:
     """Copy the pipe to ``out`` until every writer has closed it."""
     render = _console(out) if log_format == "console" else None
     thread = threading.Thread(
-        target=_pump, args=(pipe.reader, out, render), name="log-pump", daemon=True
+        target=_pump, args=(pipe, out, render), name="log-pump", daemon=True
     )
     thread.start()
     return thread
@@ -246,10 +265,10 @@ def _console(out: TextIO) -> structlog.dev.ConsoleRenderer:
 
 
 def _pump(
-    reader: int, out: TextIO, render: structlog.dev.ConsoleRenderer | None
+    pipe: LogPipe, out: TextIO, render: structlog.dev.ConsoleRenderer | None
 ) -> None:
     rest = b""
-    while chunk := os.read(reader, 1 << 16):
+    while chunk := pipe.note_problem(os.read(pipe.reader, 1 << 16)):
         *lines, rest = (rest + chunk).split(b"\n")
         text = "".join(f"{_line(line, render)}\n" for line in lines)
         try:

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,20 @@ class Reporter:
     def failed(self, error: str) -> None:
         """The system cannot be started as it is configured."""
         self._report({"report": "failed", "error": error})
+
+    @contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Tell what keeps the root from beginning, whatever that is."""
+        try:
+            yield
+        except Exception as error:
+            what = f"the root cannot begin: {type(error).__name__}: {error}"
+            self._report({"report": "unbegun", "error": what})
+            raise
+
+    def unreachable(self, error: str) -> None:
+        """No other terminal can reach the root."""
+        self._report({"report": "unreachable", "error": error})
 
     def fatal(self, reason: str) -> None:
         """A stage is gone for good without which there is nothing to do."""

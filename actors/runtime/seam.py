@@ -36,6 +36,8 @@ Address: TypeAlias = ActorAddress
 _EARLY_S = 0.0005
 #: After an error a stage looks again at what is due, so many seconds later.
 _AFTER_ERROR_S = 1.0
+#: What the kernel means where it makes no process (fork(2)).
+NOT_MADE = "no process more is allowed to this user, or there is no memory for one"
 
 
 class Stage(Actor):  # type: ignore[misc]
@@ -54,6 +56,7 @@ class Stage(Actor):  # type: ignore[misc]
         self.log = self.edges.log("info")
         self._watched: dict[int, Callable[[], None]] = {}
         self._timers: list[float] = []
+        self._not_made: list[Address] = []
 
     # What a stage fills in.
 
@@ -63,6 +66,11 @@ class Stage(Actor):  # type: ignore[misc]
 
     def child_exited(self, child: Address) -> None:
         """Handle the end of an actor that this one created; may come twice."""
+
+    def not_made(self, child: Address) -> None:
+        """Handle that a process which was to be created could not be."""
+        self.log.error("process.not_made", error=NOT_MADE)
+        self.child_exited(child)
 
     def too_long(self, message: Any, size: int) -> None:
         """Do without a message that is longer than any that can be sent."""
@@ -102,8 +110,13 @@ class Stage(Actor):  # type: ignore[misc]
 
     def create(self, stage: type[Stage]) -> Address:
         """Start another stage in a process of its own, as a child of this one."""
+        before = len(self._processes())
         address = self.createActor(stage)
-        self._watch_child(address)
+        if len(self._processes()) > before:
+            self._watch_child(address)
+        elif self._has_processes():
+            # Thespian swallows the error, and nobody would ever hear of it again.
+            self._not_made.append(address)
         return address
 
     def end(self, stage: Address) -> None:
@@ -123,6 +136,8 @@ class Stage(Actor):  # type: ignore[misc]
             while too_long := self.edges.too_long():
                 for each, size in too_long:
                     self.too_long(each, size)
+            while self._not_made:
+                self.not_made(self._not_made.pop())
             self._arm(self.next_tick())
         except Exception:  # noqa: BLE001 - see the class
             self.log.error(  # noqa: TRY400 - the trace is cut to what is ours
@@ -155,10 +170,7 @@ class Stage(Actor):  # type: ignore[misc]
     def _watch_child(self, address: Address) -> None:
         # Thespian cannot tell of a child that dies before it has reported its
         # address: its notice does not pickle, and is dropped. The kernel can.
-        children = getattr(self._myRef, "_child_procs", None)
-        if not children:
-            return
-        fd = processes.descriptor(children[-1].childProc.pid)
+        fd = processes.descriptor(self._processes()[-1].childProc.pid)
 
         def ended() -> None:
             self.unwatch(fd)
@@ -166,6 +178,12 @@ class Stage(Actor):  # type: ignore[misc]
             self.child_exited(address)
 
         self.watch(fd, ended)
+
+    def _has_processes(self) -> bool:
+        return hasattr(self._myRef, "mpcontext")
+
+    def _processes(self) -> list[Any]:
+        return getattr(self._myRef, "_child_procs", None) or []
 
     def _arm(self, at: float | None) -> None:
         # Timers cannot be taken back, and each that fires arms again: one is set

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from actors.runtime import locks
+
+_PRIVATE = 0o700
 
 
 class StateDirError(Exception):
@@ -35,17 +39,28 @@ def state_dir() -> Path:
         path = Path(runtime) / "lowtide"
     else:
         path = Path(tempfile.gettempdir()) / f"lowtide-{os.getuid()}"
+    make_private(path)
+    return path
+
+
+def make_private(path: Path) -> None:
+    """Make a directory that only this user may enter, if it is missing.
+
+    Raises:
+        StateDirError: It cannot be made, or belongs to somebody else.
+    """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.lstat()
+        mine = status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)
+        if mine and stat.S_IMODE(status.st_mode) != _PRIVATE:
+            path.chmod(_PRIVATE)
     except OSError as error:
         raise StateDirError(
-            f"cannot make the state directory {path}: {error}"
+            f"cannot make the state directory {path}: {error.strerror}"
         ) from error
-    if status.st_uid != os.getuid() or not path.is_dir() or path.is_symlink():
+    if not mine:
         raise StateDirError(f"the state directory {path} belongs to somebody else")
-    path.chmod(0o700)
-    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +95,41 @@ class SystemFiles:
 
         Raises:
             AlreadyRunningError: Another system has it.
+            StateDirError: Nothing can be written there.
         """
-        file = self.lock.open("a+")
+        try:
+            file = self.lock.open("a+")
+        except OSError as error:
+            raise self._unusable(error) from error
         if not locks.take(file):
             pid = self.owner().get("pid", "unknown")
             file.close()
             raise AlreadyRunningError(
                 f"a lowtide system is running at port {self.port} already (pid {pid})"
             )
-        file.seek(0)
-        file.truncate()
-        json.dump({"pid": os.getpid()}, file)
-        file.flush()
+        try:
+            file.seek(0)
+            file.truncate()
+            json.dump({"pid": os.getpid()}, file)
+            file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                file.close()
+            raise self._unusable(error) from error
         return file
+
+    def is_claimed_by(self, lock: IO[str]) -> bool:
+        """Whether the lock that others find is this one: it may have been removed."""
+        try:
+            return os.path.samestat(self.lock.stat(), os.fstat(lock.fileno()))
+        except OSError:
+            return False
+
+    def _unusable(self, error: OSError) -> StateDirError:
+        return StateDirError(
+            f"cannot write to the state directory {self.directory}: {error.strerror}; "
+            "LOWTIDE_STATE_DIR names another"
+        )
 
     def owner(self) -> dict[str, Any]:
         """What the running system wrote about itself; empty if nothing."""

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
 import select
 import socket
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from thespian.actors import ActorSystem
+from thespian.actors import (
+    ActorSystem,
+    ActorSystemException,
+    ActorSystemFailure,
+    InvalidActorAddress,
+)
+from thespian.system import systemBase
 
 from actors.runtime import processes, transport
 from actors.runtime.closed import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from actors.runtime.seam import Stage
 
 #: How long the processes of a system may take to be gone once killed, in seconds.
 GONE_WITHIN_S = 2.0
+#: How long the first processes may take to be there, in seconds: each is a fork and
+#: a message.
+START_WITHIN_S = 5.0
+systemBase.MAX_CHILD_ACTOR_CREATE_DELAY = timedelta(seconds=START_WITHIN_S)
+systemBase.MAX_SYSTEM_SHUTDOWN_DELAY = timedelta()  # it would start over and over
 #: After how many new objects to look for cycles, and how often among older ones.
 _GC_THRESHOLD = (20_000, 10, 10)
 #: Files that the process with the most of them has open in a system without
@@ -91,6 +104,10 @@ def check_tasks(stages: int) -> None:
         )
 
 
+class SystemStartError(Exception):
+    """The first processes do not come up; the text says why, as far as is known."""
+
+
 class RunningSystem:
     """Thespian's processes, from their start to the end of the last of them."""
 
@@ -100,13 +117,25 @@ class RunningSystem:
         transport.install(thespian_log, admitted)
         _share_memory()
         capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
-        self._actors = ActorSystem(
-            "multiprocTCPBase", capabilities, logDefs=_LOG_DEFS, transientUnique=True
-        )
+        try:
+            with _told("the actor system's first process"):
+                self._actors = ActorSystem(
+                    *("multiprocTCPBase", capabilities),
+                    logDefs=_LOG_DEFS,
+                    transientUnique=True,
+                )
+        except SystemStartError:
+            self.kill()
+            raise
 
     def start_root(self, stage: type[Stage], message: Any) -> None:
-        """Create the root in a process of its own, and send it its first message."""
-        self._actors.tell(self._actors.createActor(stage), message)
+        """Create the root in a process of its own, and send it its first message.
+
+        Raises:
+            SystemStartError: It did not come up.
+        """
+        with _told("the root"):
+            self._actors.tell(self._actors.createActor(stage), message)
 
     def kill(self) -> None:
         """End every process of the system at once.
@@ -118,6 +147,17 @@ class RunningSystem:
         if admin is not None and admin.pid is not None:
             processes.kill(admin.pid)
             admin.join(GONE_WITHIN_S)
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ActorSystemFailure, InvalidActorAddress) as error:
+        within = f"{START_WITHIN_S:g} s"
+        raise SystemStartError(f"{what} did not answer within {within}") from error
+    except (OSError, ActorSystemException, ImportError) as error:
+        raise SystemStartError(f"{what} did not start: {error}") from error
 
 
 def _share_memory() -> None:

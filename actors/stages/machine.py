@@ -20,8 +20,9 @@ from actors.flow.messages import (
 from actors.flow.pulse import Pulse
 from actors.flow.switchboard import Switchboard
 from actors.runtime import cluster
-from actors.runtime.seam import Address, Stage
+from actors.runtime.seam import NOT_MADE, Address, Stage
 from actors.stages.caller import Caller
+from actors.stages.commands_in import CommandsIn
 from actors.stages.crew import Crew
 from actors.stages.crew_status import CrewRounds, describe_crew
 from actors.stages.machine_messages import (
@@ -55,7 +56,7 @@ from actors.stages.needs import functions_of
 if TYPE_CHECKING:
     from actors.flow.messages import ToConsumer
     from actors.runtime.config import ProcessorConfig, SystemConfig
-    from actors.runtime.control import ControlServer, Request
+    from actors.runtime.control import Request
     from actors.runtime.reports import Reporter
 
 #: How long a start waits for its name to be free, in seconds.
@@ -75,7 +76,7 @@ class MachineActor(Stage):
     crew: Crew
     rounds: CrewRounds
     caller: Caller
-    _control: ControlServer
+    commands_in: CommandsIn
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,11 +129,19 @@ class MachineActor(Stage):
             self.reporter.fatal("its processors died too often to be restarted")
         self._leave_if_done()
 
+    def not_made(self, child: Address) -> None:
+        """Give up before it has worked; later it counts as that processor's end."""
+        if self._told_working:
+            super().not_made(child)
+        else:
+            self._give_up(f"cannot start all processors: {NOT_MADE}")
+
     def tick(self, now: float) -> None:
         """See to the line, start who is due, close what is over."""
         if not self._started:
             return
         self._tell_main(now)
+        self.commands_in.tick(now)
         self.caller.tick(now)
         self.crew.tick(now)
         self.rounds.tick(now)
@@ -145,6 +154,7 @@ class MachineActor(Stage):
             return None
         times = [self.caller.next_tick(), self.crew.next_tick(), self._deadline]
         times += [self._pulse.next_tick(), self.rounds.next_tick()]
+        times += [self.commands_in.next_tick()]
         return min((each for each in times if each is not None), default=None)
 
     def exiting(self) -> None:
@@ -153,10 +163,14 @@ class MachineActor(Stage):
             self.caller.close()
 
     def _start(self, message: StartMachine) -> None:
-        self.start = message
-        self.log = self.edges.log(message.system.log_level)
         self.reporter = self.edges.reporter(message.report_fd)
         self.reporter.alive(self.edges.process_id())
+        with self.reporter.beginning():
+            self._begin(message)
+
+    def _begin(self, message: StartMachine) -> None:
+        self.start = message
+        self.log = self.edges.log(message.system.log_level)
         run = message.incarnation
         self.crew = Crew(self, message.name, run, self._processor_up, self._gone)
         self.rounds = CrewRounds(self, self.crew)
@@ -173,9 +187,10 @@ class MachineActor(Stage):
             ),
             self._heard,
         )
-        self._control = self.edges.control(message.control_socket)
-        self._watch_control()
         self._begun_at = self.now()
+        control = self.edges.control(message.control_socket, message.orders_fd)
+        self.commands_in = CommandsIn(self, control, self.reporter, self._command)
+        self.commands_in.tick(self._begun_at)
         self._pulse = Pulse(message.system.lease_s)
         self._pulse.begin(_SELF, self._begun_at)
         self._started = True
@@ -333,17 +348,7 @@ class MachineActor(Stage):
 
     # The end.
 
-    def _watch_control(self) -> None:
-        for fd in self._control.fds:
-            self.watch(fd, lambda fd=fd: self._control_ready(fd))  # type: ignore[misc]
-
-    def _control_ready(self, fd: int) -> None:
-        request = self._control.ready(fd)
-        if fd not in self._control.fds:
-            self.unwatch(fd)
-        self._watch_control()
-        if request is None:
-            return
+    def _command(self, request: Request) -> None:
         match request.command.get("verb"):
             case "stop":
                 self._stop(request)

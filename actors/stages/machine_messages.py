@@ -197,3 +197,4 @@ class StartMachine:
     incarnation: str
     report_fd: int
     control_socket: str
+    orders_fd: int

@@ -21,6 +21,7 @@ class StartSystem:
         incarnation: Unique for this run of the system.
         report_fd: Descriptor of the pipe on which the main process listens.
         control_socket: Path of the socket for other terminals.
+        orders_fd: Descriptor of the socket over which the main process gives orders.
         paused: Fetchers that a person paused under the root before, and whether
             their jobs are held back as well.
         draining: Whether the root before was told to stop.
@@ -30,6 +31,7 @@ class StartSystem:
     incarnation: str
     report_fd: int
     control_socket: str
+    orders_fd: int
     paused: dict[str, bool] = field(default_factory=dict)
     draining: bool = False
 
@@ -167,34 +169,6 @@ class JobsDecided:
 
     number: int
     count: int
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecideState:
-    """Root to a fetcher: tell the state of its source, or set another.
-
-    Attributes:
-        text: What to set, JSON; None to tell what there is.
-    """
-
-    number: int
-    text: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateDecided:
-    """A fetcher to its root: the state of its source is this.
-
-    Attributes:
-        text: JSON.
-        age_s: Since it last changed; None if it never did.
-        error: Why it was not done, if it was not.
-    """
-
-    number: int
-    text: str
-    age_s: float | None = None
     error: str | None = None
 
 

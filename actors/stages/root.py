@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import Accounting
 from actors.flow.roster import Member, Roster, StageState
-from actors.runtime.seam import Address, Stage
+from actors.runtime.seam import NOT_MADE, Address, Stage
 from actors.stages.commands import Commands
+from actors.stages.commands_in import CommandsIn
 from actors.stages.gate import GATE
 from actors.stages.liveness import Liveness
 from actors.stages.machine_messages import FromMachine, LineEnded
@@ -25,7 +26,6 @@ from actors.stages.messages import (
     SourceUp,
     Started,
     StartSystem,
-    StateDecided,
     StatusAnswer,
     StatusRequest,
 )
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
-    from actors.runtime.control import ControlServer
     from actors.runtime.reports import Reporter
 
 
@@ -57,6 +56,7 @@ class RootActor(Stage):
     liveness: Liveness
     tuning: Tuning
     remote: Remote
+    commands_in: CommandsIn
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,6 @@ class RootActor(Stage):
         self._rounds: dict[int, StatusRound] = {}
         self._round_count = 0
         self._accounts: dict[str, Accounting] = {}
-        self._control: ControlServer | None = None
 
     def receive(  # noqa: C901 - one arm a message
         self, message: Any, sender: Address
@@ -90,7 +89,7 @@ class RootActor(Stage):
                 self._heard(message.name, message.accounting)
             case FromMachine() | LineEnded():
                 self.remote.receive(message)
-            case JobsDecided() | StateDecided() | Asked() | MarkPassed():
+            case JobsDecided() | Asked() | MarkPassed():
                 self.commands.heard(message)
             case ProcessLost(process=process):
                 self.supervisor.kill_lost(process)
@@ -108,10 +107,18 @@ class RootActor(Stage):
                 self.supervisor.stage_exited(name)
                 return
 
+    def not_made(self, child: Address) -> None:
+        """Give up at the start; later it counts as the end of that stage."""
+        if self.begun:
+            super().not_made(child)
+        else:
+            self.reporter.failed(f"cannot start all processes: {NOT_MADE}")
+
     def tick(self, now: float) -> None:
         """Start who is due, close status rounds, see to the shutdown."""
         if not self._started:
             return
+        self.commands_in.tick(now)
         self.supervisor.tick(now)
         for number, each in tuple(self._rounds.items()):
             if now >= each.deadline:
@@ -129,6 +136,7 @@ class RootActor(Stage):
             self.shutdown.next_tick(),
             self.liveness.next_tick(),
             self.remote.next_tick(),
+            self.commands_in.next_tick(),
             *(each.deadline for each in self._rounds.values()),
         ]
         return min((each for each in times if each is not None), default=None)
@@ -243,10 +251,14 @@ class RootActor(Stage):
     # How it begins, and what its stages say.
 
     def _start_system(self, message: StartSystem) -> None:
-        self.config = message.config
-        self.log = self.edges.log(message.config.log_level)
         self.reporter = self.edges.reporter(message.report_fd)
         self.reporter.alive(self.edges.process_id())
+        with self.reporter.beginning():
+            self._begin(message)
+
+    def _begin(self, message: StartSystem) -> None:
+        self.config = message.config
+        self.log = self.edges.log(message.config.log_level)
         self.fetchers = Roster(message.incarnation)
         self.processors = Roster(message.incarnation)
         self.supervisor = Supervisor(self)
@@ -256,10 +268,11 @@ class RootActor(Stage):
         self._was_draining = message.draining
         self.commands = Commands(self)
         self.remote = Remote(self, message.incarnation)
-        self._control = self.edges.control(message.control_socket)
-        self._watch_control()
-        self._started = True
         now = self.now()
+        control = self.edges.control(message.control_socket, message.orders_fd)
+        self.commands_in = CommandsIn(self, control, self.reporter, self.commands.run)
+        self.commands_in.tick(now)
+        self._started = True
         self.remote.begin(now)
         self.supervisor.begin(now)
 
@@ -335,17 +348,3 @@ class RootActor(Stage):
     def _close_round(self, number: int) -> None:
         status_round = self._rounds.pop(number)
         status_round.then(status_round.answers)
-
-    def _watch_control(self) -> None:
-        assert self._control is not None  # noqa: S101 - it is what is watched
-        for fd in self._control.fds:
-            self.watch(fd, lambda fd=fd: self._control_ready(fd))  # type: ignore[misc]
-
-    def _control_ready(self, fd: int) -> None:
-        assert self._control is not None  # noqa: S101 - it is what is watched
-        request = self._control.ready(fd)
-        if fd not in self._control.fds:
-            self.unwatch(fd)
-        self._watch_control()
-        if request is not None:
-            self.commands.run(request)

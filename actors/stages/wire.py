@@ -48,8 +48,6 @@ CLASSES: tuple[type, ...] = (
     messages.Drained,
     messages.DecideJobs,
     messages.JobsDecided,
-    messages.DecideState,
-    messages.StateDecided,
     messages.Pause,
     messages.Resume,
     messages.Tune,

@@ -70,7 +70,7 @@ class VirtualEdges(Edges):
         db = self._world.database(journal)
         return VirtualJournal(Path(journal), fetcher, clock, db).at(self._node)
 
-    def control(self, path: str) -> Any:  # noqa: ARG002 - there is only one
+    def control(self, path: str, orders_fd: int) -> Any:  # noqa: ARG002 - only one
         """Where the test's commands arrive."""
         self._world.control = VirtualControl(self._node)
         return self._world.control
@@ -276,6 +276,7 @@ class VirtualControl:
         self._fd = node.base.new_fd()
         self._requests: deque[VirtualRequest] = deque()
         self.fds = (self._fd,)
+        self.problem = None
 
     def put(self, request: VirtualRequest) -> None:
         """Send a command."""
@@ -288,6 +289,13 @@ class VirtualControl:
         if not self._requests:
             self._node.ready.discard(fd)
         return request
+
+    def tick(self, now: float) -> None:
+        """No file can be removed."""
+
+    def next_tick(self) -> float | None:
+        """There is nothing to look for."""
+        return None
 
     def close(self) -> None:
         """There is nothing to close."""

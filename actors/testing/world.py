@@ -94,6 +94,7 @@ class World:
             incarnation=f"run{self.runs}",
             report_fd=-1,
             control_socket="",
+            orders_fd=-1,
             paused=self.changes.paused,
             draining=self.changes.draining,
         )
@@ -219,7 +220,7 @@ class World:
                 self._pulse.heard("root", self.agenda.now)
             case "started":
                 self.started = True
-            case "failed" | "fatal" | "stopped" as kind:
+            case "failed" | "unbegun" | "fatal" | "stopped" as kind:
                 if kind == "stopped":
                     self.observer.stopped()
                 self.ended = report

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import select
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,9 +17,11 @@ from typing import Any
 import pytest
 
 from actors.runtime.control import (
+    LOOK_S,
     ControlServer,
     NoAnswerError,
     NotRunningError,
+    Orders,
     Request,
     ask,
 )
@@ -116,6 +119,7 @@ def test_a_call_that_raises_has_its_last_word_and_the_next_is_run() -> None:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[ControlServer]:
     server = ControlServer(tmp_path / "control.sock")
+    server.tick(0.0)
     yield server
     server.close()
 
@@ -285,6 +289,7 @@ def test_a_path_may_be_longer_than_a_socket_address(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 120)
     deep.mkdir()
     server = ControlServer(deep / "control.sock")
+    server.tick(0.0)
 
     thread, answers = in_thread(ask, server.path, {}, 30.0)
     serve(server)[0].answer({"ok": True})
@@ -292,6 +297,79 @@ def test_a_path_may_be_longer_than_a_socket_address(tmp_path: Path) -> None:
     thread.join(30.0)
     assert answers == [{"ok": True}]
     server.close()
+
+
+@pytest.mark.parametrize(
+    "remove", [Path.unlink, lambda path: shutil.rmtree(path.parent)]
+)
+def test_a_socket_that_was_removed_is_made_again(
+    remove: Callable[[Path], None], tmp_path: Path
+) -> None:
+    server = ControlServer(tmp_path / "state" / "control.sock")
+    server.tick(0.0)
+    before = server.fds
+    remove(server.path)
+
+    server.tick(LOOK_S - 0.1)
+    still_gone = not server.path.exists()
+    server.tick(LOOK_S)
+
+    assert (still_gone, server.problem) == (True, None)
+    assert len(server.fds) == len(before)
+    thread, answers = in_thread(ask, server.path, {}, 30.0)
+    serve(server)[0].answer({"ok": True})
+    thread.join(30.0)
+    assert answers == [{"ok": True}]
+    server.close()
+
+
+def test_where_no_socket_can_be_the_orders_are_heard(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    orders = Orders()
+    server = ControlServer(tmp_path / "file" / "control.sock", orders.fd)
+
+    server.tick(0.0)
+    orders.send({"verb": "pause"})
+    orders.send({"verb": "stop"})
+    [first, second] = [server.ready(orders.fd) for _ in range(2)]
+
+    assert server.problem is not None
+    assert "cannot make the state directory" in server.problem
+    assert server.fds == (orders.fd,)
+    assert first is not None
+    assert second is not None
+    first.answer({"ok": True})  # nobody waits for it
+    assert (first.command, second.command) == ({"verb": "pause"}, {"verb": "stop"})
+    assert server.ready(orders.fd) is None
+    orders.close()
+
+
+def test_orders_that_nobody_reads_are_refused_at_last() -> None:
+    orders = Orders()
+
+    def send_many() -> None:
+        for _ in range(100_000):
+            orders.send({"verb": "pause"})
+
+    with pytest.raises(NoAnswerError):
+        send_many()
+
+    orders.close()
+
+
+def test_a_lock_that_was_removed_is_seen(tmp_path: Path) -> None:
+    files = SystemFiles(tmp_path, 4570)
+    lock = files.claim()
+    assert files.is_claimed_by(lock)
+
+    files.lock.unlink()
+    gone = files.is_claimed_by(lock)
+    again = files.claim()
+
+    assert not gone
+    assert (files.is_claimed_by(lock), files.is_claimed_by(again)) == (False, True)
+    lock.close()
+    again.close()
 
 
 def test_a_port_is_held_by_one_system(tmp_path: Path) -> None:

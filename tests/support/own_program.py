@@ -1,5 +1,6 @@
 """A program that runs a pipeline of its own, as a user would write it."""
 
+import signal
 import sys
 from typing import Any
 
@@ -26,4 +27,11 @@ if __name__ == "__main__":
         port=int(sys.argv[1]),
         log_format="json",
     )
-    sys.exit(pipeline.run())
+    code: int = pipeline.run()
+    if "ctrl-c" in sys.argv:
+        # It is the program's own again.
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            code = 42
+    sys.exit(code)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.control import ask, send
+from actors.runtime.control import NoAnswerError, ask
 from actors.runtime.ports import free_port
 from actors.runtime.state_dir import SystemFiles
 from actors.testing.processes import WITHIN_S, wait_until
@@ -145,7 +145,8 @@ def test_a_stop_outlives_the_root_that_was_told(
     )
     system.wait_for_in_flight()
     socket = SystemFiles(Path(system.env["LOWTIDE_STATE_DIR"]), system.port).socket
-    send(socket, {"verb": "stop"})
+    with pytest.raises(NoAnswerError):
+        ask(socket, {"verb": "stop"}, 0.1)
     system.wait_for("drain.started")
 
     kill_root(system)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,33 @@ def test_a_program_of_ones_own_does_what_the_command_does(
     assert code == 0
     [stopped] = program.all_of("system.stopped")
     assert stopped["accounting"]["done"] == 3
+
+
+def test_ctrl_c_is_the_programs_own_again_once_it_has_run(
+    env: dict[str, str],
+) -> None:
+    program = Program(str(OWN_PROGRAM), str(free_port()), "ctrl-c", env=env)
+    try:
+        code = program.wait()
+    finally:
+        program.close()
+
+    assert len(program.all_of("system.stopped")) == 1
+    assert code == 42
+
+
+def test_a_thread_is_told_where_to_run_it_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    pipeline = Pipeline([Fetcher(fetch)], journal=str(tmp_path / "lowtide.db"))
+
+    with ThreadPoolExecutor(1) as pool, pytest.raises(StartError) as raised:
+        pool.submit(pipeline.run).result()
+
+    assert "from the main thread only" in str(raised.value)
+    assert "give another thread what else is to be done" in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_taken_port_is_the_same_error_as_the_command_has(

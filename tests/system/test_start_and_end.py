@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from actors.commands.main_process import DELIBERATE_S
 from actors.runtime.ports import free_port
 from actors.testing.processes import wait_until_gone
 
@@ -106,10 +108,28 @@ def test_a_second_ctrl_c_stops_at_once(
 
     system.signal(signal.SIGINT)
     system.wait_for("drain.started")
+    time.sleep(DELIBERATE_S)  # nobody means it sooner
     system.signal(signal.SIGINT)
 
     # A drain would take 25 seconds.
     assert system.wait(20) == 130
+
+
+def test_a_ctrl_c_that_comes_twice_at_once_drains(
+    start_numbers: Start, start_system: Start, switch: Path
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "jobs:held_root")
+    system.wait_for_in_flight()
+
+    # The terminal sends one to each process, and what wraps the command another.
+    system.signal(signal.SIGINT)
+    system.signal(signal.SIGTERM)
+    system.wait_for("drain.started")
+    switch.touch()
+
+    assert system.wait() == 0
+    assert len(system.all_of("job.done")) == 1
 
 
 @pytest.mark.parametrize("victim", ["main", "admin"])

@@ -1,0 +1,64 @@
+"""``lowtide`` with something of the world around it broken: started_with.py HOW WORD...
+
+HOW is ``no-fork-at-N`` (a process N forks below the first makes no other one),
+``nothing-admitted`` (whatever is sent is refused), ``no-beginning`` (the root fails
+as it begins, once the file that ``SWITCH`` names is there).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from actors.main import main
+from actors.runtime import unpickling
+from actors.stages.root import RootActor
+
+_depth = 0
+
+
+def no_fork_at(depth: int) -> None:
+    """Have fork(2) fail as it does where no process more is allowed."""
+    fork = os.fork
+
+    def refuse() -> int:
+        global _depth  # noqa: PLW0603 - each process has its own
+        if _depth >= depth:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        pid = fork()
+        if pid == 0:
+            _depth += 1
+        return pid
+
+    os.fork = refuse
+
+
+def nothing_admitted() -> None:
+    """Have whatever one process sends another refused, for a name it needs."""
+    unpickling.admit = lambda names: None
+
+
+def no_beginning() -> None:
+    """Have the root fail once the switch is there."""
+    begin = RootActor._begin  # noqa: SLF001
+
+    def fail(self: Any, message: Any) -> None:
+        if Path(os.environ["SWITCH"]).exists():
+            raise RuntimeError("out of order")
+        begin(self, message)
+
+    RootActor._begin = fail  # type: ignore[method-assign]  # noqa: SLF001
+
+
+if __name__ == "__main__":
+    how, *words = sys.argv[1:]
+    if how == "nothing-admitted":
+        nothing_admitted()
+    elif how == "no-beginning":
+        no_beginning()
+    else:
+        no_fork_at(int(how.rpartition("-")[2]))
+    sys.exit(main(words))
