@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from actors.runtime.edges import Edges
     from actors.runtime.seam import Stage
     from actors.testing.agenda import Agenda
+    from actors.testing.instructions import Instructions
     from actors.testing.observer import Observer
 
 #: A parent hears of its child's end after so long, in seconds.
@@ -110,8 +111,12 @@ class Node:
         if self.hung and self.alive:
             self._held.append(act)
         elif self.alive:
+            steps = self.base.instructions
             try:
-                act()
+                if steps is not None and steps.name == self.name:
+                    steps.run(act)
+                else:
+                    act()
             except Killed:
                 self.base.kill(self)
 
@@ -171,6 +176,8 @@ class Base:
         self.observer = observer
         self.nodes: dict[int, Node] = {}
         self.in_flight = 0
+        self.instructions: Instructions | None = None
+        self.on_death: Callable[[], None] = lambda: None
         self._edges = edges
         self._pid = FIRST_PID
         self._fd = 2
@@ -222,6 +229,9 @@ class Base:
             return
         node.alive = False
         del self.nodes[node.pid]
+        if self.instructions is not None and self.instructions.struck:
+            self.instructions = None
+        self.on_death()
         self.observer.killed(node)
         for child in [each for each in self.nodes.values() if each.parent is node]:
             self.kill(child)

@@ -14,6 +14,7 @@ from actors.runtime.config_tables import FETCHER_KEYS
 from actors.runtime.setting_values import resolve
 from actors.runtime.settings import SETTINGS
 from actors.testing.faults import Calm
+from actors.testing.instructions import Instructions
 from actors.testing.observer import Observer
 from actors.testing.source import Source
 from actors.testing.world import World
@@ -250,6 +251,24 @@ class Harness:
         self._world.base.kill(self._node(name))
         if name == "root":
             self._start()
+
+    def crash_at(
+        self, instruction: int | None, name: str, within: Iterable[str] = ()
+    ) -> Instructions:
+        """Kill a process between two of its instructions, wherever that is.
+
+        Args:
+            instruction: Before the one of this number from here on, in code of
+                ours; None only counts them.
+            name: Of the process; its successor lives.
+            within: Names of modules, such as ``intake``: count only their own.
+
+        Returns:
+            What counts them; ``struck`` says whether it came to that.
+        """
+        steps = Instructions(name, instruction, tuple(within))
+        self._world.base.instructions = steps
+        return steps
 
     def hang(self, name: str) -> None:
         """Stop a process in its tracks, as by SIGSTOP."""

@@ -72,6 +72,7 @@ class World:
         self.agenda = Agenda()
         edges = partial(VirtualEdges, world=self)
         self.base = Base(self.agenda, faults, observer, edges)
+        self.base.on_death = self._undo
         self.control: VirtualControl | None = None
         self.changes = Changes()
         self.root: Node | None = None
@@ -118,6 +119,12 @@ class World:
             self._watch(root)
 
         self.agenda.at(at, look)
+
+    def _undo(self) -> None:
+        # As SQLite does with the file when a process is gone within a transaction.
+        for database in self._databases.values():
+            if database.in_transaction:
+                database.rollback()
 
     def kill(self) -> None:
         """End all processes at once; the disk keeps what is on it."""

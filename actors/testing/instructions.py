@@ -1,0 +1,88 @@
+"""A process that ends between two instructions of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.testing.faults import Killed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+_ROOT = Path(__file__).parents[1]
+#: Not instructions of the process: what stands for its world.
+_WORLD = _ROOT / "testing"
+
+
+class Instructions:
+    """Counts the instructions of one process, and ends it before one of them.
+
+    Instructions of the interpreter, in code of ours; what the process would still
+    do on its way out (``finally``, a rollback) is not done, as after SIGKILL.
+
+    Attributes:
+        name: Of the process.
+        count: Those that it has gone through.
+        struck: Whether it has come to its end.
+    """
+
+    def __init__(self, name: str, at: int | None, within: tuple[str, ...] = ()) -> None:
+        """Make it.
+
+        Args:
+            name: Of the process.
+            at: It ends before its instruction of this number, counted from 0; None
+                lets it live.
+            within: Count only those of modules of these names.
+        """
+        self.name = name
+        self.count = 0
+        self.struck = False
+        self._at = at
+        self._within = within
+        self._known: dict[str, Any] = {}
+
+    def run(self, act: Callable[[], None]) -> None:
+        """Have the process do something.
+
+        Raises:
+            Killed: It ended in the middle of that.
+        """
+        before = sys.gettrace()
+        sys.settrace(self._frame)
+        try:
+            act()
+        finally:
+            sys.settrace(before)
+            if self.struck:
+                raise Killed
+
+    def _frame(self, frame: FrameType, event: str, _: Any) -> Any:  # noqa: ARG002
+        file = frame.f_code.co_filename
+        if file not in self._known:
+            self._known[file] = self._tracer_of(Path(file))
+        tracer = self._known[file]
+        frame.f_trace_opcodes = tracer == self._instruction
+        return tracer
+
+    def _tracer_of(self, path: Path) -> Any:
+        if not path.is_relative_to(_ROOT) or path.is_relative_to(_WORLD):
+            return None
+        counts = not self._within or path.stem in self._within
+        return self._instruction if counts else self._line
+
+    def _instruction(self, frame: FrameType, event: str, _: Any) -> Any:
+        if event == "opcode":
+            if self.count == self._at:
+                self.struck = True
+            self.count += 1
+        return self._line(frame, event, _)
+
+    def _line(self, frame: FrameType, event: str, _: Any) -> Any:  # noqa: ARG002
+        # Code that catches everything is not to go on after the end.
+        if self.struck:
+            raise Killed
+        return self._known[frame.f_code.co_filename]
