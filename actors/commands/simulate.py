@@ -176,7 +176,7 @@ def _jobs(arguments: Namespace, config: SystemConfig) -> Callable[[Random, int],
 
 def _samples(path: Path) -> list[Any]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}") from error
     samples = []

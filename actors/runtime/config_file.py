@@ -36,7 +36,8 @@ class ConfigFile:
             ConfigError: It cannot be read, or is no TOML.
         """
         try:
-            text = path.read_bytes().decode()
+            # Some editors begin a file with a byte-order mark.
+            text = path.read_bytes().decode("utf-8-sig")
             return cls(path, tomllib.loads(text), text)
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error}") from error

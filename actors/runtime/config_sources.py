@@ -17,7 +17,7 @@ from actors.runtime.kinds import (
     checked,
     choice,
 )
-from actors.runtime.problems import ConfigError, Problems
+from actors.runtime.problems import ConfigError, Problems, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -119,7 +119,7 @@ def _read_one(entry: Mapping[str, Any], where: Callable[..., str]) -> dict[str, 
         if key not in SOURCE_KEYS:
             problems.add(
                 f"{where(key)}: unknown key {key!r} in from, expected one of "
-                f"{', '.join(SOURCE_KEYS)}"
+                f"{', '.join(SOURCE_KEYS)}{near(key, SOURCE_KEYS)}"
             )
             continue
         with problems.noted():

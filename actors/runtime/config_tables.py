@@ -29,7 +29,7 @@ from actors.runtime.kinds import (
     checked,
     choice,
 )
-from actors.runtime.problems import ConfigError
+from actors.runtime.problems import ConfigError, near
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -139,7 +139,7 @@ class Tables:
                 if kind is None:
                     raise ConfigError(
                         f"{place}: unknown key {key!r} in [[{table}]], "
-                        f"expected one of {', '.join(keys)}"
+                        f"expected one of {', '.join(keys)}{near(key, keys)}"
                     )
                 read[key] = checked(kind, value, key, place)
         if "name" not in read:

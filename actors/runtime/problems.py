@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class ConfigError(ValueError):
@@ -53,3 +54,9 @@ class Problems:
         """
         if self._texts:
             raise ConfigError(*self._texts)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Ask whether another word was meant, to be put at a message's end; or nothing."""
+    meant = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {meant[0]}?" if meant else ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.runtime.kinds import checked
-from actors.runtime.problems import ConfigError, Problems
+from actors.runtime.problems import ConfigError, Problems, near
 from actors.runtime.settings import BY_NAME, SETTINGS
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def resolve_noting(
             problems.add(
                 f"{file.where(key)}: unknown key {key!r}, expected one of "
                 f"{', '.join((*BY_NAME, '[[fetcher]]', '[[processor]]'))}"
+                f"{near(key, (*BY_NAME, 'fetcher', 'processor'))}"
             )
     values = {}
     for setting in SETTINGS:

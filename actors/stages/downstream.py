@@ -46,6 +46,7 @@ class Downstream:
         system: SystemConfig,
         consumer: Consumer,
         log: FilteringBoundLogger,
+        load: Callable[[str], Callable[..., Any]],
     ) -> None:
         buffer: Buffer[Job] = Buffer(config.buffer)
         # Keys of an earlier run of this step must not be taken for its own.
@@ -53,7 +54,7 @@ class Downstream:
         life = Life(buffer, RetryPolicy(attempts=system.retries), first_key=first_key)
         lease = LeasePolicy.of(system.lease_s)
         producer = Producer(life, dispatcher_of(config), lease)
-        self.relay = Relay(consumer, producer, routing_of(config, system))
+        self.relay = Relay(consumer, producer, routing_of(config, system, load))
         self._linger = Linger()
         self._addresses: dict[SubscriptionId, Address] = {}
         self._log = log

@@ -188,7 +188,7 @@ class FetcherActor(Stage):
             fetch = self.edges.function(config.fetch)
             given = check_fetch(fetch, config.fetch, config.options)
             settle = self._settle_of(config)
-            routing = routing_of(config, system)
+            routing = routing_of(config, system, self.edges.function)
             self._keeper = self.edges.keeper(system.journal, config.name)
             taken = self._keeper.take_up()
             states = SourceState.of(self._keeper.state()) if "state" in given else None

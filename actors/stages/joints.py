@@ -8,7 +8,6 @@ from actors.flow.dispatchers import DemandDispatcher, Dispatcher
 from actors.flow.feed import Window
 from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
 from actors.flow.routing import Routing, key_reader
-from actors.runtime.functions import load
 from actors.runtime.kinds import AUTO
 
 if TYPE_CHECKING:
@@ -46,9 +45,16 @@ def windows_of(config: ProcessorConfig) -> dict[str, Window]:
 
 
 def routing_of(
-    config: FetcherConfig | ProcessorConfig, system: SystemConfig
+    config: FetcherConfig | ProcessorConfig,
+    system: SystemConfig,
+    load: Callable[[str], Callable[..., Any]],
 ) -> Routing:
     """How the jobs of a stage find those that take from it.
+
+    Args:
+        config: The stage's.
+        system: Who takes from it.
+        load: Finds a function by its name.
 
     Raises:
         FunctionError: A function that the configuration names is not there.
@@ -60,13 +66,15 @@ def routing_of(
         return Routing()
     return Routing(
         selectors={
-            each.name: _selector(each, config.name)
+            each.name: _selector(each, config.name, load)
             for each in system.processors
             if config.name in each.sources
         }
     )
 
 
-def _selector(taker: ProcessorConfig, source: str) -> Callable[[Any], bool] | None:
+def _selector(
+    taker: ProcessorConfig, source: str, load: Callable[[str], Callable[..., Any]]
+) -> Callable[[Any], bool] | None:
     name = taker.selector_of(source)
     return None if name is None else load(name)

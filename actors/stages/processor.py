@@ -214,7 +214,9 @@ class ProcessorActor(Stage):
             asking = self.edges.function(config.asking)
             check_call(asking, config.asking, "ask")
         if config.name in system.steps:
-            self._downstream = Downstream(config, system, self.consumer, self.log)
+            self._downstream = Downstream(
+                config, system, self.consumer, self.log, self.edges.function
+            )
         self._worker = self.edges.worker(f"process-{self._name}")
         self.watch(self._worker.fd, self._worker_spoke)
         if asking is not None:

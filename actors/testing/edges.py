@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from actors.testing.world import World
 
 _BLOCKED = object()
+_ENDED = object()
 
 
 class VirtualEdges(Edges):
@@ -199,8 +200,9 @@ class VirtualWorker(Worker):
         faults = self._world.faults
         faults.reach("call.began", self._node)
         self._world.calling = self._node
+        # A call may yield None: a source that was told of a job's end does.
         value = self._next_value()
-        if value is None:
+        if value is _ENDED:
             self._next_call()
         elif value is _BLOCKED:
             self._blocked = True
@@ -212,7 +214,7 @@ class VirtualWorker(Worker):
         while True:
             assert self.running is not None  # noqa: S101 - see _step
             try:
-                return next(self.running, None)
+                return next(self.running, _ENDED)
             except Killed:
                 raise
             except BaseException as error:  # noqa: BLE001 - as a thread does

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.flow.source_state import NO_STATE
+from actors.runtime.config import SystemConfig
 from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.config_tables import FETCHER_KEYS
+from actors.runtime.problems import ConfigError, near
 from actors.runtime.setting_values import resolve
 from actors.runtime.settings import SETTINGS
 from actors.testing.faults import Calm
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from actors.runtime.config import SystemConfig
     from actors.testing.base import Node
 
 #: How much virtual time a system gets to come to rest, in seconds.
@@ -95,10 +97,15 @@ class Harness:
         fetch_s: How long a fetch takes, in virtual seconds.
         process_s: How long a job takes, in virtual seconds.
         seed: Of the chance in delays after failures.
-        config: A whole configuration, in place of one fetcher and its processors;
-            ``functions`` may then replace its functions by name.
+        config: A whole configuration, in place of one fetcher and its processors: a
+            mapping with what stands in a file, or the file's path. ``functions`` may
+            then replace its functions by name.
         settings: As in a configuration file: ``max_demand=2``, ``retries=3``,
-            ``every_s=0.5``, ``journal="none"`` ...
+            ``every_s=0.5``, ``journal="none"`` ..., and each key of a ``[[fetcher]]``:
+            ``options={...}``, ``settle=my_function`` ...
+
+    Raises:
+        ConfigError: Something of it cannot be used.
     """
 
     def __init__(  # noqa: PLR0913 - each is by name
@@ -110,8 +117,8 @@ class Harness:
         fetch_s: float = 0.0,
         process_s: float = 0.0,
         seed: int = 0,
-        config: SystemConfig | None = None,
-        functions: dict[str, Callable[..., Any]] | None = None,
+        config: SystemConfig | Mapping[str, Any] | str | Path | None = None,
+        functions: Mapping[str, Callable[..., Any]] | None = None,
         **settings: Any,
     ) -> None:
         self.events: list[dict[str, Any]] = []
@@ -121,20 +128,22 @@ class Harness:
         self.quarantined: list[Ended] = []
         self._faults = Calm(seed)
         self._faults.call_s = {"fetch": fetch_s, "process": process_s}
+        known = dict(functions or {})
         if config is None:
-            config = _configure(processors, settings)
-            functions = {config.processors[0].process: process or _itself}
-        self.sources = {each.name: Source(fetch) for each in config.fetchers}
-        config = replace(
-            config,
-            fetchers=tuple(
-                replace(e, fetch=f"source:{e.name}") for e in config.fetchers
-            ),
-        )
+            read = _configure(processors, _named(settings, known))
+            known[read.processors[0].process] = process or _itself
+        elif process is not None or settings:
+            raise ConfigError(
+                "Harness: config has all settings and functions itself, so it goes "
+                f"with none beside it, got {', '.join(settings) or 'process'}"
+            )
+        else:
+            read = _read(config, known)
+        self.sources = {each.name: Source(fetch) for each in read.fetchers}
+        sourced = (replace(e, fetch=f"source:{e.name}") for e in read.fetchers)
+        read = replace(read, fetchers=tuple(sourced))
         sources = {f"source:{name}": each for name, each in self.sources.items()}
-        self._world = World(
-            config, {**(functions or {}), **sources}, self._faults, _Recorder(self)
-        )
+        self._world = World(read, {**known, **sources}, self._faults, _Recorder(self))
         self._start()
 
     def __enter__(self) -> Self:
@@ -383,18 +392,51 @@ class _Recorder(Observer):
 
 def _configure(processors: int, settings: dict[str, Any]) -> SystemConfig:
     known = {each.name for each in SETTINGS}
-    own = FETCHER_KEYS.keys() - known - {"name", "options"}
+    own = FETCHER_KEYS.keys() - known
     for name in settings:
         if name not in known | own:
-            raise ValueError(
-                f"there is no setting {name!r}, only {', '.join(sorted(known | own))}"
+            raise ConfigError(
+                f"Harness: there is no setting {name!r}, only "
+                f"{', '.join(sorted(known | own))}{near(name, known | own)}"
             )
     flags = {name: str(each) for name, each in settings.items() if name in known}
     flags |= {"processors": str(processors), "fetch": "source:fetch"}
     table = {name: each for name, each in settings.items() if name in own}
-    content = {"fetcher": [{"name": "source"} | table]}
-    file = ConfigFile(Path("Harness"), content, "")
+    file = ConfigFile(Path("Harness"), {"fetcher": [{"name": "source"} | table]}, "")
     return build(resolve(flags, {}, file), file)
+
+
+def _read(
+    config: SystemConfig | Mapping[str, Any] | str | Path,
+    functions: dict[str, Callable[..., Any]],
+) -> SystemConfig:
+    """Read a whole configuration; functions in it are noted by a name each."""
+    match config:
+        case SystemConfig():
+            return config
+        case str() | Path():
+            file = ConfigFile.read(Path(config))
+        case Mapping():
+            file = ConfigFile(Path("Harness"), _named(config, functions), "")
+        case _:
+            raise ConfigError(
+                "Harness: config must be a mapping with what stands in a configuration "
+                f"file, or a file's path, got {config!r}"
+            )
+    return build(resolve({}, {}, file), file)
+
+
+def _named(value: Any, functions: dict[str, Callable[..., Any]]) -> Any:
+    """Copy what may stand in a configuration, with names for the functions in it."""
+    if isinstance(value, Mapping):
+        return {key: _named(each, functions) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_named(each, functions) for each in value]
+    if not callable(value):
+        return value
+    name = f"harness:function-{len(functions) + 1}"
+    functions[name] = value
+    return name
 
 
 def _itself(job: Any) -> Any:

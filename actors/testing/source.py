@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,9 @@ class Source:
         if fetch is not None:
             # What a fetcher looks at, to see which parameters it has.
             self.__wrapped__ = fetch
+            # As in production, options that it does not take are refused.
+            with contextlib.suppress(TypeError, ValueError):
+                self.__signature__ = inspect.signature(fetch, follow_wrapped=False)
         self._has_state = "state" in given_to(self._fetch)
         self._scripted = fetch is None
         self._waiting: deque[Any] = deque()

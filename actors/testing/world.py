@@ -155,14 +155,18 @@ class World:
         return self.root is not None and self.root.alive and self.ended is None
 
     def at_rest(self) -> bool:
-        """Whether every fetcher is there, and has seen the end of its jobs."""
+        """Whether every fetcher is there, has seen its jobs end, and told so."""
         fetchers = [
             each.stage
             for each in self.base.nodes.values()
             if hasattr(each.stage, "producer")
         ]
-        left = [each.producer.life.accounting().left for each in fetchers]
-        return len(left) >= len(self.config.fetchers) and not any(left)
+        busy = [
+            each.producer.life.accounting().left
+            or (each.settler is not None and (each.outbox or not each.settler.drained))
+            for each in fetchers
+        ]
+        return len(busy) >= len(self.config.fetchers) and not any(busy)
 
     def working(self) -> bool:
         """Whether there is a processor of each kind that takes jobs."""

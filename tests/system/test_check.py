@@ -80,7 +80,7 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
             '[[processor]]\nname = "a"\nfrom = ["numbers",\n  { nam = "b" }]\n',
             (
                 "4: unknown key 'nam' in from, expected one of name, max_demand, "
-                "min_demand, cancel, selector\n"
+                "min_demand, cancel, selector; did you mean name?\n"
             ),
         ),
         (
@@ -220,6 +220,46 @@ def test_the_options_of_any_json_api_are_sound(
     )
 
     assert check(env, "--config", str(file))[::2] == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("bufer = 5\n", "buffer"),
+        ('[[fetchr]]\nname = "a"\n', "fetcher"),
+        ('[[fetcher]]\nname = "a"\nevry_s = 5\n', "every_s"),
+        (
+            (
+                '[[fetcher]]\nname = "a"\n[[processor]]\nname = "b"\n'
+                'from = [{ name = "a", max_deman = 8 }]\n'
+            ),
+            "max_demand",
+        ),
+    ],
+)
+def test_a_key_that_is_unknown_is_told_with_one_that_looks_like_it(
+    text: str, meant: str, env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text(text)
+
+    code, _, errors = check(env, "--config", str(file))
+
+    assert code == 2
+    assert errors.endswith(f"; did you mean {meant}?\n")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_bytes(b"\xef\xbb\xbfevery_s = 1.0\nbuffer = 0\n")
+
+    _, _, errors = check(env, "--config", str(file))
+
+    assert errors == (
+        f"lowtide: {file}:2: buffer must be a whole number from 1, got 0\n"
+    )
 
 
 WRONG = """\

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+import tomllib
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from actors.flow.messages import Demand, Done, Jobs
+from actors.runtime.problems import ConfigError
 from actors.testing import CommandRefusedError, NotIdleError, SystemEndedError
 
 Make = Callable[..., Any]
@@ -383,3 +387,99 @@ def test_a_job_that_may_be_lost_is_counted_whatever_the_error(
     assert [
         each["unknown_outcome"] for each in source.events if "unknown_outcome" in each
     ] == [True]
+
+
+def test_every_key_of_a_fetcher_may_be_given(pipeline: Make) -> None:
+    told, polled = [], []
+
+    def fetch(url: str, job: str) -> None:
+        polled.append((url, job))
+
+    def settle(job: Any, outcome: Any, /, **options: Any) -> None:
+        told.append((job["id"], outcome["state"], options))
+
+    scripted = pipeline(settle=settle, options={"job": "data.order"}, name="orders")
+    scripted.push(jobs(1))
+    scripted.run_until_idle()
+    pipeline(fetch, options={"url": "http://h", "job": "order"}).run_until_idle()
+
+    assert told == [(1, "done", {"job": "data.order"})]
+    assert [each["name"] for each in scripted.status()["fetchers"]] == ["orders"]
+    assert polled[0] == ("http://h", "order")
+
+
+def test_a_source_that_yields_is_idle_once_it_yields_nothing(pipeline: Make) -> None:
+    pages = [jobs(2), [], jobs(1, first=3)]
+    paged = pipeline(fetch=lambda: iter(pages.pop(0) if pages else []))
+
+    paged.run_until_idle(within_s=60)
+    assert [each["id"] for each in paged.results] == [1, 2]
+    paged.run_until_idle(within_s=60)
+    assert [each["id"] for each in paged.results] == [1, 2, 3]
+
+
+def test_options_that_fetch_does_not_take_are_refused_at_the_start(
+    pipeline: Make,
+) -> None:
+    def fetch(url: str) -> None: ...
+
+    with pytest.raises(SystemEndedError, match=r"\(urll=...\): missing .* 'url'"):
+        pipeline(fetch, options={"urll": "http://h"})
+
+
+def test_jobs_are_partitioned_by_a_function(pipeline: Make) -> None:
+    even = pipeline(dispatcher="partition", partition_by=lambda job: job["id"] % 2)
+
+    even.advance(seconds=5)
+    even.push(jobs(20))
+    even.run_until_idle()
+
+    taken = {(each.job["id"] % 2, each.processor) for each in even.done}
+    assert len(taken) == 2
+
+
+BROADCAST = """\
+[[fetcher]]
+name = "numbers"
+dispatcher = "broadcast"
+[[processor]]
+name = "odd"
+process = "m:same"
+selector = "m:is_odd"
+[[processor]]
+name = "all"
+process = "m:same"
+"""
+
+
+def test_a_whole_configuration_is_a_mapping_or_a_file(
+    pipeline: Make, tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text(BROADCAST)
+    functions = {"m:same": lambda job: job, "m:is_odd": lambda job: job["id"] % 2 == 1}
+    content = tomllib.loads(BROADCAST)
+    content["processor"][0] |= {"selector": functions["m:is_odd"]}
+
+    for config in (content, file, str(file)):
+        both = pipeline(config=config, functions=functions)
+        both.push(jobs(4))
+        both.run_until_idle()
+
+        assert Counter(each["id"] for each in both.results) == {1: 2, 2: 1, 3: 2, 4: 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"bufer": 5}, r"there is no setting 'bufer', .*; did you mean buffer\?"),
+        ({"config": 7}, "config must be a mapping .*, or a file's path, got 7"),
+        ({"config": {}, "retries": 3}, "goes with none beside it, got retries"),
+        ({"config": {"fetcher": [{"nam": "a"}]}}, "unknown key 'nam' in .* mean name"),
+    ],
+)
+def test_what_a_pipeline_cannot_be_made_of_is_told(
+    pipeline: Make, options: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        pipeline(**options)
