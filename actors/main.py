@@ -37,10 +37,7 @@ _OF_NO_VERB = ("-h", "--help", "--version")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    if not words or (words[0].startswith("-") and words[0] not in _OF_NO_VERB):
-        words.insert(0, "run")
-    arguments = _parser().parse_args(words)
+    arguments = parse(sys.argv[1:] if argv is None else argv)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
         runs = verb in (_run, _join)
@@ -54,6 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.USAGE
     except KeyboardInterrupt:
         return Exit.FORCED
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line; one that names no verb means ``run``."""
+    words = list(words)
+    if not words or (words[0].startswith("-") and words[0] not in _OF_NO_VERB):
+        words.insert(0, "run")
+    return _parser().parse_args(words)
 
 
 def _answer(

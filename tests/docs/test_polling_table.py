@@ -20,7 +20,7 @@ from scripts.polling_table import (
     table,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_table_in_the_docs_is_the_one_that_the_script_prints() -> None:
