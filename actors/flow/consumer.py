@@ -28,6 +28,7 @@ from actors.flow.messages import (
     ToProducer,
 )
 from actors.flow.outcomes import Owed
+from actors.flow.sizes import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,6 +110,11 @@ class Consumer:
         return len(self._queue)
 
     @property
+    def queued_bytes(self) -> int:
+        """What they come to."""
+        return sum(size_of(task.assignment.payload) for task in self._queue)
+
+    @property
     def running(self) -> Task | None:
         """The job that runs, the first of those that were taken together."""
         return self._running[0] if self._running else None
@@ -169,7 +175,7 @@ class Consumer:
                 return self._deliver_all(feed, now)
             case Jobs():
                 self._owed[feed.source].confirm(message.confirmed)
-                return self._take_in(feed, message)
+                return self._take_in(feed, message, now)
             case Confirm():
                 self._owed[feed.source].confirm(message.outcomes)
                 return []
@@ -185,8 +191,11 @@ class Consumer:
         return next(iter(self.take(1)), None)
 
     def take(self, count: int) -> tuple[Task, ...]:
-        """Take up to so many jobs to run one after another, once none runs."""
-        if self._running:
+        """Take up to so many jobs to run one after another, once none runs.
+
+        None while the results that are not confirmed are as large as they may be.
+        """
+        if self._running or any(self._owed[each].is_full for each in self._feeds):
             return ()
         count = min(count, len(self._queue))
         self._running.extend(self._queue.popleft() for _ in range(count))
@@ -216,9 +225,10 @@ class Consumer:
         sources = {task.source for task in given}
         self._given |= sources
         return [
-            Send(source, feed.done(self._owed[source].take_unsent(now)))
+            send
             for source, feed in self._feeds.items()
             if source in sources
+            for send in _done(feed, self._owed[source].take_unsent(now))
         ]
 
     def finished(self, outcome: Outcome, now: float) -> list[Send]:
@@ -267,7 +277,7 @@ class Consumer:
         more = self._queue or len(self._running) > 1 or not owed.is_quiet(now)
         due = self._raise(feed) or not more or feed.closing
         if due or (owed.flush_at is not None and now >= owed.flush_at):
-            return [Send(feed.source, feed.done(owed.take_unsent(now)))]
+            return _done(feed, owed.take_unsent(now))
         return []
 
     def retune(self, window: Window) -> list[Send]:
@@ -319,7 +329,7 @@ class Consumer:
             if owed.repeat_at is not None and now >= owed.repeat_at:
                 sends += self._deliver_all(feed, now)
             elif owed.flush_at is not None and now >= owed.flush_at:
-                sends.append(Send(feed.source, feed.done(owed.take_unsent(now))))
+                sends += _done(feed, owed.take_unsent(now))
         return sends
 
     def next_tick(self) -> float | None:
@@ -332,10 +342,11 @@ class Consumer:
                 if at is not None:
                     yield at
 
-    def _take_in(self, feed: Feed, message: Jobs) -> list[Send]:
+    def _take_in(self, feed: Feed, message: Jobs, now: float) -> list[Send]:
         arrival = feed.receive(message)
         if arrival.gap:
-            return [Send(feed.source, feed.demand(resend=True))]
+            missing = [Send(feed.source, feed.demand(resend=True))]
+            return missing if feed.misses(now) else []
         self.excess += arrival.excess
         if self.allowance is not None:
             self.allowance.give_back(feed.kind, arrival.left_out)
@@ -401,7 +412,7 @@ class Consumer:
 
     def _deliver_all(self, feed: Feed, now: float) -> list[Send]:
         outcomes = self._owed[feed.source].take_all(now)
-        return [Send(feed.source, feed.done(outcomes))] if outcomes else []
+        return _done(feed, outcomes) if outcomes else []
 
     def _feed(self, subscription: SubscriptionId) -> Feed | None:
         feed = self._feeds.get(self._issued.get(subscription, ""))
@@ -423,3 +434,7 @@ class Consumer:
         new = f"{self.process.run}/{self._opened}"
         self._issued[new] = source
         return new
+
+
+def _done(feed: Feed, outcomes: tuple[Outcome, ...]) -> list[Send]:
+    return [Send(feed.source, message) for message in feed.done(outcomes)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.flow import waiting
+from actors.flow.sizes import MIB
 
 
 def explain(status: dict[str, Any]) -> str:
@@ -24,7 +25,8 @@ def explain(status: dict[str, Any]) -> str:
         more = (
             f", {behind} behind {'it' if in_flight == 1 else 'them'}" if behind else ""
         )
-        return f"{_count(in_flight, 'job')} in flight{more}{_beside(status)}"
+        way = _on_the_way(status)
+        return f"{_count(in_flight, 'job')} in flight{way}{more}{_beside(status)}"
     return "; ".join(_fetcher(each, status) for each in status["fetchers"])
 
 
@@ -58,8 +60,21 @@ def _broken(stage: dict[str, Any]) -> str:
 
 
 def _size(stage: dict[str, Any]) -> str:
-    size = stage.get("quarantined_bytes", 0)
-    return f", {size / 2**20:.1f} MiB" if size >= 2**20 else ""
+    return _mib(stage, "quarantined_bytes")
+
+
+def _mib(stage: dict[str, Any], key: str) -> str:
+    size = stage.get(key, 0)
+    return f", {size / MIB:.1f} MiB" if size >= MIB else ""
+
+
+def _on_the_way(status: dict[str, Any]) -> str:
+    size = sum(each.get("in_flight_bytes", 0) for each in status["fetchers"])
+    large = f" ({size / MIB:.1f} MiB)" if size >= MIB else ""
+    nobody = status["processors"] and not any(
+        each["in_flight"] for each in status["processors"]
+    )
+    return large + (" on their way to processors or back" if nobody else "")
 
 
 def _beside(status: dict[str, Any]) -> str:
@@ -91,7 +106,8 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
         case waiting.PAUSED:
             return f"{name} is paused; lowtide resume goes on"
         case waiting.ROOM:
-            full = f"is full ({_count(stage['buffered'], 'job')}) and polls no more"
+            jobs = _count(stage["buffered"], "job") + _mib(stage, "buffered_bytes")
+            full = f"is full ({jobs}) and polls no more"
             return f"{name} {_replays(stage) or full}: {_why_not_sent(stage, status)}"
         case waiting.BACKOFF | waiting.THROTTLED:
             return f"{name} {_puts_off(stage)}"

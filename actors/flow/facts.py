@@ -7,8 +7,10 @@ before anything that follows from them leaves the process.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from actors.flow.sizes import size_of
 
 if TYPE_CHECKING:
     from actors.flow.messages import Failure, JobId, Process
@@ -45,6 +47,7 @@ class Job:
             from the quarantine, and those that were not begun. The number of an
             attempt is not used again, or the late word of an earlier one would
             end it.
+        size: What its payload takes, in bytes; see ``sizes``.
     """
 
     key: int
@@ -59,6 +62,12 @@ class Job:
     route: str = ""
     place: int = 0
     forgiven: int = 0
+    size: int = field(default=-1)
+
+    def __post_init__(self) -> None:
+        """Measure the payload, unless that was done before."""
+        if self.size < 0:
+            self.size = size_of(self.payload)
 
     @property
     def tries(self) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.flow.messages import Cancel, Demand, Done, Subscribe
+from actors.flow.outcomes import bytes_of
+from actors.flow.sizes import in_parts
 
 if TYPE_CHECKING:
     from actors.flow.messages import (
@@ -100,6 +102,8 @@ class Feed:
     closed_at: int | None = None
     kind: str = ""
     window: Window | None = None
+    _missed: int = -1
+    _missed_until: float = 0.0
 
     @property
     def outstanding(self) -> int:
@@ -146,6 +150,17 @@ class Feed:
         self.total += more
         return more
 
+    def misses(self, now: float) -> bool:
+        """Note that something is missing; returns whether to ask for it now.
+
+        What follows it on the way tells the same: asked for each time, all of it
+        would be sent as often.
+        """
+        asked = self._missed == self.received and now < self._missed_until
+        if not asked:
+            self._missed, self._missed_until = self.received, now + AGAIN_S
+        return not asked
+
     def receive(self, message: Jobs) -> Arrival:
         """Note what arrived: each job once and in order."""
         if message.first > self.received:
@@ -173,14 +188,18 @@ class Feed:
             resend=resend,
         )
 
-    def done(self, outcomes: tuple[Outcome, ...]) -> Done:
-        """Outcomes, with the totals as they stand."""
-        return Done(
-            subscription=self.id,
-            outcomes=outcomes,
-            total=self.total,
-            received=self.received,
-        )
+    def done(self, outcomes: tuple[Outcome, ...]) -> list[Done]:
+        """Outcomes, with the totals as they stand, in as few messages as hold them."""
+        parts = [tuple(part) for part, _ in in_parts(outcomes, bytes_of)]
+        return [
+            Done(
+                subscription=self.id,
+                outcomes=part,
+                total=self.total,
+                received=self.received,
+            )
+            for part in parts or [()]
+        ]
 
     def cancel(self, reason: str) -> Cancel:
         """The request to end this subscription."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from actors.flow.facts import JobState
 from actors.flow.messages import Jobs, assignments_of
+from actors.flow.sizes import WINDOW_BYTES, in_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,6 +36,7 @@ class Subscription:
         pinged_at: When it was last asked for one.
         closing: It has cancelled, and only finishes what it holds.
         leases: The jobs it holds and the attempt of each lease, oldest first.
+        held_bytes: What these jobs come to.
     """
 
     id: SubscriptionId
@@ -45,12 +48,18 @@ class Subscription:
     received: int = 0
     closing: bool = False
     leases: dict[int, tuple[Job, int]] = field(default_factory=dict)
-    _unreceived: deque[Assignment] = field(default_factory=deque)
+    held_bytes: int = 0
+    _unreceived: deque[tuple[Assignment, int]] = field(default_factory=deque)
 
     @property
     def credit(self) -> int:
         """Jobs it may still be sent."""
         return self.asked - self.sent
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what it holds is as large as it may be."""
+        return self.held_bytes >= WINDOW_BYTES
 
     def raise_asked(self, total: int) -> int:
         """Note a running total; returns by how much it is news."""
@@ -61,29 +70,40 @@ class Subscription:
     def note_received(self, received: int) -> None:
         """Note how many jobs have arrived."""
         self.received = max(self.received, min(received, self.sent))
-        while self._unreceived and self._unreceived[0].number < self.received:
+        while self._unreceived and self._unreceived[0][0].number < self.received:
             self._unreceived.popleft()
 
-    def send(self, jobs: Sequence[Job]) -> Jobs:
-        """Number the jobs and put them into a message; each becomes a lease."""
-        first = self.sent
-        assignments = assignments_of(jobs, first)
-        self.leases.update({job.key: (job, job.attempt) for job in jobs})
-        self.sent += len(assignments)
-        self._unreceived.extend(assignments)
-        return self._message(first, tuple(assignments))
+    def fitting(self, jobs: Sequence[Job]) -> int:
+        """How many of these jobs it may be sent, as to what it would then hold."""
+        held = self.held_bytes
+        for count, job in enumerate(jobs):
+            if held >= WINDOW_BYTES:
+                return count
+            held += job.size
+        return len(jobs)
 
-    def send_again(self) -> Jobs | None:
+    def send(self, jobs: Sequence[Job]) -> list[Jobs]:
+        """Number the jobs and put them into messages; each becomes a lease."""
+        first = self.sent
+        sizes = [job.size for job in jobs]
+        self.leases.update({job.key: (job, job.attempt) for job in jobs})
+        self.held_bytes += sum(sizes)
+        self.sent += len(jobs)
+        numbered = list(zip(assignments_of(jobs, first), sizes, strict=True))
+        self._unreceived.extend(numbered)
+        return self._messages(first, numbered)
+
+    def send_again(self) -> list[Jobs]:
         """Repeat what has not arrived, without what need not be run any more."""
         if self.received == self.sent:
-            return None
+            return []
         still = []
-        for each in self._unreceived:
+        for each, size in tuple(self._unreceived):
             if self._stands(each):
-                still.append(each)
+                still.append((each, size))
             else:
                 self.release([(each.key, each.attempt)])
-        return self._message(self.received, tuple(still))
+        return self._messages(self.received, still)
 
     def release(self, ended: Iterable[tuple[int, int]]) -> None:
         """Forget the leases (key, attempt) that have their outcome."""
@@ -91,6 +111,7 @@ class Subscription:
         for key, attempt in ended:
             lease = leases.get(key)
             if lease and lease[1] == attempt:
+                self.held_bytes -= lease[0].size
                 del leases[key]
 
     def _stands(self, each: Assignment) -> bool:
@@ -100,5 +121,18 @@ class Subscription:
             return False
         return job.attempt == attempt == each.attempt
 
-    def _message(self, first: int, jobs: tuple[Assignment, ...]) -> Jobs:
-        return Jobs(subscription=self.id, first=first, upto=self.sent, jobs=jobs)
+    def _messages(
+        self, first: int, numbered: Sequence[tuple[Assignment, int]]
+    ) -> list[Jobs]:
+        parts = list(in_parts(numbered, itemgetter(1))) or [([], 0)]
+        # What was taken back counts with what comes before it.
+        ends = [following[0][0].number for following, _ in parts[1:]]
+        messages = []
+        for (part, size), upto in zip(parts, [*ends, self.sent], strict=True):
+            jobs = tuple(each for each, _ in part)
+            message = Jobs(
+                subscription=self.id, first=first, upto=upto, jobs=jobs, size=size
+            )
+            messages.append(message)
+            first = upto
+        return messages

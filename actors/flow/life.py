@@ -85,6 +85,7 @@ class Life:
         self._retries: list[tuple[float, int]] = []
         self._in_flight = 0
         self._retrying = 0
+        self._retrying_bytes = 0
         self._fetched = kept.fetched
         self._done = kept.done
         self._dropped = kept.dropped
@@ -96,6 +97,8 @@ class Life:
             return 0
         if self.keep is not None:
             return self.buffer.size
+        if self.buffer.is_full_with(self._retrying_bytes):
+            return 0
         return max(0, self.buffer.room - self._retrying)
 
     @property
@@ -127,7 +130,7 @@ class Life:
     @property
     def wants_backlog(self) -> bool:
         """Whether to take in more of what an earlier run left in the journal."""
-        return self.backlog > 0 and len(self.buffer) <= self.buffer.low_water
+        return self.backlog > 0 and self.buffer.is_low
 
     @property
     def next_retry(self) -> float | None:
@@ -335,7 +338,7 @@ class Life:
             not_before, key = heapq.heappop(self._retries)
             job = self._live.get(key)
             if job and job.state is JobState.RETRYING and job.not_before == not_before:
-                self._retrying -= 1
+                self._count_retrying(job, -1)
                 job.state = JobState.READY
                 ready.append(job)
         self.buffer.store(ready)
@@ -377,10 +380,13 @@ class Life:
         if not incoming.routes:
             return [self._drop(job, "no selector takes it")]
         self.buffer.store([job])
-        if len(self.buffer) <= self.buffer.size:
-            return []
-        [dropped] = self.buffer.take(1) if self.keep == "last" else self.buffer.pop()
-        return [self._drop(dropped, f"the buffer is full and keeps the {self.keep}")]
+        facts = []
+        while self.buffer.is_over:
+            keeps_last = self.keep == "last"
+            [dropped] = self.buffer.take(1) if keeps_last else self.buffer.pop()
+            reason = f"the buffer is full and keeps the {self.keep}"
+            facts.append(self._drop(dropped, reason))
+        return facts
 
     def _drop(self, job: Job, reason: str) -> Fact:
         del self._live[job.key]
@@ -420,8 +426,12 @@ class Life:
 
     def _retry_later(self, job: Job) -> None:
         job.state = JobState.RETRYING
-        self._retrying += 1
+        self._count_retrying(job, 1)
         heapq.heappush(self._retries, (job.not_before, job.key))
+
+    def _count_retrying(self, job: Job, sign: int) -> None:
+        self._retrying += sign
+        self._retrying_bytes += sign * job.size
 
     def _quarantine(self, job: Job, failure: Failure, process: Process | None) -> Fact:
         job.state = JobState.QUARANTINED
@@ -450,7 +460,7 @@ class Life:
             case JobState.LEASED:
                 self._in_flight -= 1
             case JobState.RETRYING:
-                self._retrying -= 1
+                self._count_retrying(job, -1)
             case JobState.READY if job in self._suspects:
                 self._suspects.remove(job)
             case JobState.READY:

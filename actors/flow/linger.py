@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from actors.flow.messages import Confirm, Demand, Done, Jobs
+from actors.flow.sizes import MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -113,10 +114,14 @@ def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:
 
 def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
     held, line.held = line.held, None
-    if held is not None and held.upto == message.first:
-        message = replace(held, upto=message.upto, jobs=held.jobs + message.jobs)
+    # Those that fill a message gain nothing by waiting.
+    size = message.size + (held.size if held else 0)
+    if held is not None and held.upto == message.first and size <= MESSAGE_BYTES:
+        jobs = held.jobs + message.jobs
+        message = replace(held, upto=message.upto, jobs=jobs, size=size)
         held = None
-    if now < line.open_at and message.first > line.received and held is None:
+    early = now < line.open_at and message.first > line.received
+    if early and held is None and message.size < MESSAGE_BYTES // 2:
         line.held = message
         return []
     _going(line, message, now)

@@ -16,7 +16,7 @@ totals: that renews its leases, and heals whatever got lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -142,6 +142,7 @@ class Jobs:
         confirmed: Outcomes (key, attempt) that are kept, as in ``Confirm``: what
             answers a ``Done`` often has jobs as well, and a message costs more
             than what is in it.
+        size: What the jobs come to, in bytes, for its sender; it does not travel.
     """
 
     subscription: SubscriptionId
@@ -149,6 +150,7 @@ class Jobs:
     upto: int
     jobs: tuple[Assignment, ...]
     confirmed: tuple[tuple[int, int], ...] = ()
+    size: int = field(default=0, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle columns: a thousand small objects cost more than five lists."""

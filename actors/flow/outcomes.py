@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from actors.flow.sizes import WINDOW_BYTES, size_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -25,9 +27,16 @@ class Owed:
     flush_at: float | None = None
     repeat_at: float | None = None
     sent_at: float | None = None
+    size: int = 0
+    _sizes: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.held)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what is not confirmed is as large as it may be."""
+        return self.size >= WINDOW_BYTES
 
     def is_quiet(self, now: float) -> bool:
         """Whether nothing was sent just before, so that company is unlikely."""
@@ -36,7 +45,10 @@ class Owed:
     def add(self, outcomes: Iterable[Outcome], now: float) -> None:
         """Hold outcomes, to be sent soon."""
         for outcome in outcomes:
-            self.held[outcome.key, outcome.attempt] = outcome
+            key = outcome.key, outcome.attempt
+            size = bytes_of(outcome)
+            self.size += size - self._sizes.get(key, 0)
+            self.held[key], self._sizes[key] = outcome, size
             self.unsent.append(outcome)
         if self.flush_at is None:
             self.flush_at = now + FLUSH_S
@@ -45,6 +57,7 @@ class Owed:
         """Forget what the producer has kept."""
         for key in settled:
             self.held.pop(key, None)
+            self.size -= self._sizes.pop(key, 0)
         if not self.held:
             self.repeat_at = None
 
@@ -71,3 +84,11 @@ class Owed:
         """When something is to be sent, in monotonic seconds."""
         times = [each for each in (self.flush_at, self.repeat_at) if each is not None]
         return min(times, default=None)
+
+
+def bytes_of(outcome: Outcome) -> int:
+    """Estimate what an outcome takes in a message."""
+    failure = outcome.failure
+    if failure is not None:
+        return size_of(failure.error) + size_of(failure.trace)
+    return size_of(outcome.result)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import JobReturned
@@ -102,6 +102,7 @@ class Producer:
         self._dispatcher = dispatcher
         self._isolation = Isolation(dispatcher)
         self._resting: set[SubscriptionId] = set()
+        self._full: set[SubscriptionId] = set()
         self._policy = policy or LeasePolicy()
         self._subscriptions: dict[SubscriptionId, Subscription] = {}
         self._former: deque[SubscriptionId] = deque(maxlen=FORMER)
@@ -113,7 +114,7 @@ class Producer:
 
     @property
     def demand(self) -> int:
-        """Jobs that were asked for and not yet sent."""
+        """Jobs that were asked for, not yet sent, and could be sent."""
         return self._dispatcher.demand
 
     @property
@@ -127,6 +128,10 @@ class Producer:
         What it asked for stands, but is not served: it would get the same again.
         """
         return subscription.id in self._resting
+
+    def is_full(self, subscription: Subscription) -> bool:
+        """Whether it holds as much as it may, in bytes: what it asked for waits."""
+        return subscription.id in self._full
 
     def isolates(self, subscription: Subscription) -> bool:
         """Whether it gets one job at a time now, to find who crashes it."""
@@ -191,8 +196,9 @@ class Producer:
         if subscription is None:
             return _unknown(message.subscription)
         decision = Decision()
-        if message.resend and (jobs := subscription.send_again()):
-            decision.sends.append(jobs)
+        if message.resend:
+            decision.sends += subscription.send_again()
+            self._reopen(subscription)
         self._close_if_finished(subscription)
         return self._dispatch(decision, now)
 
@@ -205,6 +211,7 @@ class Producer:
         process, settle = subscription.process, self.life.settle
         settled = tuple(map(_key_and_attempt, message.outcomes))
         subscription.release(settled)
+        self._reopen(subscription)
         decision.facts += [
             settle(outcome, process, now, chance)
             for outcome in message.outcomes
@@ -234,6 +241,7 @@ class Producer:
         subscription.closing = True
         self._dispatcher.cancel(subscription.id)
         self._resting.discard(subscription.id)
+        self._full.discard(subscription.id)
         self._isolation.forget(subscription)
         answer = Cancel(
             subscription=subscription.id, reason="cancelled", sent=subscription.sent
@@ -302,31 +310,61 @@ class Producer:
             return None
         subscription.heard_at = now
         subscription.note_received(message.received)
-        more = subscription.raise_asked(message.total)
-        served = not (subscription.closing or self._isolation.holds(subscription))
-        if self.is_resting(subscription):
-            self._resting.discard(subscription.id)
-            if served:
-                more = subscription.credit - self._dispatcher.credit(subscription.id)
-        if more and served:
+        subscription.raise_asked(message.total)
+        self._resting.discard(subscription.id)
+        if self._is_served(subscription):
+            more = subscription.credit - self._dispatcher.credit(subscription.id)
             self._dispatcher.ask(subscription.id, more)
         return subscription
 
+    def _is_served(self, subscription: Subscription) -> bool:
+        return not (
+            subscription.closing
+            or self._isolation.holds(subscription)
+            or subscription.id in self._full
+            or subscription.id in self._resting
+        )
+
     def _rest(self, subscription: Subscription) -> None:
         if not (subscription.closing or self._isolation.holds(subscription)):
-            self._dispatcher.cancel(subscription.id)
-            self._dispatcher.subscribe(subscription.id, subscription.process)
+            self._withhold(subscription)
             self._resting.add(subscription.id)
+
+    def _withhold(self, subscription: Subscription) -> None:
+        # What it asked for stands; for now the dispatcher is to know nothing of it.
+        self._dispatcher.cancel(subscription.id)
+        self._dispatcher.subscribe(subscription.id, subscription.process)
+
+    def _reopen(self, subscription: Subscription) -> None:
+        if subscription.id in self._full and not subscription.is_full:
+            self._full.discard(subscription.id)
+            if self._is_served(subscription):
+                self._dispatcher.ask(subscription.id, subscription.credit)
 
     def _dispatch(self, decision: Decision, now: float) -> Decision:
         if not self.gate_open:
             return decision
         self._dispatch_suspects(decision, now)
+        while self._dispatch_fitting(decision, now):
+            pass
+        return decision
+
+    def _dispatch_fitting(self, decision: Decision, now: float) -> bool:
+        """Lease what fits; returns whether more may fit others."""
         most = None if self.rate is None else self.rate.allowed(now)
         sent = self._dispatcher.dispatch(self.life.buffer, self._held(), most)
+        too_much: list[Job] = []
         for subscription_id, jobs in sent:
-            self._lease(self._subscriptions[subscription_id], jobs, decision, now)
-        return decision
+            subscription = self._subscriptions[subscription_id]
+            if fitting := subscription.fitting(jobs):
+                self._lease(subscription, jobs[:fitting], decision, now)
+            too_much += jobs[fitting:]
+            if subscription.is_full:
+                self._full.add(subscription.id)
+                self._withhold(subscription)
+        # In the order in which they came to be held, whomever they were for.
+        self.life.buffer.put_back(sorted(too_much, key=attrgetter("place")))
+        return bool(too_much)
 
     def _held(self) -> Iterator[tuple[SubscriptionId, Job]]:
         # Jobs that wait to be sent alone keep others of their route from passing.
@@ -366,7 +404,7 @@ class Producer:
         if self.rate is not None:
             self.rate.spent(len(jobs), now)
         decision.facts += self.life.leased(jobs, subscription.process)
-        decision.sends.append(subscription.send(jobs))
+        decision.sends += subscription.send(jobs)
 
     def _owes_a_sign(self, subscription: Subscription) -> bool:
         if subscription.leases:
@@ -398,6 +436,7 @@ class Producer:
     def _remove(self, subscription: Subscription) -> None:
         self._dispatcher.cancel(subscription.id)
         self._resting.discard(subscription.id)
+        self._full.discard(subscription.id)
         self._isolation.forget(subscription)
         del self._subscriptions[subscription.id]
         self._former.append(subscription.id)

@@ -24,6 +24,7 @@ class FetcherConfig:
         options: Keyword arguments of each call.
         every_s: Between a poll that found nothing more and the next.
         buffer: Jobs to hold before polling stops.
+        buffer_mib: What they may come to.
         idle_cap_s: How far ``every_s`` may grow while there is nothing to fetch;
             None for not at all.
         on_demand: Fetch no more than what processors asked for.
@@ -41,6 +42,7 @@ class FetcherConfig:
     options: dict[str, Any] = field(default_factory=dict)
     every_s: float
     buffer: int
+    buffer_mib: int = 64
     idle_cap_s: float | None = None
     on_demand: bool = False
     settle: str | None = None
@@ -63,6 +65,7 @@ class ProcessorConfig:
         max_demand: Jobs it may have asked for and not worked off, or ``auto``.
         min_demand: It asks again when it is down to this; None for half.
         buffer: Results that may wait for the next step before it stops.
+        buffer_mib: What they may come to.
         dispatcher: Towards the next step, as a fetcher's.
         partition_by: As a fetcher's.
         selector: ``MODULE:FUNCTION`` that says which jobs of a broadcast it takes.
@@ -82,6 +85,7 @@ class ProcessorConfig:
     max_demand: int | str
     min_demand: int | None
     buffer: int
+    buffer_mib: int = 64
     dispatcher: str = "demand"
     partition_by: str | None = None
     selector: str | None = None

@@ -129,6 +129,7 @@ class _Stages:
             options=options,
             every_s=self._choose("every_s", table, "every_s"),
             buffer=self._choose("buffer", table, "buffer"),
+            buffer_mib=self._choose("buffer_mib", table, "buffer_mib"),
             idle_cap_s=table.get("idle_cap_s"),
             settle=table.get("settle"),
             **_given(table, *_DISPATCHING, *_LIMITS),
@@ -157,6 +158,7 @@ class _Stages:
             max_demand=self._choose("max_demand", table, "max_demand"),
             min_demand=self._choose("min_demand", table, "min_demand"),
             buffer=self._choose("buffer", table, "buffer"),
+            buffer_mib=self._choose("buffer_mib", table, "buffer_mib"),
             **_given(table, *_DISPATCHING, *_TAKING),
         )
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -173,19 +174,35 @@ class Journal:
         )
         return accounting, next_key
 
-    def load(self, state: JobState, after: int, limit: int) -> list[Job]:
+    def load(
+        self, state: JobState, after: int, limit: int, most_bytes: int | None = None
+    ) -> list[Job]:
         """Jobs in a state, in the order of fetching, from after a key on.
+
+        No more once they come to ``most_bytes``; the first one always.
 
         Raises:
             JournalError: The file cannot be read.
         """
-        with _told():
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
-                "AND state = ? AND key > ? ORDER BY key LIMIT ?",
-                (self._fetcher, state.value, after, limit),
-            ).fetchall()
-        return self._jobs(rows, state)
+        jobs: list[Job] = []
+        # Closed when left before its end: it would keep the log from being cleared.
+        with (
+            _told(),
+            contextlib.closing(
+                self._db.execute(
+                    f"SELECT {_COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
+                    "AND state = ? AND key > ? ORDER BY key LIMIT ?",
+                    (self._fetcher, state.value, after, limit),
+                )
+            ) as rows,
+        ):
+            left = math.inf if most_bytes is None else most_bytes
+            for row in rows:
+                jobs += self._jobs([row], state)
+                left -= jobs[-1].size
+                if left <= 0:
+                    break
+        return jobs
 
     def quarantined(self, keys: Iterable[int]) -> list[Job]:
         """The quarantined jobs among these keys.

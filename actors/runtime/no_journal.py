@@ -47,7 +47,13 @@ class NoJournal:
         # Keys of an earlier run of this fetcher must not be taken for its own.
         return TakenUp(Accounting(), secrets.randbits(40) << 20, [])
 
-    def load(self, state: JobState, after: int, limit: int) -> list[Job]:  # noqa: ARG002
+    def load(
+        self,
+        state: JobState,  # noqa: ARG002
+        after: int,  # noqa: ARG002
+        limit: int,  # noqa: ARG002
+        most_bytes: int | None = None,  # noqa: ARG002
+    ) -> list[Job]:
         """Nothing is kept."""
         return []
 

@@ -121,6 +121,13 @@ SETTINGS = (
         help="jobs to hold before polling stops",
     ),
     Setting(
+        name="buffer_mib",
+        kind=COUNT,
+        default=64,
+        metavar="MIB",
+        help="what they may come to before polling stops",
+    ),
+    Setting(
         name="journal",
         kind=text_as("a file, or none"),
         default="lowtide.db",

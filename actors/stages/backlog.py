@@ -30,9 +30,12 @@ class Backlog:
     def page(self, life: Life) -> tuple[list[Job], bool]:
         """As many jobs as there is room for, and whether there may be more."""
         limit = life.buffer.size - len(life.buffer)
-        jobs = self._keeper.load(JobState.READY, self._loaded_key, limit)
+        left = life.buffer.most_bytes
+        most = None if left is None else max(1, left - life.buffer.bytes)
+        jobs = self._keeper.load(JobState.READY, self._loaded_key, limit, most)
         self._loaded_key = jobs[-1].key if jobs else self._loaded_key
-        return jobs, len(jobs) == limit
+        large = most is not None and sum(job.size for job in jobs) >= most
+        return jobs, large or len(jobs) == limit
 
     def tell(self, left: int, now: float) -> None:
         """Log how much is left, now and then, and that it is through."""

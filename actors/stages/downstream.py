@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
@@ -13,6 +14,7 @@ from actors.flow.messages import Cancel, Demand, Done, Subscribe
 from actors.flow.producer import Decision, LeasePolicy, Producer
 from actors.flow.relay import Relay
 from actors.flow.retries import RetryPolicy
+from actors.flow.sizes import MIB
 from actors.stages.job_log import log_facts
 from actors.stages.joints import dispatcher_of, routing_of
 from actors.stages.messages import ProcessLost
@@ -48,7 +50,9 @@ class Downstream:
         log: FilteringBoundLogger,
         load: Callable[[str], Callable[..., Any]],
     ) -> None:
-        buffer: Buffer[Job] = Buffer(config.buffer)
+        buffer: Buffer[Job] = Buffer(
+            config.buffer, config.buffer_mib * MIB, attrgetter("size")
+        )
         # Keys of an earlier run of this step must not be taken for its own.
         first_key = secrets.randbits(40) << 20
         life = Life(buffer, RetryPolicy(attempts=system.retries), first_key=first_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.buffer import Buffer
@@ -140,7 +141,7 @@ class FetcherActor(Stage):
         self._go_on(now)
 
     def too_long(self, message: Any, size: int) -> None:
-        """Send jobs in halves, and fail one that no message can hold."""
+        """Fail a job that no message can hold; halve what was measured too short."""
         if not isinstance(message, Jobs):
             super().too_long(message, size)
         elif halves := halves_of_jobs(message):
@@ -252,8 +253,10 @@ class FetcherActor(Stage):
         return settle
 
     def _make_producer(self, taken: TakenUp, system: SystemConfig) -> None:
-        buffer: Buffer[Job] = Buffer(self.config.buffer)
         config = self.config
+        buffer: Buffer[Job] = Buffer(
+            config.buffer, config.buffer_mib * MIB, attrgetter("size")
+        )
         life = Life(
             buffer,
             RetryPolicy(attempts=system.retries),
@@ -350,6 +353,8 @@ class FetcherActor(Stage):
         self.standing.quota.grew()
         try:
             for decision in self._intake.take(now, self.chance):
+                # Before the fetch hears that its jobs are kept, and asks for more.
+                self.source.note_room(full=not self.standing.room)
                 self._carry_out(decision, now)
         except JournalError as error:
             self.outbox.failed(error, now)

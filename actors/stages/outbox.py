@@ -43,8 +43,13 @@ class Keeper(Protocol):
     def take_up(self) -> TakenUp:
         """Make ready again what an earlier run had leased, and count everything."""
 
-    def load(self, state: JobState, after: int, limit: int) -> list[Job]:
-        """Jobs in a state, in the order of fetching, from after a key on."""
+    def load(
+        self, state: JobState, after: int, limit: int, most_bytes: int | None = None
+    ) -> list[Job]:
+        """Jobs in a state, in the order of fetching, from after a key on.
+
+        No more once they come to ``most_bytes``; the first one always.
+        """
 
     def quarantined(self, keys: Iterable[int]) -> list[Job]:
         """The quarantined jobs among these keys."""

@@ -29,6 +29,7 @@ from actors.flow.messages import (
 )
 from actors.flow.pace import LATE_S, Pace
 from actors.flow.producer import Decision
+from actors.flow.sizes import WINDOW_BYTES
 from actors.runtime import logs
 from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
@@ -279,7 +280,10 @@ class ProcessorActor(Stage):
 
     @property
     def _is_behind(self) -> bool:
-        return self.consumer.running is not None and self.consumer.held > 1
+        # Jobs that the worker has begun are held until it is heard, and cannot be
+        # given back: to look for them again and again would keep it from being heard.
+        waits = bool(self._waiting) or self.consumer.queued > 0
+        return self.consumer.running is not None and waits
 
     def _look(self, now: float) -> None:
         self._look_at = None
@@ -306,7 +310,9 @@ class ProcessorActor(Stage):
             return self._pace.share
         if self.consumer.running is not None:
             return 0
-        flush = self.consumer.draining
+        # Nobody sends more to one who has so much: the batch would wait in vain.
+        full = self.consumer.queued_bytes >= WINDOW_BYTES
+        flush = self.consumer.draining or full
         return self._batching.due(self.consumer.queued, self.now(), flush=flush)
 
     def _worker_spoke(self) -> None:

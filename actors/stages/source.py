@@ -97,9 +97,13 @@ class Source:
             self._signals.full.clear()
             self._worker.call(self._run(room), partial(run_failed, self._signals))
         else:
-            if full:
-                self._signals.full.set()
+            self.note_room(full=full)
             self._note_skipped(now, full=full)
+
+    def note_room(self, *, full: bool) -> None:
+        """Let a fetch that runs ask for no more answers once there is no room."""
+        if full:
+            self._signals.full.set()
 
     def _run(self, room: int) -> Callable[[], Iterator[FetchStep]]:
         fetch, options, signals = self._fetch, self._options, self._signals

@@ -130,6 +130,11 @@ class Standing:
             "every_s": poller.policy.every_s,
             "on_demand": self.on_demand,
             "capacity": life.buffer.size,
+            "buffered_bytes": life.buffer.bytes,
+            "capacity_bytes": life.buffer.most_bytes,
+            "in_flight_bytes": sum(
+                each.held_bytes for each in self.producer.subscriptions
+            ),
             "backlog": life.backlog,
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,

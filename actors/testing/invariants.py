@@ -246,7 +246,7 @@ class Invariants(Observer):
                         f"{each.asked} asked for of {asked}"
                     ),
                 )
-            resting = producer.is_resting(each)
+            resting = producer.is_resting(each) or producer.is_full(each)
             held = each.closing or producer.isolates(each) or resting
             unmet += 0 if held else each.asked - each.sent
             leased += sum(

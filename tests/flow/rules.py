@@ -59,7 +59,8 @@ def check_ledger(producer: Producer, asked: Mapping[SubscriptionId, int]) -> Non
         assert each.received <= each.sent <= each.asked <= asked[each.id]
         assert each.leases or not each.closing
         isolated = producer.isolates(each)
-        held = each.closing or isolated or producer.is_resting(each)
+        withheld = producer.is_resting(each) or producer.is_full(each)
+        held = each.closing or isolated or withheld
         unmet += 0 if held else each.credit
         if isolated and producer.gate_open:
             assert each.leases or (producer.life.has_suspects and not each.credit)
