@@ -13,6 +13,7 @@
 - **order**: jobs go out in the order of fetching.
 - **timers**: a stage never has two for the same moment.
 - **one fetch**: nothing is fetched before the last job is kept.
+- **state**: a source's state and its jobs are on the disk together, or neither is.
 - **every job ends**, with its payload kept where it is quarantined.
 """
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.facts import JobFetched, JobLeased, JobState
+from actors.flow.facts import JobFetched, JobLeased, JobState, StateMoved
 from actors.flow.messages import Confirm, Demand, Done, Jobs
 from actors.flow.pace import MOST
 from actors.stages.fetcher import FetcherActor
@@ -29,7 +30,7 @@ from actors.stages.processor import ProcessorActor
 from actors.testing.observer import Observer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from actors.flow.facts import Fact, Job
     from actors.flow.messages import SubscriptionId
@@ -62,6 +63,9 @@ class Invariants(Observer):
         self._unkept: dict[str, list[Any]] = {}
         self._stale: list[tuple[Job, str]] = []
         self._drain_until = 0.0
+        self._lists: dict[str, Sequence[Any]] = {}
+        self._taken: dict[str, set[Any]] = {}
+        self.positions: dict[str, int] = {}
 
     def fail(self, invariant: str, text: str) -> None:
         """Note a violation, unless there is one already."""
@@ -78,6 +82,20 @@ class Invariants(Observer):
             self.fail("one fetch", (f"{fetcher} fetched {job} over {unkept}"))
         unkept.append(job)
 
+    def paged(self, fetcher: str, jobs: Sequence[Any]) -> None:
+        """A source's state is how many of these jobs it has handed out."""
+        self._lists[fetcher] = jobs
+        self._taken[fetcher], self.positions[fetcher] = set(), 0
+
+    def page(self, fetcher: str, jobs: Sequence[Any]) -> None:
+        """A source handed out jobs together."""
+        if self.world.config.journal is None:
+            return
+        unkept = self._unkept.setdefault(fetcher, [])
+        if unkept:
+            self.fail("one fetch", f"{fetcher} fetched {jobs} over {unkept}")
+        unkept += jobs
+
     def unkept(self) -> list[Any]:
         """Jobs that were handed out and are not on the disk."""
         return [job for jobs in self._unkept.values() for job in jobs]
@@ -90,6 +108,24 @@ class Invariants(Observer):
                 self._keep(fact, unkept)
             if isinstance(fact, JobLeased):
                 self._check_leased(node, fact.job)
+        if node.name in self._lists:
+            self._check_state(node.name, facts)
+
+    def _check_state(self, name: str, facts: Iterable[Fact]) -> None:
+        taken = self._taken[name]
+        for fact in facts:
+            if isinstance(fact, JobFetched) and fact.first:
+                taken.add(fact.job.id)
+            elif isinstance(fact, StateMoved):
+                self.positions[name] = int(fact.text)
+        position = self.positions[name]
+        before = {job["id"] for job in self._lists[name][:position]}
+        if taken != before:
+            self.fail(
+                "state",
+                f"{name} is at {position}: skipped {before - taken}, "
+                f"not behind it {taken - before}",
+            )
 
     def _keep(self, fact: JobFetched, unkept: list[Any] | None) -> None:
         # Where a job goes to several kinds, it is several from here on.

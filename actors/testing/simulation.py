@@ -15,7 +15,7 @@ from actors.testing.troubles import Troubles
 from actors.testing.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Iterable
     from random import Random
 
     from actors.runtime.config import SystemConfig
@@ -67,6 +67,8 @@ class Simulation:
         functions: In place of what the configuration names.
         make_job: From chance and a number to a job; numbers are not used twice.
         profile: How long and how hard.
+        paged: Fetchers whose sources have a state: a list that grows, and is handed
+            out page by page. Their jobs have an ``id``.
 
     Attributes:
         each_second: Called once in each virtual second in which something happens.
@@ -79,12 +81,16 @@ class Simulation:
         functions: dict[str, Callable[..., Any]],
         make_job: Callable[[Random, int], Any],
         profile: Profile | None = None,
+        paged: Collection[str] = (),
     ) -> None:
         self.seed = seed
         self.chaos = Chaos(seed, profile or Profile())
         self.watch = _Watch()
-        self.sources = {
-            each.name: _Watched(each.name, self.watch) for each in config.fetchers
+        self.sources: dict[str, Source] = {
+            each.name: (_Paged if each.name in paged else _Watched)(
+                each.name, self.watch
+            )
+            for each in config.fetchers
         }
         fetchers = tuple(
             replace(each, fetch=f"source:{each.name}") for each in config.fetchers
@@ -253,6 +259,8 @@ class Simulation:
 
 #: The share of jobs that a source hands out twice.
 _REPEATED = 0.05
+#: Jobs that a source with a state hands out together, at the most.
+_PAGE = 3
 
 
 class _Watch(Invariants):
@@ -275,6 +283,34 @@ class _Watched(Source):
         if job is not None:
             self._watch.fetched(self._name, job)
         return job
+
+
+class _Paged(Source):
+    """A list that only grows; its state is how much of it was handed out."""
+
+    def __init__(self, name: str, watch: Invariants) -> None:
+        super().__init__()
+        self._name = name
+        self._watch = watch
+        self._list: list[Any] = []
+        watch.paged(name, self._list)
+
+    def __len__(self) -> int:
+        return len(self._list) - self._watch.positions[self._name]
+
+    def __call__(self, state: int | None = None, **_: Any) -> Any:
+        """The page after a position."""
+        at = state or 0
+        jobs = self._list[at : at + _PAGE]
+        if not jobs:
+            self.emptied += 1
+        self.handed_out += jobs
+        self._watch.page(self._name, jobs)
+        return jobs, at + len(jobs)
+
+    def push(self, jobs: Iterable[Any]) -> None:
+        """Let the list grow."""
+        self._list += jobs
 
 
 def _pusher(source: Source, jobs: list[Any]) -> Callable[[], None]:

@@ -30,6 +30,8 @@ TEMPERS = ("good", "good", "good", "flaky", "flaky", "bad", "hopeless", "deadly"
 CANCELS = ("temporary", "temporary", "temporary", "transient", "temporary")
 #: In those the first asks for what a function says.
 MANUAL = 3
+#: In those the second source has a state, and hands its jobs out page by page.
+PAGED = 4
 
 
 class HopelessError(Exception):
@@ -44,6 +46,8 @@ class Pipeline:
         seed: int,
         profile: Profile = SHORT,
         max_demand: int | str | None = None,
+        *,
+        paged: bool = False,
     ) -> None:
         self.executions: Counter[int] = Counter()
         self.succeeded: Counter[int] = Counter()
@@ -63,6 +67,7 @@ class Pipeline:
             },
             self.make_job,
             profile,
+            paged=("south",) if paged or seed % 6 == PAGED else (),
         )
 
     def run(self) -> Account:
@@ -147,7 +152,7 @@ def configure(
 
 
 def run_seeds(
-    seeds: range, max_demand: int | str | None = None
+    seeds: range, max_demand: int | str | None = None, *, paged: bool = False
 ) -> list[tuple[int, str]]:
     """Run schedules; returns those that broke, each with what did not hold."""
     # Worlds are full of cycles, and all else here stays: looked through in few
@@ -159,7 +164,7 @@ def run_seeds(
     broken = []
     for seed in seeds:
         try:
-            Pipeline(seed, max_demand=max_demand).run()
+            Pipeline(seed, max_demand=max_demand, paged=paged).run()
         except Violation as violation:
             broken.append((seed, str(violation)))
     return broken

@@ -38,6 +38,12 @@ def test_the_same_holds_at_any_window(max_demand: int | str) -> None:
     assert run_seeds(seeds, max_demand) == []
 
 
+def test_the_same_holds_where_a_source_has_a_state() -> None:
+    seeds = range(2 * SCHEDULES, 2 * SCHEDULES + WINDOWED)
+
+    assert run_seeds(seeds, paged=True) == []
+
+
 @pytest.mark.parametrize("seed", [each["seed"] for each in KEPT])
 def test_a_seed_that_once_failed_holds_every_invariant(seed: int) -> None:
     account = Pipeline(seed).run()
