@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from actors.commands import check, control, simulate, top, tune
+from actors.commands import check, control, simulate, state, top, tune
 from actors.commands.exit_codes import Exit
 from actors.commands.jobs import jobs
 from actors.commands.options import (
@@ -160,6 +160,7 @@ def _parser() -> argparse.ArgumentParser:
         "--now", action="store_true", help="do not wait for what is there"
     )
     _add_jobs(verbs)
+    state.register(verbs)
     check.register(verbs)
     tune.register(verbs)
     top.register(verbs)

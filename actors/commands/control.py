@@ -176,10 +176,17 @@ def describe(status: dict[str, Any]) -> str:
     return "\n\n".join(
         (
             f"{status['state']}: {accounting}\n{plain(status['why'])}",
-            table(status["fetchers"], FETCHER_COLUMNS),
+            table(status["fetchers"], _fetcher_columns(status["fetchers"])),
             table(status["processors"], PROCESSOR_COLUMNS),
         )
     )
+
+
+def _fetcher_columns(fetchers: list[dict[str, Any]]) -> tuple[str, ...]:
+    # Few sources have a state.
+    if all(each.get("state_bytes") is None for each in fetchers):
+        return FETCHER_COLUMNS
+    return (*FETCHER_COLUMNS, "state_age_s")
 
 
 def ask_system(

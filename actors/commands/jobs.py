@@ -99,11 +99,11 @@ def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
 def _carry_out(arguments: Namespace, keys: dict[str, list[int]]) -> int:
     command = {"verb": "jobs", "action": arguments.action, "keys": keys}
     try:
-        answer = ask(_socket(arguments), command, ANSWER_WITHIN_S)
+        answer = ask(socket_of(arguments), command, ANSWER_WITHIN_S)
     except NotRunningError:
         from actors.runtime.journal_edit import decide  # noqa: PLC0415
 
-        return decide(_journal(arguments), arguments.action, keys)
+        return decide(journal_of(arguments), arguments.action, keys)
     if "error" in answer:
         raise JobsError(answer["error"])
     return int(answer["count"])
@@ -119,13 +119,13 @@ def _found(view: JournalView, job_id: str, fetcher: str | None) -> list[dict[str
 def _view(arguments: Namespace) -> contextlib.closing[JournalView]:
     from actors.runtime.journal_view import JournalView  # noqa: PLC0415
 
-    return contextlib.closing(JournalView(_journal(arguments)))
+    return contextlib.closing(JournalView(journal_of(arguments)))
 
 
-def _journal(arguments: Namespace) -> Path:
+def journal_of(arguments: Namespace) -> Path:
     """The journal of the system that runs at the port, else the one that is named."""
     with contextlib.suppress(NotRunningError):
-        answer = ask(_socket(arguments), {"verb": "journal"}, ANSWER_WITHIN_S)
+        answer = ask(socket_of(arguments), {"verb": "journal"}, ANSWER_WITHIN_S)
         if answer.get("journal") is None:
             raise JobsError("the running system keeps no journal")
         return Path(answer["journal"])
@@ -134,7 +134,8 @@ def _journal(arguments: Namespace) -> Path:
     return Path(arguments.journal)
 
 
-def _socket(arguments: Namespace) -> Path:
+def socket_of(arguments: Namespace) -> Path:
+    """Where the system that runs at the port listens."""
     return SystemFiles(state_dir(), int(arguments.port)).socket
 
 

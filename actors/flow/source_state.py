@@ -79,6 +79,11 @@ class SourceState:
         """What ``fetch`` is given: a value of its own at each call."""
         return json.loads(self.kept.text)
 
+    def age_s(self, now: float) -> float | None:
+        """How long ago it last changed; None if it never did."""
+        moved_at = self.kept.moved_at
+        return None if moved_at is None else round(max(0.0, now - moved_at), 3)
+
     def follows(self, given: str) -> bool:
         """Whether a state that follows from ``given`` is the next."""
         return given == self.told

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Bytes; a request above it is refused.
-MAX_REQUEST = 1 << 16
+#: Bytes; a request above it is refused. The largest state is a quarter of it.
+MAX_REQUEST = 1 << 18
 #: How often to look whether the socket is still where others look for it, in
 #: seconds: the state directory may lie where old files are removed.
 LOOK_S = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from actors.flow.facts import Fact, Job, JobDropped, JobReleased, JobState
+from actors.flow.facts import Fact, Job, JobDropped, JobReleased, JobState, StateMoved
 from actors.runtime.journal import Journal
 from actors.runtime.journal_file import JournalFile
 
@@ -38,6 +38,21 @@ def decide(path: Path, action: str, keys: dict[str, list[int]]) -> int:
                 journal.commit(facts)
                 count += len(facts)
     return count
+
+
+def set_state(path: Path, fetcher: str, text: str) -> None:
+    """Keep another state, JSON, for a fetcher's source.
+
+    Raises:
+        JournalInUseError: A system has the journal after all.
+        JournalDamagedError: It is no sound journal.
+        JournalError: It cannot be written.
+    """
+    file = JournalFile(path)
+    with file.claim():
+        file.prepare()
+        with contextlib.closing(Journal(path, fetcher)) as journal:
+            journal.commit([StateMoved(text)])
 
 
 def _fact(job: Job, action: str) -> Fact:

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.source_state import NO_STATE
 from actors.runtime.journal_file import LIVE, JournalDamagedError, connect
 
 if TYPE_CHECKING:
@@ -91,6 +92,19 @@ class JournalView:
             (fetcher, key),
         )
         return [dict(row) | {"at": _moment(row["at"])} for row in rows]
+
+    def states(self) -> dict[str, tuple[str, float | None]]:
+        """What each fetcher's source told last, JSON, and when; by fetcher's name."""
+        tables = self._query("SELECT 1 FROM sqlite_master WHERE name = 'state'", ())
+        if not tables:  # of the layout before
+            rows = self._query("SELECT name FROM fetcher ORDER BY name", ())
+            return {row["name"]: (NO_STATE, None) for row in rows}
+        rows = self._query(
+            "SELECT name, value, at FROM fetcher "
+            "LEFT JOIN state ON fetcher = number ORDER BY name",
+            (),
+        )
+        return {row["name"]: (row["value"] or NO_STATE, row["at"]) for row in rows}
 
     def _jobs(
         self, condition: str, values: tuple[Any, ...], limit: int

@@ -55,6 +55,13 @@ def redact(text: str) -> str:
     return _known.sub(MASK, text) if _known else text
 
 
+def masked(value: Any) -> Any:
+    """A JSON value with everything masked in it that has the name of a secret."""
+    if isinstance(value, dict):
+        return {name: masked(shown(name, each)) for name, each in value.items()}
+    return [masked(each) for each in value] if isinstance(value, list) else value
+
+
 def shown(name: str, value: Any) -> Any:
     """A configured value as people may see it: masked where its name says so."""
     if is_secret_name(name) and value is not None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.roster import StageState
+from actors.flow.source_state import StateError, state_text
+from actors.runtime.redaction import masked
 from actors.runtime.system import FILES_EACH, TASKS_EACH
 from actors.stages.asks import AskError, Asks
-from actors.stages.messages import Asked, DecideJobs, JobsDecided, MarkPassed
+from actors.stages.messages import (
+    Asked,
+    DecideJobs,
+    DecideState,
+    JobsDecided,
+    MarkPassed,
+    StateDecided,
+)
 from actors.stages.status import describe_root
 from actors.stages.tuning import TuningError
 from actors.stages.waits import Waits
@@ -60,6 +70,7 @@ class Commands:
         self._attaching: list[_Pending] = []
         self._detaching: list[_Pending] = []
         self._deciding: dict[int, _Decision] = {}
+        self._states: dict[int, Request] = {}
         self._decisions = 0
         self.asks = Asks(root)
         self.waits = Waits(root)
@@ -78,6 +89,7 @@ class Commands:
             "wait": self._wait,
             "jobs": self._jobs,
             "journal": self._journal,
+            "state": self._state,
         }
         verb = request.command.get("verb")
         if not isinstance(verb, str) or verb not in verbs:
@@ -89,11 +101,13 @@ class Commands:
         except (CommandError, TuningError, AskError) as error:
             request.answer({"error": str(error)})
 
-    def heard(self, message: JobsDecided | Asked | MarkPassed) -> None:
+    def heard(self, message: JobsDecided | StateDecided | Asked | MarkPassed) -> None:
         """A stage has done its part of a command."""
         match message:
             case JobsDecided():
                 self._jobs_decided(message)
+            case StateDecided():
+                self._state_decided(message)
             case Asked():
                 self.asks.heard(message)
             case MarkPassed():
@@ -238,6 +252,34 @@ class Commands:
                 number=self._decisions, action=action, keys=tuple(wanted)
             )
             self._root.tell(name, decide)
+
+    def _state(self, request: Request) -> None:
+        name: Any = request.command.get("fetcher")
+        action = request.command.get("action")
+        if action not in ("show", "set"):
+            raise CommandError(f"expected an action, show or set, got {action!r}")
+        fetcher = self._root.fetchers.get(name) if isinstance(name, str) else None
+        if fetcher is None:
+            known = ", ".join(each.name for each in self._root.fetchers)
+            raise CommandError(f"there is no fetcher {name!r}, only: {known}")
+        if fetcher.state is not StageState.RUNNING:
+            raise CommandError(f"fetcher {name!r} is not running")
+        try:
+            text = None if action == "show" else state_text(request.command["state"])
+        except (KeyError, StateError) as error:
+            raise CommandError(f"expected a state: {error}") from None
+        self._decisions += 1
+        self._states[self._decisions] = request
+        self._root.tell(name, DecideState(number=self._decisions, text=text))
+
+    def _state_decided(self, decided: StateDecided) -> None:
+        if (request := self._states.pop(decided.number, None)) is None:
+            return
+        if decided.error:
+            request.answer({"error": decided.error})
+        else:
+            state = masked(json.loads(decided.text))
+            request.answer({"state": state, "age_s": decided.age_s})
 
     def _pause(self, request: Request) -> None:
         hold = request.command.get("hold") is True

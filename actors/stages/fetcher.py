@@ -34,6 +34,7 @@ from actors.stages.messages import (
     AskSign,
     Begin,
     DecideJobs,
+    DecideState,
     Drain,
     Drained,
     MarkPassed,
@@ -132,6 +133,8 @@ class FetcherActor(Stage):
                 self._steering.tune(message, now)
             case DecideJobs():
                 self.send(self._root, self._steering.decide(message, now))
+            case DecideState():
+                self.send(self._root, self._steering.decide_state(message, now))
             case SetMark(number=number):
                 self._marks.put(number, self.producer.life)
             case StartFetcher():

@@ -173,6 +173,34 @@ class JobsDecided:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecideState:
+    """Root to a fetcher: tell the state of its source, or set another.
+
+    Attributes:
+        text: What to set, JSON; None to tell what there is.
+    """
+
+    number: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDecided:
+    """A fetcher to its root: the state of its source is this.
+
+    Attributes:
+        text: JSON.
+        age_s: Since it last changed; None if it never did.
+        error: Why it was not done, if it was not.
+    """
+
+    number: int
+    text: str
+    age_s: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pause:
     """Root to a fetcher: poll no more; with ``hold``, send no jobs either."""
 

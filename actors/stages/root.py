@@ -26,6 +26,7 @@ from actors.stages.messages import (
     SourceUp,
     Started,
     StartSystem,
+    StateDecided,
     StatusAnswer,
     StatusRequest,
 )
@@ -89,7 +90,7 @@ class RootActor(Stage):
                 self._heard(message.name, message.accounting)
             case FromMachine() | LineEnded():
                 self.remote.receive(message)
-            case JobsDecided() | Asked() | MarkPassed():
+            case JobsDecided() | StateDecided() | Asked() | MarkPassed():
                 self.commands.heard(message)
             case ProcessLost(process=process):
                 self.supervisor.kill_lost(process)

@@ -128,6 +128,12 @@ class Source:
             self.poller.brought()
             self._signals.kept.release(count)
 
+    def restate(self, now: float) -> None:
+        """Go on at the state that somebody set: what runs still goes by another."""
+        self._signals.moved.set()
+        if self.poller.next_poll is not None:
+            self.poller.start(now)
+
     def pages_kept(self, decision: Decision, now: float) -> None:
         """A decision's pages are in the journal, with the state that was told."""
         for fact in decision.facts:

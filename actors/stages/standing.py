@@ -116,7 +116,7 @@ class Standing:
     def status(self, now: float) -> dict[str, Any]:
         """This fetcher's part of ``status --json``, but for its process."""
         life, poller = self.producer.life, self.source.poller
-        accounting = life.accounting()
+        accounting, states = life.accounting(), self.source.states
         commits = {"commit_s": self.outbox.commit_s.as_dict()}
         return {
             "state": self.state,
@@ -146,6 +146,8 @@ class Standing:
             "throttled_s": self._throttled_s(now),
             "throttled_by": self.source.throttled_by,
             "unknown_outcomes": self.source.unknown_outcomes,
+            "state_age_s": states.age_s(now) if states else None,
+            "state_bytes": len(states.kept.text) if states else None,
             "tally": self.tally.as_dict() | commits,
             "journal_error": self.outbox.error,
             "accounting": accounting,

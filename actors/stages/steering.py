@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from actors.flow.facts import StateMoved
+from actors.flow.producer import Decision
+from actors.flow.source_state import NO_STATE
 from actors.runtime.config import ACCUMULATE
 from actors.runtime.journal import JournalError
-from actors.stages.messages import JobsDecided, Pause, Resume, Tune
+from actors.stages.messages import JobsDecided, Pause, Resume, StateDecided, Tune
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.flow.producer import Decision, Producer
-    from actors.stages.messages import DecideJobs
+    from actors.flow.producer import Producer
+    from actors.stages.messages import DecideJobs, DecideState
     from actors.stages.outbox import Keeper, Outbox
     from actors.stages.source import Source
     from actors.stages.standing import Standing
@@ -76,6 +79,24 @@ class Steering:
         return JobsDecided(
             number=message.number, count=len(jobs), error=error or self._outbox.error
         )
+
+    def decide_state(self, message: DecideState, now: float) -> StateDecided:
+        """Tell the state of the source, or set another; returns what it is now."""
+        number, states = message.number, self._source.states
+        if states is None:
+            none = f"the fetch of {self._standing.name} has no parameter 'state'"
+            return StateDecided(number=number, text=NO_STATE, error=none)
+        failed: str | None = None
+        if message.text is not None:
+            if (failed := self._outbox.error) is None and states.tell(message.text):
+                self._carry_out(Decision(facts=[StateMoved(message.text)]), now)
+                failed = self._outbox.error
+            if failed is None:
+                self._source.restate(now)
+        age_s = states.age_s(now)
+        error = f"the journal cannot be written: {failed}" if failed else None
+        text = states.kept.text
+        return StateDecided(number=number, text=text, age_s=age_s, error=error)
 
     def drain(self) -> None:
         """Take nothing in any more, and end what is under way."""

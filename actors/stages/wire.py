@@ -48,6 +48,8 @@ CLASSES: tuple[type, ...] = (
     messages.Drained,
     messages.DecideJobs,
     messages.JobsDecided,
+    messages.DecideState,
+    messages.StateDecided,
     messages.Pause,
     messages.Resume,
     messages.Tune,

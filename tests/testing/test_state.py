@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from actors.testing.harness import Harness
+from actors.commands.control import describe
+from actors.testing.harness import CommandRefusedError, Harness
 
 
 class Feed:
@@ -246,3 +247,103 @@ def test_a_state_is_taken_by_value() -> None:
 
         assert run_of(pipeline) == Counter([1, 2, 3])
         assert pipeline.state == {"at": 3}
+
+
+def command(pipeline: Harness, action: str, **fields: Any) -> dict[str, Any]:
+    request = {"verb": "state", "action": action, "fetcher": "source"}
+    return pipeline.command(request | fields)
+
+
+@pytest.mark.parametrize("form", ["returning", "yielding"])
+@pytest.mark.parametrize("journal", ["lowtide.db", "none"])
+def test_a_state_that_is_set_is_where_the_source_is_asked_next(
+    form: str, journal: str
+) -> None:
+    feed = Feed(9)
+    with Harness(getattr(feed, form), journal=journal, every_s=3600) as pipeline:
+        pipeline.run_until_idle()
+        assert command(pipeline, "show")["state"] == 9
+        feed.asked.clear()
+
+        assert command(pipeline, "set", state=6)["state"] == 6
+        pipeline.advance(1)
+
+        assert feed.asked[0] == 6
+        # What was done is known by its id.
+        assert run_of(pipeline) == Counter(range(9))
+        assert pipeline.state == 9
+
+
+def test_a_state_that_is_set_while_a_page_is_on_its_way_beats_that_page() -> None:
+    feed = Feed(9)
+    with Harness(feed.yielding, fetch_s=10, every_s=5) as pipeline:
+        pipeline.advance(5)
+        assert command(pipeline, "set", state=100)["state"] == 100
+        pipeline.advance(30)
+
+        assert pipeline.state == 100
+        # The page was handed out: its jobs are run, and no page after it is asked for.
+        assert run_of(pipeline) == Counter(range(3))
+        assert feed.asked == [0]
+
+
+def test_a_state_that_cannot_be_kept_is_not_set() -> None:
+    feed = Feed(3)
+    with Harness(feed.returning, every_s=3600) as pipeline:
+        pipeline.run_until_idle()
+
+        pipeline.journal.execute("PRAGMA query_only = 1")
+        with pytest.raises(CommandRefusedError, match="the journal cannot be written"):
+            command(pipeline, "set", state=0)
+        assert pipeline.state == 3
+        pipeline.journal.execute("PRAGMA query_only = 0")
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"action": "set"}, "expected a state"),
+        ({"action": "set", "state": "x" * 70_000}, "at most 65536 bytes"),
+        ({"action": "reset"}, "expected an action, show or set, got 'reset'"),
+        ({"action": "show", "fetcher": "other"}, "there is no fetcher 'other', only: "),
+        ({"action": "show", "fetcher": []}, "there is no fetcher"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(fields: dict[str, Any], what: str) -> None:
+    with (
+        Harness(Feed(1).returning) as pipeline,
+        pytest.raises(CommandRefusedError, match=what),
+    ):
+        command(pipeline, **fields)
+
+
+def test_a_fetch_without_a_state_has_none_to_show() -> None:
+    with (
+        Harness(lambda: None) as pipeline,
+        pytest.raises(CommandRefusedError, match="has no parameter 'state'"),
+    ):
+        command(pipeline, "show")
+
+
+def test_status_tells_how_old_the_state_is_also_after_a_restart() -> None:
+    feed = Feed(3)
+    with Harness(feed.returning) as pipeline:
+        pipeline.run_until_idle()
+        pipeline.advance(100)
+        pipeline.restart()
+        pipeline.advance(10)
+
+        [fetcher] = pipeline.status()["fetchers"]
+        assert fetcher["state_age_s"] == pytest.approx(110, abs=5)
+        assert fetcher["state_bytes"] == 1
+        assert "state age s" in describe(pipeline.status())
+
+
+def test_what_has_the_name_of_a_secret_is_not_shown() -> None:
+    state = {"at": 3, "refresh_token": "hidden-1", "in": [{"password": "hidden-2"}]}
+    with Harness(lambda state=None: ([], state)) as pipeline:
+        command(pipeline, "set", state=state)
+
+        assert "hidden" not in str(command(pipeline, "show"))
+        assert "hidden" not in str(pipeline.events)
+        assert pipeline.state == state

@@ -1,0 +1,143 @@
+"""``state``: look at what a fetcher's source told last, set it, or forget it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.exit_codes import Exit
+from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_of
+from actors.commands.options import add_verb
+from actors.commands.plain import plain
+from actors.flow.source_state import NO_STATE, StateError, state_text
+from actors.runtime.control import ControlError, NotRunningError, ask
+from actors.runtime.redaction import MASK, masked, redact
+from actors.runtime.settings import BY_NAME
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from pathlib import Path
+
+    from actors.commands.options import Verbs
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    text = "show, set or reset where a fetcher is in its source"
+    parser = add_verb(verbs, "state", _state, text)
+    parser.add_argument("action", choices=("show", "set", "reset"))
+    parser.add_argument("fetcher", metavar="FETCHER", help="its name")
+    parser.add_argument(
+        "value", nargs="?", metavar="JSON", help="with set: the state; - reads it"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON on one line")
+    journal = BY_NAME["journal"]
+    parser.add_argument(
+        journal.flag,
+        default=os.environ.get(journal.variable, journal.default),
+        metavar="FILE",
+        help=f"if no system runs (environment: {journal.variable}; {journal.default})",
+    )
+
+
+def _state(arguments: Namespace) -> int:
+    from actors.runtime.journal import JournalError  # noqa: PLC0415 - starts quicker
+    from actors.runtime.journal_file import (  # noqa: PLC0415
+        JournalDamagedError,
+        JournalInUseError,
+    )
+
+    try:
+        text = _wanted(arguments)
+        if text is None:
+            _show(arguments)
+        else:
+            _set(arguments, text)
+    except (JobsError, ControlError, StateError) as error:
+        return _refused(error)
+    except (JournalDamagedError, JournalInUseError, JournalError) as error:
+        return _refused(error)
+    return Exit.NOTHING_LEFT
+
+
+def _refused(error: Exception) -> int:
+    print(f"lowtide: {plain(redact(str(error)))}", file=sys.stderr)
+    return Exit.USAGE
+
+
+def _wanted(arguments: Namespace) -> str | None:
+    if (arguments.action == "set") != (arguments.value is not None):
+        takes = "needs a" if arguments.action == "set" else "takes no"
+        raise JobsError(f"state {arguments.action} {takes} state as JSON")
+    if arguments.action != "set":
+        return None if arguments.action == "show" else NO_STATE
+    value = sys.stdin.read() if arguments.value == "-" else arguments.value
+    try:
+        text = state_text(json.loads(value))
+    except StateError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise JobsError(f"the state must be JSON: {error}") from None
+    if MASK in text:
+        raise JobsError(
+            f"the state holds {MASK}, which stands for a secret where it is shown"
+        )
+    return text
+
+
+def _show(arguments: Namespace) -> None:
+    name = arguments.fetcher
+    try:
+        shown = _asked(arguments, {"action": "show"})
+    except NotRunningError:
+        shown = _of_journal(journal_of(arguments), name)
+    shown = {"fetcher": name, "state": shown["state"], "age_s": shown["age_s"]}
+    if arguments.json:
+        print(redact(json.dumps(shown)))
+    elif shown["age_s"] is None:
+        print(f"{name} has no state")
+    else:
+        print(redact(json.dumps(shown["state"], indent=2)))
+        print(f"{name}: since {shown['age_s']:.0f} s", file=sys.stderr)
+
+
+def _set(arguments: Namespace, text: str) -> None:
+    name = arguments.fetcher
+    command = {"action": "set", "state": json.loads(text)}
+    try:
+        _asked(arguments, command)
+    except NotRunningError:
+        path = journal_of(arguments)
+        _of_journal(path, name)
+        from actors.runtime.journal_edit import set_state  # noqa: PLC0415
+
+        set_state(path, name, text)
+    if arguments.action == "reset":
+        print(f"{name} has no state any more")
+    else:
+        print(f"{name} goes on at the state that was set")
+
+
+def _asked(arguments: Namespace, command: dict[str, Any]) -> dict[str, Any]:
+    command = {"verb": "state", "fetcher": arguments.fetcher} | command
+    answer = ask(socket_of(arguments), command, ANSWER_WITHIN_S)
+    if "error" in answer:
+        raise JobsError(answer["error"])
+    return answer
+
+
+def _of_journal(path: Path, name: str) -> dict[str, Any]:
+    from actors.runtime.journal_view import JournalView  # noqa: PLC0415
+
+    with contextlib.closing(JournalView(path)) as view:
+        states = view.states()
+    if name not in states:
+        known = ", ".join(states) or "none"
+        raise JobsError(f"the journal {path} has no fetcher {name!r}, only: {known}")
+    text, at = states[name]
+    age_s = None if at is None else round(max(0.0, time.time() - at), 3)
+    return {"state": masked(json.loads(text)), "age_s": age_s}
