@@ -157,8 +157,11 @@ class Poller:
         self.last_poll = now
 
     def brought(self) -> None:
-        """Record that the fetch under way has brought a job."""
-        self.failing = False
+        """Record that the fetch under way has brought a job, of some use.
+
+        Errors are counted in a row: one that follows is the first again.
+        """
+        self.errors, self.failing = 0, False
 
     def empty(
         self, now: float, chance: float = 0.5, *, jobs: int = 0, took_s: float = 0.0

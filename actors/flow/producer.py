@@ -56,6 +56,7 @@ class Decision:
         sends: Messages, in order, each for the consumer of its subscription.
         lost: Processes whose lease ended without a sign of them.
         fetched: How many jobs came from the source, those made of one counted once.
+        useful: How many of these are not set aside for what they are.
         pages: How many pages of a source with a state; its fetch waits for them.
     """
 
@@ -63,6 +64,7 @@ class Decision:
     sends: list[ToConsumer] = field(default_factory=list)
     lost: list[Process] = field(default_factory=list)
     fetched: int = 0
+    useful: int = 0
     pages: int = 0
 
 
@@ -154,7 +156,8 @@ class Producer:
         self, jobs: Sequence[Incoming | tuple[JobId | None, Any]], now: float
     ) -> Decision:
         """Take in jobs from the source, and send what was asked for."""
-        decision = Decision(facts=self.life.fetched(jobs, now), fetched=len(jobs))
+        facts, count = self.life.fetched(jobs, now), len(jobs)
+        decision = Decision(facts=facts, fetched=count, useful=count)
         return self._dispatch(decision, now)
 
     def set_aside(

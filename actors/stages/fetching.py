@@ -99,7 +99,12 @@ def served_body(error: BaseException) -> bytes:
 
 
 def unusable_value(value: Any, error: BaseException) -> Unusable:
-    """What ``fetch`` returned, where that is no JSON value."""
+    """What ``fetch`` returned, where that is no JSON value.
+
+    An exception stands for one item of an answer that cannot be used.
+    """
+    if issubclass(type(value), BaseException):
+        return _unusable(served_body(value) or value, describe(value))
     why = f"got {class_name(value)}: {text_of(error)}"
     text = f"fetch must return a JSON value, {why}"
     return _unusable(value, Failure(masked(text, LONGEST_ERROR)))

@@ -55,7 +55,7 @@ class Outlet:
         for decision in self._outbox.release(now):
             log_facts(self._stage.log, decision.facts)
             self._source.tally.note(decision.facts, now)
-            self._source.kept(decision.fetched)
+            self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
             others = [each for each in decision.sends if type(each) is not Confirm]
             self.send(self._linger.put(others, now))

@@ -121,11 +121,12 @@ class Source:
         """A job had come before, and the fetch may go on."""
         self._signals.kept.release()
 
-    def kept(self, count: int) -> None:
-        """So many jobs are in the journal: the fetch may go on."""
+    def kept(self, count: int, useful: int) -> None:
+        """Note that so many jobs are in the journal: the fetch may go on."""
         self._count += count
-        if count:
+        if useful:
             self.poller.brought()
+        if count:
             self._signals.kept.release(count)
 
     def restate(self, now: float) -> None:

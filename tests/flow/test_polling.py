@@ -233,3 +233,26 @@ def test_one_that_was_stopped_meanwhile_is_not_called_again(poller: Poller) -> N
     poller.paced(1.0, 0.0)
 
     assert poller.state is PollState.STOPPED
+
+
+def test_errors_are_counted_since_the_last_job_that_came() -> None:
+    poller = Poller(PollPolicy(every_s=2.0))
+    poller.start(0.0)
+    delays = []
+    for turn in range(8):
+        poller.fetching(turn * 1000.0)
+        poller.brought()
+        delays.append(poller.failed(turn * 1000.0, 1.0))
+
+    assert delays == [1.0] * 8
+
+
+def test_errors_with_nothing_between_them_put_the_next_poll_off_further() -> None:
+    poller = Poller(PollPolicy(every_s=2.0))
+    poller.start(0.0)
+    delays = []
+    for turn in range(4):
+        poller.fetching(turn * 1000.0)
+        delays.append(poller.failed(turn * 1000.0, 1.0))
+
+    assert delays == [1.0, 2.0, 4.0, 8.0]

@@ -288,3 +288,14 @@ def test_a_job_is_the_same_as_after_a_restart() -> None:
     [step, _] = run(lambda: job, room=1)
 
     assert repr(step) == repr(Fetched({"status": 1, "lines": ["a", "b"], "7": None}))
+
+
+def test_an_exception_among_the_items_is_that_items_failure_with_its_body() -> None:
+    page = iter([{"id": 1}, ServedError(body=b'{"nr": 2}'), ServedError(), {"id": 3}])
+
+    steps = run(one_after_another(page))
+
+    assert outcomes(steps) == ["Fetched", "Unusable", "Unusable", "Fetched", "error"]
+    assert isinstance(steps[1], Unusable)
+    assert steps[1].payload["raw"] == '{"nr": 2}'
+    assert steps[1].failure.error == "ServedError: said"

@@ -483,3 +483,30 @@ def test_what_a_pipeline_cannot_be_made_of_is_told(
 ) -> None:
     with pytest.raises(ConfigError, match=complaint):
         pipeline(**options)
+
+
+class UnusableError(Exception):
+    """What a source served is no job."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("no job")
+        self.body = body
+
+
+def test_good_and_bad_in_turn_do_not_put_the_source_off(pipeline: Make) -> None:
+    source = pipeline(every_s=2.0)
+
+    for number in range(20):
+        source.push([{"id": number}, UnusableError(b"bad %d" % number)])
+    source.advance(40)
+
+    assert (source.accounting["done"], source.accounting["quarantined"]) == (20, 20)
+
+
+def test_nothing_but_bad_answers_puts_the_source_off(pipeline: Make) -> None:
+    source = pipeline(every_s=2.0)
+
+    source.push([UnusableError(b"bad %d" % number) for number in range(40)])
+    source.advance(120)
+
+    assert source.accounting["quarantined"] < 20
