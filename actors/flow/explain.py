@@ -115,7 +115,7 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
             jobs = f"has {_count(stage['buffered'], 'job')}"
             what = jobs if stage["buffered"] else "fetches on demand only"
             return f"{name} {what}: {_why_not_sent(stage, status)}"
-        case waiting.JOBS:
+        case waiting.JOBS | waiting.ROUTE:
             return _no_jobs(stage, status)
         case _:
             return f"{name} is {stage['state']}"
@@ -132,6 +132,9 @@ def _puts_off(stage: dict[str, Any]) -> str:
 
 def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:
     name = stage["name"]
+    if unrouted := stage.get("unrouted"):
+        count = _count(unrouted, "job")
+        return f"{name} has {count}: its partition_by or a selector still runs"
     if retrying := status["accounting"]["retrying"]:
         return f"{_count(retrying, 'failed job')} of {name} to be tried again later"
     if stage["last_poll_age_s"] is None:

@@ -43,6 +43,7 @@ class Job:
             to blame.
         place: Rises with each job that its fetcher comes to hold.
         not_before: When a job that is retried becomes ready, monotonic seconds.
+        is_routed: Whether its route is known; where none is needed, it is.
         forgiven: Attempts that do not count: those before somebody released it
             from the quarantine, and those that were not begun. The number of an
             attempt is not used again, or the late word of an earlier one would
@@ -62,6 +63,7 @@ class Job:
     route: str = ""
     place: int = 0
     forgiven: int = 0
+    is_routed: bool = True
     size: int = field(default=-1)
 
     def __post_init__(self) -> None:
@@ -80,6 +82,12 @@ class JobFetched(NamedTuple):
 
     job: Job
     first: bool = True
+
+
+class JobRouted(NamedTuple):
+    """It has been found out where a job goes that was kept before."""
+
+    job: Job
 
 
 class JobLeased(NamedTuple):
@@ -157,6 +165,7 @@ class OutcomeIgnored(NamedTuple):
 
 Fact: TypeAlias = (
     JobFetched
+    | JobRouted
     | JobLeased
     | JobReturned
     | JobDone

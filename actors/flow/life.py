@@ -8,6 +8,8 @@ Rule 3: a job is leased ``attempts`` times at most, whatever became of each leas
 only what was not begun does not count. One whose last lease ended without a word
 is set aside, and a success that comes late still ends it well.
 Rule 4: each change returns its facts; nothing is told that did not happen.
+Rule 5: a job whose route has to be found out is held apart until it is: it is in
+no buffer, and nobody gets it.
 """
 
 from __future__ import annotations
@@ -30,15 +32,16 @@ from actors.flow.facts import (
     JobQuarantined,
     JobReleased,
     JobReturned,
+    JobRouted,
     JobState,
     OutcomeIgnored,
 )
 from actors.flow.messages import Failure
 from actors.flow.quarantine import Quarantine
-from actors.flow.routing import Incoming
+from actors.flow.routing import Incoming, Routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from actors.flow.buffer import Buffer
     from actors.flow.messages import JobId, Outcome, Process
@@ -59,7 +62,8 @@ class Life:
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
     drops what is fetched then, ``last`` what has waited longest. A ``quarantine``
-    that is full leaves no room either.
+    that is full leaves no room either. With ``routed`` each job needs a route: one
+    that comes without, from the journal or the quarantine, has to be given it.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Life:
         first_key: int = 1,
         kept: Accounting | None = None,
         keep: str | None = None,
+        routed: bool = False,
     ) -> None:
         kept = kept or Accounting()
         self.buffer = buffer
@@ -80,6 +85,8 @@ class Life:
         self._next_key = first_key
         self._suspects: deque[Job] = deque()
         self._live: dict[int, Job] = {}
+        self._routed = routed
+        self._unrouted: dict[int, Job] = {}
         self._unheard: dict[int, Job] = {}
         self._place = 0
         self._retries: list[tuple[float, int]] = []
@@ -96,10 +103,10 @@ class Life:
         if self.backlog or self.is_quarantine_full:
             return 0
         if self.keep is not None:
-            return self.buffer.size
-        if self.buffer.is_full_with(self._retrying_bytes):
+            return max(0, self.buffer.size - len(self._unrouted))
+        if self.buffer.is_full_with(self._retrying_bytes + self.unrouted_bytes):
             return 0
-        return max(0, self.buffer.room - self._retrying)
+        return max(0, self.buffer.room - self._retrying - len(self._unrouted))
 
     @property
     def is_quarantine_full(self) -> bool:
@@ -110,6 +117,21 @@ class Life:
     def waiting(self) -> int:
         """How many ready jobs are here."""
         return len(self.buffer) + len(self._suspects)
+
+    @property
+    def unrouted(self) -> tuple[Job, ...]:
+        """Ready jobs whose route is to be found out, oldest first."""
+        return tuple(self._unrouted.values())
+
+    @property
+    def unrouted_count(self) -> int:
+        """How many those are."""
+        return len(self._unrouted)
+
+    @property
+    def unrouted_bytes(self) -> int:
+        """What they come to."""
+        return sum(job.size for job in self._unrouted.values())
 
     @property
     def suspects(self) -> tuple[Job, ...]:
@@ -130,7 +152,10 @@ class Life:
     @property
     def wants_backlog(self) -> bool:
         """Whether to take in more of what an earlier run left in the journal."""
-        return self.backlog > 0 and self.buffer.is_low
+        held = len(self.buffer) + len(self._unrouted)
+        few = held <= self.buffer.low_water
+        large = self.buffer.is_full_with(self.unrouted_bytes)
+        return self.backlog > 0 and self.buffer.is_low and few and not large
 
     @property
     def next_retry(self) -> float | None:
@@ -164,7 +189,7 @@ class Life:
         return Accounting(
             fetched=self._fetched,
             done=self._done,
-            buffered=self.waiting + self.backlog,
+            buffered=self.waiting + len(self._unrouted) + self.backlog,
             in_flight=self._in_flight,
             retrying=self._retrying,
             quarantined=self.quarantine.count,
@@ -192,6 +217,31 @@ class Life:
                 facts.append(_job_fetched((job, True)))
                 ready.append(job)
         self.buffer.store(ready)
+        return facts
+
+    def routed(self, found: Iterable[tuple[int, Routes]]) -> list[Fact]:
+        """Let jobs go where they are to, which is known by now.
+
+        Args:
+            found: Keys and routes, in the order in which the jobs came; those that
+                have ended meanwhile are passed over.
+        """
+        facts: list[Fact] = []
+        ready: list[Job] = []
+        newest = next(reversed(self._live.values()), None)
+        for key, routes in found:
+            job = self._unrouted.pop(key, None)
+            if job is not None:
+                job.is_routed = True
+                first = routes.names[:1]
+                job.route = first[0] if first else ""
+                facts.append(JobRouted(job))
+                facts += self._let_go(job, routes, ready)
+        self.buffer.store(ready)
+        copies = [fact.job for fact in facts if type(fact) is JobFetched]
+        if newest and any(each.place < newest.place for each in copies):
+            by_place = sorted(self._live.items(), key=lambda each: each[1].place)
+            self._live = dict(by_place)
         return facts
 
     def set_aside(
@@ -223,11 +273,13 @@ class Life:
             self._hold(job)
             if self._is_spent(job):
                 facts.append(self._quarantine_unheard(job, _spent(job), None))
-            elif job.state is JobState.RETRYING:
+                continue
+            job.is_routed = bool(job.route) or not self._routed
+            if job.state is JobState.RETRYING:
                 self._retry_later(job)
             else:
                 ready.append(job)
-        self.buffer.store(ready)
+        self._store(ready)
         self.backlog = max(0, self.backlog - counted) if more else 0
         return facts
 
@@ -236,8 +288,9 @@ class Life:
         self.quarantine.take(job.payload)
         self._unheard.pop(job.key, None)
         job.state, job.forgiven, job.crashes = JobState.READY, job.attempt, 0
+        job.is_routed = bool(job.route) or not self._routed
         self._hold(job)
-        self.buffer.store([job])
+        self._store([job])
         return JobReleased(job)
 
     def discarded(self, job: Job, reason: str) -> Fact:
@@ -341,7 +394,7 @@ class Life:
                 self._count_retrying(job, -1)
                 job.state = JobState.READY
                 ready.append(job)
-        self.buffer.store(ready)
+        self._store(ready)
 
     def _admit(self, job_id: JobId | None, payload: Any, now: float) -> Job:
         key = self._next_key
@@ -354,31 +407,47 @@ class Life:
         self._live[key] = job
         return job
 
-    def _take_in(
-        self, incoming: Incoming, now: float, ready: list[Job]
-    ) -> Iterator[Fact]:
+    def _take_in(self, incoming: Incoming, now: float, ready: list[Job]) -> list[Fact]:
         routes = incoming.routes
-        for route in routes or ("",):
-            job = self._admit(incoming.id, incoming.payload, now)
-            job.route, job.own_id = route, job.own_id and incoming.first
-            yield JobFetched(job, incoming.first)
-            if len(routes) > 1:
-                incoming = incoming._replace(id=job.id, first=False)
-            if self.keep is None and incoming.is_wanted:
-                ready.append(job)
+        job = self._admit(incoming.id, incoming.payload, now)
+        if routes is None:
+            job.is_routed = False
+            self._unrouted[job.key] = job
+            return [JobFetched(job)]
+        job.route = routes.names[0] if routes.names else ""
+        return [JobFetched(job), *self._let_go(job, routes, ready)]
+
+    def _let_go(self, job: Job, routes: Routes, ready: list[Job]) -> list[Fact]:
+        if not routes.names:
+            return [self._drop(job, "no selector takes it")]
+        facts = self._put_in_place(job, routes, ready)
+        for route in routes.names[1:]:
+            copy = self._admit(job.id, job.payload, job.fetched_at)
+            copy.route, copy.own_id, copy.place = route, False, job.place
+            facts.append(JobFetched(copy, first=False))
+            facts += self._put_in_place(copy, routes, ready)
+        return facts
+
+    def _store(self, ready: Iterable[Job]) -> None:
+        routed = []
+        for job in ready:
+            if job.is_routed:
+                routed.append(job)
             else:
-                yield from self._put_in_place(job, incoming)
+                self._unrouted[job.key] = job
+        self.buffer.store(routed)
 
     def _hold(self, job: Job) -> None:
         job.place = self._place
         self._place += 1
         self._live[job.key] = job
 
-    def _put_in_place(self, job: Job, incoming: Incoming) -> list[Fact]:
-        if incoming.failure is not None:
-            return [self._quarantine(job, incoming.failure, None)]
-        if not incoming.routes:
-            return [self._drop(job, "no selector takes it")]
+    def _put_in_place(self, job: Job, routes: Routes, ready: list[Job]) -> list[Fact]:
+        if (failure := routes.failures.get(job.route)) is not None:
+            return [self._quarantine(job, failure, None)]
+        if self.keep is None:
+            ready.append(job)
+            return []
         self.buffer.store([job])
         facts = []
         while self.buffer.is_over:
@@ -463,6 +532,8 @@ class Life:
                 self._count_retrying(job, -1)
             case JobState.READY if job in self._suspects:
                 self._suspects.remove(job)
+            case JobState.READY if job.key in self._unrouted:
+                del self._unrouted[job.key]
             case JobState.READY:
                 self.buffer.remove(job)
             case _:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from actors.flow.facts import Fact, Job
     from actors.flow.life import Life
     from actors.flow.messages import Failure, JobId, Process
-    from actors.flow.routing import Incoming
+    from actors.flow.routing import Incoming, Routes
 
 
 #: The reason of a Cancel for a subscription that its receiver has not opened.
@@ -159,6 +159,10 @@ class Producer:
         facts, count = self.life.fetched(jobs, now), len(jobs)
         decision = Decision(facts=facts, fetched=count, useful=count)
         return self._dispatch(decision, now)
+
+    def routed(self, found: Iterable[tuple[int, Routes]], now: float) -> Decision:
+        """Let jobs go where they are to, and send what was asked for."""
+        return self._dispatch(Decision(facts=self.life.routed(found)), now)
 
     def set_aside(
         self, own_id: JobId | None, payload: Any, failure: Failure, now: float

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from actors.flow.facts import JobDone, JobDropped, JobFetched, JobQuarantined
 from actors.flow.messages import Failure, Outcome
 from actors.flow.producer import Decision
-from actors.flow.routing import Routing
+from actors.flow.routing import ANYWHERE, Incoming
 
 if TYPE_CHECKING:
     from actors.flow.consumer import Consumer, Send, Task
     from actors.flow.facts import Fact
     from actors.flow.producer import Producer
+    from actors.flow.routing import Routes
 
 
 @dataclass(slots=True)
@@ -65,12 +66,9 @@ class Turn(NamedTuple):
 class Relay:
     """Joins a consumer and a producer over the jobs that went through both."""
 
-    def __init__(
-        self, consumer: Consumer, producer: Producer, routing: Routing | None = None
-    ) -> None:
+    def __init__(self, consumer: Consumer, producer: Producer) -> None:
         self.consumer = consumer
         self.producer = producer
-        self._routing = routing or Routing()
         self._passages: dict[int, Passage] = {}
         self._update_need()
 
@@ -88,13 +86,13 @@ class Relay:
         """Take up to so many jobs to run, as far as their results are wanted."""
         return self.consumer.take(min(count, self.consumer.need or 0))
 
-    def finished(self, outcome: Outcome, now: float) -> Turn:
+    def finished(self, outcome: Outcome, now: float, routes: Routes = ANYWHERE) -> Turn:
         """Pass a result on; None, or a failure, is the job's outcome already."""
         if outcome.failure is not None or outcome.result is None:
             return Turn(self.consumer.finished(outcome, now), Decision())
         passage = Passage(self.consumer.passed_on(), outcome.duration_s)
         job_id = passage.task.assignment.id
-        incoming = self._routing.incoming(job_id, outcome.result)
+        incoming = Incoming(job_id, outcome.result, routes)
         decision = self.producer.fetched([incoming], now)
         for fact in decision.facts:
             if isinstance(fact, JobFetched):

@@ -20,6 +20,7 @@ THROTTLED: Final = "throttled"
 DEMAND: Final = "demand"
 JOBS: Final = "jobs"
 HOLD: Final = "hold"
+ROUTE: Final = "route"
 ASK: Final = "ask"
 
 #: Jobs and demand that wait together for so many seconds are a stall.
@@ -39,6 +40,7 @@ class FetcherSituation:
         unasked: It fetches on demand only, and nothing more is asked for.
         backing_off: The last poll failed, and the next one is put off.
         throttled: The source asked to be left alone for a while.
+        unrouted: Jobs for which it is still to be found out where they go.
         buffered: Jobs that are here and could be sent.
         held: Its demand is accumulated: a person is to let its jobs go.
     """
@@ -51,22 +53,25 @@ class FetcherSituation:
     buffered: int
     held: bool = False
     throttled: bool = False
+    unrouted: int = 0
 
 
 def fetcher_waits_for(situation: FetcherSituation) -> str:
     """Say what a fetcher waits for.
 
     Returns:
-        ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them), ``room``
-        (the buffer or the quarantine is full, or the journal cannot be written),
-        ``backoff``, ``throttled`` (the source asked to be left alone), ``demand`` (it
-        has jobs, or could get some, and nobody asks) or ``jobs`` (the source has
-        none).
+        ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them), ``route``
+        (it has jobs, and ``partition_by`` or a ``selector`` is to say where they
+        go), ``room`` (the buffer or the quarantine is full, or the journal cannot be
+        written), ``backoff``, ``throttled`` (the source asked to be left alone),
+        ``demand`` (it has jobs, or could get some, and nobody asks) or ``jobs`` (the
+        source has none).
     """
     reasons = (
         (DRAIN, situation.draining),
         (PAUSED, situation.paused),
         (HOLD, situation.held and situation.buffered),
+        (ROUTE, situation.unrouted and not situation.buffered),
         (ROOM, not situation.room),
         (BACKOFF, situation.backing_off),
         (THROTTLED, situation.throttled),

@@ -18,6 +18,7 @@ from actors.flow.facts import (
     JobQuarantined,
     JobReleased,
     JobReturned,
+    JobRouted,
     JobState,
     StateMoved,
 )
@@ -64,6 +65,12 @@ class FactWriter:
         self._db.execute(
             "UPDATE fetcher SET fetched = fetched + ?, next_key = ? WHERE number = ?",
             (len(facts), facts[-1].job.key + 1, number),
+        )
+
+    def _routed(self, facts: list[JobRouted]) -> None:
+        self._db.executemany(
+            "UPDATE job SET route = ? WHERE fetcher = ? AND key = ?",
+            [(job.route, self._fetcher, job.key) for (job,) in facts],
         )
 
     def _leased(self, facts: list[JobLeased]) -> None:
@@ -156,6 +163,7 @@ class FactWriter:
 #: What keeps the facts of each type; the others change nothing in the file.
 _KEEP: dict[type, Callable[[FactWriter, list[Any]], None]] = {
     JobFetched: FactWriter._fetched,  # noqa: SLF001
+    JobRouted: FactWriter._routed,  # noqa: SLF001
     JobLeased: FactWriter._leased,  # noqa: SLF001
     JobReturned: FactWriter._returned,  # noqa: SLF001
     JobDone: FactWriter._done,  # noqa: SLF001

@@ -59,7 +59,12 @@ class Worker:
         self._lock = threading.Lock()
         self._woken = False
         # A daemon: a function that hangs is not to keep its process alive.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._name = name
+        self._start()
+
+    def _start(self) -> None:
+        run = partial(self._run, self._calls)
+        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
         try:
             self._thread.start()
         except RuntimeError as error:
@@ -103,12 +108,26 @@ class Worker:
         """Take no further call; the one that runs is left to itself."""
         self._calls.put(None)
 
-    def _run(self) -> None:
-        while (call := self._calls.get()) is not None:
+    def abandon(self) -> None:
+        """Leave the call that runs to itself, whatever it yields, and go on without.
+
+        A thread cannot be ended: it ends when the call does.
+
+        Raises:
+            NoThreadError: There is no thread to go on with.
+        """
+        self._calls.put(None)
+        self._calls = queue.SimpleQueue()
+        self._start()
+
+    def _run(self, calls: queue.SimpleQueue[tuple[Run, Failed] | None]) -> None:
+        while (call := calls.get()) is not None:
             run, failed = call
             while True:
                 try:
                     for each in run():
+                        if calls is not self._calls:
+                            return
                         self.put(each)
                     break
                 except BaseException as error:  # noqa: BLE001 - the last guard

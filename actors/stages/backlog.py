@@ -29,9 +29,13 @@ class Backlog:
 
     def page(self, life: Life) -> tuple[list[Job], bool]:
         """As many jobs as there is room for, and whether there may be more."""
-        limit = life.buffer.size - len(life.buffer)
+        limit = life.buffer.size - len(life.buffer) - life.unrouted_count
         left = life.buffer.most_bytes
-        most = None if left is None else max(1, left - life.buffer.bytes)
+        most = (
+            None
+            if left is None
+            else max(1, left - life.buffer.bytes - life.unrouted_bytes)
+        )
         jobs = self._keeper.load(JobState.READY, self._loaded_key, limit, most)
         self._loaded_key = jobs[-1].key if jobs else self._loaded_key
         large = most is not None and sum(job.size for job in jobs) >= most

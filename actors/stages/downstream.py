@@ -16,7 +16,7 @@ from actors.flow.relay import Relay
 from actors.flow.retries import RetryPolicy
 from actors.flow.sizes import MIB
 from actors.stages.job_log import log_facts
-from actors.stages.joints import dispatcher_of, routing_of
+from actors.stages.joints import dispatcher_of
 from actors.stages.messages import ProcessLost
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from actors.flow.consumer import Consumer, Send
     from actors.flow.facts import Fact, Job
     from actors.flow.messages import Outcome, SubscriptionId, ToProducer
+    from actors.flow.routing import Routes, Routing
     from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.seam import Address
     from actors.stages.messages import ProcessGone
@@ -38,8 +39,9 @@ class Downstream:
     Nothing is kept on disk here: the fetcher's lease covers the whole way, so a
     step that dies costs no job; it starts over at the first step.
 
-    Raises:
-        FunctionError: A function that the configuration names is not there.
+    Attributes:
+        routing: Where its results go; found where they are made, in the thread that
+            ``process`` runs in.
     """
 
     def __init__(
@@ -48,8 +50,9 @@ class Downstream:
         system: SystemConfig,
         consumer: Consumer,
         log: FilteringBoundLogger,
-        load: Callable[[str], Callable[..., Any]],
+        routing: Routing,
     ) -> None:
+        self.routing = routing
         buffer: Buffer[Job] = Buffer(
             config.buffer, config.buffer_mib * MIB, attrgetter("size")
         )
@@ -58,7 +61,7 @@ class Downstream:
         life = Life(buffer, RetryPolicy(attempts=system.retries), first_key=first_key)
         lease = LeasePolicy.of(system.lease_s)
         producer = Producer(life, dispatcher_of(config), lease)
-        self.relay = Relay(consumer, producer, routing_of(config, system, load))
+        self.relay = Relay(consumer, producer)
         self._linger = Linger()
         self._addresses: dict[SubscriptionId, Address] = {}
         self._log = log
@@ -77,9 +80,11 @@ class Downstream:
         """A job cannot be sent to who is behind this one."""
         return self._turn(self._decide(message, now, chance), now)
 
-    def finished(self, outcome: Outcome, now: float) -> tuple[list[Send], Decision]:
+    def finished(
+        self, outcome: Outcome, now: float, routes: Routes
+    ) -> tuple[list[Send], Decision]:
         """Pass a result on."""
-        turn = self.relay.finished(outcome, now)
+        turn = self.relay.finished(outcome, now, routes)
         self._tell(turn.decision.facts)
         return turn
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
-from actors.runtime.functions import pending
+from actors.flow.pending import pending
 from actors.runtime.worker import Gate
 from actors.stages.failures import describe
 from actors.stages.fetching import (

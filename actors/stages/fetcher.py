@@ -51,6 +51,7 @@ from actors.stages.messages import (
 )
 from actors.stages.outbox import Outbox
 from actors.stages.outlet import Outlet
+from actors.stages.route_finder import RouteFinder
 from actors.stages.settling import Settler
 from actors.stages.source import Source
 from actors.stages.standing import Standing
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     from actors.runtime.config import FetcherConfig, SystemConfig
     from actors.runtime.journal import TakenUp
     from actors.stages.outbox import Keeper
+    from actors.stages.route_finder import Found
 
 
 #: How often a journal forgets what its window is over, in seconds; whatever else
@@ -104,6 +106,7 @@ class FetcherActor(Stage):
         self._tally = Tally()
         self._told_drained = False
         self.settler: Settler | None = None
+        self._finder: RouteFinder | None = None
 
     def receive(  # noqa: C901, PLR0912 - one arm a message
         self, message: Any, sender: Address
@@ -160,6 +163,8 @@ class FetcherActor(Stage):
         """Poll if it is time; do what time brings to leases, retries, journal."""
         if self._root is not None:
             self._outlet.tick(now)
+            if self._finder is not None:
+                self._carry_out_found(self._finder.overdue(now), now)
             self._carry_out(self.producer.tick(now), now)
             self._purge_if_due(now)
             self._go_on(now)
@@ -177,6 +182,8 @@ class FetcherActor(Stage):
             times.append(poller.next_poll)
         if self.settler is not None:
             times.append(self.settler.next_tick())
+        if self._finder is not None:
+            times.append(self._finder.next_tick())
         return min((each for each in times if each is not None), default=None)
 
     def exiting(self) -> None:
@@ -202,7 +209,7 @@ class FetcherActor(Stage):
             return
         if states is not None and not self._keeper.durable:
             self.log.warning("state.not_kept", hint=_NOT_KEPT)
-        self._make_producer(taken, system)
+        self._make_producer(taken, system, routed=not routing.is_open)
         self._backlog = Backlog(self._keeper, self.log)
         self.standing = Standing(
             config.name,
@@ -224,7 +231,7 @@ class FetcherActor(Stage):
             accumulates=config.demand == ACCUMULATE,
         )
         self._take_up(taken)
-        self._make_ways(routing, root)
+        self._make_ways(routing, system, root)
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
@@ -255,7 +262,9 @@ class FetcherActor(Stage):
             check_call(settle, name, "job", "outcome", options=config.options)
         return settle
 
-    def _make_producer(self, taken: TakenUp, system: SystemConfig) -> None:
+    def _make_producer(
+        self, taken: TakenUp, system: SystemConfig, *, routed: bool
+    ) -> None:
         config = self.config
         buffer: Buffer[Job] = Buffer(
             config.buffer, config.buffer_mib * MIB, attrgetter("size")
@@ -266,6 +275,7 @@ class FetcherActor(Stage):
             first_key=taken.next_key,
             kept=taken.accounting,
             keep=config.buffer_keep,
+            routed=routed,
         )
         self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
         life.quarantine = Quarantine(
@@ -289,8 +299,13 @@ class FetcherActor(Stage):
         if left:
             self.log.info("journal.taken_up", jobs=left)
 
-    def _make_ways(self, routing: Routing, root: Address) -> None:
+    def _make_ways(self, routing: Routing, system: SystemConfig, root: Address) -> None:
         self.watch(self.source.fd, self._source_spoke)
+        if not routing.is_open:
+            worker = self.edges.worker(f"route-{self.config.name}")
+            life, limit_s = self.producer.life, system.job_timeout_s
+            self._finder = RouteFinder(routing, life, worker, limit_s, self.log)
+            self.watch(self._finder.fd, self._finder_spoke)
         if self.settler is not None:
             self.watch(self.settler.fd, self._settler_spoke)
         self._intake = Intake(
@@ -309,6 +324,8 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
+        if self._finder is not None and self.outbox.has_kept_all:
+            self._finder.go_on(now)
         self._look_at_size(now)
         standing = self.standing
         self.source.poll_if_due(
@@ -361,6 +378,16 @@ class FetcherActor(Stage):
                 self._carry_out(decision, now)
         except JournalError as error:
             self.outbox.failed(error, now)
+
+    def _finder_spoke(self) -> None:
+        if self._finder is not None:
+            now = self.now()
+            self._carry_out_found(self._finder.spoke(now), now)
+            self._go_on(now)
+
+    def _carry_out_found(self, found: list[Found], now: float) -> None:
+        if found:
+            self._carry_out(self.producer.routed(found, now), now)
 
     def _settler_spoke(self) -> None:
         if self.settler is not None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import StateMoved
 from actors.flow.producer import Decision
+from actors.flow.routing import Incoming
 from actors.runtime.journal import JournalError
+from actors.stages.failures import describe
 from actors.stages.fetching import Fetched, Page, RunEnded, Unusable
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from actors.flow.messages import JobId
     from actors.flow.producer import Producer
-    from actors.flow.routing import Incoming, Routing
+    from actors.flow.routing import Routes, Routing
     from actors.stages.fetching import FetchStep
     from actors.stages.outbox import Keeper
     from actors.stages.settling import Settler
@@ -93,8 +94,16 @@ class Intake:
     def _fetched(self, new: list[tuple[JobId | None, Any]], now: float) -> Decision:
         jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
         if not self._routing.is_open:
-            jobs = list(starmap(self._routing.incoming, new))
+            jobs = [
+                Incoming(job_id, payload, self._routes_of(payload))
+                for job_id, payload in new
+            ]
         return self._producer.fetched(jobs, now)
+
+    def _routes_of(self, payload: Any) -> Routes | None:
+        if self._routing.asks_user:
+            return None  # not here, and not before it is kept
+        return self._routing.routes_of(payload, describe)
 
     def _set_aside(
         self, step: Unusable, seen: set[JobId], now: float

@@ -17,6 +17,7 @@ from actors.flow.facts import (
     JobQuarantined,
     JobReleased,
     JobReturned,
+    JobRouted,
     OutcomeIgnored,
     StateMoved,
 )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 
 #: What goes well: a log without the level ``info`` says nothing of it.
-_ORDINARY = frozenset((JobFetched, JobLeased, JobDone))
+_ORDINARY = frozenset((JobFetched, JobRouted, JobLeased, JobDone))
 
 
 def log_facts(log: FilteringBoundLogger, facts: Iterable[Fact]) -> None:
@@ -53,6 +54,8 @@ def _log_fact(  # noqa: C901 - one arm a fact
     match fact:
         case JobFetched(job):
             log.info("job.fetched", job_id=job.id, job=job.payload)
+        case JobRouted(job):
+            log.debug("job.routed", job_id=job.id, route=job.route)
         case JobLeased(job, process):
             log.debug("job.leased", **_about(job, process))
         case JobDone(job, attempt, process, result, duration_s):

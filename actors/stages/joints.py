@@ -8,6 +8,7 @@ from actors.flow.dispatchers import DemandDispatcher, Dispatcher
 from actors.flow.feed import Window
 from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
 from actors.flow.routing import Routing, key_reader
+from actors.runtime.functions import check_call
 from actors.runtime.kinds import AUTO
 
 if TYPE_CHECKING:
@@ -53,28 +54,35 @@ def routing_of(
 
     Args:
         config: The stage's.
-        system: Who takes from it.
+        system: Names those that take from it.
         load: Finds a function by its name.
 
     Raises:
-        FunctionError: A function that the configuration names is not there.
+        FunctionError: A function that the configuration names is not there, or
+            cannot be called with a job.
     """
+
+    def function(name: str) -> Callable[..., Any]:
+        loaded = load(name)
+        check_call(loaded, name, "job")
+        return loaded
+
     if config.partition_by is not None:
         by = config.partition_by
-        return Routing(key_of=load(by) if ":" in by else key_reader(by))
+        if ":" in by:
+            return Routing(key_of=function(by), asks_user=True)
+        return Routing(key_of=key_reader(by))
     if config.dispatcher != "broadcast":
         return Routing()
+    names = {
+        each.name: each.selector_of(config.name)
+        for each in system.processors
+        if config.name in each.sources
+    }
     return Routing(
         selectors={
-            each.name: _selector(each, config.name, load)
-            for each in system.processors
-            if config.name in each.sources
-        }
+            kind: None if name is None else function(name)
+            for kind, name in names.items()
+        },
+        asks_user=any(names.values()),
     )
-
-
-def _selector(
-    taker: ProcessorConfig, source: str, load: Callable[[str], Callable[..., Any]]
-) -> Callable[[Any], bool] | None:
-    name = taker.selector_of(source)
-    return None if name is None else load(name)

@@ -11,6 +11,7 @@ from actors.flow.facts import (
     JobLeased,
     JobQuarantined,
     JobReturned,
+    JobRouted,
     OutcomeIgnored,
 )
 from actors.flow.messages import Confirm
@@ -103,6 +104,11 @@ class Outbox:
         return bool(self._waiting) or self._sync_at is not None
 
     @property
+    def has_kept_all(self) -> bool:
+        """Whether everything that was decided is in the journal."""
+        return not self._waiting
+
+    @property
     def next_tick(self) -> float | None:
         """When there is something to write, in monotonic seconds."""
         return self._sync_at if self.retry_at is None else self.retry_at
@@ -165,5 +171,6 @@ def _waits_for_sync(decision: Decision) -> bool:
 
 _ENDS = frozenset((JobDone, JobFailed, JobQuarantined, OutcomeIgnored))
 #: A lease that is forgotten with its machine is given anew, and so is a job whose
-#: outcome is: its processor has it still, until it is confirmed.
-_CAN_WAIT = _ENDS | {JobLeased, JobReturned}
+#: outcome is: its processor has it still, until it is confirmed. A route is found
+#: once more.
+_CAN_WAIT = _ENDS | {JobLeased, JobReturned, JobRouted}

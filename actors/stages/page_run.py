@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
+from actors.flow.pending import pending
 from actors.flow.source_state import StateError, state_text
 from actors.flow.texts import class_name
-from actors.runtime.functions import pending
 from actors.stages.fetch_run import MOST
 from actors.stages.fetching import (
     Fetched,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow.json_values import as_json
 from actors.flow.messages import Assignment, Outcome
+from actors.flow.pending import pending
+from actors.flow.routing import ANYWHERE
 from actors.flow.texts import class_name, text_of
-from actors.runtime.functions import pending
 from actors.stages.failures import describe
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from actors.flow.messages import Failure
+    from actors.flow.routing import Routes
 
 
 class ResultError(TypeError):
@@ -30,35 +32,47 @@ class BatchError(TypeError):
     permanent = True
 
 
+class Passed(NamedTuple):
+    """A step's outcome, and where its result goes from there."""
+
+    outcome: Outcome
+    routes: Routes
+
+
 class JobCalls:
     """Calls ``process`` for each job; whatever it raises becomes a failed outcome.
 
-    What is taken out of ``waiting`` meanwhile is not begun.
+    What is taken out of ``waiting`` meanwhile is not begun. In a step ``find``
+    says where a result goes, in the same thread: it may ask the user's functions.
     """
 
     def __init__(
-        self, process: Callable[[Any], Any], waiting: deque[Assignment]
+        self,
+        process: Callable[[Any], Any],
+        waiting: deque[Assignment],
+        find: Callable[[Any], Routes] | None = None,
     ) -> None:
         self._process = process
         self._waiting = waiting
+        self._find = find
         self._running: Assignment | None = None
 
-    def run(self) -> Iterator[Outcome]:
-        """Yield the outcome of each, one after another."""
+    def run(self) -> Iterator[Any]:
+        """Yield the `Outcome` of each, one after another; in a step, `Passed`."""
         while True:
             try:
                 self._running = self._waiting.popleft()
             except IndexError:
                 return
-            outcome = _run_one(self._process, self._running)
+            outcome = _end_of(_run_one(self._process, self._running), self._find)
             self._running = None
             yield outcome
 
-    def failed(self, error: BaseException) -> Iterator[Outcome]:
+    def failed(self, error: BaseException) -> Iterator[Any]:
         """Fail the job whose call ended in none of the ways it should; go on."""
         if (assignment := self._running) is not None:
             self._running = None
-            yield _failed(assignment, describe(error))
+            yield _end_of(_failed(assignment, describe(error)), self._find)
         yield from self.run()
 
 
@@ -73,13 +87,15 @@ class BatchCall:
         self,
         process: Callable[[list[Any]], Any],
         assignments: Sequence[Assignment],
+        find: Callable[[Any], Routes] | None = None,
     ) -> None:
         self._process = process
         self._assignments = assignments
+        self._find = find
         self._yielded = 0
 
-    def run(self) -> Iterator[Outcome]:
-        """Yield the outcomes of all."""
+    def run(self) -> Iterator[Any]:
+        """Yield the outcomes of all, as for single jobs."""
         began = time.perf_counter()
         count = len(self._assignments)
         results: list[Any]
@@ -91,18 +107,31 @@ class BatchCall:
         duration_s = (time.perf_counter() - began) / count
         # All of them before the first is handed over: that is the moment.
         ends = [_settle(value) for value in results]
-        for (_, key, attempt, *_), (result, failure) in zip(
-            self._assignments, ends, strict=True
-        ):
+        outcomes = [
+            Outcome(key, attempt, result, failure, duration_s)
+            for (_, key, attempt, *_), (result, failure) in zip(
+                self._assignments, ends, strict=True
+            )
+        ]
+        for outcome in outcomes:
+            end = _end_of(outcome, self._find)
             self._yielded += 1
-            yield Outcome(key, attempt, result, failure, duration_s)
+            yield end
 
-    def failed(self, error: BaseException) -> Iterator[Outcome]:
+    def failed(self, error: BaseException) -> Iterator[Any]:
         """Fail the jobs that have no outcome yet."""
         failure = describe(error)
         for assignment in self._assignments[self._yielded :]:
             self._yielded += 1
-            yield _failed(assignment, failure)
+            yield _end_of(_failed(assignment, failure), self._find)
+
+
+def _end_of(outcome: Outcome, find: Callable[[Any], Routes] | None) -> Outcome | Passed:
+    if find is None:
+        return outcome
+    if outcome.failure is not None or outcome.result is None:
+        return Passed(outcome, ANYWHERE)
+    return Passed(outcome, find(outcome.result))
 
 
 def _failed(assignment: Assignment, failure: Failure) -> Outcome:

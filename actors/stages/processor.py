@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import socket
 from collections import deque
+from functools import partial
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.batches import Batching
@@ -29,6 +31,7 @@ from actors.flow.messages import (
 )
 from actors.flow.pace import LATE_S, Pace
 from actors.flow.producer import Decision
+from actors.flow.routing import ANYWHERE
 from actors.flow.sizes import WINDOW_BYTES
 from actors.runtime import logs
 from actors.runtime.frames import MAX_MESSAGE
@@ -37,7 +40,8 @@ from actors.runtime.kinds import AUTO
 from actors.runtime.seam import Address, Stage
 from actors.stages.asking import Asking, allowance_of
 from actors.stages.downstream import Downstream
-from actors.stages.joints import window_of, windows_of
+from actors.stages.failures import describe
+from actors.stages.joints import routing_of, window_of, windows_of
 from actors.stages.machine_messages import Up
 from actors.stages.messages import (
     AskFor,
@@ -60,6 +64,7 @@ from actors.stages.processing import BatchCall, JobCalls
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from actors.flow.routing import Routes
     from actors.runtime.config import ProcessorConfig, SystemConfig
     from actors.runtime.worker import Worker
 
@@ -82,6 +87,7 @@ class ProcessorActor(Stage):
         self._downstream: Downstream | None = None
         self._worker: Worker | None = None
         self._process: Callable[[Any], Any] | None = None
+        self._find_routes: Callable[[Any], Routes] | None = None
         self._batching: Batching | None = None
         self._pace = Pace()
         self.is_auto = False
@@ -215,9 +221,11 @@ class ProcessorActor(Stage):
             asking = self.edges.function(config.asking)
             check_call(asking, config.asking, "ask")
         if config.name in system.steps:
+            routing = routing_of(config, system, self.edges.function)
             self._downstream = Downstream(
-                config, system, self.consumer, self.log, self.edges.function
+                config, system, self.consumer, self.log, routing
             )
+            self._find_routes = partial(routing.routes_of, describe=describe)
         self._worker = self.edges.worker(f"process-{self._name}")
         self.watch(self._worker.fd, self._worker_spoke)
         if asking is not None:
@@ -261,12 +269,12 @@ class ProcessorActor(Stage):
             self._watch_the_clock()
             assignments = [each.assignment for each in tasks]
             if self._batching is not None:
-                batch = BatchCall(self._process, assignments)
+                batch = BatchCall(self._process, assignments, self._find_routes)
                 self._worker.call(batch.run, batch.failed)
                 return
             self._began_at = self.now()
             self._waiting = deque(assignments)
-            calls = JobCalls(self._process, self._waiting)
+            calls = JobCalls(self._process, self._waiting, self._find_routes)
             self._worker.call(calls.run, calls.failed)
         self._look_later()
 
@@ -318,9 +326,14 @@ class ProcessorActor(Stage):
     def _worker_spoke(self) -> None:
         assert self._worker is not None  # noqa: S101 - it is what is watched
         self._began_at = self.now()
-        outcomes = self._worker.take()
-        if outcomes and not self._overdue:
-            self._finished(outcomes)
+        ended = self._worker.take()
+        if ended and not self._overdue:
+            if self._downstream is None:
+                self._finished(ended)
+            else:
+                self._finished(
+                    [each.outcome for each in ended], [each.routes for each in ended]
+                )
         self._run_next()
         self._tell_if_drained()
 
@@ -350,7 +363,9 @@ class ProcessorActor(Stage):
         overdue = Overdue(name=self._name, run=self.consumer.process.run)
         self.send(self._root, overdue)
 
-    def _finished(self, outcomes: Sequence[Outcome]) -> None:
+    def _finished(
+        self, outcomes: Sequence[Outcome], routes: Iterable[Routes] = ()
+    ) -> None:
         failed = sum(each.failure is not None for each in outcomes)
         self._failed += failed
         self._done += len(outcomes) - failed
@@ -360,8 +375,9 @@ class ProcessorActor(Stage):
         if self._downstream is None:
             self._send(self.consumer.all_finished(outcomes, self.now()))
         else:
-            for outcome in outcomes:
-                self._turn(*self._downstream.finished(outcome, self.now()))
+            each_routes = chain(routes, repeat(ANYWHERE))
+            for outcome, its in zip(outcomes, each_routes, strict=False):
+                self._turn(*self._downstream.finished(outcome, self.now(), its))
         if not self._overdue:
             self._watch_the_clock()
 

@@ -51,7 +51,7 @@ class Standing:
         return may_take(
             room=self.room,
             demand=self.producer.demand,
-            waiting=self.producer.life.waiting,
+            waiting=self.producer.life.waiting + self.producer.life.unrouted_count,
             on_demand=self.on_demand,
         )
 
@@ -83,6 +83,7 @@ class Standing:
                 backing_off=poller.failing,
                 throttled=poller.state is PollState.THROTTLED,
                 buffered=self.producer.life.waiting,
+                unrouted=self.producer.life.unrouted_count,
                 held=not self.producer.gate_open,
             )
         )
@@ -136,6 +137,7 @@ class Standing:
                 each.held_bytes for each in self.producer.subscriptions
             ),
             "backlog": life.backlog,
+            "unrouted": life.unrouted_count,
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,
             "quarantined": accounting.quarantined,

@@ -182,21 +182,32 @@ class VirtualWorker(Worker):
         """Take no further call."""
         self._waiting.clear()
 
+    def abandon(self) -> None:
+        """Leave the call that runs to itself."""
+        self._waiting.clear()
+        self.running, self._blocked = None, False
+
     def unblock(self) -> None:
         """Look whether a gate has opened."""
         if self._blocked:
             self._blocked = False
-            self._node.later(0.0, self._step)
+            self._step_later()
+
+    def _step_later(self) -> None:
+        running = self.running
+        # Unless it was abandoned until then.
+        self._node.later(0.0, lambda: self._step(running))
 
     def _next_call(self) -> None:
         self.running = None
         if self._waiting:
             run, self._failed = self._waiting.popleft()
             self.running = run()
-            self._node.later(0.0, self._step)
+            self._step_later()
 
-    def _step(self) -> None:
-        assert self.running is not None  # noqa: S101 - only then is it put down
+    def _step(self, running: Iterator[Any] | None) -> None:
+        if self.running is not running or running is None:
+            return
         faults = self._world.faults
         faults.reach("call.began", self._node)
         self._world.calling = self._node
@@ -208,7 +219,8 @@ class VirtualWorker(Worker):
             self._blocked = True
         else:
             delay_s = faults.duration_s(self._name)
-            self._node.later(delay_s, lambda: self._arrived(value))
+            running = self.running
+            self._node.later(delay_s, lambda: self._arrived(value, running))
 
     def _next_value(self) -> Any:
         while True:
@@ -220,11 +232,13 @@ class VirtualWorker(Worker):
             except BaseException as error:  # noqa: BLE001 - as a thread does
                 self.running = self._failed(error)
 
-    def _arrived(self, value: Any) -> None:
+    def _arrived(self, value: Any, running: Iterator[Any] | None) -> None:
+        if self.running is not running:
+            return
         self._world.faults.reach("call.ended", self._node)
         # A thread goes on before the mailbox looks: what was handed over by
         # reference is what the user's next lines made of it.
-        self._node.later(0.0, self._step)
+        self._step_later()
         self.put(value)
 
 

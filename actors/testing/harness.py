@@ -96,6 +96,7 @@ class Harness:
         processors: How many.
         fetch_s: How long a fetch takes, in virtual seconds.
         process_s: How long a job takes, in virtual seconds.
+        route_s: How long ``partition_by`` or the selectors take for a job.
         seed: Of the chance in delays after failures.
         config: A whole configuration, in place of one fetcher and its processors: a
             mapping with what stands in a file, or the file's path. ``functions`` may
@@ -116,6 +117,7 @@ class Harness:
         processors: int = 2,
         fetch_s: float = 0.0,
         process_s: float = 0.0,
+        route_s: float = 0.0,
         seed: int = 0,
         config: SystemConfig | Mapping[str, Any] | str | Path | None = None,
         functions: Mapping[str, Callable[..., Any]] | None = None,
@@ -127,7 +129,11 @@ class Harness:
         self.failed: list[Ended] = []
         self.quarantined: list[Ended] = []
         self._faults = Calm(seed)
-        self._faults.call_s = {"fetch": fetch_s, "process": process_s}
+        self._faults.call_s = {
+            "fetch": fetch_s,
+            "process": process_s,
+            "route": route_s,
+        }
         known = dict(functions or {})
         if config is None:
             read = _configure(processors, _named(settings, known))

@@ -24,7 +24,7 @@ from actors.flow.messages import (
 )
 from actors.flow.producer import Decision, Producer
 from actors.flow.retries import RetryPolicy
-from actors.flow.routing import Incoming
+from actors.flow.routing import Incoming, Routes
 
 if TYPE_CHECKING:
     from actors.flow.allowance import Allowance
@@ -97,7 +97,9 @@ class Line:
         self.carry_out(self.producer.fetched([(None, p) for p in payloads], self.now))
 
     def route(self, *jobs: tuple[Any, str]) -> None:
-        incoming = [Incoming(None, payload, (route,)) for payload, route in jobs]
+        incoming = [
+            Incoming(None, payload, Routes((route,))) for payload, route in jobs
+        ]
         self.carry_out(self.producer.fetched(incoming, self.now))
 
     def send(self, name: str, sends: Iterable[Send]) -> None:

@@ -13,7 +13,8 @@ from actors.flow.facts import JobDropped, JobQuarantined
 from actors.flow.feed import Window
 from actors.flow.messages import Subscribe
 from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
-from actors.flow.routing import Routing
+from actors.flow.routing import Incoming, Routing
+from actors.stages.failures import describe
 from tests.conformance.line import Line
 
 
@@ -131,10 +132,14 @@ def test_34_what_no_selector_takes_is_dropped_and_told() -> None:
     line = Line(dispatcher=BroadcastDispatcher())
     routing = Routing(selectors={"large": lambda job: job > 5, "even": _is_even})
 
-    jobs = [routing.incoming(None, number) for number in (3, 4, 8)]
+    jobs = [
+        Incoming(None, number, routing.routes_of(number, describe))
+        for number in (3, 4, 8)
+    ]
     line.carry_out(line.producer.fetched(jobs, line.now))
 
-    assert [job.routes for job in jobs] == [(), ("even",), ("large", "even")]
+    names = [job.routes.names for job in jobs if job.routes]
+    assert names == [(), ("even",), ("large", "even")]
     assert line.payloads(JobDropped) == [3]
     assert line.life.accounting().buffered == 3
 
@@ -184,7 +189,8 @@ def test_39_a_job_without_a_place_is_set_aside_with_the_error() -> None:
     line = partitioned("a")
     routing = Routing(key_of=lambda job: job["key"])
 
-    job = routing.incoming("17", {"no": "key"})
+    payload = {"no": "key"}
+    job = Incoming("17", payload, routing.routes_of(payload, describe))
     line.carry_out(line.producer.fetched([job], line.now))
 
     [fact] = [each for each in line.facts if isinstance(each, JobQuarantined)]

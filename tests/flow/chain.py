@@ -26,7 +26,7 @@ from actors.flow.producer import Decision, Producer
 from actors.flow.relay import Relay
 from actors.flow.retries import RetryPolicy
 from actors.flow.routed import PartitionDispatcher
-from actors.flow.routing import Incoming, Routing
+from actors.flow.routing import Incoming, Routes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -96,7 +96,7 @@ class Chain:
                 self._send(node, consumer.open(step, self.now))
             return
         producer = self._producer(self.second, 1_000_000 * sum(self.starts.values()))
-        node.relay = Relay(consumer, producer, Routing(key_of=lambda job: job % 3))
+        node.relay = Relay(consumer, producer)
         self._send(node, consumer.open(SOURCE, self.now))
         for last in LAST:
             if taker := self.nodes.get(last):
@@ -128,7 +128,7 @@ class Chain:
             routes = [self.routes[self.count % len(self.routes)]]
             if self.routes == STEPS:
                 routes = [*STEPS]
-            jobs.append(Incoming(None, self.count, tuple(routes)))
+            jobs.append(Incoming(None, self.count, Routes(tuple(routes))))
         self.carry_out(SOURCE, self.source.fetched(jobs, self.now))
 
     def relay(self, step: str) -> Relay:
@@ -175,7 +175,8 @@ class Chain:
             if node.relay is None:
                 self._send(node, node.consumer.finished(ended, self.now))
                 continue
-            turn = node.relay.finished(ended, self.now)
+            routes = Routes((str(ended.result % 3),)) if ended.result else Routes()
+            turn = node.relay.finished(ended, self.now, routes)
             self._send(node, turn.sends)
             self.carry_out(name, turn.decision)
 

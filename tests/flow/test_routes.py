@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from actors.flow.messages import Failure
 from actors.flow.routes import Problem, problems_of
-from actors.flow.routing import Incoming, Routing, key_reader
+from actors.flow.routing import Routes, Routing, key_reader
+
+
+def describe(error: BaseException) -> Failure:
+    return Failure(str(error))
+
 
 EXPECTED = "expected one of one"
 
@@ -63,12 +69,12 @@ def test_the_name_of_a_process_to_come_is_taken_as_well() -> None:
 
 
 def test_without_any_choice_a_job_has_one_route_to_anybody() -> None:
-    assert Routing().incoming(7, "job") == Incoming(7, "job", ("",))
+    assert Routing().routes_of("job", describe) == Routes(("",))
 
 
 def test_a_partition_s_route_is_its_key_as_text() -> None:
     routing = Routing(key_of=key_reader("customer"))
 
-    routes = [routing.incoming(None, {"customer": each}).routes for each in (7, "x")]
+    routes = [routing.routes_of({"customer": each}, describe) for each in (7, "x")]
 
-    assert routes == [("7",), ("x",)]
+    assert [each.names for each in routes] == [("7",), ("x",)]

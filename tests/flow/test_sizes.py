@@ -33,7 +33,7 @@ from actors.flow.outcomes import AGAIN_S
 from actors.flow.producer import Decision, Producer
 from actors.flow.retries import RetryPolicy
 from actors.flow.routed import PartitionDispatcher
-from actors.flow.routing import Incoming
+from actors.flow.routing import Incoming, Routes
 from actors.flow.sizes import MESSAGE_BYTES, MIB, WINDOW_BYTES, in_parts, size_of
 
 NOW = 100.0
@@ -176,7 +176,7 @@ def test_jobs_that_do_not_fit_one_consumer_go_to_another_in_order() -> None:
 def test_jobs_of_one_route_keep_their_order_where_they_do_not_fit() -> None:
     producer = producer_of(0, dispatcher=PartitionDispatcher())
     ask(producer, A)
-    jobs = [Incoming(n, LARGE, (f"key {n % 7}",)) for n in range(200)]
+    jobs = [Incoming(n, LARGE, Routes((f"key {n % 7}",))) for n in range(200)]
     going = sent(producer.fetched(jobs, NOW))
     routes: dict[str, list[int]] = {}
 

@@ -1,7 +1,9 @@
 """Jobs that lie in a directory, one file each, and what is done with them."""
 
+import asyncio
 import json
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -184,3 +186,52 @@ def fetch_oddly(directory: str) -> Any:
     """Do all that is odd first, one at a poll; then take jobs of the directory."""
     number = next(_polls, None)
     return fetch(directory) if number is None else ODD[number](None)
+
+
+async def double_later(job: Any) -> Any:
+    """Twice its id, as an async function says it."""
+    await asyncio.sleep(0)
+    return double(job)
+
+
+def _exits(_: Any) -> Any:
+    sys.exit("no place")
+
+
+ODD_PLACES: dict[int, Callable[[Any], Any]] = {
+    1: _exits,
+    2: _is_mute,
+    3: lambda _: object(),
+    4: double_later,
+    5: lambda _: [threading.Lock()],
+    6: lambda _: {"a", "b"},
+    7: lambda job: job.pop("none"),
+    8: lambda _: _Masked(),
+}
+
+
+def place_oddly(job: Any) -> Any:
+    """Do something odd for the first ids; a place of its own for the others."""
+    number = job["id"]
+    place = ODD_PLACES.get(number, double)(job)
+    job.clear()
+    return place
+
+
+def choose_oddly(job: Any) -> Any:
+    """Raise for the first ids, or be async; choose the others that are odd."""
+    number = job["id"]
+    if number <= 4:
+        return [_exits, _is_mute, _is_syntax, double_later][number - 1](job)
+    job.clear()
+    return number % 2
+
+
+_never = threading.Event()
+
+
+def place_never(job: Any) -> Any:
+    """Hang for the first id; one place for all others."""
+    if job["id"] == 1:
+        _never.wait()
+    return "place"
