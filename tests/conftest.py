@@ -51,6 +51,14 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits, and fill up with what is short.
+
+    Side by side, the last test to begin is the last to end: it should not be long.
+    """
+    items.sort(key=lambda each: each.get_closest_marker("system") is None)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--max-demand",

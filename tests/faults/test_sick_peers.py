@@ -39,6 +39,7 @@ def gap(done: Iterable[dict[str, Any]]) -> float:
     return statistics.median(gaps)
 
 
+@pytest.mark.alone
 def test_03_three_keep_their_pace_while_the_fourth_is_stopped(
     start_numbers: Start,
     start_system: Start,

@@ -101,6 +101,7 @@ def test_many_clients_at_once_get_each_number_once(run: Run) -> None:
     assert account == {"generated": 200, "waiting": 0, "served": list(range(1, 201))}
 
 
+@pytest.mark.alone
 def test_answers_do_not_wait_for_acknowledgements(run: Run) -> None:
     server = run("--preload", "200")
     began = time.monotonic()

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_every_planted_bug_is_caught_by_the_invariant_that_the_table_names() -> None:
     done = subprocess.run(

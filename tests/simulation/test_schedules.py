@@ -13,6 +13,8 @@ from tests.simulation.pipeline import Pipeline, run_seeds
 
 #: A minute of two cores; TEST_SCHEDULES=1000 for a look.
 SCHEDULES = int(os.environ.get("TEST_SCHEDULES", "10000"))
+#: Of these, so many where all of them would take too long.
+FEW = 500
 #: Schedules at each of three windows.
 WINDOWED = int(os.environ.get("TEST_WINDOWED", "400"))
 #: Schedules per batch: small enough to keep all cores busy to the end.
@@ -20,6 +22,13 @@ BATCH = 100
 KEPT = json.loads((Path(__file__).parent / "kept_seeds.json").read_text())
 
 
+def test_some_schedules_hold_every_invariant() -> None:
+    assert run_seeds(range(FEW)) == []
+
+
+# It takes all cores itself.
+@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_thousands_of_schedules_hold_every_invariant() -> None:
     batches = [range(at, at + BATCH) for at in range(0, SCHEDULES, BATCH)]

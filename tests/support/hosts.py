@@ -11,6 +11,7 @@ import os
 import random
 import re
 import shutil
+import socket
 import subprocess
 import uuid
 from dataclasses import dataclass
@@ -86,7 +87,7 @@ class Network:
                 raise NotPossibleError(f"there is no {needed} (iproute2, util-linux)")
         self._id = uuid.uuid4().hex[:6]
         # 198.18.0.0/15 is set aside for tests (RFC 2544).
-        self._net = f"198.18.{random.randint(1, 254)}"
+        self._net, self._kept = _free_net()
         self._bridge = f"lt{self._id}"
         self.hosts: list[Host] = []
         self.address = f"{self._net}.1"
@@ -121,3 +122,15 @@ class Network:
                 run("ip", "netns", "del", host.space)
         with contextlib.suppress(NotPossibleError):
             run("ip", "link", "del", self._bridge)
+        self._kept.close()
+
+
+def _free_net() -> tuple[str, socket.socket]:
+    """A network that no other test has, for as long as the socket is open."""
+    for number in random.sample(range(1, 255), 254):
+        keeper = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with contextlib.suppress(OSError):
+            keeper.bind(f"\0lowtide-test-net-{number}")
+            return f"198.18.{number}", keeper
+        keeper.close()
+    raise NotPossibleError("all networks for tests are in use")

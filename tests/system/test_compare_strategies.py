@@ -13,6 +13,7 @@ pytestmark = pytest.mark.system
 SCRIPT = Path(__file__).parents[2] / "scripts" / "_strategies.py"
 
 
+@pytest.mark.alone
 def test_only_pull_keeps_what_is_in_flight_small() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT), "--seconds", "1.5"],

@@ -24,6 +24,7 @@ def write(path: Path, url: str, idle_cap_s: str) -> str:
     return str(path)
 
 
+@pytest.mark.alone
 def test_fresh_demand_ends_the_idle_back_off(
     start_numbers: Start, start_system: Start, tmp_path: Path
 ) -> None:

@@ -46,6 +46,7 @@ def test_every_served_number_is_done_once_with_the_right_root(
     }
 
 
+@pytest.mark.alone
 def test_work_is_spread_evenly_and_one_job_at_a_time(
     start_numbers: Start, start_system: Start
 ) -> None:
