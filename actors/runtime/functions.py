@@ -154,7 +154,9 @@ def _is_given(
             f"{name!r} has a parameter {word!r}, which lowtide fills in, so there can "
             f"be no option of that name: rename the one or the other"
         )
-    if parameter.default not in (None, inspect.Parameter.empty):
+    default = parameter.default
+    # A bare object is what a function tells by that nothing was given.
+    if default not in (None, inspect.Parameter.empty) and type(default) is not object:
         raise FunctionError(
             f"{name!r} has a parameter {word!r}, which lowtide fills in, so its "
             f"default must be None, got {parameter.default!r}"

@@ -11,7 +11,6 @@ from functools import partial
 from operator import is_not
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
 from actors.flow.pending import pending
 from actors.runtime.worker import Gate
@@ -22,8 +21,7 @@ from actors.stages.fetching import (
     RunEnded,
     Unusable,
     failed,
-    job_id_of,
-    unusable_value,
+    item_of,
 )
 
 if TYPE_CHECKING:
@@ -167,17 +165,14 @@ def _next(jobs: Iterator[Any]) -> Fetched | Unusable | RunEnded | None:
 
 
 def _taken(payload: Any) -> Fetched | Unusable | RunEnded:
-    try:
-        job = as_json(payload)
-    except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
-        if (what := pending(payload)) is None:
-            return unusable_value(payload, error)
-        text = (
-            f"fetch must return a JSON value, got {what}, which nobody runs: it must "
-            "be an ordinary function that returns when its work is done"
-        )
-        return RunEnded("faulted", Failure(text, permanent=True))
-    return Fetched(job, job_id_of(job))
+    item = item_of(payload)
+    if type(item) is Fetched or (what := pending(payload)) is None:
+        return item
+    text = (
+        f"fetch must return a JSON value, got {what}, which nobody runs: it must "
+        "be an ordinary function that returns when its work is done"
+    )
+    return RunEnded("faulted", Failure(text, permanent=True))
 
 
 def _came_before(ids: list[JobId | None], signals: Signals) -> bool:

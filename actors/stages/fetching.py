@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from actors.flow.json_values import as_json
 from actors.flow.messages import Failure, JobId
 from actors.flow.texts import class_name, encodable, text_of
 from actors.stages import said
@@ -96,6 +97,20 @@ def served_body(error: BaseException) -> bytes:
     if refused or not issubclass(type(body), bytes):
         return b""
     return b"".join((body,))  # one of a subclass becomes plain
+
+
+def item_of(value: Any) -> Fetched | Unusable:
+    """One of the things that ``fetch`` handed over where jobs were meant.
+
+    What a class of the user's that is a ``dict`` says by its attribute ``job_id`` is
+    what the job is known by, in place of ``id``.
+    """
+    try:
+        job = as_json(value)
+    except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
+        return unusable_value(value, error)
+    own = said.attribute(value, "job_id") if type(value) is not dict else None
+    return Fetched(job, own if type(own) in (str, int) else job_id_of(job))
 
 
 def unusable_value(value: Any, error: BaseException) -> Unusable:

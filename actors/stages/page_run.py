@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
 from actors.flow.pending import pending
 from actors.flow.source_state import StateError, state_text
@@ -22,8 +21,7 @@ from actors.stages.fetching import (
     RunEnded,
     Unusable,
     failed,
-    job_id_of,
-    unusable_value,
+    item_of,
 )
 
 if TYPE_CHECKING:
@@ -172,15 +170,7 @@ def _taken(answer: Any) -> tuple[tuple[Fetched | Unusable, ...]]:
         raise _ShapeError(f"{_WANTED}, jobs being a list, got {class_name(jobs)}")
     if len(jobs) > MOST:
         raise _ShapeError(f"a page has at most {MOST} jobs, got {len(jobs)}")
-    return (tuple(_item(job) for job in jobs if job is not None),)
-
-
-def _item(value: Any) -> Fetched | Unusable:
-    try:
-        job = as_json(value)
-    except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
-        return unusable_value(value, error)
-    return Fetched(job, job_id_of(job))
+    return (tuple(item_of(job) for job in jobs if job is not None),)
 
 
 def _named(page: Page) -> set[Any]:

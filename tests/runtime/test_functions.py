@@ -13,6 +13,9 @@ from actors.runtime.functions import FunctionError, check_fetch, given_to
 Fetch = Callable[..., Any]
 
 
+NOTHING = object()
+
+
 def plain(url: str = "") -> Any: ...
 
 
@@ -23,6 +26,9 @@ def needs_state(state: Any) -> Any: ...
 
 
 def only_by_name(*, state: Any) -> Any: ...
+
+
+def tells_nothing_given(url: str = "", *, state: Any = NOTHING) -> Any: ...
 
 
 def takes_any(**options: Any) -> Any: ...
@@ -57,6 +63,7 @@ class Called:
         with_state,
         needs_state,
         only_by_name,
+        tells_nothing_given,
         wrapper(with_state),
         wrapper(wrapper(needs_state)),
         functools.partial(with_state, "url"),

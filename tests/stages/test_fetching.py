@@ -10,7 +10,14 @@ import pytest
 
 from actors.flow.messages import Failure
 from actors.stages.fetch_run import AHEAD, MOST, Signals, fetch_run
-from actors.stages.fetching import KEPT_BYTES, Fetched, FetchStep, RunEnded, Unusable
+from actors.stages.fetching import (
+    KEPT_BYTES,
+    Fetched,
+    FetchStep,
+    RunEnded,
+    Unusable,
+    item_of,
+)
 
 
 class ServedError(Exception):
@@ -299,3 +306,29 @@ def test_an_exception_among_the_items_is_that_items_failure_with_its_body() -> N
     assert isinstance(steps[1], Unusable)
     assert steps[1].payload["raw"] == '{"nr": 2}'
     assert steps[1].failure.error == "ServedError: said"
+
+
+class Odd(dict[str, Any]):
+    def __init__(self, job_id: Any) -> None:
+        super().__init__(id=1)
+        self.job_id = job_id
+
+
+@pytest.mark.parametrize(
+    ("value", "job_id"),
+    [
+        ({"id": 7}, 7),
+        (Odd("7@2"), "7@2"),
+        (Odd(8), 8),
+        (Odd(None), 1),
+        (Odd(1.5), 1),
+        (Odd([1]), 1),
+    ],
+)
+def test_a_job_may_be_known_by_something_else_than_its_id(
+    value: Any, job_id: Any
+) -> None:
+    item = item_of(value)
+
+    assert isinstance(item, Fetched)
+    assert (item.id, type(item.payload)) == (job_id, dict)
