@@ -120,7 +120,7 @@ class Pipeline:
         problems = Problems()
         values = resolve_noting({}, os.environ, file, problems)
         config, unsound = build_noting(values, file, problems)
-        for place, problem in function_problems(config, unsound):
+        for place, problem, _ in function_problems(config, unsound):
             problems.add(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
         problems.refuse()
         self.config: SystemConfig = config

@@ -59,11 +59,26 @@ def function_errors(asked: Asked) -> Iterator[str]:
     """
     rows = config_rows(asked.values, asked.file, asked.config)
     origins = {row["name"]: row["origin"] for row in rows}
-    for place, problem in function_problems(asked.config, asked.unsound):
+    for place, problem, path in function_problems(asked.config, asked.unsound):
+        if place not in origins:
+            yield f"{_option_origin(asked, place, path, origins)}: {problem}"
+            continue
         origin = origins[place]
         if origin == "default":  # what does not fit it stands in its table
             origin = origins[f"{place.rpartition('.')[0]}.name"]
         yield f"{origin}: {problem}"
+
+
+def _option_origin(
+    asked: Asked, place: str, path: tuple[str | int, ...], origins: dict[str, str]
+) -> str:
+    """``file:line`` of an option, or of something within it."""
+    option = origins.get(f"{place}.{path[0]}") if path else None
+    names = [f"fetcher.{each.name}.options" for each in asked.config.fetchers]
+    fetcher = place.rpartition(".")[0]
+    if asked.file is None or (option and not option.startswith(str(asked.file.path))):
+        return option or origins[f"{fetcher}.fetch"]
+    return asked.file.where("fetcher", names.index(place), "options", *path)
 
 
 def _errors_apart(asked: Asked) -> list[str]:

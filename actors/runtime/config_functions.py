@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from actors.flow.texts import line_of
 from actors.runtime.config import FetcherConfig, wants_url
 from actors.runtime.functions import (
     FunctionError,
@@ -53,10 +54,24 @@ class NamedFunction:
             check_call(function, self.name, *self.words, options=self.options)
 
 
+class Misfit(NamedTuple):
+    """What is wrong with a function, or with the options that it is to have.
+
+    Attributes:
+        place: As ``fetcher.numbers.fetch``.
+        text: What was expected.
+        path: Of a fetcher's options: the keys, and numbers of elements, below them.
+    """
+
+    place: str
+    text: str
+    path: tuple[str | int, ...] = ()
+
+
 def function_problems(
     config: SystemConfig, unsound: Collection[str] = ()
-) -> Iterator[tuple[str, str]]:
-    """What is wrong with them, with the place: ``fetcher.numbers.fetch``.
+) -> Iterator[Misfit]:
+    """Import the functions, and tell what is wrong with them and their options.
 
     Args:
         config: Names them.
@@ -73,7 +88,26 @@ def function_problems(
                     function.check()
                 except FunctionError as error:
                     place = f"{table}.{member.name}.{function.key}"
-                    yield place, f"{function.key}: {error}"
+                    yield Misfit(place, f"{function.key}: {error}")
+            if isinstance(member, FetcherConfig):
+                yield from _option_problems(member)
+
+
+def _option_problems(fetcher: FetcherConfig) -> Iterator[Misfit]:
+    """What the function ``check_options`` beside a fetch says of its options."""
+    check = load_beside(fetcher.fetch, "check_options")
+    if check is None:
+        return
+    place = f"fetcher.{fetcher.name}.options"
+    try:
+        for said in check(**fetcher.options):
+            path, text = ((), said) if isinstance(said, str) else said
+            path = (path,) if isinstance(path, str) else tuple(path)
+            name = ".".join(str(each) for each in ("options", *path))
+            yield Misfit(place, f"{name}: {text}", path)
+    except Exception as error:  # noqa: BLE001 - the user's function
+        name = f"{fetcher.fetch.partition(':')[0]}:check_options"
+        yield Misfit(place, f"options: {name} failed: {line_of(error)}")
 
 
 def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]:

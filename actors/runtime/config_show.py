@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.redaction import MASK, secrets_in, shown
+from actors.runtime.redaction import MASK, filled_in, secrets_in, shown
 from actors.runtime.setting_values import is_over_file
 from actors.runtime.settings import BY_NAME
 
@@ -49,6 +49,7 @@ def secrets_of(config: SystemConfig) -> Iterator[str]:
     yield from secrets_in(os.environ)
     for fetcher in config.fetchers:
         yield from secrets_in(fetcher.options)
+        yield from filled_in(fetcher.options, os.environ)
     if config.web_token is not None:
         yield config.web_token
 

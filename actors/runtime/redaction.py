@@ -29,6 +29,8 @@ _SECRET_NAME = re.compile(
 _USERINFO = re.compile(r"(://)[^/\s?#@\"'\\]+@")
 _QUERY = re.compile(r"([?&]([\w.-]+)=)[^&\s#\"'\\]+")
 
+_VARIABLE = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
+
 _known: re.Pattern[str] | None = None
 
 
@@ -78,12 +80,28 @@ def secrets_in(values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, dict):
             yield from secrets_in(value)
+            # How a source is told who asks: its name says nothing of what it is.
+            if name == "auth" and isinstance(value.get("value"), str):
+                yield value["value"]
         elif isinstance(value, list | tuple):
             yield from secrets_in({f"{name}-{i}": each for i, each in enumerate(value)})
         elif isinstance(value, str):
             if is_secret_name(name):
                 yield value
             yield from _in_url(value)
+
+
+def filled_in(value: Any, environ: Mapping[str, str]) -> Iterator[str]:
+    """What ``env:NAME`` in a configured value stands for, whatever it is called."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from filled_in(each, environ)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from filled_in(each, environ)
+    elif isinstance(value, str):
+        for name in _VARIABLE.findall(value):
+            yield environ.get(name, "").strip()
 
 
 def _in_url(text: str) -> Iterator[str]:
