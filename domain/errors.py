@@ -4,10 +4,12 @@ Every error pickles with all its attributes, since it crosses processes, and
 no message holds the credentials or the query string of a URL.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 __all__ = [
     "KEPT_BODY_BYTES",
+    "BadAnswerError",
     "BadJobError",
     "BadJsonError",
     "BadNumberError",
@@ -19,6 +21,7 @@ __all__ = [
     "GarbledError",
     "RedirectedError",
     "SourceError",
+    "ThrottledError",
     "TimedOutError",
     "TooLargeError",
     "UnreachableError",
@@ -107,6 +110,9 @@ class RedirectedError(SourceError):
 
     There is a job to lose only in a body that is no note for people (HTML): such a
     body is kept, and one that did not arrive is an unknown outcome.
+
+    Attributes:
+        location: Where to, as the API said it; it may hold secrets.
     """
 
     def __init__(
@@ -116,10 +122,12 @@ class RedirectedError(SourceError):
         status: int,
         body: bytes = b"",
         unknown_outcome: bool = False,
+        location: str | None = None,
     ) -> None:
         super().__init__(message, body=body)
         self.status = status
         self.unknown_outcome = unknown_outcome
+        self.location = location
 
 
 class BadStatusError(SourceError):
@@ -127,6 +135,9 @@ class BadStatusError(SourceError):
 
     A gateway's 502 or 504 is an unknown outcome, though: what is behind it may have
     got the request and answered with a job, which the gateway did not pass on.
+
+    Attributes:
+        headers: Of the answer; they may hold secrets.
     """
 
     def __init__(
@@ -136,10 +147,12 @@ class BadStatusError(SourceError):
         status: int,
         retry_after_s: float | None = None,
         body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message, body=body)
         self.status = status
         self.retry_after_s = retry_after_s
+        self.headers: Mapping[str, str] = {} if headers is None else headers
         self.unknown_outcome = status in (101, 502, 504)
 
 
@@ -149,6 +162,26 @@ class BadJsonError(SourceError):
 
 class BadJobError(SourceError):
     """The answer is JSON, but not a job."""
+
+
+class BadAnswerError(SourceError):
+    """The answer is not what the options of the source say; the text names one."""
+
+
+class ThrottledError(SourceError):
+    """The source is to be left alone for a while, and nothing is wrong.
+
+    Attributes:
+        throttled: What says so to whoever called.
+    """
+
+    throttled = True
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, body: bytes = b""
+    ) -> None:
+        super().__init__(message, body=body)
+        self.retry_after_s = retry_after_s
 
 
 class BadNumberError(DomainError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 
@@ -27,7 +27,10 @@ from .retry_after import parse_retry_after
 from .transport import CarefulAdapter, thread_session
 from .urls import shown
 
-__all__ = ["NOT_MODIFIED", "Answer", "Request", "get", "hurry", "send"]
+if TYPE_CHECKING:
+    from requests.auth import AuthBase
+
+__all__ = ["DIRECT", "NOT_MODIFIED", "Answer", "Request", "Via", "get", "hurry", "send"]
 
 #: Bytes decoded at a time: bounds what a compression bomb can take at once.
 CHUNK_BYTES = 16 * 1024
@@ -36,6 +39,39 @@ _HEADERS = {"Accept": "application/json", "User-Agent": "lowtide"}
 
 
 NOT_MODIFIED = 304
+_CONDITIONS = ("if-none-match", "if-modified-since")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Via:
+    """How a request gets to its server.
+
+    Attributes:
+        proxy: An http URL, or None for none; it may have a user and a password.
+        ca_file: The certificates to trust, in place of the usual ones.
+        cert_file: A certificate of ours, with its key if ``key_file`` is None.
+        key_file: Its key.
+    """
+
+    proxy: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+    @property
+    def _cert(self) -> str | tuple[str, str] | None:
+        if self.cert_file is None or self.key_file is None:
+            return self.cert_file
+        return self.cert_file, self.key_file
+
+    def options(self) -> dict[str, Any]:
+        """What `requests` is told of it."""
+        proxies = {"http": self.proxy, "https": self.proxy} if self.proxy else {}
+        return {"proxies": proxies, "cert": self._cert}
+
+
+#: Straight to the server, which is trusted as usual.
+DIRECT = Via()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +91,12 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     wait_s: float = 0.0
+    auth: "AuthBase | None" = field(default=None, repr=False)
 
     @property
     def is_conditional(self) -> bool:
         """Whether it asks only for what has changed."""
-        return any(name.lower() == "if-none-match" for name in self.headers)
+        return any(name.lower() in _CONDITIONS for name in self.headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +131,7 @@ def send(
     *,
     session: requests.Session | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    via: Via = DIRECT,
 ) -> Answer:
     """Ask once and read the whole answer.
 
@@ -103,6 +141,7 @@ def send(
             other is used with its own adapters, proxies and retries, and cannot
             be held to the total limit while it connects and reads the headers.
         limits: In time and size.
+        via: How to get there.
 
     Raises:
         BadUrlError: The URL is not one to ask; nothing was sent.
@@ -123,7 +162,7 @@ def send(
         careful = isinstance(session.get_adapter(request.url), CarefulAdapter)
         exchange.sent = not careful
         response = open_.enter_context(
-            closing(_response(name, request, session, exchange))
+            closing(_response(name, request, session, exchange, via))
         )
         _refuse_status(name, response, exchange)
         _read(name, response, exchange, limits.max_bytes)
@@ -135,7 +174,11 @@ def send(
 
 
 def _response(
-    name: str, request: Request, session: requests.Session, exchange: Exchange
+    name: str,
+    request: Request,
+    session: requests.Session,
+    exchange: Exchange,
+    via: Via,
 ) -> requests.Response:
     limits = exchange.limits
     return session.request(
@@ -147,7 +190,9 @@ def _response(
         stream=True,
         allow_redirects=False,
         # False would accept any certificate; a path names the ones to trust.
-        verify=session.verify or True,
+        verify=via.ca_file or session.verify or True,
+        auth=request.auth,
+        **via.options(),
         timeout=(exchange.left(limits.connect_s), exchange.left(limits.read_s)),
     )
 
@@ -184,6 +229,7 @@ def _hooks(
                 status=status,
                 body=body,
                 unknown_outcome=not (whole or body),
+                location=response.headers.get("Location"),
             )
 
     # Requests looks at redirects after its hooks, and then reads the body of one
@@ -224,6 +270,7 @@ def _refuse_status(name: str, response: requests.Response, exchange: Exchange) -
         status=status,
         retry_after_s=retry_after,
         body=bytes(exchange.body),
+        headers=response.headers,
     )
 
 

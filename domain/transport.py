@@ -17,6 +17,7 @@ import threading
 import time
 from http.client import HTTPResponse as RawResponse
 from http.client import RemoteDisconnected
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -111,6 +112,13 @@ class _Connection(HTTPConnection):
             raise RemoteDisconnected("the connection ended within the headers")
         return response
 
+    def _tunnel(self) -> None:
+        # What a proxy is asked for is not the request: that is unsent still.
+        try:
+            super()._tunnel()
+        finally:
+            current().sent = False
+
     def _new_conn(self) -> socket.socket:
         try:
             return _connect(self._dns_host, self.port)
@@ -138,6 +146,9 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
+_POOLS = {"http": _Pool, "https": _TLSPool}
+
+
 class CarefulAdapter(HTTPAdapter):
     """Sends requests over sockets that keep to the current exchange."""
 
@@ -158,13 +169,25 @@ class CarefulAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools, of connections with a deadline."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pools of connections over a proxy, with a deadline as well."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+#: A source's cookies are neither kept nor sent: nobody asked for them, and they grow
+#: with each answer.
+_NO_COOKIES = DefaultCookiePolicy(allowed_domains=[])
 
 
 def new_session() -> requests.Session:
-    """Make a session for `domain.http.get`: no proxies, no .netrc, no retries."""
+    """Make a session for `domain.http`: no proxies, .netrc, retries or cookies."""
     session = requests.Session()
     session.trust_env = False
+    session.cookies.set_policy(_NO_COOKIES)
     session.mount("http://", CarefulAdapter())
     session.mount("https://", CarefulAdapter())
     return session

@@ -1,11 +1,18 @@
 """Which URLs may be asked, and how one is shown."""
 
 import re
-from urllib.parse import SplitResult, urlencode, urlsplit, urlunsplit
+from collections.abc import Mapping
+from urllib.parse import (
+    SplitResult,
+    unquote_plus,
+    urlencode,
+    urlsplit,
+    urlunsplit,
+)
 
 from .errors import BadUrlError
 
-__all__ = ["below", "checked", "shown", "with_query"]
+__all__ = ["below", "checked", "origin", "shown", "with_params", "with_query"]
 
 # Readers of URLs disagree on these: some drop them, some end the host there.
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
@@ -71,3 +78,42 @@ def shown(url: str) -> str:
     parts = checked(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Return whose URL it is: its scheme, host and port.
+
+    Raises:
+        BadUrlError: It may not be asked.
+    """
+    parts = checked(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, (parts.hostname or "").lower(), port
+
+
+def with_params(url: str, params: Mapping[str, object]) -> str:
+    """Return a URL with these parameters, in place of its own of the same name.
+
+    A list comes to a parameter for each element.
+
+    Raises:
+        BadUrlError: It may not be asked.
+    """
+    if not params:
+        return url
+    parts = checked(url)
+    kept = [
+        each
+        for each in parts.query.split("&")
+        if each and unquote_plus(each.partition("=")[0]) not in params
+    ]
+    written = {key: _written(value) for key, value in params.items()}
+    added = urlencode(written, doseq=True)
+    query = "&".join([*kept, *([added] if added else [])])
+    return urlunsplit(parts._replace(query=query, fragment=""))
+
+
+def _written(value: object) -> object:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return [_written(each) for each in value] if isinstance(value, list) else value
