@@ -7,6 +7,9 @@ from typing import Any
 from actors.flow import waiting
 from actors.flow.sizes import MIB
 
+#: A fetch that runs for so long without a word is told, in seconds.
+TOLD_S = 1.0
+
 
 def explain(status: dict[str, Any]) -> str:
     """Say in one line what a system waits for.
@@ -15,7 +18,13 @@ def explain(status: dict[str, Any]) -> str:
         status: As ``status --json`` prints it.
     """
     if status["state"] == "draining":
-        return f"draining: {_left(status)}; nothing is fetched any more"
+        fetches = [
+            f"; {each['name']} waits for its source, asked {_seconds(running_s)} ago"
+            for each in status["fetchers"]
+            if (running_s := each.get("fetching_s") or 0.0) >= TOLD_S
+        ]
+        rest = "".join(fetches) or "; nothing is fetched any more"
+        return f"draining: {_left(status)}{rest}"
     broken = [_broken(each) for each in status["fetchers"] + status["processors"]]
     if troubles := [each for each in broken if each]:
         return "; ".join(troubles)
@@ -137,6 +146,12 @@ def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:
         return f"{name} has {count}: its partition_by or a selector still runs"
     if retrying := status["accounting"]["retrying"]:
         return f"{_count(retrying, 'failed job')} of {name} to be tried again later"
+    if (running_s := stage.get("fetching_s") or 0.0) >= TOLD_S:
+        may_s = stage["fetch_may_take_s"]
+        asked = f"{name} has no jobs: it asked its source {_seconds(running_s)} ago"
+        if running_s <= may_s:
+            return f"{asked} and waits for the answer"
+        return f"{asked} and has no answer, expected within {_seconds(may_s)}"
     if stage["last_poll_age_s"] is None:
         return f"{name} has not been polled yet"
     age = _seconds(stage["last_poll_age_s"])

@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 MAX_RETRY_AFTER_S = 3600.0
 #: A source that asks to be left alone is, up to this many seconds.
 MAX_THROTTLED_S = 24 * 3600.0
+#: A call of ``fetch`` may take so many seconds, beside three intervals and what its
+#: source may hold it open; a longer one is likely to hang.
+GRACE_S = 10.0
 #: Waits double no further than this, lest they outgrow a float.
 MAX_DOUBLINGS = 32
 
@@ -74,6 +77,11 @@ class PollPolicy:
         longest = min(self.error_cap_s, self.error_base_s * 2.0**doublings)
         shortest = min(self.every_s, self.error_base_s)
         return max(shortest, longest * chance)
+
+    @property
+    def may_take_s(self) -> float:
+        """How long a fetch may go on without a job before one should ask why."""
+        return (self.wait_s or 0.0) + 3 * self.every_s + GRACE_S
 
     def was_held(self, took_s: float) -> bool:
         """Whether the source held a request open for long that found nothing."""

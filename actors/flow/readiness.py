@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.flow import waiting
-
-#: A poll may be late by so many seconds beside three intervals.
-GRACE_S = 10.0
+from actors.flow.polling import GRACE_S
 
 
 def problems(status: dict[str, Any]) -> list[str]:
@@ -59,6 +57,10 @@ def _if_late(fetcher: dict[str, Any]) -> list[str]:
         return []
     name = fetcher["name"]
     age_s = fetcher["last_poll_age_s"]
+    if (running_s := fetcher.get("fetching_s")) is not None:
+        may_s = fetcher["fetch_may_take_s"]
+        text = f"{name} has been fetching for {running_s:.0f} s, expected {may_s:.0f} s"
+        return [f"{text} at most"] if running_s > may_s else []
     if age_s is None:
         return [f"{name} has not been polled yet"]
     late = age_s > 3 * fetcher["every_s"] + GRACE_S

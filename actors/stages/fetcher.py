@@ -365,7 +365,7 @@ class FetcherActor(Stage):
 
     def _source_spoke(self) -> None:
         now = self.now()
-        self._intake.hear()
+        self._intake.hear(now)
         self._take_in(now)
         self._go_on(now)
 

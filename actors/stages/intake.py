@@ -53,9 +53,9 @@ class Intake:
     def __bool__(self) -> bool:
         return bool(self._steps)
 
-    def hear(self) -> None:
+    def hear(self, now: float) -> None:
         """Hold what the fetch came to since the last look."""
-        self._steps += self._source.take()
+        self._steps += self._source.take(now)
 
     def take(self, now: float, chance: Callable[[], float]) -> Iterator[Decision]:
         """Decide about what is held, each decision to be carried out in its turn.

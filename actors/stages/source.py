@@ -55,6 +55,7 @@ class Source:
         self.unknown_outcomes = 0
         self._last: tuple[str, str] | None = None
         self._began = 0.0
+        self._heard_at = 0.0
         self.tally = tally
         self.last_error: str | None = None
         self.throttled_by: str | None = None
@@ -92,7 +93,7 @@ class Source:
         self._demand = demand
         if self.poller.due(now, room):
             self.poller.fetching(now)
-            self._began = now
+            self._began = self._heard_at = now
             self._count = 0
             self._signals.full.clear()
             self._worker.call(self._run(room), partial(run_failed, self._signals))
@@ -113,9 +114,16 @@ class Source:
         signals.moved.clear()
         return partial(page_run, fetch, options, self.states.told, room, signals)
 
-    def take(self) -> list[FetchStep]:
-        """What the fetch came to since the last look."""
+    def take(self, now: float) -> list[FetchStep]:
+        """Take what the fetch came to since the last look."""
+        self._heard_at = now
         return self._worker.take()
+
+    def running_s(self, now: float) -> float | None:
+        """Say how long a fetch runs without a word; None where none runs."""
+        if self.poller.state is not PollState.FETCHING:
+            return None
+        return max(0.0, now - self._heard_at)
 
     def known(self) -> None:
         """A job had come before, and the fetch may go on."""

@@ -125,6 +125,8 @@ class Standing:
             "buffered": accounting.buffered,
             "demand": self.producer.demand,
             "fetching": poller.state is PollState.FETCHING,
+            "fetching_s": _rounded(self.source.running_s(now)),
+            "fetch_may_take_s": poller.policy.may_take_s,
             "last_poll_age_s": _ago(now, poller.last_poll),
             "next_poll_s": _until(now, poller.next_poll),
             "oldest_job_age_s": _ago(now, life.oldest_fetched_at),
@@ -154,6 +156,10 @@ class Standing:
             "journal_error": self.outbox.error,
             "accounting": accounting,
         }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _ago(now: float, then: float | None) -> float | None:

@@ -71,6 +71,7 @@ _NO_FETCHER: dict[str, Any] = {
     "waiting_for": None,
     "buffered": 0,
     "demand": 0,
+    "fetching_s": None,
     "last_poll_age_s": None,
     "next_poll_s": None,
     "oldest_job_age_s": None,

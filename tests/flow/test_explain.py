@@ -45,6 +45,35 @@ def status(
             "numbers has no jobs: its source had none 1.2 s ago",
         ),
         (
+            status(fetcher(fetching_s=0.2, fetch_may_take_s=56.0), processor()),
+            "numbers has no jobs: its source had none 1.2 s ago",
+        ),
+        (
+            status(fetcher(fetching_s=39.0, fetch_may_take_s=56.0), processor()),
+            (
+                "numbers has no jobs: it asked its source 39.0 s ago and waits for "
+                "the answer"
+            ),
+        ),
+        (
+            status(fetcher(fetching_s=75.0, fetch_may_take_s=16.0), processor()),
+            (
+                "numbers has no jobs: it asked its source 75.0 s ago and has no "
+                "answer, expected within 16.0 s"
+            ),
+        ),
+        (
+            status(fetcher(fetching_s=75.0), processor(), state="draining", buffered=2),
+            (
+                "draining: 0 in flight, 2 kept; numbers waits for its source, asked "
+                "75.0 s ago"
+            ),
+        ),
+        (
+            status(fetcher(in_flight_bytes=50 << 20), processor(), in_flight=483),
+            "483 jobs in flight (50.0 MiB) on their way to processors or back",
+        ),
+        (
             status(fetcher(waiting_for="demand", buffered=1)),
             "numbers has 1 job: there is no processor; lowtide attach adds one",
         ),

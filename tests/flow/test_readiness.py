@@ -31,6 +31,18 @@ def status(*, state: str = "running", **changes: Any) -> dict[str, Any]:
         {"waiting_for": "room", "last_poll_age_s": 900.0, "next_poll_s": 0.0},
         {"last_poll_age_s": 900.0, "next_poll_s": 20.0},
         {"waiting_for": "demand", "on_demand": True, "last_poll_age_s": None},
+        {
+            "last_poll_age_s": 39.0,
+            "next_poll_s": 0.0,
+            "fetching_s": 39.0,
+            "fetch_may_take_s": 56.0,
+        },
+        {
+            "last_poll_age_s": 3600.0,
+            "next_poll_s": 0.0,
+            "fetching_s": 0.1,
+            "fetch_may_take_s": 16.0,
+        },
     ],
 )
 def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> None:
@@ -45,6 +57,10 @@ def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> Non
         (
             {"last_poll_age_s": 17.0, "next_poll_s": 0.0},
             "numbers was last polled 17 s ago",
+        ),
+        (
+            {"last_poll_age_s": 57.0, "fetching_s": 57.0, "fetch_may_take_s": 56.0},
+            "numbers has been fetching for 57 s, expected 56 s at most",
         ),
         ({"last_poll_age_s": None}, "numbers has not been polled yet"),
         ({"journal_error": "disk full"}, "numbers cannot write its journal: disk full"),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from actors.flow.messages import Demand, Done, Jobs
+from actors.flow.readiness import problems
 from actors.runtime.problems import ConfigError
 from actors.testing import CommandRefusedError, NotIdleError, SystemEndedError
 
@@ -510,3 +511,22 @@ def test_nothing_but_bad_answers_puts_the_source_off(pipeline: Make) -> None:
     source.advance(120)
 
     assert source.accounting["quarantined"] < 20
+
+
+def test_a_source_that_holds_a_request_open_is_healthy_and_one_that_hangs_is_not(
+    pipeline: Make,
+) -> None:
+    source = pipeline(every_s=2.0, fetch_s=40.0)
+    source.advance(15)
+
+    [early] = source.status()["fetchers"]
+    words = source.status()["why"]
+    source.advance(10)
+    late = source.status()
+
+    assert early["fetching_s"] == pytest.approx(15.0, abs=1.0)
+    assert early["fetch_may_take_s"] == 16.0
+    assert "it asked its source 15." in words
+    assert problems(late) == [
+        "source has been fetching for 25 s, expected 16 s at most"
+    ]
