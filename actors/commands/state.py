@@ -57,16 +57,18 @@ def _state(arguments: Namespace) -> int:
             _show(arguments)
         else:
             _set(arguments, text)
-    except (JobsError, ControlError, StateError) as error:
+    except ControlError as error:
+        return _refused(error, Exit.FAILURE)
+    except (JobsError, StateError) as error:
         return _refused(error)
     except (JournalDamagedError, JournalInUseError, JournalError) as error:
         return _refused(error)
     return Exit.NOTHING_LEFT
 
 
-def _refused(error: Exception) -> int:
+def _refused(error: Exception, code: Exit = Exit.USAGE) -> int:
     print(f"lowtide: {plain(redact(str(error)))}", file=sys.stderr)
-    return Exit.USAGE
+    return code
 
 
 def _wanted(arguments: Namespace) -> str | None:

@@ -98,11 +98,12 @@ def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 def run_failed(signals: Signals, error: BaseException) -> Iterator[FetchStep]:
     """End a run that ended in none of the ways it should."""
-    yield from _kept(signals)
+    yield from all_kept(signals)
     yield RunEnded("error", describe(error))
 
 
-def _kept(signals: Signals) -> Iterator[Any]:
+def all_kept(signals: Signals) -> Iterator[Any]:
+    """Wait until the journal has what was handed over."""
     waited_for, signals.under_way = signals.under_way, 0
     yield from signals.kept.passed(waited_for)
 
@@ -110,10 +111,15 @@ def _kept(signals: Signals) -> Iterator[Any]:
 def _each(answer: Any) -> Iterator[Any]:
     if type(answer) is _Raised:
         return _raising(answer.args[0])
-    jobs: Iterator[Any] = iter((answer,))
-    with suppress(BaseException):  # it is asked for its class, which is the user's
-        jobs = answer if isinstance(answer, Iterator) else jobs
+    jobs = answer if is_iterator(answer) else iter((answer,))
     return filter(_is_job, jobs)
+
+
+def is_iterator(answer: Any) -> bool:
+    """Whether it is one, as far as it says."""
+    with suppress(BaseException):  # it is asked for its class, which is the user's
+        return isinstance(answer, Iterator)
+    return False
 
 
 def _raising(error: BaseException) -> Iterator[Any]:
@@ -149,7 +155,7 @@ def _take(
         if count == MOST:
             end = RunEnded("error", Failure(f"fetch yielded more than {MOST} jobs"))
             break
-    yield from _kept(signals)
+    yield from all_kept(signals)
     if end is None and _came_before(seen, signals):
         end = RunEnded("none")
     return count, end

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from actors.flow.messages import Failure
 from actors.flow.pending import pending
 from actors.flow.source_state import StateError, state_text
 from actors.flow.texts import class_name
-from actors.stages.fetch_run import MOST
+from actors.stages.failures import describe
+from actors.stages.fetch_run import MOST, all_kept, is_iterator
 from actors.stages.fetching import (
     Fetched,
     FetchStep,
@@ -25,6 +25,8 @@ from actors.stages.fetching import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
     from actors.stages.fetch_run import Signals
 
 _WANTED = "a fetch with a parameter 'state' must return or yield (jobs, state)"
@@ -74,7 +76,7 @@ class _Run:
             answer = self.fetch(**self.options, state=json.loads(self.state))
         except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
             return (yield from self._failed(error))
-        if isinstance(answer, Iterator):
+        if is_iterator(answer):
             try:
                 return (yield from self._take_all(answer))
             finally:
@@ -127,10 +129,13 @@ class _Run:
             return Page(*_taken(answer), self.state, state_text(answer[1]))
         except (_ShapeError, StateError) as error:
             return RunEnded("error", Failure(f"{error}; the last state stands"))
+        except BaseException as error:  # noqa: BLE001 - it may be of the user's classes
+            return RunEnded("error", describe(error))
 
     def _keep(self, page: Page) -> Generator[FetchStep, None, RunEnded | None]:
+        self.signals.under_way += len(page.jobs) + 1
         yield page
-        yield from self.signals.kept.passed(len(page.jobs) + 1)
+        yield from all_kept(self.signals)
         if self.signals.moved.is_set():
             return RunEnded("none")
         self.state = page.told
@@ -154,8 +159,9 @@ class _Run:
         step = failed(error)
         if isinstance(step, RunEnded):
             return step
+        self.signals.under_way += 1
         yield step
-        yield from self.signals.kept.passed()
+        yield from all_kept(self.signals)
         return RunEnded("error", step.failure)
 
 

@@ -104,6 +104,7 @@ class _Snapshot(Collector):
             lambda each: each["waiting_for"] == waiting.ROOM,
         )
         yield self._last_poll()
+        yield self._state_moved()
         yield self._unknown_outcomes()
         yield from self._counters()
         yield from self._histograms()
@@ -121,6 +122,17 @@ class _Snapshot(Collector):
         )
         for each in self._fetchers:
             if (age_s := each["last_poll_age_s"]) is not None:
+                family.add_metric([each["name"]], time.time() - age_s)
+        return family
+
+    def _state_moved(self) -> Metric:
+        family = GaugeMetricFamily(
+            "lowtide_state_timestamp_seconds",
+            "When the state of the source last changed",
+            labels=["source"],
+        )
+        for each in self._fetchers:
+            if (age_s := each.get("state_age_s")) is not None:
                 family.add_metric([each["name"]], time.time() - age_s)
         return family
 

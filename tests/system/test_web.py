@@ -370,6 +370,7 @@ PROMISED = {
     "lowtide_build_info",
     "lowtide_retrying_items",
     "lowtide_unknown_outcomes_total",
+    "lowtide_state_timestamp_seconds",
 }
 
 

@@ -48,6 +48,7 @@ const FETCHER = [
   ["oldest job", (row) => seconds(row.oldest_job_age_s), "number"],
   ["last poll", (row) => seconds(row.last_poll_age_s), "number"],
   ["next poll", (row) => seconds(row.next_poll_s), "number"],
+  ["state since", (row) => seconds(row.state_age_s), "number"],
   ["restarts", (row) => row.restarts, "number"], ["last error", (row) => short(row.last_error), "wide"],
 ];
 const PROCESSOR = [
