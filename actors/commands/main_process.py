@@ -22,6 +22,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.left import left_by_fetcher, left_in_journal, next_number
 from actors.flow.pulse import Pulse
 from actors.flow.restarts import Restarts
+from actors.host import forks
 from actors.runtime import dumps, logs, processes
 from actors.runtime.changes import Changes
 from actors.runtime.control import ControlError, Orders
@@ -106,6 +107,7 @@ class Main:
 
     def run(self) -> int:
         """Start, and go on until it ends; returns the exit code."""
+        forks.note_users_files()
         self.pulse = Pulse(self.config.lease_s)
         try:
             self._start()
@@ -169,6 +171,7 @@ class Main:
         if self.pump is not None:
             self.pipe.finish(self.pump, LOG_WITHIN_S)
         self._let_go()
+        forks.unshield()
 
     def _let_go(self) -> None:
         self.orders.close()
@@ -184,7 +187,7 @@ class Main:
         if self.config.needs_number_server:
             self.numbers = NumberServer(next_number(self.config))
         dumps.prepare(self.files.dump)
-        self.reports, self.report_writer = os.pipe()
+        self.reports, self.report_writer = map(forks.keep, os.pipe())
         self.system = RunningSystem(
             self.config.port, str(self.files.thespian_log), wire.ADMITTED
         )
@@ -192,6 +195,7 @@ class Main:
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
         self.log = logs.configure(self.config.log_level)
         self.signals = Signals()
+        forks.shield()
         for variable in unknown_variables(os.environ):
             self.log.warning("config.unknown_variable", variable=variable)
         if self.numbers is not None:
@@ -199,6 +203,7 @@ class Main:
         self._start_web()
         report_writer, self.report_writer = self.report_writer, -1
         self._start_root(report_writer)
+        forks.give_up(report_writer)
         os.close(report_writer)
 
     def _start_root(self, report_fd: int) -> None:

@@ -18,6 +18,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.host import forks
 from actors.runtime.redaction import redact
 from actors.runtime.state_dir import StateDirError, make_private
 
@@ -77,6 +78,7 @@ class Orders:
         self._here, self._there = pair
         for each in pair:
             each.setblocking(False)  # noqa: FBT003
+            forks.keep_open(each)
 
     @property
     def fd(self) -> int:
@@ -160,6 +162,7 @@ class ControlServer:
             listener.close()
             raise
         listener.setblocking(False)  # noqa: FBT003
+        forks.keep_open(listener)
         self._listener, self._inode = listener, _inode_of(self.path)
 
     def ready(self, fd: int) -> Request | None:
@@ -170,6 +173,7 @@ class ControlServer:
             with contextlib.suppress(OSError):
                 connection, _ = self._listener.accept()
                 connection.setblocking(False)  # noqa: FBT003
+                forks.keep_open(connection)
                 self._partial[connection.fileno()] = (connection, bytearray())
             return None
         return self._read(fd) if fd in self._partial else None

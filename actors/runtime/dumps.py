@@ -13,6 +13,8 @@ import signal
 import time
 from pathlib import Path
 
+from actors.host import forks
+
 #: How long a process may take to write its stacks, in seconds.
 WITHIN_S = 1.0
 
@@ -23,7 +25,7 @@ def prepare(path: Path) -> None:
     """Open the file; to be called before any other process is started."""
     global _fd  # noqa: PLW0603 - as the log pipe: one for all processes
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
-    _fd = os.open(path, flags, 0o600)
+    _fd = forks.keep(os.open(path, flags, 0o600))
 
 
 def register() -> None:

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime import closed, cluster, functions, lines, logs, processes
+from actors.host import forks, keeper, signals
+from actors.runtime import closed, cluster, dumps, functions, lines, logs, processes
 from actors.runtime.control import ControlServer
 from actors.runtime.journal import Clock, Journal
 from actors.runtime.no_journal import NoJournal
@@ -29,6 +30,22 @@ if TYPE_CHECKING:
 
 class Edges:
     """The world as it is."""
+
+    def begin_process(self) -> None:
+        """Make this process one that a user's code may run in."""
+        dumps.register()
+        signals.write_crashes()
+        forks.keep_all()
+        forks.shield()
+
+    def before_child(self) -> int:
+        """Make room for another process; returns what it would leave of a crash."""
+        keeper.end_orphans()
+        return signals.prepare_crash()
+
+    def after_child(self) -> None:
+        """End what a process of ours has left behind."""
+        keeper.end_orphans()
 
     def now(self) -> float:
         """Monotonic seconds."""

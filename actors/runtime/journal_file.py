@@ -8,7 +8,10 @@ import sqlite3
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from actors.host import forks
+from actors.host.lock_holders import described, holder_of
 from actors.runtime import locks
+from actors.runtime.redaction import redact
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,10 +113,13 @@ class JournalFile:
             raise JournalDamagedError(
                 f"cannot write beside {self.path}: {error}"
             ) from error
+        forks.keep_open(file)
         if not locks.take(file):
+            holder = holder_of(file)
+            who = "" if holder is None else f" ({redact(described(holder))})"
             file.close()
             raise JournalInUseError(
-                f"the journal {self.path} is in use by another lowtide system"
+                f"the journal {self.path} is in use by another lowtide system{who}"
             )
         return file
 

@@ -14,6 +14,7 @@ import socket
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.host import forks
 from actors.runtime import unpickling
 from actors.runtime.frames import MAX_FRAME
 from actors.runtime.handshake import Handshake
@@ -38,6 +39,10 @@ class Line:
     about: str
     _waiting: bytearray = field(default_factory=bytearray)
     _unsealed: list[bytes] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Keep it from what a user's code forks."""
+        forks.keep_open(self._socket)
 
     @property
     def fd(self) -> int:
@@ -128,6 +133,7 @@ class GateListener:
             self._socket.close()
             raise
         self._socket.setblocking(False)  # noqa: FBT003
+        forks.keep_open(self._socket)
 
     @property
     def fd(self) -> int:

@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
+from actors.host import forks
 from actors.runtime.redaction import redact
 from actors.runtime.structlog_alone import structlog
 
@@ -44,6 +45,10 @@ class LogPipe:
 
     def __init__(self, writer: int | None = None) -> None:
         self.reader, self.writer = os.pipe() if writer is None else (-1, writer)
+        if self.reader >= 0:
+            forks.keep(self.reader)
+        # What a fork logs is in the log.
+        forks.share(self.writer)
         os.set_blocking(self.writer, False)
         self.dropped = 0
         #: The last line that was a warning or worse; for who looks for a cause.

@@ -8,6 +8,8 @@ import resource
 import signal
 from pathlib import Path
 
+from actors.host import forks
+
 _PR_SET_PDEATHSIG = 1
 _CAP_SYS_ADMIN = 21
 _CAP_SYS_RESOURCE = 24
@@ -99,9 +101,10 @@ def _tasks(status: Path) -> int:
 
 def descriptor(pid: int) -> int:
     """A descriptor that can be read once the process has ended."""
-    return os.pidfd_open(pid)
+    return forks.keep(os.pidfd_open(pid))
 
 
 def close(fd: int) -> None:
     """Close a descriptor."""
+    forks.give_up(fd)
     os.close(fd)

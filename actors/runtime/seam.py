@@ -24,13 +24,18 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.runtime import dumps, processes
+from actors.host import forks, signals
+from actors.runtime import processes
 from actors.runtime.edges import Edges
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 Address: TypeAlias = ActorAddress
+
+
+#: The exit codes of processes that crashed, as Python has them.
+CRASHES = frozenset(-number for number in signals.LEFT_ALONE)
 
 #: A timer that fires this much too early counts as on time, in seconds.
 _EARLY_S = 0.0005
@@ -52,11 +57,12 @@ class Stage(Actor):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__()
-        dumps.register()
+        self.edges.begin_process()
         self.log = self.edges.log("info")
         self._watched: dict[int, Callable[[], None]] = {}
         self._timers: list[float] = []
         self._not_made: list[Address] = []
+        self._children: list[Address] = []
 
     # What a stage fills in.
 
@@ -71,6 +77,10 @@ class Stage(Actor):  # type: ignore[misc]
         """Handle that a process which was to be created could not be."""
         self.log.error("process.not_made", error=NOT_MADE)
         self.child_exited(child)
+
+    def name_of(self, child: Address) -> str | None:  # noqa: ARG002 - see the stages
+        """The name of an actor that this one created, for the log."""
+        return None
 
     def too_long(self, message: Any, size: int) -> None:
         """Do without a message that is longer than any that can be sent."""
@@ -111,11 +121,14 @@ class Stage(Actor):  # type: ignore[misc]
     def create(self, stage: type[Stage]) -> Address:
         """Start another stage in a process of its own, as a child of this one."""
         before = len(self._processes())
-        address = self.createActor(stage)
+        crash = self.edges.before_child()
+        with forks.of_ours():
+            address = self.createActor(stage)
         if len(self._processes()) > before:
-            self._watch_child(address)
+            self._watch_child(address, crash)
         elif self._has_processes():
             # Thespian swallows the error, and nobody would ever hear of it again.
+            signals.take_crash(crash)
             self._not_made.append(address)
         return address
 
@@ -159,7 +172,7 @@ class Stage(Actor):  # type: ignore[misc]
                     if fd in self._watched:
                         self._watched[fd]()
             case ChildActorExited():
-                self.child_exited(message.childAddress)
+                self._said_goodbye(message.childAddress)
             case ActorExitRequest():
                 self.exiting()
             case DeadEnvelope() | PoisonMessage():
@@ -167,17 +180,36 @@ class Stage(Actor):  # type: ignore[misc]
             case _:
                 self.receive(message, sender)
 
-    def _watch_child(self, address: Address) -> None:
+    def _watch_child(self, address: Address, crash_fd: int) -> None:
         # Thespian cannot tell of a child that dies before it has reported its
         # address: its notice does not pickle, and is dropped. The kernel can.
-        fd = processes.descriptor(self._processes()[-1].childProc.pid)
+        process = self._processes()[-1].childProc
+        fd = processes.descriptor(process.pid)
+        self._children.append(address)
 
         def ended() -> None:
             self.unwatch(fd)
             processes.close(fd)
+            self._children = [each for each in self._children if each is not address]
+            trace = signals.take_crash(crash_fd)
+            if trace or process.exitcode in CRASHES:
+                self.log.error(
+                    "stage.crashed",
+                    stage=self.name_of(address),
+                    pid=process.pid,
+                    signal=signals.name_of(process.exitcode),
+                    trace=trace,
+                )
+            self.edges.after_child()
             self.child_exited(address)
 
         self.watch(fd, ended)
+
+    def _said_goodbye(self, child: Address) -> None:
+        # Thespian tells of an end when a process begins to end: it may have much to
+        # do yet. Of one that is watched, the kernel tells when it is gone.
+        if not any(self.is_same(each, child) for each in self._children):
+            self.child_exited(child)
 
     def _has_processes(self) -> bool:
         return hasattr(self._myRef, "mpcontext")

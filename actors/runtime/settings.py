@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.host.descendants import COOKIE
 from actors.runtime.kinds import (
     COUNT,
     COUNT_FROM_0,
@@ -272,6 +273,6 @@ def unknown_variables(environment: Iterable[str]) -> list[str]:
     They are told and not refused: Kubernetes sets some of its own making for a
     service of our name.
     """
-    known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES
+    known = {setting.variable for setting in SETTINGS} | OTHER_VARIABLES | {COOKIE}
     ours = {name for name in environment if name.startswith("LOWTIDE_")}
     return sorted(ours - known)

@@ -10,6 +10,8 @@ import os
 import signal
 from typing import Any
 
+from actors.host import forks
+
 #: Those that are acted on.
 CAUGHT = (
     *(signal.SIGINT, signal.SIGTERM),
@@ -25,15 +27,15 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self.fd, self._writer = os.pipe()
+        self.fd, self._writer = map(forks.keep, os.pipe())
         for each in (self.fd, self._writer):
             os.set_blocking(each, False)
         self._wakeup = signal.set_wakeup_fd(self._writer)
         self._before: dict[signal.Signals, Any] = {
-            number: signal.signal(number, _noted) for number in CAUGHT
+            number: forks.handle(number, _noted) for number in CAUGHT
         }
         # A terminal that is closed does not end what other terminals look at.
-        self._before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._before[signal.SIGHUP] = forks.handle(signal.SIGHUP, signal.SIG_IGN)
 
     def read(self) -> set[int]:
         """Take the numbers of those that have come."""

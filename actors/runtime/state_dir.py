@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from actors.host import forks
+from actors.host.lock_holders import described, holder_of
 from actors.runtime import locks
+from actors.runtime.redaction import redact
 
 _PRIVATE = 0o700
 
@@ -101,12 +104,11 @@ class SystemFiles:
             file = self.lock.open("a+")
         except OSError as error:
             raise self._unusable(error) from error
+        forks.keep_open(file)
         if not locks.take(file):
-            pid = self.owner().get("pid", "unknown")
+            problem = self._held_by(holder_of(file))
             file.close()
-            raise AlreadyRunningError(
-                f"a lowtide system is running at port {self.port} already (pid {pid})"
-            )
+            raise AlreadyRunningError(problem)
         try:
             file.seek(0)
             file.truncate()
@@ -129,6 +131,17 @@ class SystemFiles:
         return StateDirError(
             f"cannot write to the state directory {self.directory}: {error.strerror}; "
             "LOWTIDE_STATE_DIR names another"
+        )
+
+    def _held_by(self, holder: int | None) -> str:
+        owner = self.owner().get("pid", "unknown")
+        if holder in (owner, None):
+            return (
+                f"a lowtide system is running at port {self.port} already (pid {owner})"
+            )
+        return (
+            f"the lock of port {self.port} is held by what a system has left behind, "
+            f"or starts just now ({redact(described(holder))})"
         )
 
     def owner(self) -> dict[str, Any]:

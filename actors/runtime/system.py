@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import select
+import signal
 import socket
 import time
 from datetime import timedelta
@@ -20,6 +21,7 @@ from thespian.actors import (
 )
 from thespian.system import systemBase
 
+from actors.host import descendants, process_end
 from actors.runtime import processes, transport
 from actors.runtime.closed import LOOPBACK
 
@@ -116,6 +118,8 @@ class RunningSystem:
     ) -> None:
         transport.install(thespian_log, admitted)
         _share_memory()
+        # What is not written yet would be written by each process.
+        process_end.flush()
         capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
         try:
             with _told("the actor system's first process"):
@@ -141,12 +145,21 @@ class RunningSystem:
         """End every process of the system at once.
 
         They are killed, not asked: what must not be lost is in the journal, and
-        a stage that hangs could not answer. All die with the one at the top.
+        a stage that hangs could not answer.
         """
-        admin = transport.admin_process()
-        if admin is not None and admin.pid is not None:
-            processes.kill(admin.pid)
-            admin.join(GONE_WITHIN_S)
+        keeper = transport.keeper_process()
+        if keeper is None or keeper.pid is None:
+            return
+        # It ends all that is below it first, what the stages have started included.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper.pid, signal.SIGTERM)
+        keeper.join(GONE_WITHIN_S)
+        if keeper.is_alive():
+            descendants.end_all(keeper.pid)
+            processes.kill(keeper.pid)
+            keeper.join(GONE_WITHIN_S)
+        # Of a keeper that was killed some may be left.
+        descendants.end_session(keeper.pid)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ import functools
 import multiprocessing
 import os
 import selectors
+import socket
+import traceback
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ import thespian
 from thespian.system import multiprocCommon
 from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
+from actors.host import forks, keeper, process_end, signals
+from actors.host.descendants import COOKIE
 from actors.runtime import closed
 from actors.runtime.closed import LOOPBACK
 from actors.runtime.processes import die_with_parent
@@ -54,12 +58,15 @@ def install(thespian_log: str, admitted: Iterable[Callable[..., Any]]) -> None:
         return
     _check()
     _listen_on_loopback()
-    _keep_admin_a_child()
+    _keep_admin()
+    _end_as_programs_do()
     _die_with_parents()
     _let_the_logger_die()
-    _remember_admin()
+    _remember_keeper()
     _name_messages_by_type()
     _poll_without_a_descriptor()
+    _leave_signals_alone()
+    _keep_sockets_from_forks()
     closed.close(admitted)
     _check_changed()
     _installed = True
@@ -74,6 +81,7 @@ def _check() -> None:
         (multiprocCommon, "startupASLogger"),
         (multiprocCommon, "startChild"),
         (multiprocCommon, "detach_child"),
+        (multiprocCommon, "set_signal_handler"),
         (multiprocCommon, "MultiProcAdmin"),
         (IPBase.IPActorAddress, "bindArgs"),
         (TransmitIntent, "identify"),
@@ -115,20 +123,22 @@ def _listen_on_loopback() -> None:
     )
 
 
-def _keep_admin_a_child() -> None:
-    # The admin makes itself a daemon by a second fork. As a child of the main
-    # process it dies with it, and the main process hears of its end.
+def _keep_admin() -> None:
+    # The admin makes itself a daemon by a second fork, and its parent ends. Here that
+    # one stays, as a child of the main process: it keeps the admin, and ends with
+    # either of them whatever the stages have started.
     start = multiprocCommon.startAdmin
 
     @functools.wraps(start)
     def start_admin(*args: Any) -> None:
         fork = os.fork
 
-        def no_second_fork() -> int:
+        def second_fork() -> int:
             os.fork = fork
+            keeper.stay_behind()
             return 0
 
-        os.fork = no_second_fork
+        os.fork = second_fork
         start(*args)
 
     multiprocCommon.startAdmin = start_admin
@@ -151,19 +161,67 @@ def _mortal(start: Callable[..., None]) -> Callable[..., None]:
     return mortal
 
 
+def _end_as_programs_do() -> None:
+    # As it comes, an actor ends without ``atexit``, in the group of all others.
+    start = multiprocCommon.startChild
+
+    @functools.wraps(start)
+    def start_child(*args: Any) -> None:
+        os.setpgid(0, 0)
+        os.environ[COOKIE] = str(os.getpid())
+        process_end.begin()
+        try:
+            start(*args)
+        except Exception:  # noqa: BLE001 - it is written where it can be seen
+            traceback.print_exc()
+        process_end.finish()
+
+    multiprocCommon.startChild = start_child
+
+
+def _leave_signals_alone() -> None:
+    # As it comes, every signal has a handler in Python, and so has every fork.
+    multiprocCommon.set_signal_handler = signals.set_handler
+
+
+def _keep_sockets_from_forks() -> None:
+    TCPTransport.socket = _Sockets()
+
+
+class _Sockets:
+    """The module ``socket``, with sockets that forks do not keep."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(socket, name)
+
+    @property
+    def socket(self) -> type[socket.socket]:
+        return _Socket
+
+
+class _Socket(socket.socket):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        forks.keep_open(self)
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        fd, address = self._accept()  # type: ignore[attr-defined]
+        return _Socket(self.family, self.type, self.proto, fileno=fd), address
+
+
 def _let_the_logger_die() -> None:
     # The admin means to start another logger when its logger dies, but misspells
     # the attribute and dies of it.
     multiprocCommon.MultiProcAdmin.logDefs = property(lambda self: self.logdefs)
 
 
-def _remember_admin() -> None:
+def _remember_keeper() -> None:
     # Thespian lets go of the process it starts; whoever ends the system wants it.
     detach = multiprocCommon.detach_child
 
     def remember(child: multiprocessing.Process) -> None:
-        global _admin  # noqa: PLW0603
-        _admin = child
+        global _keeper  # noqa: PLW0603
+        _keeper = child
         detach(child)
 
     multiprocCommon.detach_child = remember
@@ -192,9 +250,9 @@ def _poll_without_a_descriptor() -> None:
     )
 
 
-_admin: multiprocessing.Process | None = None
+_keeper: multiprocessing.Process | None = None
 
 
-def admin_process() -> multiprocessing.Process | None:
+def keeper_process() -> multiprocessing.Process | None:
     """The process that an actor system of this process runs under."""
-    return _admin
+    return _keeper

@@ -9,6 +9,8 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.host import forks
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TypeAlias
@@ -52,7 +54,7 @@ class Worker:
     """
 
     def __init__(self, name: str) -> None:
-        self.fd, self._wake = os.pipe()
+        self.fd, self._wake = map(forks.keep, os.pipe())
         os.set_blocking(self.fd, False)
         self._calls: queue.SimpleQueue[tuple[Run, Failed] | None] = queue.SimpleQueue()
         self._yielded: deque[Any] = deque()
@@ -126,6 +128,7 @@ class Worker:
             while True:
                 try:
                     for each in run():
+                        forks.end_fork()
                         if calls is not self._calls:
                             return
                         self.put(each)
@@ -133,6 +136,7 @@ class Worker:
                 except BaseException as error:  # noqa: BLE001 - the last guard
                     # Itself a run, for the same may happen to it.
                     run = partial(failed, error)
+            forks.end_fork()
 
     def _wake_up(self) -> None:
         with self._lock:

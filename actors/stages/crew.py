@@ -138,11 +138,17 @@ class Crew:
 
     def exited(self, child: Address) -> None:
         """One has ended; its end may be told twice."""
-        for name, address in tuple(self._addresses.items()):
+        if (name := self.name_of(child)) is not None:
+            del self._addresses[name]
+            self._pulse.end(name)
+            self._judge(name)
+
+    def name_of(self, child: Address) -> str | None:
+        """The name of one by its address."""
+        for name, address in self._addresses.items():
             if self._stage.is_same(address, child):
-                del self._addresses[name]
-                self._pulse.end(name)
-                self._judge(name)
+                return name
+        return None
 
     def kill(self, process: Process) -> None:
         """End one that hangs."""

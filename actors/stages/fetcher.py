@@ -19,6 +19,7 @@ from actors.flow.rate import Rate
 from actors.flow.retries import RetryPolicy
 from actors.flow.source_state import SourceState
 from actors.flow.tally import Tally
+from actors.host import forks
 from actors.runtime import logs
 from actors.runtime.config import ACCUMULATE
 from actors.runtime.frames import MAX_MESSAGE
@@ -203,7 +204,7 @@ class FetcherActor(Stage):
             self._keeper = self.edges.keeper(system.journal, config.name)
             taken = self._keeper.take_up()
             states = SourceState.of(self._keeper.state()) if "state" in given else None
-            self._make_source(config, fetch, settle, states)
+            self._make_source(config, forks.guarded(fetch), settle, states)
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
@@ -251,6 +252,7 @@ class FetcherActor(Stage):
         )
         if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
+            settle = forks.guarded(settle)
             self.settler = Settler(settle, config.options, worker, self.log)
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:

@@ -122,6 +122,10 @@ class MachineActor(Stage):
             case _:
                 self.unexpected(message)
 
+    def name_of(self, child: Address) -> str | None:
+        """The processor's name."""
+        return self.crew.name_of(child)
+
     def child_exited(self, child: Address) -> None:
         """Restart the processor, or give it up; its end may be told twice."""
         self.crew.exited(child)

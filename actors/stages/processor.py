@@ -33,6 +33,7 @@ from actors.flow.pace import LATE_S, Pace
 from actors.flow.producer import Decision
 from actors.flow.routing import ANYWHERE
 from actors.flow.sizes import WINDOW_BYTES
+from actors.host import forks
 from actors.runtime import logs
 from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
@@ -226,6 +227,7 @@ class ProcessorActor(Stage):
                 config, system, self.consumer, self.log, routing
             )
             self._find_routes = partial(routing.routes_of, describe=describe)
+        self._process = forks.guarded(self._process)
         self._worker = self.edges.worker(f"process-{self._name}")
         self.watch(self._worker.fd, self._worker_spoke)
         if asking is not None:

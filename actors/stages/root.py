@@ -101,12 +101,18 @@ class RootActor(Stage):
 
     def child_exited(self, child: Address) -> None:
         """Restart the stage, or give it up; its end may be told twice."""
-        for name, address in self._addresses.items():
-            if self.is_same(address, child):
-                del self._addresses[name]
-                self.liveness.exited(name)
+        if (name := self.name_of(child)) is not None:
+            del self._addresses[name]
+            self.liveness.exited(name)
+            if self.shutdown.ending:
+                self.shutdown.stage_ended()
+            else:
                 self.supervisor.stage_exited(name)
-                return
+
+    def name_of(self, child: Address) -> str | None:
+        """The stage's name."""
+        found = (n for n, each in self._addresses.items() if self.is_same(each, child))
+        return next(found, None)
 
     def not_made(self, child: Address) -> None:
         """Give up at the start; later it counts as the end of that stage."""
@@ -177,6 +183,10 @@ class RootActor(Stage):
     def is_there(self, name: str) -> bool:
         """Whether a stage has a process, ready or not."""
         return name in self._addresses
+
+    def is_any_there(self) -> bool:
+        """Whether a fetcher or processor has a process."""
+        return any(name != GATE for name in self._addresses)
 
     def sources(self) -> list[LocalSource]:
         """The stages here that others take from, as they run now."""

@@ -18,6 +18,9 @@ _LOOK_S = 0.25
 _FETCH_S = 5.0
 #: How often the progress of a drain is told, in seconds.
 _PROGRESS_S = 1.0
+#: How long the stages may take to end once all is over, in seconds. Each has less
+#: for what a user wants done at the end (see ``host/process_end.py``).
+_END_S = 3.0
 
 
 class Shutdown:
@@ -33,6 +36,9 @@ class Shutdown:
         self._idle_since: float | None = None
         self._fetched = -1
         self._over = False
+        self.ending = False
+        self._end_by = 0.0
+        self._told = False
         self._then: list[Callable[[dict[str, Any]], None]] = []
 
     @property
@@ -73,7 +79,7 @@ class Shutdown:
         for fetcher in root.fetchers:
             root.tell(fetcher.name, Drain())
         if at_once or not self._waiting:
-            self._finish()
+            self._finish(at_once=at_once)
 
     def stage_drained(self, name: str) -> None:
         """A fetcher has nothing left to do."""
@@ -98,9 +104,13 @@ class Shutdown:
         times = [self._look_at, self._stop_at]
         if self.draining and not self._over:
             times.append(self._deadline)
+        if self.ending and not self._told:
+            times.append(self._end_by)
         return min((each for each in times if each is not None), default=None)
 
     def _tick_draining(self, now: float) -> None:
+        if self.ending and now >= self._end_by:
+            self._tell_end()
         if self._over:
             return
         if now >= self._deadline:
@@ -137,14 +147,35 @@ class Shutdown:
         if self._idle_since is not None and now - self._idle_since >= wait:
             self.stop(now, then=lambda _: None)
 
-    def _finish(self) -> None:
+    def _finish(self, *, at_once: bool = False) -> None:
         if self._over:
+            if at_once and self.ending:
+                self._tell_end()
             return
         self._over = True
         self._look_at = None
-        self._root.ask_all(self._tell_end)
+        if at_once:
+            self._root.ask_all(lambda _: self._tell_end())
+        else:
+            self._root.ask_all(self._end_stages)
 
-    def _tell_end(self, _: dict[str, dict[str, Any]]) -> None:
+    def stage_ended(self) -> None:
+        """A stage is gone that was asked to end."""
+        if not self._root.is_any_there():
+            self._tell_end()
+
+    def _end_stages(self, _: dict[str, dict[str, Any]]) -> None:
+        # They end as programs do: what was printed is written, ``atexit`` is run.
+        self.ending = True
+        self._end_by = self._root.now() + _END_S
+        for member in (*self._root.fetchers, *self._root.processors):
+            self._root.end_stage(member.name)
+        self.stage_ended()
+
+    def _tell_end(self) -> None:
+        if self._told:
+            return
+        self._told = True
         accounting = self._root.accounting()
         for then in self._then:
             then(accounting.as_dict())

@@ -32,6 +32,16 @@ class VirtualEdges(Edges):
         self._node = node
         self._world = world
 
+    def begin_process(self) -> None:
+        """Nothing: the process is the test's."""
+
+    def before_child(self) -> int:
+        """Nothing is left behind here."""
+        return -1
+
+    def after_child(self) -> None:
+        """Nothing is left behind here."""
+
     def now(self) -> float:
         """Virtual monotonic seconds."""
         return self._world.agenda.now

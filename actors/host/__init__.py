@@ -1,0 +1,1 @@
+"""Linux and the process: the ground floor, which imports nothing of ours."""

@@ -1,0 +1,74 @@
+"""How a process of ours ends that has run a user's code: as the interpreter does.
+
+Threads are waited for, ``atexit`` is run, what was printed is written; but all of it
+within a time, since any of them may take for ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import sys
+import threading
+import time
+from multiprocessing import util
+from typing import NoReturn
+
+#: How long all of it may take, in seconds.
+WITHIN_S = 2.0
+#: How long threads are waited for, in seconds: those that are no daemons.
+THREADS_WITHIN_S = 1.0
+
+
+def begin() -> None:
+    """Make this process, which has just been forked, one that ends by itself."""
+    # What others have registered is for their own process to run.
+    atexit._clear()  # noqa: SLF001
+    atexit.register(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    if null:
+        os.close(null)
+    # A line is printed when it is printed: whoever is killed has said it.
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def finish() -> NoReturn:
+    """End this process, with all that the user wants done at its end."""
+    with contextlib.suppress(BaseException):
+        # The interpreter's own clock: it needs no lock that the user may hold.
+        faulthandler.dump_traceback_later(WITHIN_S, exit=True, file=_nowhere())
+    flush()
+    with contextlib.suppress(BaseException):
+        waiter = threading.Thread(target=_wait_for_threads, daemon=True)
+        waiter.start()
+        waiter.join(THREADS_WITHIN_S)
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()  # noqa: SLF001
+    flush()
+    os._exit(0)
+
+
+def flush() -> None:
+    """Write what was printed."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):
+            stream.flush()
+
+
+def _wait_for_threads() -> None:
+    end = time.monotonic() + THREADS_WITHIN_S
+    # Of concurrent.futures: its threads wait for a word that there is no more work.
+    for each in reversed(getattr(threading, "_threading_atexits", ())):
+        with contextlib.suppress(BaseException):
+            each()
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.main_thread():
+            thread.join(max(0.0, end - time.monotonic()))
+
+
+def _nowhere() -> int:
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
