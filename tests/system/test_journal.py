@@ -88,15 +88,17 @@ def test_a_drain_leaves_what_is_not_begun_in_the_journal(
 
 
 def test_a_journal_in_use_is_refused(start_system: Start, env: dict[str, str]) -> None:
-    start_system("--processors", "0")
+    first = start_system("--processors", "0")
 
     second = start_system(ready=False)
 
     assert second.wait() == 2
-    path = env["LOWTIDE_JOURNAL"]
-    assert second.program.lines == [
-        f"lowtide: the journal {path} is in use by another lowtide system"
-    ]
+    path, pid = env["LOWTIDE_JOURNAL"], first.program.process.pid
+    [line] = second.program.lines
+    says = (
+        f"lowtide: the journal {path} is in use by another lowtide system (pid {pid}: "
+    )
+    assert line.startswith(says)
 
 
 def test_a_damaged_journal_is_refused_and_left_as_it_is(
