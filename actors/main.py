@@ -192,7 +192,8 @@ def _interval(text: str) -> float:
 def _add_jobs(verbs: Verbs) -> None:
     parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry or discard")
     parser.add_argument("action", choices=("list", "show", "retry", "discard"))
-    parser.add_argument("ids", nargs="*", metavar="ID", help="as list shows them")
+    ids = "as list shows them: 17 is the number, '\"17\"' the text"
+    parser.add_argument("ids", nargs="*", metavar="ID", help=ids)
     parser.add_argument(
         "--state",
         choices=[each.value for each in JobState],

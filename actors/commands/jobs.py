@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
 from actors.commands.table import table
+from actors.flow.job_ids import word_of
 from actors.runtime.control import NotRunningError, ask
 from actors.runtime.state_dir import SystemFiles, state_dir
 
@@ -87,12 +88,15 @@ def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
     chosen = []
     for job_id in arguments.ids:
         found = _found(view, job_id, arguments.fetcher)
-        if len(found) > 1:
-            names = ", ".join(job["fetcher"] for job in found)
-            raise JobsError(f"job {job_id} is there for {names}: say --fetcher NAME")
-        if found[0]["state"] != "quarantined":
+        names = sorted({job["fetcher"] for job in found})
+        if len(names) > 1:
+            there = ", ".join(names)
+            raise JobsError(f"job {job_id} is there for {there}: say --fetcher NAME")
+        # Of a broadcast there are several of one id.
+        quarantined = [job for job in found if job["state"] == "quarantined"]
+        if not quarantined:
             raise JobsError(f"job {job_id} is {found[0]['state']}, not quarantined")
-        chosen += found
+        chosen += quarantined
     return chosen
 
 
@@ -141,6 +145,7 @@ def socket_of(arguments: Namespace) -> Path:
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     return row | {
+        "id": word_of(row["id"]),
         "payload": _cut(json.dumps(row["payload"])),
         "error": _cut(row["error"]),
     }

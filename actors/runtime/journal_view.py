@@ -8,6 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.job_ids import named_by
 from actors.flow.source_state import NO_STATE
 from actors.runtime.journal_file import LIVE, JournalDamagedError, connect
 
@@ -76,12 +77,15 @@ class JournalView:
 
     def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
         """The jobs of an id, as it is typed: of several fetchers, perhaps."""
-        condition = "job.id IN (?, ?)"
-        values: tuple[Any, ...] = (job_id, json.dumps(job_id))
-        if fetcher is not None:
-            condition += " AND fetcher.name = ?"
-            values += (fetcher,)
-        return self._jobs(condition, values, 100)
+        for meant in named_by(job_id):
+            condition = "job.id = ?"
+            values: tuple[Any, ...] = (json.dumps(meant),)
+            if fetcher is not None:
+                condition += " AND fetcher.name = ?"
+                values += (fetcher,)
+            if found := self._jobs(condition, values, 100):
+                return found
+        return []
 
     def history(self, fetcher: str, key: int) -> list[dict[str, Any]]:
         """What happened to a job beside its being done, oldest first."""

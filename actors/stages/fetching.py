@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
+from actors.flow.job_ids import id_of
 from actors.flow.json_values import as_json
 from actors.flow.messages import Failure, JobId
 from actors.flow.texts import class_name, encodable, text_of
@@ -110,7 +111,7 @@ def item_of(value: Any) -> Fetched | Unusable:
     except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
         return unusable_value(value, error)
     own = said.attribute(value, "job_id") if type(value) is not dict else None
-    return Fetched(job, own if type(own) in (str, int) else job_id_of(job))
+    return Fetched(job, own if type(own) in (str, int) else id_of(job))
 
 
 def unusable_value(value: Any, error: BaseException) -> Unusable:
@@ -165,11 +166,3 @@ def _as_text(content: Any) -> tuple[str, str]:
 def is_raw(job_id: JobId) -> bool:
     """Whether a job's id says that it is no job but what `Unusable` kept."""
     return isinstance(job_id, str) and job_id.startswith(_RAW)
-
-
-def job_id_of(payload: Any) -> JobId | None:
-    """The source's own ``id`` of a job, if it has one."""
-    job_id = payload.get("id") if isinstance(payload, dict) else None
-    if job_id is None or isinstance(job_id, bool):
-        return None
-    return job_id if isinstance(job_id, int | str) else None

@@ -6,6 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from actors.flow.facts import StateMoved
+from actors.flow.job_ids import odd_id_of
 from actors.flow.producer import Decision
 from actors.flow.routing import Incoming
 from actors.runtime.journal import JournalError
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from actors.stages.outbox import Keeper
     from actors.stages.settling import Settler
     from actors.stages.source import Source
+
+
+_ID_HINT = (
+    "an id must be an integer or a text; without one a job that comes again is "
+    "run again"
+)
 
 
 class Intake:
@@ -49,6 +56,7 @@ class Intake:
         self._settler = settler
         self._steps: list[FetchStep] = []
         self._last_duplicate: JobId | None = None
+        self._odd_ids: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -122,6 +130,8 @@ class Intake:
                     self._known(own_id, payload, now)
                     continue
                 seen.add(own_id)
+            elif odd := odd_id_of(payload):
+                self._tell_odd_id(odd, payload)
             new.append((own_id, payload))
         return new
 
@@ -137,6 +147,13 @@ class Intake:
         tell = self._log.warning if news else self._log.debug
         tell("job.duplicate", job_id=job_id, job=payload)
         self._last_duplicate = job_id
+
+    def _tell_odd_id(self, odd: str, payload: Any) -> None:
+        # Once a kind: each of its jobs has one. They are run, as jobs without an id
+        # are; a source that only shows what it has hands them out again and again.
+        if odd not in self._odd_ids:
+            self._odd_ids.add(odd)
+            self._log.warning("id.ignored", got=odd, job=payload, hint=_ID_HINT)
 
     def _settle_again(self, job_id: JobId, payload: Any, now: float) -> None:
         if self._settler is None:

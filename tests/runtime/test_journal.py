@@ -224,6 +224,30 @@ def test_facts_of_one_commit_are_kept_all_or_none(path: Path) -> None:
     journal.close()
 
 
+def test_an_integer_and_its_text_are_two_ids(path: Path) -> None:
+    number, text = new_job(1), new_job(2)
+    number.id, text.id = 17, "17"
+    other = new_job(3)
+    other.id = "18"
+    keep(path, [JobFetched(job) for job in (number, text, other)])
+
+    view = JournalView(path)
+    found = {
+        word: [job["id"] for job in view.find(word)]
+        for word in ("17", '"17"', "18", '"18"', "017", '"')
+    }
+    view.close()
+
+    assert found == {
+        "17": [17],
+        '"17"': ["17"],
+        "18": ["18"],
+        '"18"': ["18"],
+        "017": [],
+        '"': [],
+    }
+
+
 def test_the_quarantine_keeps_payload_error_and_history(path: Path) -> None:
     job = new_job(1, attempt=1)
     keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("once", trace="T1"), 1)])

@@ -62,6 +62,42 @@ def test_what_is_nested_too_deep_to_travel_is_quarantined(depth: int) -> None:
         assert errors(pipeline) == []
 
 
+def test_an_id_that_is_none_is_told_once_and_its_job_is_run() -> None:
+    ids = [1.0, True, [1], {"a": 1}, 2.5, False, [], None]
+    with Harness(process=lambda job: job["id"]) as pipeline:
+        pipeline.push([{"id": each} for each in ids])
+        pipeline.run_until_idle()
+
+        told = [each for each in pipeline.events if each["event"] == "id.ignored"]
+        assert len(pipeline.results) == len(ids)
+        assert [each["got"] for each in told] == [
+            "a number with a point",
+            "true or false",
+            "an array",
+            "an object",
+        ]
+        assert {each["level"] for each in told} == {"warning"}
+
+
+def test_an_integer_and_its_text_are_two_jobs() -> None:
+    with Harness(process=lambda job: repr(job["id"])) as pipeline:
+        pipeline.push([{"id": 17}, {"id": "17"}, {"id": 17}, {"id": "17"}])
+        pipeline.run_until_idle()
+
+        assert sorted(pipeline.results) == ["'17'", "17"]
+
+
+def test_a_job_whose_keys_collide_is_kept_and_fails_alone() -> None:
+    with Harness() as pipeline:
+        pipeline.push([{"id": 1}, {1: "a", "1": "b"}, {"id": 2}])
+        pipeline.run_until_idle()
+
+        assert pipeline.results == [{"id": 1}, {"id": 2}]
+        [failed] = pipeline.quarantined
+        assert failed.job["raw"] == "{1: 'a', '1': 'b'}"
+        assert str(failed.error).endswith('two of its keys are "1" in JSON')
+
+
 def test_an_error_whose_text_no_file_can_hold_is_kept_spelled_out() -> None:
     def refuse(job: Any) -> None:
         raise ValueError(f"cannot do {job['name']}")

@@ -58,7 +58,7 @@ const PROCESSOR = [
   ["failed", (row) => row.failed, "number"], ["restarts", (row) => row.restarts, "number"],
 ];
 const QUARANTINED = [
-  ["job", (row) => element("a", { href: jobLink(row), textContent: shown(row.id) })],
+  ["job", (row) => element("a", { href: jobLink(row), textContent: idShown(row.id) })],
   ["fetcher", (row) => row.fetcher], ["attempts", (row) => row.attempt, "number"],
   ["error", (row) => short(row.error), "wide"],
 ];
@@ -118,7 +118,10 @@ async function listQuarantined() {
   fill(byId("quarantined"), QUARANTINED, Array.isArray(jobs) ? jobs : [], "none");
 }
 
-const jobLink = (job) => `#job?${new URLSearchParams({ fetcher: job.fetcher, id: job.id })}`;
+// 17 and "17" are two jobs: in quotes it is the text.
+const jobLink = (job) =>
+  `#job?${new URLSearchParams({ fetcher: job.fetcher, id: JSON.stringify(job.id) })}`;
+const idShown = (id) => (typeof id === "string" && /^-?\d+$/.test(id) ? JSON.stringify(id) : shown(id));
 
 async function showJob(query) {
   const place = byId("job");
@@ -134,7 +137,7 @@ async function showJob(query) {
   const traces = job.history.map((each) => each.trace).filter(Boolean);
   place.replaceChildren(
     element("p", {}, element("a", { href: "#", textContent: "back to the overview" })),
-    element("h2", { textContent: `Job ${job.id}` }),
+    element("h2", { textContent: `Job ${idShown(job.id)}` }),
     element("dl", {}, ...facts.flatMap(([name, value]) =>
       [element("dt", { textContent: name }), element("dd", { textContent: shown(value) })])),
     decisions(job),
