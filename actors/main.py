@@ -19,6 +19,7 @@ from actors.commands.options import (
     hide_secrets_from_ps,
 )
 from actors.flow.facts import JobState
+from actors.runtime import user_modules
 from actors.runtime.kinds import SECONDS
 from actors.runtime.problems import ConfigError
 from actors.runtime.redaction import redact
@@ -95,7 +96,7 @@ def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
     from actors.commands.main_process import StartError  # noqa: PLC0415
 
     # The user's modules stand where the user does.
-    sys.path.insert(0, "")
+    user_modules.find_last()
     hide_secrets_from_ps(arguments)
     try:
         return run()

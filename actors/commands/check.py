@@ -10,7 +10,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
 from actors.commands.sound import function_errors, note_way_in
 from actors.commands.table import table
-from actors.runtime import redaction
+from actors.runtime import redaction, user_modules
 from actors.runtime.config_show import config_rows, secrets_of
 from actors.runtime.redaction import redact
 from actors.runtime.settings import unknown_variables
@@ -47,7 +47,7 @@ def check(arguments: Namespace) -> int:
     for variable in unknown_variables(os.environ):
         _say(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
-    sys.path.insert(0, "")
+    user_modules.find_last()
     for error in function_errors(asked):
         asked.problems.add(error)
     note_way_in(asked)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_config
+from actors.runtime import user_modules
 from actors.runtime.functions import FunctionError, load
 from actors.runtime.kinds import SECONDS
 from actors.runtime.problems import ConfigError
@@ -74,7 +75,7 @@ def simulate(arguments: Namespace) -> int:
     from actors.testing.simulation import Simulation  # noqa: PLC0415
 
     # The user's modules stand where the user does.
-    sys.path.insert(0, "")
+    user_modules.find_last()
     config = read_config(arguments)
     make_job = _jobs(arguments, config)
     _check_functions(config)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import sys
 import types
 from typing import TYPE_CHECKING, Any
+
+from actors.runtime import user_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -50,7 +51,7 @@ def load(name: str) -> Callable[..., Any]:
             f"expected MODULE:FUNCTION, as in domain.numbers:fetch, got {name!r}"
         )
     try:
-        module = importlib.import_module(module_name)
+        module = user_modules.import_first(module_name)
     except Exception as error:
         raise FunctionError(
             f"cannot import module {module_name!r} of {name!r}: "
@@ -59,8 +60,10 @@ def load(name: str) -> Callable[..., Any]:
     function = getattr(module, function_name, None)
     if not callable(function):
         what = "is no function" if hasattr(module, function_name) else "is not there"
+        mine = user_modules.hidden(module)
+        where = f"; that is not {mine}: give it another name" if mine else ""
         raise FunctionError(
-            f"{function_name!r} {what} in module {module_name!r} (of {name!r})"
+            f"{function_name!r} {what} in module {module_name!r} (of {name!r}){where}"
         )
     return function  # type: ignore[no-any-return]
 

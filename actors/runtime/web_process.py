@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import subprocess
-import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
-from actors.runtime.processes import die_with_parent
+from actors.runtime import own_programs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from actors.runtime.config import SystemConfig
-
-#: How long it may take to say where it listens, in seconds.
-READY_WITHIN_S = 10.0
 
 
 class WebError(Exception):
@@ -36,15 +30,8 @@ class WebProcess:
         words = ["--port", str(config.web), "--socket", str(socket)]
         words += ["--log-fd", str(log_fd), "--log-level", config.log_level]
         token = {"LOWTIDE_WEB_TOKEN": config.web_token or ""}
-        self._process = subprocess.Popen(  # noqa: S603 - our own words
-            [sys.executable, "-m", "actors.web", *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | token,
-            pass_fds=(log_fd,),
-            # Ctrl-C is for the system; who watches sees its drain to the end.
-            start_new_session=True,
-            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
+        self._process = own_programs.start(
+            "actors.web", words, env=os.environ | token, pass_fds=(log_fd,)
         )
         self.fd = os.pidfd_open(self._process.pid)
         try:
@@ -65,12 +52,9 @@ class WebProcess:
             self._process.stdout.close()
 
     def _wait_until_ready(self, port: int | None) -> str:
-        out = self._process.stdout
-        assert out is not None  # noqa: S101 - it is a pipe
-        ready, _, _ = select.select([out], [], [], READY_WITHIN_S)
-        line = out.readline().decode().strip() if ready else ""
-        url = line.rpartition(" ")[2]
-        if not url.startswith("http"):
-            why = line.removeprefix("error: ") or "its process did not start"
-            raise WebError(f"the page cannot be served at port {port}: {why}")
-        return url
+        try:
+            return own_programs.url_of(self._process)
+        except own_programs.NotServingError as error:
+            raise WebError(
+                f"the page cannot be served at port {port}: {error}"
+            ) from error
