@@ -58,6 +58,11 @@ class TakenUp(NamedTuple):
     quarantined_bytes: int = 0
 
 
+#: No journal is older, in seconds since the epoch (2024): what says so was written
+#: by a clock that was not set.
+OLDEST = 1_704_067_200.0
+#: A wall clock that runs otherwise than the monotonic one, by so many seconds, was set.
+SET_BY_S = 60.0
 #: So many jobs are forgotten in one transaction.
 PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
@@ -87,6 +92,7 @@ class Journal:
         self._clock = clock or Clock(time.time, time.monotonic)
         self.path = path
         self._syncs = True
+        self._wall_ahead = self._clock.wall() - self._clock.monotonic()
         with _told():
             self._db = db or connect(path)
             self._fetcher = self._number_of(fetcher)
@@ -116,12 +122,15 @@ class Journal:
             jobs = self.load(JobState.LEASED, 0, -1)
             for job in jobs:
                 job.state = JobState.READY
-            jobs += self.load(JobState.RETRYING, 0, -1)
+            retrying = self.load(JobState.RETRYING, 0, -1)
+            self._shorten_waits(retrying)
+            jobs += retrying
             accounting, next_key = self._count(jobs)
             quarantined_bytes = self._quarantined_bytes()
         # For who looks into the file: what is leased there counts as ready in
         # any case, and is written with the job's next change.
         with contextlib.suppress(sqlite3.Error), self._transaction():
+            self._mend_times()
             self._db.execute(
                 "UPDATE job SET state = 'ready', processor = NULL "
                 "WHERE fetcher = ? AND state = 'leased'",
@@ -232,8 +241,9 @@ class Journal:
         Raises:
             JournalError: The file cannot be read.
         """
-        since = self._clock.wall() - WINDOW_S
         with _told():
+            self._heed_clock()
+            since = self._clock.wall() - WINDOW_S
             return {
                 job_id
                 for job_id in ids
@@ -287,6 +297,7 @@ class Journal:
         """
         try:
             with _told():
+                self._heed_clock()
                 self._set_sync(sync=sync)
                 with self._transaction():
                     self._facts.write(facts)
@@ -320,7 +331,10 @@ class Journal:
         Raises:
             JournalError: The file cannot be written.
         """
+        with _told():
+            self._heed_clock()
         with _told(), self._transaction():
+            self._mend_times()
             gone = self._db.execute(
                 "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
                 "WHERE fetcher = ? AND ended_at < ? LIMIT ?)",
@@ -334,6 +348,48 @@ class Journal:
                 (self._fetcher,),
             )
             return False
+
+    def _heed_clock(self) -> None:
+        # While this process lives it knows by how much the wall clock was set: what
+        # is kept by it goes along, so that nothing lasts longer or is over sooner.
+        ahead = self._clock.wall() - self._clock.monotonic()
+        by_s = ahead - self._wall_ahead
+        if abs(by_s) < SET_BY_S:
+            self._wall_ahead = ahead
+            return
+        with self._transaction():
+            for column in ("ended_at", "not_before"):
+                self._db.execute(
+                    f"UPDATE job SET {column} = {column} + ? "  # noqa: S608
+                    f"WHERE fetcher = ? AND {column} IS NOT NULL",
+                    (by_s, self._fetcher),
+                )
+        self._wall_ahead = ahead
+
+    def _mend_times(self) -> None:
+        # Over a restart nobody knows that: a job that is to have ended in times to
+        # come, or before there was a journal, ended just now as far as it counts.
+        now = self._clock.wall()
+        oldest = OLDEST if now >= OLDEST else -math.inf
+        self._db.execute(
+            "UPDATE job SET ended_at = ? WHERE fetcher = ? AND "
+            "(ended_at > ? OR ended_at < ?)",
+            (now, self._fetcher, now, oldest),
+        )
+
+    def _shorten_waits(self, jobs: list[Job]) -> None:
+        # A wait is no longer than it was when its job failed, whatever the clock says.
+        wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        for job in jobs:
+            row = self._db.execute(
+                "SELECT not_before - max(at), not_before - ? FROM job JOIN history "
+                "USING (fetcher, key) WHERE fetcher = ? AND key = ? "
+                "AND event = 'failed'",
+                (wall, self._fetcher, job.key),
+            ).fetchone()
+            if row is not None and row[0] is not None:
+                left = min(max(0.0, row[0]), max(0.0, row[1]))
+                job.not_before = monotonic + left
 
     def _set_sync(self, *, sync: bool) -> None:
         if sync is not self._syncs:
@@ -366,6 +422,8 @@ def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -
     # Deadlines are kept as wall time and counted anew: a clock that was set is
     # not to hold a job for longer than a retry ever does.
     wait = min(max(0.0, (not_before or wall) - wall), 3600.0)
+    if fetched_at < OLDEST <= wall:
+        fetched_at = wall  # by a clock that was not set
     return Job(
         key=key,
         id=json.loads(job_id),

@@ -486,3 +486,99 @@ def test_a_journal_of_the_layout_before_is_brought_to_this_one(path: Path) -> No
     journal.commit([StateMoved("2")])
     assert journal.state().text == "2"
     assert [each.key for each in journal.load(JobState.READY, 0, -1)] == [1]
+
+
+TODAY = 1_795_000_000.0
+DAY_S = 86_400.0
+IN_2039 = 2_180_000_000.0
+
+
+class Clocks:
+    """A wall clock that can be set, beside one that cannot."""
+
+    def __init__(self, wall: float = TODAY) -> None:
+        self.ahead = wall - 500.0
+        self.monotonic = 500.0
+
+    def set(self, wall: float) -> None:
+        self.ahead = wall - self.monotonic
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.ahead + self.monotonic, lambda: self.monotonic)
+
+
+def done(journal: Journal, key: int) -> None:
+    job = new_job(key)
+    job.attempt = 1
+    journal.commit([JobFetched(job), JobDone(job, 1, HERE, None, 0.1)])
+
+
+@pytest.mark.parametrize("wrong", [IN_2039, 0.0, 1000 * DAY_S])
+def test_a_clock_that_was_wrong_in_an_earlier_run_forgets_no_id_and_keeps_none(
+    path: Path, wrong: float
+) -> None:
+    with contextlib.closing(Journal(path, "numbers", Clocks(wrong).clock)) as journal:
+        done(journal, 1)
+
+    clocks = Clocks()
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        journal.purge()
+        known = [journal.known(["id1"])]
+        for days in (6.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            known.append(journal.known(["id1"]))
+
+    assert known == [{"id1"}, {"id1"}, set()]
+
+
+@pytest.mark.parametrize("other", [IN_2039, TODAY - 4000 * DAY_S, TODAY - 2 * DAY_S])
+def test_a_clock_that_is_set_while_a_system_runs_changes_no_window(
+    path: Path, other: float
+) -> None:
+    clocks = Clocks(other)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        done(journal, 1)
+        clocks.set(TODAY)
+        done(journal, 2)
+        known = []
+        for days in (0.0, 6.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            known.append(journal.known(["id1", "id2"]))
+        journal.purge()
+        left = JournalView(path).jobs("done", -1)
+
+    assert known == [{"id1", "id2"}, {"id1", "id2"}, set()]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("later", "left_s"),
+    [(3.0, 2.0), (-30 * DAY_S, 5.0), (-1.0, 5.0), (30 * DAY_S, 0.0)],
+)
+def test_a_retry_waits_no_longer_over_a_restart_than_it_was_to(
+    path: Path, later: float, left_s: float
+) -> None:
+    job = new_job(1)
+    job.attempt = 1
+    with contextlib.closing(Journal(path, "numbers", Clocks().clock)) as journal:
+        failed = JobFailed(job, HERE, Failure("E: no"), 5.0)
+        journal.commit([JobFetched(job), JobLeased(job, HERE), failed])
+
+    clocks = Clocks(TODAY + later)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        [taken] = journal.take_up().jobs
+
+    assert taken.not_before - clocks.monotonic == pytest.approx(left_s, abs=0.01)
+
+
+def test_a_job_of_a_clock_that_was_not_set_is_not_decades_old(path: Path) -> None:
+    with contextlib.closing(Journal(path, "numbers", Clocks(60.0).clock)) as journal:
+        journal.commit([JobFetched(new_job(1))])
+
+    clocks = Clocks()
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        [job] = journal.load(JobState.READY, 0, 9)
+
+    assert job.fetched_at == clocks.monotonic
