@@ -347,3 +347,41 @@ def test_what_has_the_name_of_a_secret_is_not_shown() -> None:
         assert "hidden" not in str(command(pipeline, "show"))
         assert "hidden" not in str(pipeline.events)
         assert pipeline.state == state
+
+
+@pytest.mark.parametrize("dispatcher", ["broadcast", "partition"])
+def test_a_page_of_jobs_with_routes_is_kept_whole(dispatcher: str) -> None:
+    feed = Feed(7)
+    more: Any = {"partition_by": "id"} if dispatcher == "partition" else {}
+    with Harness(feed.yielding, dispatcher=dispatcher, **more) as pipeline:
+        pipeline.run_until_idle()
+
+        assert run_of(pipeline) == Counter(range(7))
+        assert pipeline.state == 7
+
+
+def test_what_a_buffer_drops_is_behind_the_state() -> None:
+    feed = Feed(30, page=10)
+    with Harness(feed.yielding, buffer=4, buffer_keep="last", process_s=60) as pipeline:
+        pipeline.run_until_idle()
+
+        account = pipeline.accounting
+        assert account["fetched"] == account["done"] + account["dropped"] == 30
+        assert account["dropped"] > 0
+        assert pipeline.state == 30
+
+
+def test_a_drain_ends_between_two_pages_and_the_next_start_goes_on() -> None:
+    feed = Feed(60)
+    with Harness(feed.yielding, fetch_s=2) as pipeline:
+        pipeline.advance(5)
+        pipeline.stop()
+        at = pipeline.state
+        assert 0 < at < 60
+        asked = len(feed.asked)
+
+        pipeline.restart()
+        pipeline.run_until_idle()
+
+        assert feed.asked[asked] == at
+        assert run_of(pipeline) == Counter(range(60))
