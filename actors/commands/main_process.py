@@ -172,6 +172,7 @@ class Main:
             self.pipe.finish(self.pump, LOG_WITHIN_S)
         self._let_go()
         forks.unshield()
+        logs.give_back()
 
     def _let_go(self) -> None:
         self.orders.close()

@@ -8,16 +8,20 @@ process pumps the pipe to standard error, as it is or in colours for people.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import json
 import logging
 import os
+import select
 import sys
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO
 
+from actors.flow.texts import encodable, line_of, text_of
 from actors.host import forks
 from actors.runtime.redaction import redact
 from actors.runtime.structlog_alone import structlog
@@ -31,6 +35,9 @@ MAX_LINE = 4096
 MAX_VALUE = 1024
 #: Bytes that the pipe holds while nobody reads, if the kernel allows.
 PIPE_SIZE = 1 << 20
+
+#: How long the end of a process waits to tell of lines that were dropped, in seconds.
+TOLD_WITHIN_S = 0.5
 
 #: Lines of each process that ``status`` shows.
 RECENT = 20
@@ -69,6 +76,16 @@ class LogPipe:
             self.dropped += 1
 
     log = debug = info = warning = error = critical = msg
+
+    def tell_dropped(self) -> None:
+        """Tell what was dropped last, at the end of this process."""
+        end = time.monotonic() + TOLD_WITHIN_S
+        while self.dropped and self.writer >= 0 and time.monotonic() < end:
+            note = {"event": "log.dropped", "level": "warning", "count": self.dropped}
+            if self._write(json.dumps(note)):
+                self.dropped = 0
+            else:
+                time.sleep(0.01)
 
     def _write(self, line: str) -> bool:
         try:
@@ -131,6 +148,9 @@ def configure(level: str, **bound: Any) -> structlog.typing.FilteringBoundLogger
         pid=os.getpid(), **bound
     )
     _take_over_stdlib(log, max(threshold, logging.INFO))
+    if _pipe is not None:
+        atexit.unregister(_pipe.tell_dropped)
+        atexit.register(_pipe.tell_dropped)
     return log
 
 
@@ -200,28 +220,83 @@ def default_format(out: TextIO = sys.stderr) -> str:
 
 
 class _Forward(logging.Handler):
+    """Writes what the standard library logs; raises nothing into a user's call."""
+
     def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
         super().__init__()
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        fields: dict[str, Any] = {"logger": record.name}
+        fields: dict[str, Any] = {"logger": record.name, "message": _message(record)}
         if record.exc_info:
-            fields["trace"] = logging.Formatter().formatException(record.exc_info)
-        self._log.log(record.levelno, "log", message=record.getMessage(), **fields)
+            fields["trace"] = _trace(record.exc_info)
+        # A fork logs as well, and is another process.
+        self._log.log(_level(record.levelno), "log", pid=os.getpid(), **fields)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return encodable(record.getMessage())
+    except BaseException as error:  # noqa: BLE001 - the user's classes, or mistake
+        return f"{text_of(record.msg)} % {text_of(record.args)}: {line_of(error)}"
+
+
+def _trace(exc_info: Any) -> str:
+    try:
+        return encodable(logging.Formatter().formatException(exc_info))
+    except BaseException:  # noqa: BLE001 - the user's class
+        return line_of(exc_info[1])
+
+
+def _level(number: Any) -> int:
+    # Any number may be a level there; here only those that have a name.
+    return max((each for each in _LEVELS if each <= number), default=logging.DEBUG)
+
+
+_LEVELS = (
+    *(logging.DEBUG, logging.INFO, logging.WARNING),
+    *(logging.ERROR, logging.CRITICAL),
+)
+#: As they are before Thespian puts others in their place, with the loggers that
+#: modules have made while they were imported.
+_root, _manager = logging.root, logging.Logger.manager
+#: What was taken from the root logger of this process: its handlers, and its level.
+_taken: tuple[list[logging.Handler], int] | None = None
 
 
 def _take_over_stdlib(
     log: structlog.typing.FilteringBoundLogger, threshold: int
 ) -> None:
+    global _taken  # noqa: PLW0603
     # In an actor, Thespian has put a forwarder in place of the root logger that
-    # sends each record as a message (1.5 ms apiece): a fresh root undoes that.
-    root = logging.RootLogger(threshold)
-    root.addHandler(_Forward(log))
-    logging.root = root
-    logging.Logger.root = root
-    logging.Logger.manager = logging.Manager(root)
+    # sends each record as a message (1.5 ms apiece).
+    logging.root = logging.Logger.root = _root
+    logging.Logger.manager = _manager
+    own = [each for each in _root.handlers if not isinstance(each, _Forward)]
+    if _taken is None:
+        _taken = own, _root.level
+    # What a user has sent to a terminal comes to the log instead; files stay.
+    kept = [each for each in own if not _is_on_terminal(each)]
+    _root.handlers[:] = [_Forward(log), *kept]
+    _root.setLevel(threshold)
     logging.captureWarnings(capture=True)
+
+
+def _is_on_terminal(handler: logging.Handler) -> bool:
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    stream = getattr(handler, "stream", None)
+    return stream is not None and any(stream is each for each in streams)
+
+
+def give_back() -> None:
+    """Leave the standard library's log as it was before ``configure``."""
+    global _taken  # noqa: PLW0603
+    if _taken is not None:
+        handlers, level = _taken
+        _taken = None
+        _root.handlers[:] = handlers
+        _root.setLevel(level)
+        logging.captureWarnings(capture=False)
 
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
@@ -244,7 +319,13 @@ def _fit(fields: MutableMapping[str, Any]) -> str:
 
 
 def _dumps(value: Any) -> str:
-    return json.dumps(value, default=str)
+    try:
+        return json.dumps(value, default=text_of)
+    except (TypeError, ValueError, RecursionError):
+        # Keys that are no text, or a value that holds itself.
+        if not isinstance(value, dict):
+            return json.dumps(text_of(value))
+        return json.dumps({text_of(key): text_of(each) for key, each in value.items()})
 
 
 def _clip(value: Any) -> Any:
@@ -277,10 +358,28 @@ def _pump(
         *lines, rest = (rest + chunk).split(b"\n")
         text = "".join(f"{_line(line, render)}\n" for line in lines)
         try:
-            out.write(text)
-            out.flush()
+            _write_out(out, text)
         except (OSError, ValueError):
             continue  # nobody reads any more; the actors are not to notice
+
+
+def _write_out(out: TextIO, text: str) -> None:
+    try:
+        fd = out.fileno()
+    except (OSError, ValueError):  # it is in memory
+        out.write(text)
+        out.flush()
+        return
+    # Whoever reads may have set it not to block, as node and ssh do: what does not
+    # fit now is waited for, and meanwhile the pipe counts what it has no room for.
+    rest = memoryview(text.encode(out.encoding or "utf-8", errors="backslashreplace"))
+    writable = select.poll()
+    writable.register(fd, select.POLLOUT)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            writable.poll()
 
 
 def _line(line: bytes, render: structlog.dev.ConsoleRenderer | None) -> str:

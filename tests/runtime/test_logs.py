@@ -6,7 +6,9 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ def pipe() -> Iterator[logs.LogPipe]:
     root, manager = logging.root, logging.Logger.manager
     pipe = logs.open_pipe()
     yield pipe
-    logging.captureWarnings(capture=False)
+    logs.give_back()
     logging.root = logging.Logger.root = root
     logging.Logger.manager = manager
     structlog.reset_defaults()
@@ -74,6 +76,142 @@ def test_what_a_users_function_logs_comes_along(pipe: logs.LogPipe) -> None:
         "no money",
         "sqrt-1",
     )
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda log: log.warning("%d", "x"), "%d % ('x',): TypeError"),
+        (lambda log: log.warning("%s %s", *"x"), "%s %s % ('x',): TypeError"),
+        (lambda log: log.log(25, "odd level"), "odd level"),
+        (lambda log: log.log(99, "odd level"), "odd level"),
+        (lambda log: log.warning(Odd()), "its text cannot be had"),
+        (lambda log: log.warning("%s", Odd()), "its text cannot be had"),
+        (lambda log: log.warning("\ud800"), "\\ud800"),
+        (lambda log: log.warning("extra", extra={"odd": Odd()}), "extra"),
+        (lambda log: log.error("error", exc_info=SyntaxError(*["x", "else"])), "error"),
+    ],
+)
+def test_nothing_that_is_logged_raises_into_the_users_call(
+    write: Any, says: str, pipe: logs.LogPipe
+) -> None:
+    # pytest's own handlers raise what they cannot format.
+    handlers, logging.root.handlers[:] = logging.root.handlers[:], []
+    logs.configure("info")
+
+    write(logging.getLogger("billing"))
+
+    logs.give_back()
+    logging.root.handlers[:] = handlers
+    [line] = lines(pipe)
+    assert line["event"] == "log"
+    assert says in line["message"]
+
+
+@pytest.mark.parametrize("value", [Odd(), {(1, 2): 3}, {"odd": Odd()}])
+def test_any_value_is_written_somehow(value: Any, pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+
+    log.info("job.fetched", job=value, job_id=1)
+
+    [line] = lines(pipe)
+    assert line["event"] == "job.fetched"
+    assert line["job"]
+
+
+def test_a_value_that_holds_itself_is_written(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    value: list[Any] = []
+    value.append(value)
+
+    log.info("job.fetched", job=value)
+
+    [line] = lines(pipe)
+    assert line["event"] == "job.fetched"
+
+
+def test_loggers_that_were_there_before_come_along(pipe: logs.LogPipe) -> None:
+    before = logging.getLogger("made.before")
+    # As Thespian does in each of its processes.
+    other = logging.RootLogger(logging.WARNING)
+    logging.root = logging.Logger.root = other
+    logging.Logger.manager = logging.Manager(other)
+
+    logs.configure("info")
+    before.warning("from one made before")
+    logging.getLogger("made.after").warning("from one made after")
+
+    assert [line["message"] for line in lines(pipe)] == [
+        "from one made before",
+        "from one made after",
+    ]
+
+
+def test_what_a_user_has_sent_to_a_terminal_comes_to_the_log_once(
+    pipe: logs.LogPipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:]
+    file = logging.FileHandler(tmp_path / "own.log")
+    terminal = logging.StreamHandler(sys.stderr)
+    root.handlers += [file, terminal]
+    try:
+        logs.configure("info")
+        logging.getLogger("billing").warning("both")
+        logs.give_back()
+        assert root.handlers == [*before, file, terminal]
+    finally:
+        root.handlers[:] = before
+        file.close()
+
+    assert [line["message"] for line in lines(pipe)] == ["both"]
+    assert (tmp_path / "own.log").read_text() == "both\n"
+    assert "both" not in capsys.readouterr().err
+
+
+def test_what_a_fork_logs_has_its_own_pid(pipe: logs.LogPipe) -> None:
+    logs.configure("info")
+    child = os.fork()
+    if child == 0:
+        logging.getLogger("billing").warning("from a fork")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    [line] = lines(pipe)
+    assert line["pid"] == child
+
+
+def test_an_output_that_does_not_block_loses_no_line(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with open(writer, "w") as out, open(reader) as read:  # noqa: PTH123
+        thread = logs.pump(pipe, out, "json")
+        for number in range(400):
+            log.info("job.fetched", job="x" * 1000, number=number)
+        found = [json.loads(read.readline())["number"] for _ in range(400)]
+        pipe.finish(thread, 30.0)
+
+    assert found == list(range(400))
+
+
+def test_what_was_dropped_last_is_told_at_the_end(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    while not pipe.dropped:
+        log.info("job.fetched", job="x" * 1000)
+    lines(pipe)
+
+    pipe.tell_dropped()
+
+    [line] = lines(pipe)
+    assert (line["event"], line["count"]) == ("log.dropped", 1)
 
 
 @pytest.mark.parametrize("value", ["x" * 100_000, {"deep": ["y" * 50_000]}])
