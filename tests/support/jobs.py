@@ -252,3 +252,13 @@ def short_then_long(job: Any) -> Any:
 def same(job: Any) -> Any:
     """Take no time at all."""
     return job["number"]
+
+
+async def later(job: Any) -> Any:
+    """What is not supported: an async function."""
+    return job
+
+
+def in_turn(job: Any) -> Any:
+    """What is not supported as a process: a generator."""
+    yield job

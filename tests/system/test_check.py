@@ -193,6 +193,38 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
                 "positional arguments\n"
             ),
         ),
+        (
+            '[[processor]]\nname = "a"\nprocess = "jobs:later"\n',
+            (
+                "3: process: 'jobs:later' is an async function: it must be an ordinary "
+                "function that returns when its work is done\n"
+            ),
+        ),
+        (
+            '[[fetcher]]\nname = "a"\nsettle = "jobs:later"\n',
+            (
+                "3: settle: 'jobs:later' is an async function: it must be an ordinary "
+                "function that returns when its work is done\n"
+            ),
+        ),
+        (
+            '[[fetcher]]\nname = "a"\nfetch = "jobs:later"\n',
+            (
+                "3: fetch: 'jobs:later' is an async function: it must be an ordinary "
+                "function that returns when its work is done\n"
+            ),
+        ),
+        (
+            '[[processor]]\nname = "a"\ndemand = "jobs:later"\n',
+            (
+                "3: demand: 'jobs:later' is an async function: it must be an ordinary "
+                "function that returns when its work is done\n"
+            ),
+        ),
+        (
+            '[[processor]]\nname = "a"\nprocess = "jobs:in_turn"\n',
+            "3: process: 'jobs:in_turn' is a generator: it must be an ordinary ",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(
@@ -208,6 +240,26 @@ def test_what_is_wrong_is_said_with_file_and_line(
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {file}:{complaint}")
     assert errors.count("\n") == 1
+
+
+def test_what_check_refuses_run_refuses_with_the_same_word(
+    env: dict[str, str], tmp_path: Path
+) -> None:
+    file = tmp_path / "lowtide.toml"
+    file.write_text('[[processor]]\nname = "a"\nprocess = "jobs:later"\n')
+    words = ["run", "--config", str(file), "--port", "0"]
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "actors.main", *words],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (2, check(env, "--config", str(file))[2])
 
 
 def test_the_options_of_any_json_api_are_sound(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,10 @@ from actors.runtime.config_build import build
 from actors.runtime.config_file import ConfigFile
 from actors.runtime.setting_values import resolve
 from actors.testing import Harness
+from tests.support.spooled import MuteError
+
+#: By none of them is a thread to be ended.
+ENDS = (SystemExit, KeyboardInterrupt, MuteError)
 
 
 class UnsayableError(Exception):
@@ -60,6 +64,110 @@ def test_what_is_nested_too_deep_to_travel_is_quarantined(depth: int) -> None:
         for each in pipeline.quarantined:
             assert "nested more than 200 deep" in str(each.error)
         assert errors(pipeline) == []
+
+
+async def double_later(job: Any) -> Any:
+    return 2 * job
+
+
+def test_a_process_that_hides_what_it_began_fails_each_job_for_good() -> None:
+    def begins(job: Any) -> Any:
+        return double_later(job) if job < 3 else (each for each in [job])
+
+    with Harness(process=begins) as pipeline:
+        pipeline.push([1, 2, 3])
+        pipeline.run_until_idle()
+
+        errors = [str(each.error) for each in pipeline.quarantined]
+        assert [error.split(",")[1] for error in errors] == [
+            " got a coroutine",
+            " got a coroutine",
+            " got a generator",
+        ]
+        assert all(error.startswith("ResultError: process must ") for error in errors)
+
+
+def test_a_fetch_that_hides_what_it_began_is_refused_until_it_is_mended() -> None:
+    with Harness(fetch=lambda: double_later(1)) as pipeline:
+        pipeline.advance(seconds=20)
+
+        [fetcher] = pipeline.status()["fetchers"]
+        polls = [e for e in pipeline.events if e["event"] == "fetcher.polled"]
+        assert fetcher["state"] == "faulted"
+        assert "got a coroutine, which nobody runs" in fetcher["last_error"]
+        assert [each["outcome"] for each in polls] == ["faulted"]
+
+
+def test_an_async_fetch_is_refused_at_once() -> None:
+    async def fetch() -> Any:
+        return 1
+
+    with pytest.raises(ValueError, match="'fetch' is an async function"):
+        Harness(fetch=fetch)
+
+
+def test_each_try_of_settle_gets_a_job_and_an_outcome_of_its_own() -> None:
+    told: list[tuple[Any, Any]] = []
+
+    def settle(job: Any, outcome: Any) -> None:
+        told.append((dict(job), dict(outcome)))
+        job.clear()
+        outcome["result"].clear()
+        outcome.clear()
+        if len(told) < 3:
+            raise SyntaxError("unexpected token", cast("Any", "else"))
+
+    with Harness(
+        process=lambda job: {"of": [job["id"]]}, settle=settle, retries=1
+    ) as pipeline:
+        pipeline.push([{"id": 1, "lines": [1]}])
+        pipeline.run_until_idle()
+        pipeline.advance(seconds=200)
+
+        job = {"id": 1, "lines": [1]}
+        assert [each[0] for each in told] == [job] * 3
+        assert {each[1]["state"] for each in told} == {"done"}
+
+
+@pytest.mark.parametrize("error", ENDS, ids=["exit", "interrupt", "mute"])
+def test_a_settle_that_ends_its_thread_is_called_again(error: Any) -> None:
+    calls = iter([True, True, False])
+    told: list[Any] = []
+
+    def settle(job: Any, _: Any) -> None:
+        if next(calls):
+            raise error
+        told.append(job["id"])
+
+    with Harness(settle=settle) as pipeline:
+        pipeline.push([{"id": 1}])
+        pipeline.run_until_idle()
+        pipeline.advance(seconds=200)
+
+        assert told == [1]
+
+
+@pytest.mark.parametrize("error", ENDS, ids=["exit", "interrupt", "mute"])
+def test_a_function_that_asks_may_raise_anything_and_what_it_asked_for_stands(
+    error: Any, tmp_path: Path
+) -> None:
+    def asks(ask: Any) -> None:
+        ask(2)
+        raise error
+
+    path = tmp_path / "lowtide.toml"
+    path.write_text(
+        '[[fetcher]]\nname = "n"\nfetch = "x:y"\n'
+        '[[processor]]\nname = "p"\nprocess = "x:p"\ncount = 1\n'
+        'from = ["n"]\ndemand = "x:asks"\n'
+    )
+    functions = {"x:p": lambda job: job, "x:asks": asks}
+    with Harness(config=path, functions=functions) as pipeline:
+        pipeline.push([1, 2, 3])
+        pipeline.advance(seconds=10)
+
+        failed = [e for e in pipeline.events if e["event"] == "demand.failed"]
+        assert (pipeline.results, len(failed)) == ([1, 2], 1)
 
 
 def test_an_id_that_is_none_is_told_once_and_its_job_is_run() -> None:
