@@ -13,9 +13,12 @@ from actors.commands.exit_codes import Exit
 from actors.commands.jobs import jobs
 from actors.commands.options import (
     MACHINE_SETTINGS,
+    Parser,
+    add_journal,
     add_setting,
     add_settings,
     add_verb,
+    find_system,
     hide_secrets_from_ps,
 )
 from actors.flow.facts import JobState
@@ -41,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(sys.argv[1:] if argv is None else argv)
     verb: Callable[[argparse.Namespace], int] = arguments.verb
     try:
+        if getattr(arguments, "finds_system", False):
+            find_system(arguments)
         runs = verb in (_run, _join)
         return int(verb(arguments)) if runs else _answer(verb, arguments)
     except ConfigError as error:
@@ -59,7 +64,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     words = list(words)
     if not words or (words[0].startswith("-") and words[0] not in _OF_NO_VERB):
         words.insert(0, "run")
-    return _parser().parse_args(words)
+    parser, verbs = _parser()
+    if words[0] in verbs.choices:
+        return verbs.choices[words[0]].parse_in_any_order(words[1:])
+    return parser.parse_args(words)
 
 
 def _answer(
@@ -105,10 +113,8 @@ def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
         return Exit.USAGE
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="lowtide", description="Demand-driven job polling on actors."
-    )
+def _parser() -> tuple[Parser, Verbs]:
+    parser = Parser(prog="lowtide", description="Demand-driven job polling on actors.")
     parser.add_argument("--version", action=_Version, help="show which one this is")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs)
@@ -166,7 +172,7 @@ def _parser() -> argparse.ArgumentParser:
     tune.register(verbs)
     top.register(verbs)
     simulate.register(verbs)
-    return parser
+    return parser, verbs
 
 
 class _Version(argparse.Action):
@@ -207,13 +213,7 @@ def _add_jobs(verbs: Verbs) -> None:
         "--limit", type=int, default=100, metavar="N", help="so many (100); -1: all"
     )
     parser.add_argument("--json", action="store_true", help="as JSON on one line")
-    journal = BY_NAME["journal"]
-    parser.add_argument(
-        journal.flag,
-        default=os.environ.get(journal.variable, journal.default),
-        metavar="FILE",
-        help=f"if no system runs (environment: {journal.variable}; {journal.default})",
-    )
+    add_journal(parser)
 
 
 def _add_run(verbs: Verbs) -> None:

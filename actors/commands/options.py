@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +13,19 @@ from typing import TYPE_CHECKING
 from actors.runtime import redaction
 from actors.runtime.config_build import build_noting
 from actors.runtime.config_file import ConfigFile
-from actors.runtime.problems import Problems
-from actors.runtime.setting_values import resolve_noting
+from actors.runtime.problems import ConfigError, Problems, near
+from actors.runtime.setting_values import find, resolve_noting
 from actors.runtime.settings import BY_NAME, SETTINGS
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Sequence
-    from typing import TypeAlias
+    from typing import NoReturn, TypeAlias
 
     from actors.runtime.config import SystemConfig
     from actors.runtime.setting_values import Value
     from actors.runtime.settings import Setting
 
-    Verbs: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+    Verbs: TypeAlias = argparse._SubParsersAction["Parser"]  # noqa: SLF001
 
 
 #: The settings that mean something where only processors run.
@@ -60,19 +61,86 @@ def add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
 
 def add_verb(
     verbs: Verbs, name: str, verb: Callable[[argparse.Namespace], int], text: str
-) -> argparse.ArgumentParser:
-    """Add a verb for a running system, with its ``--port``."""
+) -> Parser:
+    """Add a verb for a running system, with the options that say which."""
     parser = verbs.add_parser(name, help=text, description=f"{text.capitalize()}.")
-    parser.set_defaults(verb=verb)
+    parser.set_defaults(verb=verb, finds_system=True)
     port = BY_NAME["port"]
     parser.add_argument(
         port.flag,
-        type=int,
-        default=os.environ.get(port.variable, port.default),
         metavar="N",
         help=f"the running system's (environment: {port.variable}; {port.default})",
     )
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="what it was started with, where its port and journal are found "
+        "(environment: LOWTIDE_CONFIG)",
+    )
     return parser
+
+
+def add_journal(parser: argparse.ArgumentParser) -> None:
+    """Add the flag that names the journal of a system that does not run."""
+    journal = BY_NAME["journal"]
+    parser.add_argument(
+        journal.flag,
+        metavar="FILE",
+        help=f"if no system runs (environment: {journal.variable}; {journal.default})",
+    )
+
+
+def find_system(arguments: argparse.Namespace) -> None:
+    """Fill in the port and the journal of the system that a verb is for.
+
+    They are found as ``run`` finds them, so that a verb that is given the same
+    file, or runs in the same environment, means the same system. Whatever else is
+    in the file is not looked at: a verb has to work when the file has an error.
+
+    Raises:
+        ConfigError: One of them cannot be used, or the file cannot be read.
+    """
+    file: ConfigFile | None = None
+    for name in ("port", "journal"):
+        if not hasattr(arguments, name):
+            continue
+        setting = BY_NAME[name]
+        given = getattr(arguments, name) is not None or setting.variable in os.environ
+        if not given and file is None:
+            file = _file_of(arguments)
+        flags = {name: getattr(arguments, name)}
+        value = find(setting, flags, os.environ, file)
+        if name == "port" and not value.value:
+            raise ConfigError(
+                f"{value.origin}: port 0 lets a system pick one: --port must be the "
+                "one that system.started in its log tells"
+            )
+        setattr(arguments, name, value.value)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names the word that was meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with a usage message, and what was meant by a word."""
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if choice is not None:
+            message += near(choice[1], re.findall(r"[\w-]+", choice[2]))
+        super().error(message)
+
+    def parse_in_any_order(self, words: Sequence[str]) -> argparse.Namespace:
+        """Parse options and other words however they are mixed."""
+        # Behind -- all are other words, for which there is a place already.
+        parse = self.parse_known_intermixed_args
+        if "--" in words:
+            parse = self.parse_known_args
+        arguments, rest = parse(list(words))
+        if rest:
+            known = [each for action in self._actions for each in action.option_strings]
+            unknown = [each.partition("=")[0] for each in rest if each[:1] == "-"]
+            meant = near(unknown[0], known) if unknown else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
+        return arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +167,17 @@ def read_asked(arguments: argparse.Namespace) -> Asked:
     Raises:
         ConfigError: The file cannot be read at all.
     """
-    path = arguments.config or os.environ.get("LOWTIDE_CONFIG")
-    file = ConfigFile.read(Path(path)) if path else None
+    file = _file_of(arguments)
     flags = {setting.name: getattr(arguments, setting.name) for setting in SETTINGS}
     problems = Problems()
     values = resolve_noting(flags, os.environ, file, problems)
     config, unsound = build_noting(values, file, problems)
     return Asked(values, file, config, problems, unsound)
+
+
+def _file_of(arguments: argparse.Namespace) -> ConfigFile | None:
+    path = arguments.config or os.environ.get("LOWTIDE_CONFIG")
+    return ConfigFile.read(Path(path)) if path else None
 
 
 def read_config(arguments: argparse.Namespace) -> SystemConfig:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_of
-from actors.commands.options import add_verb
+from actors.commands.options import add_journal, add_verb
 from actors.commands.plain import plain
 from actors.flow.source_state import NO_STATE, StateError, state_text
 from actors.runtime.control import ControlError, NotRunningError, ask
 from actors.runtime.redaction import MASK, masked, redact
-from actors.runtime.settings import BY_NAME
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,13 +33,7 @@ def register(verbs: Verbs) -> None:
         "value", nargs="?", metavar="JSON", help="with set: the state; - reads it"
     )
     parser.add_argument("--json", action="store_true", help="as JSON on one line")
-    journal = BY_NAME["journal"]
-    parser.add_argument(
-        journal.flag,
-        default=os.environ.get(journal.variable, journal.default),
-        metavar="FILE",
-        help=f"if no system runs (environment: {journal.variable}; {journal.default})",
-    )
+    add_journal(parser)
 
 
 def _state(arguments: Namespace) -> int:

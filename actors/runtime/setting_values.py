@@ -75,16 +75,21 @@ def resolve_noting(
     for setting in SETTINGS:
         values[setting.name] = Value(setting.default, "default")
         with problems.noted():
-            values[setting.name] = _find(setting, flags, environment, file)
+            values[setting.name] = find(setting, flags, environment, file)
     return values
 
 
-def _find(
+def find(
     setting: Setting,
     flags: Mapping[str, str | None],
     environment: Mapping[str, str],
     file: ConfigFile | None,
 ) -> Value:
+    """Find the value of one setting; see ``resolve``.
+
+    Raises:
+        ConfigError: It is not what the setting may be.
+    """
     if (text := flags.get(setting.name)) is not None:
         return _parsed(setting, text, setting.flag)
     if (text := environment.get(setting.variable)) is not None:
