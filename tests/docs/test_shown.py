@@ -45,6 +45,7 @@ TESTS = (
 SAMPLE = taken("docs/testing.md", "python", "# sample.py")
 SIMULATE = taken("docs/testing.md", "console", "$ python -m actors.main simulate")
 NEXT_POLL = taken("docs/polling.md", "python", "def fetch(url, next_poll")
+CHECKED = taken("docs/polling.md", "python", "def check_options")
 MANUAL = taken("docs/demand.md", "toml", '[[processor]]\nname = "send"')
 ASK = taken("docs/demand.md", "console", "$ lowtide ask")
 LETTERS = taken("docs/demand.md", "python", "# letters.py")
@@ -420,6 +421,19 @@ TROUBLES = re.compile(
     r"|a \S+ was attached|.* were cut off for .* s|the disk was full for .* s"
     r"|(retry|discard) of .* quarantined jobs|healed)"
 )
+
+
+@pytest.mark.system
+def test_options_are_checked_at_the_start(shell: Shell, modules: Path) -> None:
+    (modules / "sized.py").write_text(f"def fetch(size): ...\n\n{CHECKED.text}")
+    file = shell.directory / "sized.toml"
+    table = '[[fetcher]]\nname = "a"\nfetch = "sized:fetch"\n'
+    file.write_text(f"{table}options = {{ size = 0 }}\n")
+
+    with pytest.raises(AssertionError, match=r"sized.toml:4: .*expected 1 or more"):
+        shell.type(Command(f"lowtide check --config {file}"))
+    file.write_text(f"{table}options = {{ size = 1 }}\n")
+    shell.type(Command(f"lowtide check --config {file}"))
 
 
 def test_what_simulate_says(shell: Shell) -> None:
