@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from actors.commands.run import run  # noqa: PLC0415
     from actors.commands.sound import read_sound  # noqa: PLC0415
 
-    return _start(lambda: run(read_sound(arguments)), arguments)
+    return _start(lambda: run(*read_sound(arguments)), arguments)
 
 
 def _join(arguments: argparse.Namespace) -> int:

@@ -28,6 +28,7 @@ from actors.runtime.changes import Changes
 from actors.runtime.control import ControlError, Orders
 from actors.runtime.journal_file import JournalDamagedError
 from actors.runtime.number_server import NumberServer, NumberServerError
+from actors.runtime.problems import ConfigError
 from actors.runtime.reports import read_reports
 from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
 from actors.runtime.settings import unknown_variables
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from actors.commands.sound import Looking
     from actors.runtime.config import SystemConfig
     from actors.runtime.seam import Stage
     from actors.runtime.state_dir import SystemFiles
@@ -58,6 +60,9 @@ _ROOT = "root"
 #: A second signal to stop that comes sooner is the first one again, in seconds: what
 #: wraps a command passes on what the terminal has sent to the command already.
 DELIBERATE_S = 0.5
+#: How long a look at all functions may take on, once one of them is known to be
+#: wrong, in seconds.
+FOUND_WITHIN_S = 5.0
 #: How often to look whether the lock is still where others look for it, in seconds.
 LOOK_S = 5.0
 #: How long until a page whose port was taken meanwhile is tried again, in seconds.
@@ -79,6 +84,7 @@ class Main:
     numbers: NumberServer | None = None
     system: RunningSystem | None = None
     lock: IO[str] | None = None
+    looking: Looking | None = None
     orders: Orders = field(default_factory=Orders)
     reports: int = -1
     signals: Signals | None = None
@@ -118,6 +124,7 @@ class Main:
             watched = [self.reports, self.signals.fd]
             watched += [self.root] if self.root is not None else []
             watched += [self.web.fd] if self.web is not None else []
+            watched += self.looking.fds if self.looking is not None else []
             for fd in select.select(watched, [], [], self._wait_s())[0]:
                 if fd == self.signals.fd:
                     self._signalled(self.signals.read(), time.monotonic())
@@ -136,6 +143,7 @@ class Main:
     def _wait_s(self) -> float | None:
         times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
         times += [self.begin_by, self.look_at]
+        times += [None if self.looking is None else self.looking.ends_at]
         known = [each for each in times if each is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
@@ -151,6 +159,7 @@ class Main:
         if self.begin_by is not None and now >= self.begin_by:
             self.begin_by = None
             self._not_begun()
+        self._see_what_was_found(0.0)
         if now >= self.look_at:
             self.look_at = now + LOOK_S
             self._see_to_lock()
@@ -223,6 +232,17 @@ class Main:
             self.log.error("stage.failed", stage=_ROOT, error=str(error))  # noqa: TRY400
             self._root_died()
 
+    def _see_what_was_found(self, within_s: float) -> None:
+        if self.looking is None:
+            return
+        errors = self.looking.errors(within_s)
+        if errors is None:
+            return
+        self.looking = None
+        if errors:
+            raise ConfigError(*errors)
+        self.orders.send({"verb": "begin"})
+
     def _not_begun(self) -> None:
         if self.root_pid is None:
             what = f"the root did not begin within {START_WITHIN_S:g} s"
@@ -264,6 +284,7 @@ class Main:
             report_fd=report_fd,
             control_socket=str(self.files.socket),
             orders_fd=self.orders.fd,
+            held=self.looking is not None,
             paused=self.changes.paused,
             draining=self.changes.draining,
         )
@@ -323,6 +344,8 @@ class Main:
             case "started":
                 self._started()
             case "failed":
+                # Whoever looks at all functions says what is wrong with all.
+                self._see_what_was_found(FOUND_WITHIN_S)
                 raise StartError(report["error"])
             case "unbegun":
                 self._unbegun(report["error"])

@@ -30,15 +30,29 @@ from actors.runtime.system import (
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from actors.commands.sound import Looking
     from actors.runtime.config import SystemConfig
 
 
-def run(config: SystemConfig) -> int:
+def run(config: SystemConfig, looking: Looking | None = None) -> int:
     """Run a system until it is stopped; returns the exit code.
+
+    Args:
+        config: Sound, but for what a look at its functions that is not over may find.
+        looking: That look; nothing is fetched before its end.
 
     Raises:
         StartError: It cannot be started as it is asked for; nothing is left of it.
+        ConfigError: The functions that it names cannot be used.
     """
+    try:
+        return _run(config, looking)
+    finally:
+        if looking is not None:
+            looking.close()
+
+
+def _run(config: SystemConfig, looking: Looking | None) -> int:
     check_place()
     redaction.install(secrets_of(config))
     _check_way_in(config)
@@ -51,7 +65,7 @@ def run(config: SystemConfig) -> int:
     port = config.port or free_port()
     files = SystemFiles(state_dir(), port)
     with claim_port(files) as lock, _claim_journal(config):
-        main = Main(config.with_port(port), files, lock=lock)
+        main = Main(config.with_port(port), files, lock=lock, looking=looking)
         try:
             return main.run()
         finally:

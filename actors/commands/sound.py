@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING
 
@@ -21,21 +22,71 @@ if TYPE_CHECKING:
 #: How long the user's modules may take to be imported before the start goes on
 #: without having looked at them, in seconds: a stage that hangs there is told later.
 _IMPORTED_WITHIN_S = 20.0
+#: How long they are waited for before anything is started, in seconds.
+_HEAD_START_S = 0.5
 
 
-def read_sound(arguments: Namespace) -> SystemConfig:
-    """The configuration, if everything about it can be used.
+class Looking:
+    """A look at the user's functions, in a process of its own.
+
+    The user's modules may start threads, and the main process is still to fork;
+    one that ends its process while it is imported ends a stage the same way, and
+    is told then, as is one that hangs.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self._call: apart.Call | None = None
+        # Without a process more, the start tells how many are allowed.
+        with contextlib.suppress(OSError):
+            self._call = apart.Call(
+                lambda: json.dumps(list(function_errors(asked))), _IMPORTED_WITHIN_S
+            )
+
+    @property
+    def fds(self) -> list[int]:
+        """What can be read when there is something to see."""
+        return [] if self._call is None else self._call.fds
+
+    @property
+    def ends_at(self) -> float | None:
+        """When it is given up, in monotonic seconds."""
+        return None if self._call is None else self._call.ends_at
+
+    def errors(self, within_s: float) -> list[str] | None:
+        """What is wrong with them; None if that is not known in so many seconds."""
+        text = "" if self._call is None else self._call.wait(within_s)
+        if text is None:
+            return None
+        self._call = None
+        return json.loads(text) if text else []
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._call is not None:
+            self._call.close()
+        self._call = None
+
+
+def read_sound(arguments: Namespace) -> tuple[SystemConfig, Looking | None]:
+    """The configuration, if everything about it can be used, as far as is known.
+
+    Modules that take long are imported beside the start of the system, which imports
+    them as well: what is wrong with their functions is told once that is known.
 
     Raises:
         ConfigError: It cannot; with all that is wrong, the functions' too.
     """
     asked = read_asked(arguments)
     redaction.install(secrets_of(asked.config))
-    for error in _errors_apart(asked):
-        asked.problems.add(error)
+    looking = Looking(asked)
+    errors = looking.errors(_HEAD_START_S)
     note_way_in(asked)
+    if asked.problems and errors is None:
+        errors = looking.errors(_IMPORTED_WITHIN_S)
+    for error in errors or []:
+        asked.problems.add(error)
     asked.problems.refuse()
-    return asked.config
+    return asked.config, looking if errors is None else None
 
 
 def note_way_in(asked: Asked) -> None:
@@ -79,19 +130,3 @@ def _option_origin(
     if asked.file is None or (option and not option.startswith(str(asked.file.path))):
         return option or origins[f"{fetcher}.fetch"]
     return asked.file.where("fetcher", names.index(place), "options", *path)
-
-
-def _errors_apart(asked: Asked) -> list[str]:
-    """The same from a process of its own.
-
-    The user's modules may start threads, and the main process is still to fork;
-    one that ends its process while it is imported ends a stage the same way, and
-    is told then, as is one that hangs.
-    """
-    try:
-        text = apart.answer_of(
-            lambda: json.dumps(list(function_errors(asked))), _IMPORTED_WITHIN_S
-        )
-    except OSError:  # no process more: the start tells how many are allowed
-        return []
-    return json.loads(text) if text else []

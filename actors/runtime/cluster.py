@@ -7,7 +7,6 @@ import hashlib
 import importlib.util
 import os
 import stat
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -110,6 +109,9 @@ def version_of(module: str) -> str:
     sources of the whole package, or of the module where it is in none: a version
     says what somebody called it, the digest what it is.
     """
+    # Late: it takes longer than all else that a verb like ``status`` needs.
+    from importlib import metadata  # noqa: PLC0415
+
     top = module.partition(".")[0]
     names = metadata.packages_distributions().get(top, ())
     version = metadata.version(names[0]) if names else "no version"

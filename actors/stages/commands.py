@@ -90,6 +90,7 @@ class Commands:
             "jobs": self._jobs,
             "journal": self._journal,
             "state": self._state,
+            "begin": self._begin,
         }
         verb = request.command.get("verb")
         if not isinstance(verb, str) or verb not in verbs:
@@ -153,6 +154,9 @@ class Commands:
         kinds = [each.kinds[name] for each in waiting if name in each.kinds]
         for kind in kinds[:1]:
             self._root.reporter.counted(kind, more)
+
+    def _begin(self, _: Request) -> None:
+        self._root.let_begin()
 
     def _status(self, request: Request) -> None:
         root = self._root

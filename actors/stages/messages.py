@@ -25,6 +25,7 @@ class StartSystem:
         paused: Fetchers that a person paused under the root before, and whether
             their jobs are held back as well.
         draining: Whether the root before was told to stop.
+        held: Whether nothing is to be fetched until the main process says so.
     """
 
     config: SystemConfig
@@ -34,6 +35,7 @@ class StartSystem:
     orders_fd: int
     paused: dict[str, bool] = field(default_factory=dict)
     draining: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,6 +64,7 @@ class RootActor(Stage):
         self.begun = False
         self._started = False
         self._was_draining = False
+        self._held = False
         self._addresses: dict[str, Address] = {}
         self._rounds: dict[int, StatusRound] = {}
         self._round_count = 0
@@ -247,7 +248,7 @@ class RootActor(Stage):
         members = (*self.fetchers, *self.processors)
         # One that leaves already, or is given up, is not waited for.
         awaited = (StageState.STARTING, StageState.BACKOFF)
-        if self.begun or any(each.state in awaited for each in members):
+        if self._held or self.begun or any(each.state in awaited for each in members):
             return
         if not self.remote.is_ready:
             return
@@ -258,6 +259,11 @@ class RootActor(Stage):
         self.shutdown.begin(self.now())
         if self._was_draining:
             self.shutdown.stop(self.now(), then=lambda _: None)
+
+    def let_begin(self) -> None:
+        """Hold the fetchers back no longer: what they call was found to be sound."""
+        self._held = False
+        self.begin_when_ready()
 
     # How it begins, and what its stages say.
 
@@ -277,6 +283,7 @@ class RootActor(Stage):
         self.liveness = Liveness(self, message.config.lease_s, self.now())
         self.tuning = Tuning(self, dict(message.paused))
         self._was_draining = message.draining
+        self._held = message.held
         self.commands = Commands(self)
         self.remote = Remote(self, message.incarnation)
         now = self.now()

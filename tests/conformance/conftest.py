@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from actors.testing.processes import System
 
 
-@pytest.fixture(params=["harness", pytest.param("processes", marks=pytest.mark.system)])
+#: Dozens of tests, each with a system of its own: for ``scripts/check``.
+ON_PROCESSES = pytest.param("processes", marks=[pytest.mark.system, pytest.mark.slow])
+
+
+@pytest.fixture(params=["harness", ON_PROCESSES])
 def pipeline_of(
     request: pytest.FixtureRequest,
     start_system: Callable[..., System],

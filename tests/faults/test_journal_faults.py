@@ -127,6 +127,7 @@ def test_25_a_system_starts_on_a_full_disk_and_works_once_there_is_room(
     system.wait_for("job.done", count=5)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_20_kills_of_everything_lose_nothing_that_was_kept(
     start_numbers: Start,
@@ -159,6 +160,7 @@ def test_20_kills_of_everything_lose_nothing_that_was_kept(
     assert taken.duplicated <= were_out
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_chaos_ends_with_nothing_lost(pytestconfig: pytest.Config) -> None:
     root = Path(__file__).parents[2]

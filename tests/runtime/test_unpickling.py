@@ -203,6 +203,7 @@ def run_pickled(python: str, *words: str) -> None:
     assert done.returncode == 0, f"{python}: {done.stderr}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("python", PYTHONS)
 def test_what_one_python_of_this_machine_sends_each_other_one_opens(
     python: str, tmp_path: Path

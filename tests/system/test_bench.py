@@ -64,6 +64,7 @@ def test_a_figure_is_told_beside_its_reference_for_people_and_for_scripts(
     assert {path.name for path in tmp_path.iterdir()} == {file.name, table.name}
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_idling_memory_and_start_are_measured_on_real_systems(tmp_path: Path) -> None:
     names = ("start", "in_flight", "pick_up", "memory_further_processor")
