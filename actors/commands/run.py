@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from actors.commands.main_process import Main, StartError
 from actors.runtime import cluster, redaction
@@ -28,7 +28,7 @@ from actors.runtime.system import (
 )
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator
 
     from actors.commands.sound import Looking
     from actors.runtime.config import SystemConfig
@@ -113,13 +113,16 @@ def claim_port(files: SystemFiles) -> IO[str]:
     return lock
 
 
-def _claim_journal(config: SystemConfig) -> AbstractContextManager[Any]:
+@contextlib.contextmanager
+def _claim_journal(config: SystemConfig) -> Iterator[None]:
     if config.journal is None:
-        return contextlib.nullcontext()
+        yield
+        return
     journal = JournalFile(Path(config.journal))
-    try:
-        claim = journal.claim()
-        journal.prepare()
-    except (JournalInUseError, JournalDamagedError) as error:
-        raise StartError(str(error)) from error
-    return claim
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(journal.claimed())
+            journal.prepare()
+        except (JournalInUseError, JournalDamagedError) as error:
+            raise StartError(str(error)) from error
+        yield

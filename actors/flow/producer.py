@@ -282,6 +282,11 @@ class Producer:
                 decision.facts += self._end(subscription, reason, crash=crash)
         return self._dispatch(decision, now)
 
+    def excuse(self, now: float) -> None:
+        """Count no silence up to now: what is sent does not leave this process."""
+        for subscription in self.subscriptions:
+            subscription.heard_at = now
+
     def tick(self, now: float) -> Decision:
         """Do what time brings: retries, pings, and the end of silent leases."""
         self.life.retry_due(now)

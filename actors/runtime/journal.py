@@ -33,6 +33,10 @@ class JournalError(Exception):
     """The journal cannot be read or written now; what was to be kept is not."""
 
 
+class JournalLockedError(JournalError):
+    """Somebody else writes to the file; it is free again when they have done so."""
+
+
 class Clock(NamedTuple):
     """The wall clock, for what is kept, and the monotonic one, for what is done."""
 
@@ -63,6 +67,8 @@ class TakenUp(NamedTuple):
 OLDEST = 1_704_067_200.0
 #: A wall clock that runs otherwise than the monotonic one, by so many seconds, was set.
 SET_BY_S = 60.0
+#: How long to wait for another who writes, in seconds: a mailbox stands still so long.
+WAIT_S = 0.25
 #: So many jobs are forgotten in one transaction.
 PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
@@ -136,6 +142,9 @@ class Journal:
                 "WHERE fetcher = ? AND state = 'leased'",
                 (self._fetcher,),
             )
+        with _told():
+            # From now on a mailbox waits for it, and tries again.
+            self._db.execute(f"PRAGMA busy_timeout = {int(WAIT_S * 1000)}")
         return TakenUp(accounting, next_key, jobs, quarantined_bytes)
 
     def _quarantined_bytes(self) -> int:
@@ -413,6 +422,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+            raise JournalLockedError("it is locked by another program") from error
         raise JournalError(f"{type(error).__name__}: {error}") from error
 
 

@@ -30,7 +30,7 @@ def decide(path: Path, action: str, keys: dict[str, list[int]]) -> int:
     """
     file = JournalFile(path)
     count = 0
-    with file.claim():
+    with file.claimed():
         file.prepare()
         for fetcher, wanted in keys.items():
             with contextlib.closing(Journal(path, fetcher)) as journal:
@@ -49,7 +49,7 @@ def set_state(path: Path, fetcher: str, text: str) -> None:
         JournalError: It cannot be written.
     """
     file = JournalFile(path)
-    with file.claim():
+    with file.claimed():
         file.prepare()
         with contextlib.closing(Journal(path, fetcher)) as journal:
             journal.commit([StateMoved(text)])

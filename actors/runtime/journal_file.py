@@ -14,6 +14,7 @@ from actors.runtime import locks
 from actors.runtime.redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Of the file's layout; another one is refused.
@@ -102,19 +103,19 @@ class JournalFile:
     def claim(self) -> IO[str]:
         """Take the journal for this system; held until the last process is gone.
 
+        The lock is on the file itself, by whatever name it is reached. SQLite knows
+        nothing of it: its own are of another kind.
+
         Raises:
             JournalInUseError: Another system has it.
-            JournalDamagedError: The directory cannot be written.
+            JournalDamagedError: The file cannot be written.
         """
-        lock = self.path.with_name(self.path.name + "-lock")
         try:
-            file = lock.open("a")
+            file = locks.opened(self.path, follow=True)
         except OSError as error:
-            raise JournalDamagedError(
-                f"cannot write beside {self.path}: {error}"
-            ) from error
+            raise JournalDamagedError(f"cannot write {self.path}: {error}") from error
         forks.keep_open(file)
-        if not locks.take(file):
+        if not (locks.take(file) and self._is_free_of_others()):
             holder = holder_of(file)
             who = "" if holder is None else f" ({redact(described(holder))})"
             file.close()
@@ -122,6 +123,48 @@ class JournalFile:
                 f"the journal {self.path} is in use by another lowtide system{who}"
             )
         return file
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the journal for a while, and leave nothing but its file.
+
+        Raises:
+            JournalInUseError: Another system has it.
+            JournalDamagedError: The file cannot be written.
+        """
+        with self.claim():
+            try:
+                yield
+            finally:
+                self.tidy()
+
+    def _is_free_of_others(self) -> bool:
+        # Earlier versions locked a file beside it.
+        try:
+            with self._beside("-lock").open("r+") as file:
+                return locks.take(file)
+        except OSError:
+            return True
+
+    def tidy(self) -> None:
+        """Move the log into the file, so that the file alone is the journal.
+
+        To be called with the claim, once no other process of ours has it open.
+        Somebody else's may: then its end does the rest.
+        """
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if not any(self._beside(each).exists() for each in ("-wal", "-shm")):
+                return
+            with contextlib.closing(connect(self.path)) as db:
+                db.execute("PRAGMA busy_timeout = 1000")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with contextlib.suppress(OSError):
+            self._beside("-lock").unlink(missing_ok=True)
+
+    def _beside(self, ending: str) -> Path:
+        # SQLite follows symbolic links before it makes its other files.
+        path = self.path.resolve()
+        return path.with_name(path.name + ending)
 
     def prepare(self) -> None:
         """Make the file if it is missing, and check it if it is there.
@@ -148,7 +191,7 @@ class JournalFile:
             raise self._damaged(str(error)) from error
 
     def _is_to_be_made(self) -> bool:
-        log = self.path.with_name(self.path.name + "-wal")
+        log = self._beside("-wal")
         if not self.path.exists() or self.path.stat().st_size == 0:
             if log.exists() and log.stat().st_size > 0:
                 raise self._damaged("it is empty, and its log is not")
@@ -187,17 +230,36 @@ class JournalFile:
         )
 
 
+def look(path: Path) -> sqlite3.Connection:
+    """Open the file to read it, and leave what is beside it as it is.
+
+    A connection that only reads would leave files of SQLite's behind where there are
+    none: one that may write clears them away, though it writes nothing.
+    """
+    resolved = path.resolve()
+    alone = not resolved.with_name(resolved.name + "-wal").exists()
+    may_write = os.access(resolved, os.W_OK) and os.access(resolved.parent, os.W_OK)
+    if not (alone and may_write):
+        return connect(path, read_only=True)
+    db = _connect(path, "rw")
+    db.execute("PRAGMA query_only = 1")
+    return db
+
+
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open the file as every process of ours does."""
-    mode = "ro" if read_only else "rw"
-    db = sqlite3.connect(
+    db = _connect(path, "ro" if read_only else "rw")
+    if not read_only:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
         timeout=BUSY_S,
         isolation_level=None,
         check_same_thread=False,
     )
-    if not read_only:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-    return db

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.job_ids import named_by
 from actors.flow.source_state import NO_STATE
-from actors.runtime.journal_file import LIVE, JournalDamagedError, connect
+from actors.runtime.journal_file import LIVE, JournalDamagedError, look
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class JournalView:
         if not path.exists():
             raise JournalDamagedError(f"there is no journal {path}")
         self._path = path
-        self._db = connect(path, read_only=True)
+        self._db = look(path)
         self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:

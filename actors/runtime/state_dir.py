@@ -101,7 +101,7 @@ class SystemFiles:
             StateDirError: Nothing can be written there.
         """
         try:
-            file = self.lock.open("a+")
+            file = locks.opened(self.lock)
         except OSError as error:
             raise self._unusable(error) from error
         forks.keep_open(file)

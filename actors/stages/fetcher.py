@@ -166,6 +166,8 @@ class FetcherActor(Stage):
             self._outlet.tick(now)
             if self._finder is not None:
                 self._carry_out_found(self._finder.overdue(now), now)
+            if self.outbox.retry_at is not None:
+                self.producer.excuse(now)
             self._carry_out(self.producer.tick(now), now)
             self._purge_if_due(now)
             self._go_on(now)

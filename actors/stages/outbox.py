@@ -16,7 +16,7 @@ from actors.flow.facts import (
 )
 from actors.flow.messages import Confirm
 from actors.flow.tally import Histogram
-from actors.runtime.journal import JournalError
+from actors.runtime.journal import JournalError, JournalLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 SYNC_S = 0.01
 #: How often a journal that failed is tried again, in seconds.
 AGAIN_S = 1.0
+#: A journal that another writes to is tried again soon: that may be a fetcher of ours.
+SOON_S = 0.02
+#: Who writes for longer, in seconds, is none of ours, and it is told.
+LOCKED_S = 2.0
 
 
 class Keeper(Protocol):
@@ -98,6 +102,7 @@ class Outbox:
         self._sync_at: float | None = None
         self.error: str | None = None
         self.retry_at: float | None = None
+        self._locked_since: float | None = None
         self.commit_s = Histogram()
 
     def __bool__(self) -> bool:
@@ -120,6 +125,12 @@ class Outbox:
 
     def failed(self, error: JournalError, now: float) -> None:
         """Note that the journal cannot be written, or read; it is tried again."""
+        if isinstance(error, JournalLockedError):
+            if self._locked_since is None:
+                self._locked_since = now
+            if now < self._locked_since + LOCKED_S:
+                self.retry_at = now + SOON_S
+                return
         self.error, self.retry_at = str(error), now + AGAIN_S
 
     def release(self, now: float) -> list[Decision]:
@@ -131,7 +142,7 @@ class Outbox:
         if self.retry_at is not None and now < self.retry_at:
             return []
         due = self._sync_at is not None and now >= self._sync_at
-        if not (self._waiting or due or self.error):
+        if not (self._waiting or due or self.retry_at is not None):
             return []
         facts = [fact for each in self._waiting for fact in each.facts]
         urgent = not _CAN_WAIT.issuperset(map(type, facts))
@@ -140,7 +151,7 @@ class Outbox:
         except JournalError as error:
             self.failed(error, now)
             return []
-        self.error = self.retry_at = None
+        self.error = self.retry_at = self._locked_since = None
         released, self._waiting = self._waiting, []
         self._unsynced += filter(_waits_for_sync, released)
         if urgent or due or not self._keeper.durable:

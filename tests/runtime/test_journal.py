@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +32,7 @@ from actors.flow.facts import (
 )
 from actors.flow.messages import Failure, Process
 from actors.flow.source_state import KeptState
+from actors.runtime import locks
 from actors.runtime.journal import Clock, Journal, JournalError
 from actors.runtime.journal_edit import decide
 from actors.runtime.journal_file import (
@@ -582,3 +586,123 @@ def test_a_job_of_a_clock_that_was_not_set_is_not_decades_old(path: Path) -> Non
         [job] = journal.load(JobState.READY, 0, 9)
 
     assert job.fetched_at == clocks.monotonic
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_a_journal_is_held_by_whatever_name_it_is_reached(
+    path: Path, link: str
+) -> None:
+    other = path.with_name("other.db")
+    if link == "symbolic":
+        other.symlink_to(path)
+    else:
+        other.hardlink_to(path)
+
+    with JournalFile(path).claim():
+        for each in path.parent.glob("*-*"):
+            each.unlink()
+        with pytest.raises(JournalInUseError, match=r"other\.db is in use"):
+            JournalFile(other).claim()
+    JournalFile(other).claim().close()
+
+
+def test_a_journal_that_an_earlier_version_holds_is_refused(path: Path) -> None:
+    with path.with_name("lowtide.db-lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(JournalInUseError, match="in use"):
+            JournalFile(path).claim()
+    JournalFile(path).claim().close()
+
+
+def test_a_lock_does_not_disturb_those_of_sqlite(path: Path) -> None:
+    with JournalFile(path).claim():
+        journal = Journal(path, "numbers")
+        with contextlib.closing(connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("PRAGMA user_version").fetchone()
+            other.execute("COMMIT")
+        journal.commit([JobFetched(new_job(1))])
+        journal.close()
+    assert keys(reopened(path).load(JobState.READY, 0, 9)) == [1]
+
+
+def test_a_new_journal_and_a_lock_are_their_owners_alone(tmp_path: Path) -> None:
+    path, lock = tmp_path / "new.db", tmp_path / "1.lock"
+    lock.touch(mode=0o644)
+
+    with JournalFile(path).claim():
+        JournalFile(path).prepare()
+    locks.opened(lock).close()
+
+    assert [each.stat().st_mode & 0o777 for each in (path, lock)] == [0o600, 0o600]
+
+
+def test_a_lock_is_not_made_where_a_symbolic_link_points(tmp_path: Path) -> None:
+    (tmp_path / "1.lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        locks.opened(tmp_path / "1.lock")
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def killed(path: Path, jobs: int) -> None:
+    """A run that ended without a word: the journal's log is left beside it."""
+    program = f"""
+import os
+from pathlib import Path
+from actors.flow.facts import Job, JobFetched
+from actors.runtime.journal import Journal
+path = Path({str(path)!r})
+journal = Journal(path, "numbers")
+for key in range(1, {jobs} + 1):
+    job = Job(key=key, id=key, payload=key, fetched_at=0.0)
+    journal.commit([JobFetched(job)])
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_after_a_clean_end_there_is_one_file_and_it_is_the_journal(path: Path) -> None:
+    file = JournalFile(path)
+    with file.claimed():
+        file.prepare()
+        killed(path, 20)
+        assert path.with_name("lowtide.db-wal").stat().st_size > 0
+
+    assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    assert len(reopened(copy).load(JobState.READY, 0, 99)) == 20
+
+
+def test_who_looks_into_a_journal_leaves_nothing_beside_it(path: Path) -> None:
+    with JournalFile(path).claimed():
+        killed(path, 3)
+
+    with contextlib.closing(JournalView(path)) as view:
+        seen = len(view.jobs(None, -1))
+
+    assert seen == 3
+    assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
+
+
+def test_who_looks_into_a_journal_that_was_killed_leaves_its_log(path: Path) -> None:
+    killed(path, 3)
+    before = path.read_bytes()
+
+    with contextlib.closing(JournalView(path)) as view:
+        seen = len(view.jobs(None, -1))
+
+    assert seen == 3
+    assert path.read_bytes() == before
+    assert path.with_name("lowtide.db-wal").stat().st_size > 0
+
+
+def test_a_decision_while_nothing_runs_leaves_one_file(path: Path) -> None:
+    job = new_job(1, attempt=5)
+    keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
+
+    decide(path, "retry", {"numbers": [1]})
+
+    assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]

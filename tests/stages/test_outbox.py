@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,10 +12,10 @@ import pytest
 from actors.flow.facts import Fact, Job, JobDone, JobFetched, JobLeased
 from actors.flow.messages import Confirm, Ping, Process
 from actors.flow.producer import Decision
-from actors.runtime.journal import Journal, JournalError
-from actors.runtime.journal_file import JournalFile
+from actors.runtime.journal import Journal, JournalError, JournalLockedError
+from actors.runtime.journal_file import JournalFile, connect
 from actors.runtime.no_journal import NoJournal
-from actors.stages.outbox import AGAIN_S, SYNC_S, Outbox
+from actors.stages.outbox import AGAIN_S, LOCKED_S, SOON_S, SYNC_S, Outbox
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
 CONFIRM = Confirm(subscription="a", outcomes=((1, 1),))
@@ -140,3 +142,37 @@ def test_without_a_journal_nothing_is_waited_for() -> None:
 
     assert outbox.release(0.0) == [outcome]
     assert (outbox.take_synced(), outbox.next_tick) == ([outcome], None)
+
+
+def test_a_journal_that_is_written_by_another_holds_nobody_up_and_is_told_late(
+    journal: FailingJournal,
+) -> None:
+    journal.take_up()
+    outbox = Outbox(journal)
+    with contextlib.closing(connect(journal.path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outbox.put(fetched())
+        began = time.monotonic()
+        told = []
+        for now in (0.0, SOON_S, LOCKED_S):
+            assert outbox.release(now) == []
+            told.append(outbox.error)
+        took_s = time.monotonic() - began
+        other.execute("ROLLBACK")
+
+    at = outbox.next_tick
+    assert at == LOCKED_S + AGAIN_S
+    assert len(outbox.release(at)) == 1
+    assert told == [None, None, "it is locked by another program"]
+    assert outbox.error is None
+    assert took_s < 5.0
+
+
+def test_a_lock_that_was_met_in_passing_is_forgotten(journal: FailingJournal) -> None:
+    outbox = Outbox(journal)
+
+    outbox.failed(JournalLockedError("locked"), 0.0)
+
+    assert outbox.next_tick == SOON_S
+    assert outbox.release(SOON_S) == []
+    assert outbox.next_tick is None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,47 @@ def test_what_was_left_is_taken_up_again_in_order(
     assert [each["job_id"] for each in done] == list(range(1, 31))
     mode = stat.S_IMODE(Path(env["LOWTIDE_JOURNAL"]).stat().st_mode)
     assert mode == 0o600
+
+
+def test_after_a_clean_stop_a_copy_of_the_file_is_the_journal(
+    start_system: Start, env: dict[str, str], tmp_path: Path
+) -> None:
+    path = Path(env["LOWTIDE_JOURNAL"])
+    config = tmp_path / "many.toml"
+    config.write_text(
+        '[[fetcher]]\nname = "many"\nfetch = "jobs:many"\noptions = { count = 20 }\n'
+        '[[processor]]\nname = "length"\nprocess = "jobs:length"\ncount = 1\n'
+    )
+    words = ("--config", str(config))
+    first = start_system(*words, "--processors", "0")
+    first.wait_for("fetcher.polled", outcome="none")
+    first.command("stop")
+    assert first.wait() == 4
+
+    beside = [each.name for each in path.parent.glob(f"{path.name}*")]
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    second = start_system(*words, "--journal", str(copy))
+
+    assert beside == [path.name]
+    assert len(second.wait_for("job.done", count=20)) == 20
+
+
+def test_a_journal_is_one_systems_by_whatever_name(
+    start_numbers: Start, start_system: Start, env: dict[str, str], tmp_path: Path
+) -> None:
+    numbers = start_numbers("--every", "0")
+    path = Path(env["LOWTIDE_JOURNAL"])
+    start_system("--url", numbers.url)
+    (tmp_path / "symbolic.db").symlink_to(path)
+    (tmp_path / "hard.db").hardlink_to(path)
+    for each in path.parent.glob(f"{path.name}-lock"):
+        each.unlink()
+
+    for name in (path, tmp_path / "symbolic.db", tmp_path / "hard.db"):
+        words = ("--url", numbers.url, "--journal", str(name))
+        other = start_system(*words, ready=False)
+        assert other.wait() == 2
 
 
 def test_a_journal_that_is_worked_off_tells_how_much_is_left(
@@ -267,3 +310,34 @@ def test_jobs_of_a_fetcher_that_is_no_more_are_told_and_kept(
     others = second.command("jobs", "list", "--json", "--fetcher", "renamed")[1]
     assert [each["id"] for each in json.loads(theirs)] == [1, 2, 3]
     assert json.loads(others) == []
+
+
+def test_a_journal_that_another_program_locks_kills_nobody(
+    start_numbers: Start, start_system: Start, env: dict[str, str]
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url, "--every", "0.2", "--lease", "1")
+    before = system.status()["fetchers"][0]["pid"]
+
+    with contextlib.closing(sqlite3.connect(env["LOWTIDE_JOURNAL"])) as other:
+        other.execute("BEGIN IMMEDIATE")
+        numbers.add(4)
+        [failed] = system.wait_for("journal.failed")
+        # Longer than a stage may be silent.
+        began = time.monotonic()
+        words = set()
+        while time.monotonic() - began < 17:
+            fetcher = system.status()["fetchers"][0]
+            words.add((fetcher["state"], fetcher["pid"], fetcher.get("journal_error")))
+            time.sleep(0.5)
+        why = system.status()["why"]
+        other.rollback()
+
+    assert "locked by another program" in failed["error"]
+    system.wait_for("job.done")
+    system.wait_for("journal.healed")
+    assert why.endswith("it is locked by another program")
+    assert system.all_of("stage.silent") == []
+    assert system.status()["fetchers"][0]["pid"] == before
+    answered = {each for each in words if each[0] == "running"}
+    assert answered == {("running", before, "it is locked by another program")}

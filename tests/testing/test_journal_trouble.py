@@ -160,3 +160,19 @@ def test_a_journal_that_runs_for_weeks_forgets_what_is_long_over() -> None:
 
         assert pipeline.journal.execute("SELECT count(*) FROM job").fetchone() == (0,)
         assert pipeline.accounting["done"] == 2
+
+
+def test_nobody_is_lost_whom_nothing_can_be_sent_to() -> None:
+    with Harness(process_s=200.0, processors=2, lease_s=20.0) as pipeline:
+        pipeline.push([{"id": 1}])
+        pipeline.advance(5)
+
+        with full_disk(pipeline):
+            # One processor works; the other is to have a job that is not kept yet.
+            pipeline.push([{"id": 2}])
+            pipeline.advance(120)
+        pipeline.run_until_idle()
+
+        assert events(pipeline, "stage.silent") == []
+        assert events(pipeline, "job.returned") == []
+        assert [each.attempt for each in pipeline.done] == [1, 1]
