@@ -22,6 +22,7 @@ from actors.stages.fetching import (
     Unusable,
     failed,
     item_of,
+    own_options,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class _Raised(Exception):  # noqa: N818 - not raised: it stands for what was
 
 def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
     try:
-        return fetch(**options)
+        return fetch(**own_options(options))
     except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
         return _Raised(error)
 

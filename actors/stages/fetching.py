@@ -87,6 +87,20 @@ class Page(NamedTuple):
 FetchStep: TypeAlias = Fetched | Unusable | Page | RunEnded
 
 
+def own_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Options for one call of a user's function, which may do with them what it likes.
+
+    What is neither an array nor an object is as good as copied, or is not ours to.
+    """
+    return {name: _own(value) for name, value in options.items()}
+
+
+def _own(value: Any) -> Any:
+    if type(value) is dict:
+        return own_options(value)
+    return [_own(each) for each in value] if type(value) is list else value
+
+
 def served_body(error: BaseException) -> bytes:
     """What a source served that ``fetch`` could not use, if a job may be in it.
 

@@ -22,6 +22,7 @@ from actors.stages.fetching import (
     Unusable,
     failed,
     item_of,
+    own_options,
 )
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ class _Run:
             return end
         self.asked_at = time.monotonic()
         try:
-            answer = self.fetch(**self.options, state=json.loads(self.state))
+            answer = self.fetch(
+                **own_options(self.options), state=json.loads(self.state)
+            )
         except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
             return (yield from self._failed(error))
         if is_iterator(answer):

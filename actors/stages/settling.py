@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actors.flow.json_values import as_json
 from actors.flow.settling import Settlement, Settlements, settlement_of
 from actors.stages.failures import describe
-from actors.stages.fetching import is_raw
+from actors.stages.fetching import is_raw, own_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -104,7 +104,7 @@ def _settle_run(
     try:
         # Its own, to do with as it likes: it may be called for this job again.
         job, outcome = as_json(settlement.job), as_json(settlement.outcome)
-        settle(job, outcome, **options)
+        settle(job, outcome, **own_options(options))
     except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
         failure = describe(error)
     yield failure

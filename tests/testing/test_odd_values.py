@@ -66,6 +66,22 @@ def test_what_is_nested_too_deep_to_travel_is_quarantined(depth: int) -> None:
         assert errors(pipeline) == []
 
 
+def test_each_call_gets_options_of_its_own() -> None:
+    seen: list[Any] = []
+
+    def fetch(words: list[str], more: dict[str, list[int]]) -> Any:
+        seen.append((list(words), dict(more)))
+        words.clear()
+        more.clear()
+        return len(seen) if len(seen) < 3 else None
+
+    options = {"words": ["a"], "more": {"b": [1]}}
+    with Harness(fetch=fetch, options=options) as pipeline:
+        pipeline.run_until_idle()
+
+        assert seen[:3] == [(["a"], {"b": [1]})] * 3
+
+
 async def double_later(job: Any) -> Any:
     return 2 * job
 
