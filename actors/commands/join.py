@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.main_process import Main
 from actors.commands.options import MACHINE_SETTINGS
-from actors.commands.run import check_place, claim_port
+from actors.commands.run import check_place, claim_number
 from actors.runtime import cluster, lines, redaction
 from actors.runtime.config_build import build
-from actors.runtime.ports import free_port
 from actors.runtime.problems import ConfigError
 from actors.runtime.setting_values import resolve
 from actors.runtime.settings import BY_NAME
-from actors.runtime.state_dir import SystemFiles, state_dir
 from actors.stages.machine import MachineActor
 from actors.stages.machine_messages import StartMachine
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from actors.actor_system.stage import Stage
     from actors.runtime.config import SystemConfig
-    from actors.runtime.seam import Stage
     from actors.runtime.setting_values import Value
 
 #: A name goes into those of its processors, as in ``status`` and ``detach``.
@@ -89,8 +87,8 @@ def join(machine: Machine, config: SystemConfig, port: int | None) -> int:
     check_place()
     redaction.install(redaction.secrets_in(os.environ))
     cluster.read_key(config.cluster_key_file)
-    files = SystemFiles(state_dir(), port or free_port())
-    with claim_port(files) as lock:
+    files, lock = claim_number(port or 0)
+    with lock:
         config = config.with_port(files.port)
         main = _MachineMain(config, files, lock=lock, machine=machine)
         try:

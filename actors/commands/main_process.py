@@ -17,6 +17,8 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
+from actors.actor_system.base import SystemStartError
+from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_end
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
 from actors.commands.left import left_by_fetcher, left_in_journal, next_number
@@ -34,12 +36,6 @@ from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
 from actors.runtime.settings import unknown_variables
 from actors.runtime.signals import Signals
 from actors.runtime.state_dir import AlreadyRunningError, StateDirError, make_private
-from actors.runtime.system import (
-    START_WITHIN_S,
-    RunningSystem,
-    SystemStartError,
-    wait_for_end,
-)
 from actors.runtime.web_process import WebError, WebProcess
 from actors.stages import wire
 from actors.stages.messages import StartSystem
@@ -50,9 +46,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from actors.actor_system.stage import Stage
     from actors.commands.sound import Looking
     from actors.runtime.config import SystemConfig
-    from actors.runtime.seam import Stage
     from actors.runtime.state_dir import SystemFiles
 
 #: The root's name in the log.
@@ -199,7 +195,7 @@ class Main:
         dumps.prepare(self.files.dump)
         self.reports, self.report_writer = map(forks.keep, os.pipe())
         self.system = RunningSystem(
-            self.config.port, str(self.files.thespian_log), wire.ADMITTED
+            self.files.sockets, str(self.files.thespian_log), wire.ADMITTED
         )
         log_format = self.config.log_format or logs.default_format()
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)

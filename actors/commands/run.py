@@ -7,6 +7,13 @@ import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from actors.actor_system import sockets
+from actors.actor_system.system import (
+    TooFewFilesError,
+    TooFewProcessesError,
+    check_files,
+    check_tasks,
+)
 from actors.commands.main_process import Main, StartError
 from actors.runtime import cluster, redaction
 from actors.runtime.config_show import secrets_of
@@ -18,14 +25,6 @@ from actors.runtime.journal_file import (
 )
 from actors.runtime.ports import free_port
 from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
-from actors.runtime.system import (
-    PortInUseError,
-    TooFewFilesError,
-    TooFewProcessesError,
-    check_files,
-    check_port,
-    check_tasks,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,10 +61,11 @@ def _run(config: SystemConfig, looking: Looking | None) -> int:
         check_tasks(stages)
     except (TooFewFilesError, TooFewProcessesError) as error:
         raise StartError(str(error)) from error
-    port = config.port or free_port()
-    files = SystemFiles(state_dir(), port)
-    with claim_port(files) as lock, _claim_journal(config):
-        main = Main(config.with_port(port), files, lock=lock, looking=looking)
+    files, lock = claim_number(config.port)
+    with lock, _claim_journal(config):
+        main = Main(
+            config.with_port(files.port), files, lock=lock, looking=looking
+        )
         try:
             return main.run()
         finally:
@@ -95,22 +95,28 @@ def _check_way_in(config: SystemConfig) -> None:
         cluster.place(config.bind, config.port or None, "--bind")
 
 
-def claim_port(files: SystemFiles) -> IO[str]:
-    """Take the port for this system; the lock is held while the file is open.
+def claim_number(port: int) -> tuple[SystemFiles, IO[str]]:
+    """Take a number for a system; 0 is for one that nobody has.
+
+    Returns:
+        Its files, and the lock, which is held while it is open.
 
     Raises:
-        StartError: Somebody else has it.
+        StartError: Another system has it.
     """
-    try:
-        lock = files.claim()
+    directory = state_dir()
+    while True:
+        # Free as a port as well: a gate may listen there.
+        files = SystemFiles(directory, port or free_port())
         try:
-            check_port(files.port)
-        except PortInUseError:
-            lock.close()
-            raise
-    except (AlreadyRunningError, PortInUseError) as error:
-        raise StartError(f"{error}; choose another with --port") from error
-    return lock
+            lock = files.claim()
+        except AlreadyRunningError as error:
+            if port:
+                raise StartError(f"{error}; choose another with --port") from error
+            continue
+        for path in files.left_over():
+            sockets.remove(path)
+        return files, lock
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.host import forks, keeper, signals
-from actors.runtime import closed, cluster, dumps, functions, lines, logs, processes
+from actors.runtime import cluster, dumps, functions, lines, logs, processes
 from actors.runtime.control import ControlServer
 from actors.runtime.journal import Clock, Journal
 from actors.runtime.no_journal import NoJournal
@@ -109,10 +109,6 @@ class Edges:
             LineEndedError: It cannot be called.
         """
         return lines.dial(host, port, key, limit_s)
-
-    def too_long(self) -> list[tuple[Any, int]]:
-        """Messages that were too long to be sent, with their sizes; each once."""
-        return closed.take_too_long()
 
     def reporter(self, fd: int) -> Reporter:
         """The root's line to the main process."""

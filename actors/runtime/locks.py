@@ -36,13 +36,17 @@ def opened(path: Path, *, follow: bool = False) -> IO[str]:
     return file
 
 
-def take(file: IO[str]) -> bool:
+def take(file: IO[str], within_s: float = GONE_WITHIN_S) -> bool:
     """Lock a file; whoever is on its way out is waited for.
+
+    Args:
+        file: To be kept open for as long as it is to be locked.
+        within_s: How long to wait, in seconds.
 
     Returns:
         Whether it was locked; if not, somebody holds it still.
     """
-    deadline = time.monotonic() + GONE_WITHIN_S
+    deadline = time.monotonic() + within_s
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

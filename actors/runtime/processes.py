@@ -58,6 +58,12 @@ def allow_descriptors(count: int) -> int:
     return soft
 
 
+def allow_all_descriptors() -> None:
+    """Have this process, and those it starts, open as many files as may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def descriptors_left() -> int:
     """How many more files this process may open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -9,12 +9,15 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from actors.host import forks
 from actors.host.lock_holders import described, holder_of
 from actors.runtime import locks
 from actors.runtime.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _PRIVATE = 0o700
 
@@ -84,6 +87,11 @@ class SystemFiles:
         return self.directory / f"{self.port}.sock"
 
     @property
+    def sockets(self) -> Path:
+        """The directory of the actors' sockets."""
+        return self.directory / f"{self.port}.actors"
+
+    @property
     def thespian_log(self) -> Path:
         """Thespian's own log."""
         return self.directory / f"{self.port}.thespian.log"
@@ -132,6 +140,15 @@ class SystemFiles:
             f"cannot write to the state directory {self.directory}: {error.strerror}; "
             "LOWTIDE_STATE_DIR names another"
         )
+
+    def left_over(self) -> Iterator[Path]:
+        """Directories of sockets whose systems were killed; none starts meanwhile."""
+        for path in self.directory.glob("*.actors"):
+            lock = path.with_suffix(".lock")
+            if path != self.sockets and lock.exists():
+                with lock.open("a") as file:
+                    if locks.take(file, within_s=0.0):
+                        yield path
 
     def _held_by(self, holder: int | None) -> str:
         owner = self.owner().get("pid", "unknown")

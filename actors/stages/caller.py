@@ -12,9 +12,9 @@ from actors.stages.machine_messages import Beat
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.actor_system.stage import Stage
     from actors.runtime.cluster import Place
     from actors.runtime.lines import Line
-    from actors.runtime.seam import Stage
 
 #: How long to wait before the next try, in seconds; a quarter more or less.
 AGAIN_S = 1.0

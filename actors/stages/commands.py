@@ -6,10 +6,10 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.system import FILES_EACH, TASKS_EACH
 from actors.flow.roster import StageState
 from actors.flow.source_state import StateError, state_text
 from actors.runtime.redaction import masked
-from actors.runtime.system import FILES_EACH, TASKS_EACH
 from actors.stages.asks import AskError, Asks
 from actors.stages.messages import (
     Asked,

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.actor_system.stage import Stage
     from actors.runtime.control import ControlServer, Request
     from actors.runtime.reports import Reporter
-    from actors.runtime.seam import Stage
 
 
 class CommandsIn:

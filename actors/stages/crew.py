@@ -22,8 +22,8 @@ from actors.stages.processor import ProcessorActor
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from actors.actor_system.stage import Address, Stage
     from actors.runtime.config import ProcessorConfig, SystemConfig
-    from actors.runtime.seam import Address, Stage
 
 
 class Crew:

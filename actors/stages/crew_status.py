@@ -10,7 +10,7 @@ from actors.stages.status_round import StatusRound
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime.seam import Stage
+    from actors.actor_system.stage import Stage
     from actors.stages.crew import Crew
     from actors.stages.messages import StatusAnswer
 

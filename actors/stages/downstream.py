@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from actors.actor_system.stage import Address
     from actors.flow.consumer import Consumer, Send
     from actors.flow.facts import Fact, Job
     from actors.flow.messages import Outcome, SubscriptionId, ToProducer
     from actors.flow.routing import Routes, Routing
     from actors.runtime.config import ProcessorConfig, SystemConfig
-    from actors.runtime.seam import Address
     from actors.stages.messages import ProcessGone
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.stage import Address, Stage
 from actors.flow.buffer import Buffer
 from actors.flow.facts import JobState
 from actors.flow.fitting import halves_of_jobs, undeliverable
@@ -25,7 +26,6 @@ from actors.runtime.config import ACCUMULATE
 from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call, check_fetch, name_beside
 from actors.runtime.journal import JournalError
-from actors.runtime.seam import Address, Stage
 from actors.runtime.settings import MIB
 from actors.stages.backlog import Backlog
 from actors.stages.intake import Intake

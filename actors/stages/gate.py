@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.stage import Address, Stage
 from actors.flow.machines import Signs
 from actors.flow.messages import Cancel, Confirm, Jobs, Ping, Subscribed
 from actors.flow.switchboard import Switchboard
 from actors.runtime import cluster
 from actors.runtime.frames import FrameError, Quiet
 from actors.runtime.lines import FLUSH_S, LineEndedError
-from actors.runtime.seam import Address, Stage
 from actors.stages.machine_messages import (
     Beat,
     Down,

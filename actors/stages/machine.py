@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.stage import NOT_MADE, Address, Stage
 from actors.flow.messages import (
     Cancel,
     Confirm,
@@ -20,7 +21,6 @@ from actors.flow.messages import (
 from actors.flow.pulse import Pulse
 from actors.flow.switchboard import Switchboard
 from actors.runtime import cluster
-from actors.runtime.seam import NOT_MADE, Address, Stage
 from actors.stages.caller import Caller
 from actors.stages.commands_in import CommandsIn
 from actors.stages.crew import Crew

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actors.actor_system.stage import Address
     from actors.flow.facts import Accounting
     from actors.flow.messages import Process
     from actors.runtime.config import FetcherConfig, ProcessorConfig, SystemConfig
-    from actors.runtime.seam import Address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

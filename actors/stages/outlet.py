@@ -13,9 +13,9 @@ from actors.stages.messages import ProcessLost
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from actors.actor_system.stage import Address, Stage
     from actors.flow.messages import SubscriptionId, ToConsumer, ToProducer
     from actors.flow.producer import Producer
-    from actors.runtime.seam import Address, Stage
     from actors.stages.outbox import Outbox
     from actors.stages.settling import Settler
     from actors.stages.source import Source

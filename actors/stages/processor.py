@@ -12,6 +12,7 @@ from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.stage import Address, Stage
 from actors.flow.batches import Batching
 from actors.flow.consumer import Consumer, Send
 from actors.flow.fitting import halves_of_jobs, shorter, undeliverable
@@ -38,7 +39,6 @@ from actors.runtime import logs
 from actors.runtime.frames import MAX_MESSAGE
 from actors.runtime.functions import check_call
 from actors.runtime.kinds import AUTO
-from actors.runtime.seam import Address, Stage
 from actors.stages.asking import Asking, allowance_of
 from actors.stages.downstream import Downstream
 from actors.stages.failures import describe

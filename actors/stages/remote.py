@@ -37,8 +37,8 @@ from actors.stages.needs import functions_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from actors.actor_system.stage import Address
     from actors.flow.messages import Process
-    from actors.runtime.seam import Address
     from actors.stages.root import RootActor
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.stage import NOT_MADE, Address, Stage
 from actors.flow.facts import Accounting
 from actors.flow.roster import Member, Roster, StageState
-from actors.runtime.seam import NOT_MADE, Address, Stage
 from actors.stages.commands import Commands
 from actors.stages.commands_in import CommandsIn
 from actors.stages.gate import GATE

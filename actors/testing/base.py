@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from actors.actor_system.stage import Stage
     from actors.runtime.edges import Edges
-    from actors.runtime.seam import Stage
     from actors.testing.agenda import Agenda
     from actors.testing.instructions import Instructions
     from actors.testing.observer import Observer
@@ -99,6 +99,11 @@ class Node:
             self.handle(WakeupMessage(delay, payload), self.address)
 
         self.later(delay.total_seconds(), fire)
+
+    def take_too_long(self) -> list[tuple[Any, int]]:
+        """What it could not send."""
+        taken, self.too_long = self.too_long, []
+        return taken
 
     # What the world does to it.
 

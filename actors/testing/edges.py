@@ -86,11 +86,6 @@ class VirtualEdges(Edges):
         self._world.control = VirtualControl(self._node)
         return self._world.control
 
-    def too_long(self) -> list[tuple[Any, int]]:
-        """What the node could not send."""
-        taken, self._node.too_long = self._node.too_long, []
-        return taken
-
     def reporter(self, fd: int) -> Any:  # noqa: ARG002 - there is only one
         """The line to who stands for the main process."""
         return VirtualReporter(self._world)

@@ -6,6 +6,7 @@ Prints the median in seconds.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 import time
@@ -13,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thespian.actors import Actor, ActorSystem
+from thespian.actors import Actor
 
-from actors.runtime import transport
-from actors.runtime.ports import free_port
+from actors.actor_system import sockets
+from actors.actor_system.base import Base
 
 #: Of the first ones, since connections are made.
 WARM_UP = 100
@@ -71,15 +72,12 @@ class Asker(Actor):  # type: ignore[misc]
 
 def main(count: int, directory: Path) -> None:
     """Measure and print."""
-    port = free_port()
-    log = directory / f"round-trip-{port}.log"
-    transport.install(str(log), (Begin, Ball))
-    capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
-    logs = {"version": 1, "root": {"level": "WARNING"}}
-    system = ActorSystem("multiprocTCPBase", capabilities, logDefs=logs)
-    times = system.ask(system.createActor(Asker), Begin(count), WITHIN_S)
-    system.shutdown()
-    log.unlink(missing_ok=True)
+    where = sockets.make(directory / f"round-trip-{os.getpid()}")
+    base = Base(where, (Begin, Ball))
+    asker = base.newPrimaryActor(Asker, None, None)
+    times = base.ask(asker, Begin(count), WITHIN_S)
+    base.shutdown()
+    sockets.remove(where.path)
     if times is None:
         sys.exit(f"no answer within {WITHIN_S} s")
     print(json.dumps(statistics.median(times)))

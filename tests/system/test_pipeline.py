@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +12,7 @@ import pytest
 
 from actors import ConfigError, Fetcher, Pipeline, Processor, StartError
 from actors.runtime.ports import free_port
+from actors.runtime.state_dir import SystemFiles
 from actors.testing.processes import Program
 
 pytestmark = pytest.mark.system
@@ -158,17 +159,18 @@ def test_a_thread_is_told_where_to_run_it_before_anything_starts(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_taken_port_is_the_same_error_as_the_command_has(
+def test_a_taken_number_is_the_same_error_as_the_command_has(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path))
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+    port = free_port()
+    with SystemFiles(tmp_path, port).claim():
         pipeline = Pipeline([Fetcher(fetch)], port=port, journal="none")
 
         with pytest.raises(StartError) as raised:
             pipeline.run()
 
     assert str(raised.value) == (
-        f"port {port} is in use by another program; choose another with --port"
+        f"a lowtide system is running at port {port} already (pid {os.getpid()}); "
+        "choose another with --port"
     )

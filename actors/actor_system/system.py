@@ -7,31 +7,28 @@ import gc
 import importlib
 import os
 import select
-import signal
-import socket
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from thespian.actors import (
-    ActorSystem,
     ActorSystemException,
-    ActorSystemFailure,
+    ActorSystemRequestTimeout,
     InvalidActorAddress,
 )
 from thespian.system import systemBase
 
-from actors.host import descendants, process_end
-from actors.runtime import processes, transport
-from actors.runtime.closed import LOOPBACK
+from actors.actor_system import sockets
+from actors.actor_system.base import GONE_WITHIN_S, Base, SystemStartError
+from actors.host import process_end
+from actors.runtime import processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
-    from actors.runtime.seam import Stage
+    from actors.actor_system.stage import Stage
 
-#: How long the processes of a system may take to be gone once killed, in seconds.
-GONE_WITHIN_S = 2.0
 #: How long the first processes may take to be there, in seconds: each is a fork and
 #: a message.
 START_WITHIN_S = 5.0
@@ -47,25 +44,6 @@ FILES_EACH = 5
 #: and more for each stage: its process, and the thread beside its mailbox.
 TASKS = 8
 TASKS_EACH = 2
-
-
-class PortInUseError(Exception):
-    """Another program listens at the port."""
-
-
-def check_port(port: int) -> None:
-    """Make sure that nobody listens at ``port``.
-
-    Raises:
-        PortInUseError: Somebody does. Thespian would take it for an actor system
-            and join it.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError as error:
-            raise PortInUseError(f"port {port} is in use by another program") from error
 
 
 class TooFewFilesError(Exception):
@@ -106,31 +84,31 @@ def check_tasks(stages: int) -> None:
         )
 
 
-class SystemStartError(Exception):
-    """The first processes do not come up; the text says why, as far as is known."""
-
-
 class RunningSystem:
     """Thespian's processes, from their start to the end of the last of them."""
 
     def __init__(
-        self, port: int, thespian_log: str, admitted: Iterable[Callable[..., Any]]
+        self, directory: Path, thespian_log: str, admitted: Iterable[Callable[..., Any]]
     ) -> None:
-        transport.install(thespian_log, admitted)
+        """Start the first of them.
+
+        Args:
+            directory: For their sockets; it is made, and belongs to them alone.
+            thespian_log: File for Thespian's own log.
+            admitted: Classes that messages may hold, beside Thespian's own.
+
+        Raises:
+            DirectoryError: There is no place for the sockets.
+            SystemStartError: It did not start.
+        """
+        os.environ["THESPLOG_FILE"] = thespian_log
+        processes.allow_all_descriptors()
         _share_memory()
         # What is not written yet would be written by each process.
         process_end.flush()
-        capabilities = {"Admin Port": port, "Process Startup Method": "fork"}
-        try:
-            with _told("the actor system's first process"):
-                self._actors = ActorSystem(
-                    *("multiprocTCPBase", capabilities),
-                    logDefs=_LOG_DEFS,
-                    transientUnique=True,
-                )
-        except SystemStartError:
-            self.kill()
-            raise
+        self._directory = sockets.make(directory)
+        with _told("the actor system's first process"):
+            self._base = Base(self._directory, admitted)
 
     def start_root(self, stage: type[Stage], message: Any) -> None:
         """Create the root in a process of its own, and send it its first message.
@@ -139,7 +117,7 @@ class RunningSystem:
             SystemStartError: It did not come up.
         """
         with _told("the root"):
-            self._actors.tell(self._actors.createActor(stage), message)
+            self._base.tell(self._base.newPrimaryActor(stage, None, None), message)
 
     def kill(self) -> None:
         """End every process of the system at once.
@@ -147,26 +125,16 @@ class RunningSystem:
         They are killed, not asked: what must not be lost is in the journal, and
         a stage that hangs could not answer.
         """
-        keeper = transport.keeper_process()
-        if keeper is None or keeper.pid is None:
-            return
-        # It ends all that is below it first, what the stages have started included.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper.pid, signal.SIGTERM)
-        keeper.join(GONE_WITHIN_S)
-        if keeper.is_alive():
-            descendants.end_all(keeper.pid)
-            processes.kill(keeper.pid)
-            keeper.join(GONE_WITHIN_S)
-        # Of a keeper that was killed some may be left.
-        descendants.end_session(keeper.pid)
+        self._base.end()
+        os.close(self._directory.fd)
+        sockets.remove(self._directory.path)
 
 
 @contextlib.contextmanager
 def _told(what: str) -> Iterator[None]:
     try:
         yield
-    except (ActorSystemFailure, InvalidActorAddress) as error:
+    except (ActorSystemRequestTimeout, InvalidActorAddress) as error:
         within = f"{START_WITHIN_S:g} s"
         raise SystemStartError(f"{what} did not answer within {within}") from error
     except (OSError, ActorSystemException, ImportError) as error:
@@ -194,8 +162,3 @@ def wait_for_end(fd: int) -> bool:
         if ready and not os.read(fd, 1 << 16):
             return True
     return False
-
-
-# Thespian's own logger process writes warnings here: to nowhere, since every
-# stage writes to the log pipe itself.
-_LOG_DEFS: dict[str, Any] = {"version": 1, "root": {"level": "WARNING"}}

@@ -146,7 +146,7 @@ class Stage(Actor):  # type: ignore[misc]
         """Handle a message from Thespian; never raises."""
         try:
             self._handle(message, sender)
-            while too_long := self.edges.too_long():
+            while too_long := self._myRef.take_too_long():
                 for each, size in too_long:
                     self.too_long(each, size)
             while self._not_made:

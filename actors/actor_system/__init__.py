@@ -1,0 +1,1 @@
+"""The actors' system: the only room that knows Thespian."""

@@ -1,0 +1,265 @@
+"""A Thespian transport: one process's mailbox, timers, and way to the others.
+
+Thespian has no base class for one; what its managers call is what is here.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+import os
+import pickle
+import select
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from thespian.actors import (
+    ActorAddress,
+    ActorExitRequest,
+    WakeupMessage,
+    WatchMessage,
+)
+from thespian.system.addressManager import CannotPickleAddress
+from thespian.system.messages.multiproc import ChildMayHaveDied
+from thespian.system.transport import (
+    ReceiveEnvelope,
+    SendStatus,
+    Thespian__Run_Expired,
+    Thespian__Run_HandlerResult,
+    Thespian__Run_Terminated,
+    TransmitOnly,
+)
+
+from actors.actor_system.connections import Connections
+from actors.actor_system.sockets import Directory, new_name
+from actors.runtime import unpickling
+from actors.runtime.frames import MAX_MESSAGE
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a new process is to listen.
+
+    Attributes:
+        name: Its name among the sockets, and its actor's address.
+        number: Which child of its parent's it is.
+    """
+
+    directory: Directory
+    name: str
+    admin: str
+    number: int = 0
+
+    def another(self, what: str, number: int = 0) -> Endpoint:
+        """One for another process of the same system."""
+        return Endpoint(self.directory, new_name(what), self.admin, number)
+
+
+_open: weakref.WeakSet[Transport] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    # A fork would keep its parent's sockets open, and nobody would learn that the
+    # parent is gone.
+    for each in tuple(_open):
+        each.hang_up()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+class Transport:
+    """One process's end of the actor system.
+
+    Attributes:
+        too_long: Messages that were too long to be sent, with their sizes.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.myAddress = ActorAddress(endpoint.name)
+        self.too_long: list[tuple[Any, int]] = []
+        self._inbox: deque[ReceiveEnvelope] = deque()
+        self._timers: list[tuple[float, int, timedelta, Any]] = []
+        self._order = itertools.count()
+        self._watched: list[int] = []
+        self._aborting = False
+        self._connections = Connections(
+            endpoint.directory, endpoint.name, self._received
+        )
+        self._poll = self._connections.poll
+        self._wake: int | None = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poll.register(self._wake, select.POLLIN)
+        _open.add(self)
+
+    def send(self, name: str, message: Any) -> bool:
+        """Send a message; returns False if nobody is there to have it.
+
+        Raises:
+            Exception: It cannot be pickled.
+        """
+        if name == self.endpoint.name:
+            self._tell(message)
+            return True
+        content = pickle.dumps(message)
+        if len(content) > MAX_MESSAGE:
+            # Nothing to send counts as sent; who sent it asks what was not.
+            self.too_long.append((message, len(content)))
+            return True
+        return self._wake is not None and self._connections.send(name, content)
+
+    def hang_up(self) -> None:
+        """Let go of all sockets; where it is a fork's, its parent goes on."""
+        if self._wake is not None:
+            os.close(self._wake)
+            self._wake = None
+            self._connections.close()
+
+    def _received(self, name: str, content: bytes) -> None:
+        message = unpickling.loads(content)
+        self._inbox.append(ReceiveEnvelope(ActorAddress(name), message))
+
+    def _tell(self, message: Any) -> None:
+        self._inbox.append(ReceiveEnvelope(self.myAddress, message))
+
+    # What Thespian's managers call.
+
+    def run(self, handler: Any, maximumDuration: timedelta | None = None) -> Any:
+        """Hand what arrives to ``handler``; None returns it, TransmitOnly sends."""
+        until = math.inf
+        if maximumDuration is not None:
+            until = time.monotonic() + maximumDuration.total_seconds()
+        if handler is TransmitOnly:
+            return self._send_all(until)
+        looked = False
+        while not self._aborting:
+            if (envelope := self._next()) is not None:
+                if handler is None:
+                    return envelope
+                if not (result := handler(envelope)):
+                    return Thespian__Run_HandlerResult(result)
+            elif looked and time.monotonic() >= until:
+                return Thespian__Run_Expired()
+            else:
+                self._wait(min(until, self._timers[0][0]) if self._timers else until)
+                looked = True
+        self._aborting = False
+        return Thespian__Run_Terminated()
+
+    def _send_all(self, until: float) -> bool:
+        self.set_watch([])
+        while self._connections.waiting:
+            self._wait(until)
+            if time.monotonic() >= until:
+                break
+        return self._connections.waiting
+
+    def _next(self) -> ReceiveEnvelope | None:
+        if self._timers and self._timers[0][0] <= time.monotonic():
+            _, _, after, payload = heapq.heappop(self._timers)
+            return ReceiveEnvelope(self.myAddress, WakeupMessage(after, payload))
+        return self._inbox.popleft() if self._inbox else None
+
+    def _wait(self, until: float) -> None:
+        delay_ms = None
+        if until < math.inf:
+            delay_ms = max(0.0, (until - time.monotonic()) * 1000)
+        ready = []
+        for fd, event in self._poll.poll(delay_ms):
+            if self._connections.ready(fd, event):
+                continue
+            if fd == self._wake:
+                os.eventfd_read(fd)
+            elif event & select.POLLNVAL:
+                self._unwatch(fd)
+            else:
+                ready.append(fd)
+        if ready:
+            self._tell(WatchMessage(ready))
+
+    def scheduleTransmit(self, addressManager: Any, intent: Any) -> None:
+        """Send what an intent says, and tell it how that went.
+
+        Raises:
+            CannotPickleAddress: The receiver has not said yet where it listens.
+        """
+        target = intent.targetAddr
+        if addressManager is not None:
+            target = addressManager.exportAddr(target)
+            if target is None:
+                raise CannotPickleAddress(intent.targetAddr)
+            intent.changeTargetAddr(target)
+        sent = self.send(target.addressDetails, intent.message)
+        intent.tx_done(SendStatus.Sent if sent else SendStatus.DeadTarget)
+
+    def addWakeup(self, timePeriod: timedelta, payload: Any) -> None:
+        """Set a timer."""
+        at = time.monotonic() + timePeriod.total_seconds()
+        heapq.heappush(self._timers, (at, next(self._order), timePeriod, payload))
+
+    def set_watch(self, watchlist: list[int]) -> None:
+        """Say which descriptors to wait for, beside messages."""
+        if watchlist == self._watched:
+            return
+        for fd in set(self._watched).difference(watchlist):
+            self._unwatch(fd)
+        for fd in set(watchlist).difference(self._watched):
+            if fd not in self._connections:
+                self._poll.register(fd, select.POLLIN)
+        self._watched = list(watchlist)
+
+    def _unwatch(self, fd: int) -> None:
+        # One that was closed may have become a connection's meanwhile.
+        self._watched = [each for each in self._watched if each != fd]
+        if fd not in self._connections:
+            self._poll.unregister(fd)
+
+    def interrupt_wait(
+        self, signal_shutdown: bool = False, check_children: bool = False
+    ) -> None:
+        """Have the loop do what a signal is about."""
+        if check_children:
+            self._tell(ChildMayHaveDied())
+        if signal_shutdown:
+            self._tell(ActorExitRequest())
+        if self._wake is not None:
+            os.eventfd_write(self._wake, 1)
+
+    def abort_run(self, drain: bool = False) -> None:  # noqa: ARG002 - Thespian drains
+        """Have ``run`` return."""
+        self._aborting = True
+
+    def deadAddress(self, addressManager: Any, childAddr: ActorAddress) -> None:
+        """Give up what is on its way to a child that has ended."""
+        if (address := addressManager.exportAddr(childAddr)) is not None:
+            self._connections.drop(address.addressDetails)
+
+    def external_transport_clone(self) -> Transport:
+        """Another end for this process, to wait for one answer."""
+        return Transport(self.endpoint.another("main"))
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self.hang_up()
+        self.endpoint.directory.forget(self.endpoint.name)
+
+    def getAdminAddr(self, capabilities: Any) -> ActorAddress:  # noqa: ARG002
+        """Where the system's admin listens."""
+        return ActorAddress(self.endpoint.admin)
+
+    def probeAdmin(self, addr: ActorAddress) -> bool:  # noqa: ARG002
+        """Whether the admin is there already: nobody else knows its name."""
+        return False
+
+    def setAddressManager(self, addrManager: Any) -> None:
+        """Know who resolves addresses; intents bring theirs with them."""
+
+    def _updateStatusResponse(self, resp: Any) -> None:
+        """Tell nothing: nobody asks for Thespian's status."""
