@@ -239,7 +239,7 @@ def _add_join(verbs: Verbs) -> None:
     )
     join.add_argument("--name", metavar="NAME", help="of this machine (its host name)")
     join.add_argument(
-        "--port", metavar="N", help="of its own, on loopback (a free one)"
+        "--port", metavar="N", help="the number that names it here (a free one)"
     )
 
 

@@ -190,7 +190,7 @@ SETTINGS = (
         kind=count(0, 65535),
         default=4570,
         metavar="N",
-        help="the actor system's, on loopback; 0 picks a free one",
+        help="the number that names the system; 0 picks a free one",
     ),
     Setting(
         name="bind",
