@@ -99,7 +99,7 @@ class System:
         roles["main"] = self._process.pid
         known = set(roles.values())
         others = [pid for pid in self.pids() if pid not in known]
-        roles |= {f"logger{number or ''}": pid for number, pid in enumerate(others)}
+        roles |= {f"other{number or ''}": pid for number, pid in enumerate(others)}
         return roles
 
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
