@@ -133,6 +133,18 @@ class Connections:
             return False
         return True
 
+    def look(self) -> None:
+        """Listen anew where the socket was removed, as cleaners of old files do."""
+        if self._directory.has(self._name):
+            return
+        with contextlib.suppress(OSError):
+            self._directory.renew()
+            listener = self._directory.listen(self._name)
+            self.poll.unregister(self._listener)
+            self._listener.close()
+            self._listener = listener
+            self.poll.register(listener, select.POLLIN)
+
     def drop(self, name: str) -> None:
         """Give up what is on its way to a process that has died."""
         for each in [each for each in self._by_fd.values() if each.name == name]:

@@ -40,7 +40,7 @@ def new_name(what: str) -> str:
     return f"{what[: MAX_NAME - 17]}-{secrets.token_hex(8)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Directory:
     """Where the processes of one system listen.
 
@@ -83,6 +83,20 @@ class Directory:
             raise
         return connection
 
+    def has(self, name: str) -> bool:
+        """Whether the socket of a name is still there to be found."""
+        return (self.path / name).exists()
+
+    def renew(self) -> None:
+        """Make the directory again where somebody has removed it.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        fd = _opened(self.path)
+        os.close(self.fd)
+        self.fd = fd
+
     def forget(self, name: str) -> None:
         """Remove the name of a process that has ended."""
         with contextlib.suppress(OSError):
@@ -118,17 +132,11 @@ def make(path: Path) -> Directory:
     """
     remove(path)
     try:
-        path.mkdir(mode=0o700, exist_ok=True)
-        found = path.lstat()
-        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-        directory = Directory(path.absolute(), os.open(path, flags))
-        path.chmod(0o700)
+        directory = Directory(path.absolute(), _opened(path))
     except OSError as error:
         raise DirectoryError(
             f"cannot make the directory {path} for sockets: {error.strerror}"
         ) from error
-    if found.st_uid != os.geteuid():
-        raise DirectoryError(f"the directory {path} belongs to somebody else")
     short = len(os.fsencode(directory.path)) + 1 + MAX_NAME <= MAX_ADDRESS
     if not short and not Path(_SELF, str(directory.fd)).exists():
         raise DirectoryError(
@@ -136,6 +144,16 @@ def make(path: Path) -> Directory:
             "set LOWTIDE_STATE_DIR to a shorter one"
         )
     return directory
+
+
+def _opened(path: Path) -> int:
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    if os.fstat(fd).st_uid != os.geteuid():
+        os.close(fd)
+        raise PermissionError(errno.EACCES, "it belongs to somebody else")
+    path.chmod(0o700)
+    return fd
 
 
 def remove(path: Path) -> None:

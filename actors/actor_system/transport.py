@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 
+#: How often to look whether the socket is still there, in seconds, while awake.
+LOOK_S = 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where a new process is to listen.
@@ -91,6 +95,7 @@ class Transport:
         self._order = itertools.count()
         self._watched: list[int] = []
         self._aborting = False
+        self._look_at = 0.0
         self._connections = Connections(
             endpoint.directory, endpoint.name, self._received
         )
@@ -172,7 +177,11 @@ class Transport:
         if until < math.inf:
             delay_ms = max(0.0, (until - time.monotonic()) * 1000)
         ready = []
-        for fd, event in self._poll.poll(delay_ms):
+        events = self._poll.poll(delay_ms)
+        if (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + LOOK_S
+            self._connections.look()
+        for fd, event in events:
             if self._connections.ready(fd, event):
                 continue
             if fd == self._wake:
@@ -241,9 +250,9 @@ class Transport:
         if (address := addressManager.exportAddr(childAddr)) is not None:
             self._connections.drop(address.addressDetails)
 
-    def external_transport_clone(self) -> Transport:
-        """Another end for this process, to wait for one answer."""
-        return Transport(self.endpoint.another("main"))
+    def external_transport_clone(self) -> _Borrowed:
+        """The same again: there is one thread that would use either."""
+        return _Borrowed(self)
 
     def close(self) -> None:
         """Listen no longer."""
@@ -263,3 +272,16 @@ class Transport:
 
     def _updateStatusResponse(self, resp: Any) -> None:
         """Tell nothing: nobody asks for Thespian's status."""
+
+
+class _Borrowed:
+    """A transport that stays open when whoever has it closes it."""
+
+    def __init__(self, lender: Transport) -> None:
+        self._lender = lender
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._lender, name)
+
+    def close(self) -> None:
+        """Give it back."""

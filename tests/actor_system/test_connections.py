@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -315,3 +316,17 @@ def test_a_socket_that_ends_while_it_is_written_to_is_given_up(party: Make) -> N
 
     assert not one.send(other, b"gone")
     assert sockets_of(one) == 0
+
+
+def test_a_directory_that_was_removed_is_made_again_and_all_can_be_reached(
+    party: Make, directory: Directory, tmp_path: Path
+) -> None:
+    one, other = party("one"), party("other")
+    shutil.rmtree(directory.path)
+
+    one.connections.look()
+    other.connections.look()
+
+    assert directory.path.stat().st_mode & 0o777 == 0o700
+    assert one.send(other, b"hello")
+    turn_until(lambda: other.received, other)
