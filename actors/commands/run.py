@@ -63,9 +63,7 @@ def _run(config: SystemConfig, looking: Looking | None) -> int:
         raise StartError(str(error)) from error
     files, lock = claim_number(config.port)
     with lock, _claim_journal(config):
-        main = Main(
-            config.with_port(files.port), files, lock=lock, looking=looking
-        )
+        main = Main(config.with_port(files.port), files, lock=lock, looking=looking)
         try:
             return main.run()
         finally:
