@@ -146,7 +146,7 @@ class SystemFiles:
         for path in self.directory.glob("*.actors"):
             lock = path.with_suffix(".lock")
             if path != self.sockets and lock.exists():
-                with lock.open("a") as file:
+                with locks.opened(lock) as file:
                     if locks.take(file, within_s=0.0):
                         yield path
 
