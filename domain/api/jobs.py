@@ -54,8 +54,6 @@ def read_jobs(settings: Settings, body: bytes) -> Listed:
         return Listed(None, (), [])
     if not settings.is_list:
         return _one(settings, body)
-    # What is read by GET is there still; what is handed out otherwise may not be.
-    kept = b"" if settings.method in ("GET", "HEAD") else body
     value = formats.read(body, settings.format)
     bad = []
     if isinstance(value, list) and settings.format != "json":
@@ -71,7 +69,7 @@ def read_jobs(settings: Settings, body: bytes) -> Listed:
             raise BadAnswerError(
                 f"items: expected an array at {where.text!r}, got "
                 f"{short(elements)}{_keys(value)}",
-                body=kept,
+                body=body,
             )
         elements = []
     before = elements if where.text == "" else where.elements(value)

@@ -31,7 +31,7 @@ class Place:
             with.
         trail: Digests of the last pages of the round.
         changed: ``etag``, ``modified`` and ``of`` (a digest of the request), of the
-            first page of the round.
+            first page of the round, and ``front``, its own digest.
         unchanged: The same of the round before: what is asked for is what changed.
         refresh: A refresh token that was rotated, and a digest of the one before it
             that stands in the options.

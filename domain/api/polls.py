@@ -9,7 +9,12 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from domain import strict_json
-from domain.errors import BadAnswerError, BadJsonError, ThrottledError
+from domain.errors import (
+    BadAnswerError,
+    BadJsonError,
+    SourceError,
+    ThrottledError,
+)
 from domain.excerpts import short
 from domain.http import NOT_MODIFIED, Request
 from domain.urls import shown, with_params
@@ -79,7 +84,16 @@ class Poll:
             SourceError: One of `domain.errors`.
         """
         settings = self.asker.settings
-        went_on = self.place.position is not None
+        try:
+            yield from self._pages(went_on=self.place.position is not None)
+        except SourceError as error:
+            if settings.is_shown:
+                # It is there still: nothing is lost, and nothing is to be kept.
+                error.body, error.unknown_outcome = b"", False
+            raise
+
+    def _pages(self, *, went_on: bool) -> Iterator[tuple[list[Any], Place]]:
+        settings = self.asker.settings
         for _ in range(settings.max_pages if settings.is_list else 1 << 62):
             yield from self._authorized()
             reply = self._asked()
@@ -165,12 +179,15 @@ class Poll:
         settings = self.asker.settings
         listed = read_jobs(settings, reply.body)
         digest = hashlib.sha256(reply.body).hexdigest()[:16]
-        place = self._noted(reply, listed)
+        place = self._noted(reply, listed, digest)
         if not settings.is_list:
             # The same again is only shown, not handed out.
             goes_on = bool(listed.jobs) and digest != self._last
             self._last, self.place = digest, place.finished()
             return _Taken(listed.jobs, goes_on)
+        if self._is_as_before(place, digest):
+            self.place = place.finished()
+            return _Taken([])
         if digest in place.trail:
             self.place = place.afresh()
             return _Taken([], error=self._error(_REPEATED))
@@ -191,6 +208,13 @@ class Poll:
         self._visited.append(place.position)
         self.place = place.finished() if moved is None else moved.passed(digest)
         return _Taken(listed.jobs, goes_on=moved is not None)
+
+    def _is_as_before(self, place: Place, digest: str) -> bool:
+        """Whether a list with the newest first begins as it did last time."""
+        cursor = self.asker.settings.cursor
+        if cursor is None or cursor.kind != "first" or place.position is not None:
+            return False
+        return (place.unchanged or {}).get("front") == digest
 
     def _after(self, page: Page, place: Place) -> Place | None:
         """The place of the next page; None if there is none.
@@ -221,13 +245,15 @@ class Poll:
     def _error(self, text: str) -> BadAnswerError:
         return BadAnswerError(f"{self._name()}: {text}")
 
-    def _noted(self, reply: Reply, listed: Listed) -> Place:
+    def _noted(self, reply: Reply, listed: Listed, digest: str) -> Place:
         """What an answer says besides its jobs."""
         place, settings = self.place, self.asker.settings
-        if settings.etag and place.position is None and self.request is not None:
-            changed = _validators(reply, self.request)
-            place = replace(place, changed=changed or place.changed)
         cursor = settings.cursor
+        if place.position is None and self.request is not None:
+            changed = _validators(reply, self.request) if settings.etag else {}
+            if cursor is not None and cursor.kind == "first":
+                changed["front"] = digest
+            place = replace(place, changed=changed or place.changed)
         if cursor is None:
             return place
         now = max(answered_at(reply.headers, datetime.now(UTC)), datetime.now(UTC))
@@ -311,7 +337,7 @@ _VALIDATORS = {"etag": "If-None-Match", "modified": "If-Modified-Since"}
 _MAX_VALIDATOR = 1024
 
 
-def _validators(reply: Reply, request: Request) -> dict[str, str] | None:
+def _validators(reply: Reply, request: Request) -> dict[str, str]:
     told = {
         "etag": reply.headers.get("ETag"),
         "modified": reply.headers.get("Last-Modified"),
@@ -321,7 +347,7 @@ def _validators(reply: Reply, request: Request) -> dict[str, str] | None:
         for name, value in told.items()
         if value and len(value) <= _MAX_VALIDATOR and value.isprintable()
     }
-    return {**known, "of": _digest(request)} if known else None
+    return {**known, "of": _digest(request)} if known else {}
 
 
 def _digest(request: Request) -> str:

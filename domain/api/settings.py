@@ -101,6 +101,11 @@ class Settings:
         """Whether an answer lists jobs, rather than being one."""
         return self.items is not None or self.format != "json"
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether an answer is a list that the source shows, and has still."""
+        return self.is_list and self.method in ("GET", "HEAD")
+
 
 def read_settings(
     options: Mapping[str, Any], environ: Mapping[str, str]

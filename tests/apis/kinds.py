@@ -237,6 +237,8 @@ class OAuth(Api):
         self.lasts_s = 3600.0
         self.rotates = False
         self.refresh = "refresh-canary-0"
+        #: The one before is good until the next is used: what was answered may be lost.
+        self.before_last: str | None = None
         self.grants = 0
         self.refusals: list[tuple[int, dict[str, str]]] = []
         self._good: dict[str, float] = {}
@@ -272,7 +274,9 @@ class OAuth(Api):
             return Said({"error": "invalid_client"}, 401)
         told: dict[str, Any] = {}
         if form["grant_type"] == "refresh_token":
-            if form["refresh_token"] != self.refresh:
+            if form["refresh_token"] == self.refresh:
+                self.before_last = self.refresh
+            elif form["refresh_token"] != self.before_last:
                 return Said({"error": "invalid_grant"}, 400)
             if self.rotates:
                 self.refresh = f"refresh-canary-{self.grants + 1}"

@@ -52,11 +52,13 @@ def config_of(text: str) -> SystemConfig:
     return replace(config, fetchers=tuple(fetchers))
 
 
-def pipeline_of(text: str) -> Harness:
-    """A harness that runs a recipe."""
-    functions: dict[str, Any] = {"x:process": _process, "domain.api:settle": api.settle}
+def pipeline_of(text: str, ran: list[Any] | None = None) -> Harness:
+    """A harness that runs a recipe, and notes each job when it is run."""
+    noted = [] if ran is None else ran
+
+    def process(job: Any) -> Any:
+        noted.append(job)
+        return job
+
+    functions: dict[str, Any] = {"x:process": process, "domain.api:settle": api.settle}
     return Harness(api.fetch, config=config_of(text), functions=functions)
-
-
-def _process(job: Any) -> Any:
-    return job

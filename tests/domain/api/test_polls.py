@@ -15,7 +15,13 @@ from domain.api.place import Place
 from domain.api.polls import Poll
 from domain.api.session import Reply
 from domain.api.settings import Settings, read_settings
-from domain.errors import BadAnswerError, BadJobError, BadStatusError, ThrottledError
+from domain.errors import (
+    BadAnswerError,
+    BadJobError,
+    BadJsonError,
+    BadStatusError,
+    ThrottledError,
+)
 
 if TYPE_CHECKING:
     from domain.api.tokens import Tokens
@@ -567,3 +573,25 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("the rules need no socket")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
+
+
+def test_a_list_that_begins_as_last_time_has_nothing_new() -> None:
+    events = [{"id": 3}, {"id": 2}]
+    asker = script(lambda _: events, items="@", cursor={"first": "id"})
+    kept = Kept()
+
+    assert ids(kept.poll(asker)) == [3, 2]
+    assert kept.poll(asker) == []
+    events.insert(0, {"id": 4})
+    # What is older may have come late: it is known by its id.
+    assert ids(kept.poll(asker)) == [4, 3, 2]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_list_that_is_shown_is_asked_for_again_rather_than_kept(method: str) -> None:
+    asker = script(lambda _: reply(b"<html>"), items="@", method=method)
+
+    with pytest.raises(BadJsonError) as caught:
+        Kept().poll(asker)
+
+    assert caught.value.body == (b"" if method == "GET" else b"<html>")
