@@ -20,7 +20,7 @@ from actors.flow.facts import Accounting, Fact, Job, JobState
 from actors.flow.seen import WINDOW_S
 from actors.flow.source_state import KeptState
 from actors.runtime.journal_facts import FactWriter
-from actors.runtime.journal_file import LIVE, connect
+from actors.runtime.journal_file import LIVE, PAYLOAD, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,7 +73,7 @@ WAIT_S = 0.25
 PURGED_AT_ONCE = 1000
 #: What ``_job`` reads, in its order.
 _COLUMNS = (
-    "key, id, own_id, payload, attempt, crashes, fetched_at, not_before, route, "
+    f"key, id, own_id, {PAYLOAD}, attempt, crashes, fetched_at, not_before, route, "
     "forgiven"
 )
 

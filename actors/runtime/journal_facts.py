@@ -22,10 +22,15 @@ from actors.flow.facts import (
     JobState,
     StateMoved,
 )
+from actors.runtime.journal_file import PAYLOAD
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
+
+
+#: A payload of so many bytes has a row of its own, see `journal_file`.
+LARGE = 4096
 
 
 class FactWriter:
@@ -51,13 +56,19 @@ class FactWriter:
             "DELETE FROM job WHERE fetcher = ? AND own_id = 1 AND id = ?",
             [(number, _dumps(job.id)) for job, _ in facts if job.own_id],
         )
+        large = [job for job, _ in facts if job.size >= LARGE]
+        self._db.executemany(
+            "INSERT OR REPLACE INTO large VALUES (?, ?, ?)",
+            [(number, job.key, _dumps(job.payload)) for job in large],
+        )
         self._db.executemany(
             "INSERT INTO job (fetcher, key, id, own_id, payload, route, state, "
             "fetched_at) VALUES (?, ?, ?, ?, ?, ?, 'ready', ?)",
             [
                 (
                     *(number, job.key, _dumps(job.id), job.own_id),
-                    *(_dumps(job.payload), job.route, now),
+                    None if job.size >= LARGE else _dumps(job.payload),
+                    *(job.route, now),
                 )
                 for job, _ in facts
             ],
@@ -101,6 +112,13 @@ class FactWriter:
 
     def _quarantined(self, facts: list[JobQuarantined]) -> None:
         for job, process, failure in facts:
+            if job.size >= LARGE:
+                self._db.execute(
+                    f"UPDATE job SET payload = {PAYLOAD} "  # noqa: S608
+                    "WHERE fetcher = ? AND key = ?",
+                    (self._fetcher, job.key),
+                )
+                self._forget_large([job])
             name = process.name if process else None
             self._set(job, JobState.QUARANTINED, error=failure.error, processor=name)
             self._tell(job, "quarantined", name, failure.error, failure.trace)
@@ -128,6 +146,7 @@ class FactWriter:
 
     def _end(self, jobs: list[Job], state: JobState) -> None:
         number, now = self._fetcher, self._wall()
+        self._forget_large(jobs)
         # A made-up id never comes again: nothing is to be remembered of it.
         self._db.executemany(
             "UPDATE job SET state = ?, attempt = ?, payload = NULL, ended_at = ? "
@@ -146,6 +165,13 @@ class FactWriter:
         self._db.execute(
             f"UPDATE fetcher SET {column} = {column} + ? WHERE number = ?",  # noqa: S608
             (len(jobs), number),
+        )
+
+    def _forget_large(self, jobs: Iterable[Job]) -> None:
+        large = [job for job in jobs if job.size >= LARGE]
+        self._db.executemany(
+            "DELETE FROM large WHERE fetcher = ? AND key = ?",
+            [(self._fetcher, job.key) for job in large],
         )
 
     def _tell(

@@ -34,6 +34,23 @@ CREATE TABLE state (
 );
 """
 
+_LARGE = """
+-- Payloads of jobs that are not at their end, where they are large: a row is written
+-- anew as a whole with each change of a job. A quarantined job has its own in job.
+CREATE TABLE IF NOT EXISTS large (
+    fetcher     INTEGER NOT NULL,
+    key         INTEGER NOT NULL,
+    payload     TEXT NOT NULL,     -- JSON
+    PRIMARY KEY (fetcher, key)
+) WITHOUT ROWID;
+"""
+
+#: A job's payload, wherever it is.
+PAYLOAD = (
+    "coalesce(job.payload, (SELECT large.payload FROM large WHERE "
+    "large.fetcher = job.fetcher AND large.key = job.key))"
+)
+
 SCHEMA = f"""
 CREATE TABLE fetcher (
     number      INTEGER PRIMARY KEY,
@@ -48,7 +65,7 @@ CREATE TABLE job (
     key         INTEGER NOT NULL,
     id          TEXT NOT NULL,     -- JSON
     own_id      INTEGER NOT NULL,  -- 1: the source's, 0: made up
-    payload     TEXT,              -- JSON; NULL once done
+    payload     TEXT,              -- JSON; NULL once done, or in large
     route       TEXT NOT NULL DEFAULT '',  -- where it is to go
     state       TEXT NOT NULL,
     attempt     INTEGER NOT NULL DEFAULT 0,
@@ -79,11 +96,12 @@ CREATE TABLE history (
 );
 CREATE INDEX history_job ON history (fetcher, key);
 {_STATE}
+{_LARGE}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
 #: What brings a file of an earlier layout to the next one.
-_UPGRADES = {2: _STATE}
+_UPGRADES = {2: _STATE + _LARGE}
 
 
 class JournalInUseError(Exception):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from actors.flow.job_ids import named_by
 from actors.flow.source_state import NO_STATE
-from actors.runtime.journal_file import LIVE, JournalDamagedError, look
+from actors.runtime.journal_file import LIVE, PAYLOAD, JournalDamagedError, look
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _COLUMNS = (
-    "fetcher.name AS fetcher, job.key, job.id, payload, state, attempt, crashes, "
-    "processor, error, fetched_at, not_before, ended_at"
+    "fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, attempt, "
+    "crashes, processor, error, fetched_at, not_before, ended_at"
 )
 
 
@@ -99,8 +99,7 @@ class JournalView:
 
     def states(self) -> dict[str, tuple[str, float | None]]:
         """What each fetcher's source told last, JSON, and when; by fetcher's name."""
-        tables = self._query("SELECT 1 FROM sqlite_master WHERE name = 'state'", ())
-        if not tables:  # of the layout before
+        if not self._has("state"):  # of the layout before
             rows = self._query("SELECT name FROM fetcher ORDER BY name", ())
             return {row["name"]: (NO_STATE, None) for row in rows}
         rows = self._query(
@@ -113,13 +112,18 @@ class JournalView:
     def _jobs(
         self, condition: str, values: tuple[Any, ...], limit: int
     ) -> list[dict[str, Any]]:
+        columns = _COLUMNS.format(PAYLOAD if self._has("large") else "payload")
         rows = self._query(
-            f"SELECT {_COLUMNS} FROM job "  # noqa: S608 - our own words only
+            f"SELECT {columns} FROM job "  # noqa: S608 - our own words only
             "JOIN fetcher ON fetcher.number = job.fetcher "
             f"WHERE {condition} ORDER BY job.fetcher, job.key LIMIT ?",
             (*values, limit),
         )
         return [_job(row) for row in rows]
+
+    def _has(self, table: str) -> bool:
+        named = self._query("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
+        return bool(named)
 
     def _query(self, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
         with contextlib.closing(self._db.cursor()) as cursor:

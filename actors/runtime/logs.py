@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 MAX_LINE = 4096
 #: Characters of one value; what is longer is cut and says so.
 MAX_VALUE = 1024
+#: Characters; a secret that is longer may be cut before it is found.
+LONGEST_SECRET = 8192
 #: Bytes that the pipe holds while nobody reads, if the kernel allows.
 PIPE_SIZE = 1 << 20
 
@@ -300,19 +302,21 @@ def give_back() -> None:
 
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
+    clipped = {key: _clip(value) for key, value in fields.items()}
     if fields.get("level") != "debug":
-        _recent.append(fields)
-    return redact(_fit(fields))
+        # What is cut: whole, they would be held for long, and read at each status.
+        _recent.append(clipped)
+    return redact(_fit(dict(clipped)))
 
 
 def _fit(fields: MutableMapping[str, Any]) -> str:
-    line = _dumps({key: _clip(value) for key, value in fields.items()})
+    line = _dumps(fields)
     if len(line.encode()) < MAX_LINE:
         return line
     sizes = {key: len(_dumps(value)) for key, value in fields.items()}
     for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
         fields[key] = f"... {sizes[key]} characters"
-        line = _dumps({key: _clip(value) for key, value in fields.items()})
+        line = _dumps(fields)
         if len(line.encode()) < MAX_LINE:
             break
     return line
@@ -332,16 +336,20 @@ def _clip(value: Any) -> Any:
     if isinstance(value, str):
         if len(value) <= MAX_VALUE:
             return value
-        # Before the cut: half a secret would pass.
-        value = redact(value)
-        return f"{value[:MAX_VALUE]}... {len(value)} characters"
+        return _cut(value)
     if (
         isinstance(value, dict | list | tuple)
         and len(text := _dumps(value)) > MAX_VALUE
     ):
-        text = redact(text)
-        return f"{text[:MAX_VALUE]}... {len(text)} characters"
+        return _cut(text)
     return value
+
+
+def _cut(text: str) -> str:
+    # Redacted before the cut, or half a secret would pass; and as much as the longest
+    # secret behind it, not all of a job of a megabyte.
+    shown = redact(text[: MAX_VALUE + LONGEST_SECRET])[:MAX_VALUE]
+    return f"{shown}... {len(text)} characters"
 
 
 def _console(out: TextIO) -> structlog.dev.ConsoleRenderer:

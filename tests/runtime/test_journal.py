@@ -706,3 +706,49 @@ def test_a_decision_while_nothing_runs_leaves_one_file(path: Path) -> None:
     decide(path, "retry", {"numbers": [1]})
 
     assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
+
+
+def test_a_large_payload_is_written_once_and_found_wherever_the_job_is(
+    path: Path,
+) -> None:
+    text = "x" * 100_000
+    job = Job(key=1, id="id1", payload={"text": text}, fetched_at=0.0)
+    with contextlib.closing(Journal(path, "numbers")) as journal:
+        journal.commit([JobFetched(job)])
+        before = path.with_name("lowtide.db-wal").stat().st_size
+        for attempt in range(1, 6):
+            job.attempt = attempt
+            journal.commit([JobLeased(job, HERE)])
+            journal.commit([JobFailed(job, HERE, Failure("E: no"), 5.0)])
+        after = path.with_name("lowtide.db-wal").stat().st_size
+        [shown] = JournalView(path).jobs("retrying", -1)
+
+    journal = reopened(path)
+    [taken] = journal.take_up().jobs
+    journal.commit([JobQuarantined(taken, HERE, Failure("E: no"))])
+    [aside] = journal.quarantined([1])
+    quarantined_bytes = journal.take_up().quarantined_bytes
+    journal.commit([JobReleased(aside)])
+    [again] = journal.load(JobState.READY, 0, 9)
+    journal.commit([JobDone(again, 6, HERE, None, 0.1)])
+    with contextlib.closing(connect(path)) as db:
+        [left] = db.execute("SELECT count(*) FROM large").fetchone()
+    journal.close()
+
+    assert after - before < 5 * 100_000
+    assert shown["payload"] == taken.payload == aside.payload == again.payload
+    assert quarantined_bytes > 100_000
+    assert left == 0
+
+
+def test_a_large_payload_goes_with_its_job(path: Path) -> None:
+    jobs = [
+        Job(key=key, id=f"#{key}", payload="x" * 9000, fetched_at=0.0, own_id=key < 3)
+        for key in range(1, 5)
+    ]
+    keep(path, [JobFetched(job) for job in jobs])
+    keep(path, [JobDone(job, 1, HERE, None, 0.1) for job in jobs[::2]])
+    keep(path, [JobDropped(job, "by hand") for job in jobs[1::2]])
+
+    with contextlib.closing(connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM large").fetchone() == (0,)

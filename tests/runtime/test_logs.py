@@ -227,6 +227,25 @@ def test_a_long_value_is_cut_and_the_line_stays_whole(
     assert len(json.dumps(line)) < logs.MAX_LINE
 
 
+def test_a_secret_across_the_cut_is_not_shown_in_part(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    url = f"{'x' * (logs.MAX_VALUE - 20)} https://user:{'p' * 500}@host/"
+
+    log.info("job.fetched", job={"url": url, "rest": "y" * 100_000})
+
+    [line] = lines(pipe)
+    [recent] = logs.recent()[-1:]
+    assert "ppp" not in line["job"]
+    assert "ppp" not in recent["text"]
+
+
+def test_what_is_kept_for_status_is_cut_already(pipe: logs.LogPipe) -> None:
+    logs.configure("info").info("job.fetched", job={"text": "x" * 1_000_000})
+
+    lines(pipe)
+    assert max(len(str(each)) for each in logs._recent) < 3 * logs.MAX_VALUE  # noqa: SLF001
+
+
 def test_many_long_values_still_make_one_line(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
 
