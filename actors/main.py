@@ -8,7 +8,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from actors.commands import check, control, simulate, state, top, tune
+from actors.commands import (
+    check,
+    control,
+    simulate,
+    state,
+    top,
+    try_source,
+    tune,
+)
 from actors.commands.exit_codes import Exit
 from actors.commands.jobs import jobs
 from actors.commands.options import (
@@ -172,6 +180,7 @@ def _parser() -> tuple[Parser, Verbs]:
     tune.register(verbs)
     top.register(verbs)
     simulate.register(verbs)
+    try_source.register(verbs)
     return parser, verbs
 
 

@@ -7,20 +7,23 @@ the same, so that one set of them says everything about a source.
 import json
 import os
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from domain import http
-from domain.errors import BadOptionError, ThrottledError
+from domain.errors import BadOptionError, SourceError, ThrottledError
+from domain.urls import shown
 
 from .filling import Problem, Trail, fill_environment
 from .jobs import id_of
+from .limits import budget_of
 from .place import Place
 from .polls import Poll
 from .session import HURRIED, Session
 from .settings import Ack, read_settings
 
-__all__ = ["check_options", "fetch", "hurry", "settle"]
+__all__ = ["check_options", "fetch", "hurry", "preview", "settle"]
 
 #: For who calls `fetch` without a state: what each source had last, by method and
 #: URL.
@@ -145,6 +148,42 @@ def _filled(value: Any, words: Mapping[str, Any]) -> Any:
             return [_filled(each, words) for each in value]
         case _:
             return value
+
+
+def preview(url: str, *, state: Any = None, **options: Any) -> dict[str, Any]:
+    """Ask once, and say what `fetch` would make of it; nothing is acknowledged.
+
+    Args:
+        url: See `fetch`.
+        state: Likewise.
+        **options: Likewise.
+
+    Returns:
+        ``jobs`` and the next ``state``, as far as there are any; and ``request``,
+        ``status``, ``next`` (where the next page is), ``left`` (requests) and
+        ``error``, what is known of them.
+    """
+    session = _session({"url": url, **options})
+    if session.tokens is not None and session.tokens.may_rotate:
+        raise BadOptionError(
+            "auth: asking for a token may use up the refresh token, and the one that "
+            "takes its place would not be kept"
+        )
+    poll = Poll(session, Place.of(state, session.settings.asks))
+    told: dict[str, Any] = {"jobs": [], "state": state}
+    try:
+        for jobs, place in poll.pages():
+            told |= {"jobs": jobs, "state": place.told(), "next": place.position}
+            break
+    except SourceError as error:
+        told["error"] = f"{type(error).__name__}: {error}"
+    if poll.request is not None:
+        told["request"] = f"{poll.request.method} {shown(poll.request.url)}"
+    if poll.reply is not None:
+        told["status"] = poll.reply.status
+        now = datetime.now(UTC)
+        told["left"] = budget_of(poll.reply.headers, poll.reply.status, now).left
+    return told
 
 
 def check_options(**options: Any) -> list[tuple[Trail, str]]:

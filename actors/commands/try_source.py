@@ -1,0 +1,156 @@
+"""``try``: ask a source once, and show what would come of it."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.commands.exit_codes import Exit
+from actors.commands.options import add_settings, read_asked
+from actors.commands.plain import plain
+from actors.commands.sound import function_errors
+from actors.flow.source_state import NO_STATE
+from actors.runtime import redaction, user_modules
+from actors.runtime.config_show import secrets_of
+from actors.runtime.functions import check_fetch, load, load_beside
+from actors.runtime.problems import ConfigError
+from actors.runtime.redaction import masked, redact
+from actors.stages.failures import describe
+from actors.stages.fetching import Fetched, item_of
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterable
+
+    from actors.commands.options import Asked, Verbs
+    from actors.runtime.config import FetcherConfig
+
+#: Jobs that are shown, and characters of each.
+SHOWN = 10
+_WIDTH = 200
+#: Jobs of a generator that are waited for.
+_AT_MOST = 1000
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = verbs.add_parser(
+        "try",
+        help="ask a source once, show what would become jobs, keep nothing",
+        description="Call a fetcher's fetch once, with the state that the journal "
+        "has, and show what would become jobs. Nothing is kept or acknowledged: what "
+        "a source hands out for good is gone.",
+    )
+    parser.set_defaults(verb=try_source)
+    parser.add_argument(
+        "fetcher", nargs="?", metavar="FETCHER", help="its name, if there are several"
+    )
+    parser.add_argument("--state", metavar="JSON", help="in place of the journal's")
+    parser.add_argument("--json", action="store_true", help="all of it, on one line")
+    add_settings(parser)
+
+
+def try_source(arguments: Namespace) -> int:
+    """Ask once; print what came.
+
+    Raises:
+        ConfigError: The configuration cannot be used.
+    """
+    asked = read_asked(arguments)
+    redaction.install(secrets_of(asked.config))
+    user_modules.find_last()
+    fetcher = _chosen(asked, arguments.fetcher)
+    for error in function_errors(asked):
+        asked.problems.add(error)
+    asked.problems.refuse()
+    told = _told_by(fetcher, _state(arguments, asked, fetcher.name))
+    items = [item_of(each) for each in told.pop("jobs") if each is not None]
+    told["jobs"] = [each.payload for each in items if isinstance(each, Fetched)]
+    bad = [each for each in items if not isinstance(each, Fetched)]
+    told["unusable"] = [each.failure.error for each in bad]
+    if arguments.json:
+        print(redact(json.dumps(masked(told))))
+    else:
+        print("\n".join(plain(redact(line)) for line in _lines(told)))
+    return Exit.FAILURE if "error" in told else Exit.NOTHING_LEFT
+
+
+def _chosen(asked: Asked, name: str | None) -> FetcherConfig:
+    names = [each.name for each in asked.config.fetchers]
+    if name is None and len(names) > 1:
+        raise ConfigError(f"try: say which fetcher: {', '.join(names)}")
+    for each in asked.config.fetchers:
+        if name in (None, each.name):
+            return each
+    raise ConfigError(f"try: there is no fetcher {name!r}, only {', '.join(names)}")
+
+
+def _state(arguments: Namespace, asked: Asked, name: str) -> Any:
+    if arguments.state is not None:
+        try:
+            return json.loads(arguments.state)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"--state: expected JSON, {error}") from None
+    journal = asked.config.journal
+    if journal is None or not Path(journal).exists():
+        return None
+    from actors.runtime.journal_view import JournalView  # noqa: PLC0415 - quicker
+
+    with contextlib.closing(JournalView(Path(journal))) as view:
+        text, _ = view.states().get(name, (NO_STATE, None))
+    return json.loads(text)
+
+
+def _told_by(fetcher: FetcherConfig, state: Any) -> dict[str, Any]:
+    fetch = load(fetcher.fetch)
+    preview = load_beside(fetcher.fetch, "preview")
+    given = check_fetch(fetch, fetcher.fetch, fetcher.options)
+    options: dict[str, Any] = dict(fetcher.options)
+    if "state" in given:
+        options["state"] = state
+    told: dict[str, Any] = {"jobs": []}
+    try:
+        if preview is not None:
+            return dict(preview(**options))
+        if "next_poll" in given:
+            options["next_poll"] = lambda seconds: told.update(next_poll_s=seconds)
+        _take(fetch(**options), told, with_state="state" in given)
+    except Exception as error:  # noqa: BLE001 - the user's function
+        told["error"] = describe(error).error
+    return told
+
+
+def _take(answer: Any, told: dict[str, Any], *, with_state: bool) -> None:
+    if with_state:
+        page = next(answer, None) if isinstance(answer, Iterator) else answer
+        if page is not None:
+            told["jobs"], told["state"] = page
+    elif isinstance(answer, Iterator):
+        told["jobs"] = list(itertools.islice(answer, _AT_MOST))
+    else:
+        told["jobs"] = [answer]
+
+
+def _lines(told: dict[str, Any]) -> Iterable[str]:
+    jobs = told["jobs"]
+    if "request" in told:
+        yield f"{told['request']}: {told.get('status', 'no answer')}"
+    yield f"{len(jobs)} would become jobs" + (":" if jobs else "")
+    for each in jobs[:SHOWN]:
+        text = json.dumps(masked(each), ensure_ascii=False)
+        yield f"  {text if len(text) <= _WIDTH else text[:_WIDTH] + '...'}"
+    if len(jobs) > SHOWN:
+        yield f"  ... and {len(jobs) - SHOWN} more"
+    for each in told["unusable"][:SHOWN]:
+        yield f"cannot be used: {each}"
+    names = {"next": "the next page", "state": "the next state"}
+    names |= {"left": "requests left", "next_poll_s": "ask next in seconds"}
+    for name, what in names.items():
+        if told.get(name) is not None:
+            yield f"{what}: {json.dumps(masked(told[name]))}"
+    if "error" in told:
+        yield f"error: {told['error']}"
