@@ -112,7 +112,8 @@ class View:
 
     def _head(self) -> Text:
         accounting = self.status["accounting"]
-        state = self.status["state"]
+        # An old status must not look like a new one.
+        state = "silent" if self.trouble else self.status["state"]
         head = Text.assemble(
             ("lowtide ", "bold"),
             (state, f"bold {_COLOURS.get(state, '')}"),

@@ -6,10 +6,14 @@ from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 T = TypeVar("T")
 C = TypeVar("C")
+
+
+#: What a full buffer is emptied to, of its bytes, before more is fetched.
+LOW_WATER = 0.75
 
 
 def _nothing(_: object) -> int:
@@ -49,6 +53,9 @@ class Buffer(Generic[T]):
         self._jobs: deque[T] = deque()
         self._full = False
 
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._jobs)
+
     def __len__(self) -> int:
         return len(self._jobs)
 
@@ -71,7 +78,9 @@ class Buffer(Generic[T]):
     def is_low(self) -> bool:
         """Whether enough was taken to fetch, or load, more."""
         few = len(self._jobs) <= self.low_water
-        return few and (self.most_bytes is None or self.bytes <= self.most_bytes * 0.75)
+        return few and (
+            self.most_bytes is None or self.bytes <= self.most_bytes * LOW_WATER
+        )
 
     @property
     def oldest(self) -> T | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from actors.flow import waiting
+from actors.flow.buffer import LOW_WATER
 from actors.flow.sizes import MIB
 
 #: A fetch that runs for so long without a word is told, in seconds.
@@ -92,6 +93,11 @@ def _beside(status: dict[str, Any]) -> str:
         for each in status["fetchers"]
         if each["waiting_for"] in _HELD
     ]
+    held += [
+        f"{each['name']} {_limit(each)}"
+        for each in status["fetchers"]
+        if each["waiting_for"] == waiting.RATE
+    ]
     return f"; {', '.join(held)}" if held else ""
 
 
@@ -103,7 +109,7 @@ def _replays(stage: dict[str, Any]) -> str:
 _HELD = {
     waiting.PAUSED: "is paused",
     waiting.HOLD: "holds its jobs",
-    waiting.ROOM: "is full and polls no more",
+    waiting.ROOM: "has no room and polls no more",
     waiting.BACKOFF: "backs off from its source",
     waiting.THROTTLED: "leaves its source alone, as that asks",
 }
@@ -115,12 +121,11 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
         case waiting.PAUSED:
             return f"{name} is paused; lowtide resume goes on"
         case waiting.ROOM:
-            jobs = _count(stage["buffered"], "job") + _mib(stage, "buffered_bytes")
-            full = f"is full ({jobs}) and polls no more"
-            return f"{name} {_replays(stage) or full}: {_why_not_sent(stage, status)}"
+            full = _replays(stage) or _room(stage)
+            return f"{name} {full}: {_why_not_sent(stage, status)}"
         case waiting.BACKOFF | waiting.THROTTLED:
             return f"{name} {_puts_off(stage)}"
-        case waiting.DEMAND | waiting.HOLD:
+        case waiting.DEMAND | waiting.HOLD | waiting.RATE:
             jobs = f"has {_count(stage['buffered'], 'job')}"
             what = jobs if stage["buffered"] else "fetches on demand only"
             return f"{name} {what}: {_why_not_sent(stage, status)}"
@@ -128,6 +133,33 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
             return _no_jobs(stage, status)
         case _:
             return f"{name} is {stage['state']}"
+
+
+def _room(stage: dict[str, Any]) -> str:
+    """Say what takes the room, and when there will be some again."""
+    jobs, retrying = stage["buffered"], stage.get("retrying", 0)
+    size, low = stage["capacity"], stage["low_water"]
+    held = f"{jobs} of {_count(size, 'job')}"
+    if retrying:
+        held += f", and {retrying} to be tried again"
+    if _is_over(stage):
+        mib = stage["capacity_bytes"] * LOW_WATER / MIB
+        held = _count(jobs, "job") + _mib(stage, "buffered_bytes")
+        return f"is full ({held}), and polls again when {mib:.1f} MiB are left"
+    if jobs + retrying < size:
+        return f"has {held}, and polls again when {low} are left"
+    if jobs > low:
+        return f"is full ({held}), and polls again when {low} are left"
+    return f"is full ({held}) and polls no more"
+
+
+def _is_over(stage: dict[str, Any]) -> bool:
+    most = stage.get("capacity_bytes")
+    return most is not None and stage["buffered_bytes"] > most * LOW_WATER
+
+
+def _limit(stage: dict[str, Any]) -> str:
+    return f"is at its rate limit: next in {_seconds(stage['rate_next_s'])}"
 
 
 def _puts_off(stage: dict[str, Any]) -> str:
@@ -162,9 +194,29 @@ def _why_not_sent(stage: dict[str, Any], status: dict[str, Any]) -> str:
     if stage["waiting_for"] == waiting.HOLD:
         name = stage["name"]
         return f"it accumulates; lowtide set {name} --demand forward lets them go"
-    running = [each for each in status["processors"] if each["state"] == "running"]
+    if stage.get("rate_next_s") is not None:
+        return f"rate limit: next in {_seconds(stage['rate_next_s'])}"
+    running = [
+        each
+        for each in status["processors"]
+        if each["state"] == "running" and stage["name"] in each["takes_from"]
+    ]
     if not running:
         return "there is no processor; lowtide attach adds one"
+    kinds = {kind for kind, of in stage.get("kinds", {}).items() if of["buffered"]}
+    if missing := sorted(kinds - {each["kind"] for each in running}):
+        return _missing(missing[0], stage["kinds"][missing[0]]["buffered"])
+    return _who_asks([each for each in running if not kinds or each["kind"] in kinds])
+
+
+def _missing(kind: str, buffered: int) -> str:
+    return (
+        f"{_count(buffered, 'job')} for {kind}, of which there is no processor; "
+        f"lowtide attach --processor {kind} adds one"
+    )
+
+
+def _who_asks(running: list[dict[str, Any]]) -> str:
     busy = sum(each["in_flight"] > 0 for each in running)
     if busy == len(running):
         return f"all {_count(busy, 'processor')} busy"

@@ -7,7 +7,7 @@ one raise, and a message that comes twice decides nothing the second time.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from actors.flow.messages import (
     ToConsumer,
 )
 from actors.flow.rate import Rate
+from actors.flow.routed import BroadcastDispatcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -123,6 +124,24 @@ class Producer:
     def is_limited(self) -> bool:
         """Whether its rate lets nothing through now."""
         return self.rate is not None and self.rate.next_at is not None
+
+    def limited_until(self, now: float) -> float | None:
+        """When its rate lets a job through that is here and asked for, if not now."""
+        at = self.rate.next_at if self.rate is not None else None
+        waits = self.life.waiting and self.demand and at is not None and at > now
+        return at if waits else None
+
+    @property
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """With broadcast, what each kind of processor has here and has asked for."""
+        if not isinstance(self._dispatcher, BroadcastDispatcher):
+            return {}
+        buffered = Counter(job.route for job in self.life.buffer)
+        demand = self._dispatcher.demand_by_kind()
+        return {
+            kind: {"buffered": buffered[kind], "demand": demand[kind]}
+            for kind in sorted(buffered | demand)
+        }
 
     def is_resting(self, subscription: Subscription) -> bool:
         """Whether it gave jobs back, and has not been heard of since.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -46,6 +47,13 @@ class BroadcastDispatcher(Credits):
         return _pick(
             self, buffer, lambda job: self.largest(kinds.get(job.route, ())), most
         )
+
+    def demand_by_kind(self) -> Counter[str]:
+        """How many jobs each kind has asked for, of those that are here at all."""
+        demand: Counter[str] = Counter()
+        for asker in self.askers.values():
+            demand[asker.process.kind if asker.process else ""] += asker.credit
+        return demand
 
     def suits(self, process: Process, job: Routed) -> bool:
         """Whether a process is of the kind that a job goes to."""

@@ -21,6 +21,7 @@ DEMAND: Final = "demand"
 JOBS: Final = "jobs"
 HOLD: Final = "hold"
 ROUTE: Final = "route"
+RATE: Final = "rate"
 ASK: Final = "ask"
 
 #: Jobs and demand that wait together for so many seconds are a stall.
@@ -42,6 +43,7 @@ class FetcherSituation:
         throttled: The source asked to be left alone for a while.
         unrouted: Jobs for which it is still to be found out where they go.
         buffered: Jobs that are here and could be sent.
+        limited: There are jobs and demand, and its rate lets nothing through now.
         held: Its demand is accumulated: a person is to let its jobs go.
     """
 
@@ -54,6 +56,7 @@ class FetcherSituation:
     held: bool = False
     throttled: bool = False
     unrouted: int = 0
+    limited: bool = False
 
 
 def fetcher_waits_for(situation: FetcherSituation) -> str:
@@ -64,6 +67,7 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
         (it has jobs, and ``partition_by`` or a ``selector`` is to say where they
         go), ``room`` (the buffer or the quarantine is full, or the journal cannot be
         written), ``backoff``, ``throttled`` (the source asked to be left alone),
+        ``rate`` (it has jobs, and has sent as many as its limit allows for now),
         ``demand`` (it has jobs, or could get some, and nobody asks) or ``jobs`` (the
         source has none).
     """
@@ -75,6 +79,7 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
         (ROOM, not situation.room),
         (BACKOFF, situation.backing_off),
         (THROTTLED, situation.throttled),
+        (RATE, situation.limited),
         (DEMAND, situation.buffered or situation.unasked),
     )
     return next((reason for reason, holds in reasons if holds), JOBS)
@@ -101,7 +106,7 @@ def processor_waits_for(
     if busy:
         return None
     reasons = set(sources)
-    if reasons in ({PAUSED}, {BACKOFF}, {THROTTLED}, {HOLD}):
+    if reasons in ({PAUSED}, {BACKOFF}, {THROTTLED}, {HOLD}, {RATE}):
         [reason] = reasons
         return reason
     return ASK if untold else JOBS

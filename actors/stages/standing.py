@@ -70,8 +70,7 @@ class Standing:
             return "paused"
         return "faulted" if poller.state is PollState.FAULTED else "running"
 
-    @property
-    def waiting_for(self) -> str:
+    def waiting_for(self, now: float) -> str:
         """The reason, in a word."""
         poller = self.source.poller
         return fetcher_waits_for(
@@ -85,6 +84,7 @@ class Standing:
                 buffered=self.producer.life.waiting,
                 unrouted=self.producer.life.unrouted_count,
                 held=not self.producer.gate_open,
+                limited=self.producer.limited_until(now) is not None,
             )
         )
 
@@ -107,7 +107,7 @@ class Standing:
             log.warning(
                 "stage.stalled",
                 stage=self.name,
-                reason=self.waiting_for,
+                reason=self.waiting_for(now),
                 buffered=jobs,
                 demand=demand,
                 since_s=round(since_s, 1),
@@ -121,7 +121,7 @@ class Standing:
         commits = {"commit_s": self.outbox.commit_s.as_dict()}
         return {
             "state": self.state,
-            "waiting_for": self.waiting_for,
+            "waiting_for": self.waiting_for(now),
             "buffered": accounting.buffered,
             "demand": self.producer.demand,
             "fetching": poller.state is PollState.FETCHING,
@@ -139,6 +139,9 @@ class Standing:
                 each.held_bytes for each in self.producer.subscriptions
             ),
             "backlog": life.backlog,
+            "low_water": life.buffer.low_water,
+            "kinds": self.producer.kinds,
+            "rate_next_s": _until(now, self.producer.limited_until(now)),
             "unrouted": life.unrouted_count,
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,

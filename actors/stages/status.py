@@ -33,10 +33,13 @@ def describe_root(
         described["waiting_for"] = _processor_reason(
             described, member.config.sources, reasons
         )
+        described["kind"] = member.config.name
+        described["takes_from"] = list(member.config.sources)
     kinds = {each.name: each.sources for each in root.config.processors}
     for described, kind in describe_remote(root.remote, answers):
         reason = _processor_reason(described, kinds.get(kind, ()), reasons)
-        processors.append(described | {"waiting_for": reason})
+        takes = {"kind": kind, "takes_from": list(kinds.get(kind, ()))}
+        processors.append(described | takes | {"waiting_for": reason})
     events = [
         event for stage in (*fetchers, *processors) for event in stage.pop("events", [])
     ]

@@ -17,12 +17,21 @@ def fetcher(**changes: Any) -> dict[str, Any]:
         "buffered": 0,
         "last_poll_age_s": 1.25,
         "next_poll_s": 0.75,
+        "capacity": 9,
+        "low_water": 7,
         **changes,
     }
 
 
 def processor(**changes: Any) -> dict[str, Any]:
-    return {"name": "sqrt-1", "state": "running", "in_flight": 0, **changes}
+    return {
+        "name": "sqrt-1",
+        "kind": "sqrt",
+        "takes_from": ["numbers"],
+        "state": "running",
+        "in_flight": 0,
+        **changes,
+    }
 
 
 def status(
@@ -90,7 +99,60 @@ def status(
         ),
         (
             status(fetcher(waiting_for="room", buffered=9), processor()),
-            "numbers is full (9 jobs) and polls no more: no processor asks",
+            (
+                "numbers is full (9 of 9 jobs), and polls again when 7 are left: "
+                "no processor asks"
+            ),
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=8), processor()),
+            (
+                "numbers has 8 of 9 jobs, and polls again when 7 are left: "
+                "no processor asks"
+            ),
+        ),
+        (
+            status(fetcher(waiting_for="room", buffered=3, retrying=6), processor()),
+            (
+                "numbers is full (3 of 9 jobs, and 6 to be tried again) and polls no "
+                "more: no processor asks"
+            ),
+        ),
+        (
+            status(
+                fetcher(waiting_for="rate", buffered=3, rate_next_s=3.21), processor()
+            ),
+            "numbers has 3 jobs: rate limit: next in 3.2 s",
+        ),
+        (
+            status(
+                fetcher(waiting_for="rate", buffered=3, rate_next_s=3.21), in_flight=1
+            ),
+            "1 job in flight; numbers is at its rate limit: next in 3.2 s",
+        ),
+        (
+            status(
+                fetcher(
+                    waiting_for="demand",
+                    buffered=3,
+                    kinds={
+                        "report": {"buffered": 3, "demand": 0},
+                        "sqrt": {"buffered": 0, "demand": 1},
+                    },
+                ),
+                processor(),
+            ),
+            (
+                "numbers has 3 jobs: 3 jobs for report, of which there is no "
+                "processor; lowtide attach --processor report adds one"
+            ),
+        ),
+        (
+            status(
+                fetcher(waiting_for="demand", buffered=3),
+                processor(takes_from=["other"]),
+            ),
+            "numbers has 3 jobs: there is no processor; lowtide attach adds one",
         ),
         (
             status(fetcher(waiting_for="room", buffered=99, backlog=90), in_flight=9),
