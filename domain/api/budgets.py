@@ -131,8 +131,9 @@ class Ledger:
 
     def held(self, who: str) -> float:
         """Seconds until the source may be asked, 0 for now."""
-        if self._path is None:
-            return self._own.held(who, self._clock())
+        # Most sources have no such file: a look is all that a request costs.
+        if self._path is None or not os.path.exists(self._path):  # noqa: PTH110
+            return self._own.held(who, self._clock()) if self._own.holds else 0.0
         try:
             text = self._path.read_text()
         except OSError:

@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -491,3 +492,16 @@ def test_without_a_state_a_list_is_an_iterator_of_jobs(answers: Answers) -> None
     server = answers(said([{"id": 1}, {"id": 2}]))
 
     assert list(api.fetch(server.url, items="@")) == [{"id": 1}, {"id": 2}]
+
+
+def test_a_hundred_thousand_elements_are_read_in_bounded_time(answers: Answers) -> None:
+    items = [{"n": number} for number in range(100_000)]
+    server = answers(said(items))
+
+    began = time.process_time()
+    jobs = take(server.url, job_id="n", max_bytes=10_000_000)
+
+    assert len(jobs) == 100_000
+    assert time.process_time() - began < 10
+    with pytest.raises(TooLargeError):
+        take(f"{server.url}/2", job_id="n")
