@@ -103,6 +103,7 @@ class Outbox:
         self.error: str | None = None
         self.retry_at: float | None = None
         self._locked_since: float | None = None
+        self._last_failure: str | None = None
         self.commit_s = Histogram()
 
     def __bool__(self) -> bool:
@@ -112,6 +113,14 @@ class Outbox:
     def has_kept_all(self) -> bool:
         """Whether everything that was decided is in the journal."""
         return not self._waiting
+
+    @property
+    def not_kept(self) -> str | None:
+        """Why something that was decided is not in the journal; None if all is.
+
+        Unlike ``error``, it tells of a lock from its first moment.
+        """
+        return self.error or (self._last_failure if self._waiting else None)
 
     @property
     def next_tick(self) -> float | None:
@@ -125,6 +134,7 @@ class Outbox:
 
     def failed(self, error: JournalError, now: float) -> None:
         """Note that the journal cannot be written, or read; it is tried again."""
+        self._last_failure = str(error)
         if isinstance(error, JournalLockedError):
             if self._locked_since is None:
                 self._locked_since = now
@@ -151,7 +161,8 @@ class Outbox:
         except JournalError as error:
             self.failed(error, now)
             return []
-        self.error = self.retry_at = self._locked_since = None
+        self.error = self.retry_at = None
+        self._locked_since = self._last_failure = None
         released, self._waiting = self._waiting, []
         self._unsynced += filter(_waits_for_sync, released)
         if urgent or due or not self._keeper.durable:

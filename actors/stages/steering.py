@@ -67,7 +67,7 @@ class Steering:
         """Release or discard jobs of the quarantine; returns what came of it."""
         # What is on the disk is told: while it cannot be written, a job that was
         # decided on would still be found in the quarantine, and be released twice.
-        jobs, error = [], self._outbox.error
+        jobs, error = [], self._outbox.not_kept
         try:
             jobs = [] if error else self._keeper.quarantined(message.keys)
         except JournalError as failed:
@@ -77,7 +77,7 @@ class Steering:
         else:
             self._carry_out(self._producer.discarded(jobs, "discarded by hand"), now)
         return JobsDecided(
-            number=message.number, count=len(jobs), error=error or self._outbox.error
+            number=message.number, count=len(jobs), error=error or self._outbox.not_kept
         )
 
     def decide_state(self, message: DecideState, now: float) -> StateDecided:
@@ -88,9 +88,9 @@ class Steering:
             return StateDecided(number=number, text=NO_STATE, error=none)
         failed: str | None = None
         if message.text is not None:
-            if (failed := self._outbox.error) is None and states.tell(message.text):
+            if (failed := self._outbox.not_kept) is None and states.tell(message.text):
                 self._carry_out(Decision(facts=[StateMoved(message.text)]), now)
-                failed = self._outbox.error
+                failed = self._outbox.not_kept
             if failed is None:
                 self._source.restate(now)
         age_s = states.age_s(now)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.runtime.journal import Journal, JournalLockedError
 from actors.testing import CommandRefusedError, Harness
 
 
@@ -26,6 +27,18 @@ def unreadable(pipeline: Harness) -> Iterator[None]:
     pipeline.journal.set_authorizer(lambda *_: sqlite3.SQLITE_DENY)
     yield
     pipeline.journal.set_authorizer(None)
+
+
+@contextmanager
+def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Another program writes to the journal in here."""
+
+    def commit(*_: object, **__: object) -> None:
+        raise JournalLockedError("it is locked by another program")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "commit", commit)
+        yield
 
 
 def refuse(_: Any) -> None:
@@ -59,6 +72,51 @@ def test_a_decision_that_cannot_be_kept_is_refused_and_made_once_later(
             3 if action == "retry" else 2
         )
         assert events(pipeline, "stage.error") == []
+
+
+@pytest.mark.parametrize("action", ["retry", "discard"])
+def test_a_decision_is_made_once_that_comes_twice_while_another_writes(
+    action: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Harness(process=refuse, retries=1) as pipeline:
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.run_until_idle()
+        [fetcher] = pipeline.status()["fetchers"]
+        command = {"verb": "jobs", "action": action, "keys": {fetcher["name"]: [1]}}
+
+        with locked(monkeypatch):
+            for _ in range(3):
+                with pytest.raises(CommandRefusedError, match="locked by another"):
+                    pipeline.command(command)
+        pipeline.run_until_idle()
+
+        account = pipeline.accounting
+        expected = {"retry": (2, 0), "discard": (1, 1)}[action]
+        assert (account["quarantined"], account["dropped"]) == expected
+        assert len(events(pipeline, "job.quarantined")) == (
+            3 if action == "retry" else 2
+        )
+        assert events(pipeline, "stage.error") == []
+
+
+def test_a_state_is_not_said_to_be_set_before_it_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fetch(state: Any = None) -> tuple[list[Any], Any]:
+        return [], state
+
+    with Harness(fetch=fetch) as pipeline:
+        pipeline.run_until_idle()
+        [fetcher] = pipeline.status()["fetchers"]
+        command = {"verb": "state", "fetcher": fetcher["name"]}
+        move = command | {"action": "set", "state": 7}
+
+        with locked(monkeypatch), pytest.raises(CommandRefusedError, match="locked"):
+            pipeline.command(move)
+        pipeline.run_until_idle()
+
+        assert pipeline.command(command | {"action": "show"})["state"] == 7
+        assert pipeline.command(move)["state"] == 7
 
 
 def test_a_job_is_kept_that_comes_while_the_journal_cannot_be_read() -> None:
