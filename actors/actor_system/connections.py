@@ -154,7 +154,8 @@ class Connections:
     def close(self) -> None:
         """Hang up, and listen no longer; where it is a fork's, its parent goes on."""
         self._listener.close()
-        os.close(self._spare)
+        if self._spare >= 0:
+            os.close(self._spare)
         for each in self._by_fd.values():
             each.socket.close()
         self._by_fd.clear()
@@ -238,10 +239,14 @@ class Connections:
         # With the one file that is kept for this: else it would wait, and the
         # listener be ready, for as long as there is no room.
         self._tell("frame.refused", Refusal.CROWDED)
-        os.close(self._spare)
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
         with contextlib.suppress(OSError):
             self._listener.accept()[0].close()
-        self._spare = os.open(os.devnull, os.O_RDONLY)
+        # A thread of the user's may have taken the place: then without, until later.
+        with contextlib.suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY)
 
     def _read(self, connection: _Connection) -> None:
         try:

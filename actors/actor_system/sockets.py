@@ -85,7 +85,12 @@ class Directory:
 
     def has(self, name: str) -> bool:
         """Whether the socket of a name is still there to be found."""
-        return (self.path / name).exists()
+        try:
+            (self.path / name).stat()
+        except OSError:
+            # Removed, or behind a directory that was closed to us.
+            return False
+        return True
 
     def renew(self) -> None:
         """Make the directory again where somebody has removed it.

@@ -5,6 +5,7 @@ Thespian has no base class for one; what its managers call is what is here.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import math
@@ -228,7 +229,9 @@ class Transport:
         # One that was closed may have become a connection's meanwhile.
         self._watched = [each for each in self._watched if each != fd]
         if fd not in self._connections:
-            self._poll.unregister(fd)
+            # It is not there if it was a connection's, which has ended as well.
+            with contextlib.suppress(KeyError):
+                self._poll.unregister(fd)
 
     def interrupt_wait(
         self, signal_shutdown: bool = False, check_children: bool = False

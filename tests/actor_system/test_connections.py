@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import shutil
@@ -267,6 +268,39 @@ def test_without_files_left_the_silent_go_first_and_new_ones_are_turned_away(
     }
 
 
+def test_where_the_spare_file_was_taken_as_well_others_are_turned_away_later(
+    party: Make, directory: Directory, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, well = party("one"), party("well")
+    well.send(one, b"before")
+    turn_until(lambda: one.received, one)
+
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with directory.dial("one"), directory.dial("one"), monkeypatch.context() as patch:
+        # What a thread of the user's does in that moment: it opens what was closed.
+        patch.setattr(os, "open", none_left)
+        highest = max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest, before[1]))
+        taken = []
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(os.dup(2))
+        try:
+            for _ in range(3):
+                one.turn()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            for fd in taken:
+                os.close(fd)
+    well.send(one, b"after")
+    turn_until(lambda: len(one.received) == 2, one)
+
+    assert told[0]["reason"] == "more connections than files are allowed"
+
+
 def test_another_users_connection_is_closed_before_a_byte_is_read(
     party: Make, directory: Directory, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,3 +364,24 @@ def test_a_directory_that_was_removed_is_made_again_and_all_can_be_reached(
     assert directory.path.stat().st_mode & 0o777 == 0o700
     assert one.send(other, b"hello")
     turn_until(lambda: other.received, other)
+
+
+def test_a_directory_that_was_closed_to_us_ends_nothing(
+    party: Make, directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = party("one"), party("other")
+    one.send(other, b"before")
+    turn_until(lambda: other.received, other)
+
+    def refused(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "permission denied", path)
+
+    with monkeypatch.context() as patch:
+        # As chmod 0 of the state directory does to whoever is not root.
+        for name in ("stat", "mkdir"):
+            patch.setattr(Path, name, refused)
+        one.connections.look()
+    other.send(one, b"after")
+    turn_until(lambda: one.received, one)
+
+    assert one.contents == [b"after"]

@@ -175,6 +175,23 @@ def test_a_watched_number_that_became_a_connection_stays_one(transport: Make) ->
     assert one.run(None, SOON).message == say("back")
 
 
+def test_a_watched_number_that_was_a_connection_for_a_while_is_let_go(
+    transport: Make,
+) -> None:
+    one, other = transport("one"), transport("other")
+    reader, writer = os.pipe()
+    one.set_watch([reader])
+    os.close(reader)
+    assert one.send("other", say("there"))  # takes the number that is free
+    assert reader in one._connections  # noqa: SLF001
+    other.close()
+    assert not one.send("other", say("gone"))
+    one.set_watch([])
+    os.close(writer)
+
+    assert isinstance(one.run(None, NOW), Thespian__Run_Expired)
+
+
 def test_run_ends_when_time_is_over_or_it_is_told_to(transport: Make) -> None:
     one = transport("one")
 
