@@ -98,7 +98,17 @@ def keep_all() -> None:
 
 
 def _open_now() -> set[int]:
-    return {fd for fd in map(int, os.listdir("/proc/self/fd")) if fd > _STDERR}  # noqa: PTH208
+    listed = map(int, os.listdir("/proc/self/fd"))  # noqa: PTH208
+    # One of them was only open to read this list, and its number is free again.
+    return {fd for fd in listed if fd > _STDERR and _is_open(fd)}
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def share(descriptor: int) -> int:
