@@ -145,10 +145,12 @@ class SystemFiles:
         """Directories of sockets whose systems were killed; none starts meanwhile."""
         for path in self.directory.glob("*.actors"):
             lock = path.with_suffix(".lock")
-            if path != self.sockets and lock.exists():
-                with locks.opened(lock) as file:
-                    if locks.take(file, within_s=0.0):
-                        yield path
+            if path == self.sockets or not lock.exists():
+                continue
+            # What is in the way here is no reason not to start.
+            with contextlib.suppress(OSError), locks.opened(lock) as file:
+                if locks.take(file, within_s=0.0):
+                    yield path
 
     def _held_by(self, holder: int | None) -> str:
         owner = self.owner().get("pid", "unknown")

@@ -372,6 +372,21 @@ def test_a_lock_that_was_removed_is_seen(tmp_path: Path) -> None:
     again.close()
 
 
+def test_what_killed_systems_left_is_found_past_what_is_in_the_way(
+    tmp_path: Path,
+) -> None:
+    for port in (1, 2, 3):
+        (tmp_path / f"{port}.actors").mkdir()
+    (tmp_path / "1.lock").symlink_to(tmp_path / "2.lock")
+    (tmp_path / "2.lock").touch()
+    running = SystemFiles(tmp_path, 3).claim()
+
+    found = list(SystemFiles(tmp_path, 4).left_over())
+
+    running.close()
+    assert found == [tmp_path / "2.actors"]
+
+
 def test_a_port_is_held_by_one_system(tmp_path: Path) -> None:
     files = SystemFiles(tmp_path, 4570)
 
