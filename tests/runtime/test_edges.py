@@ -18,6 +18,7 @@ import pytest
 
 from actors.runtime.control import (
     LOOK_S,
+    MAX_REQUEST,
     ControlServer,
     NoAnswerError,
     NotRunningError,
@@ -234,7 +235,7 @@ def test_two_commands_at_once_get_each_their_own_answer(server: ControlServer) -
         assert answers == [{"echo": number}]
 
 
-@pytest.mark.parametrize("line", [b"nonsense\n", b"[1]\n", b"x" * 70_000])
+@pytest.mark.parametrize("line", [b"nonsense\n", b"[1]\n", b"x" * (MAX_REQUEST + 9)])
 def test_what_is_no_command_is_refused(server: ControlServer, line: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(server.path))
