@@ -105,7 +105,8 @@ def detach(arguments: Namespace) -> int:
         command["names"] = arguments.names
     else:
         command["count"] = arguments.count
-    answer = ask_system(arguments, command, WORK_WITHIN_S)
+    tell = partial(_tell_leaving, frozenset(arguments.names))
+    answer = _ask_telling(arguments, command, WORK_WITHIN_S, tell)
     if isinstance(answer, int):
         return answer
     print("detached " + ", ".join(answer["detached"]))
@@ -116,10 +117,11 @@ def wait_for_ends(arguments: Namespace) -> int:
     """Wait until every job has ended that was fetched before now."""
     within_s = arguments.within or WORK_WITHIN_S
     command = {"verb": "wait", "names": arguments.names}
-    answer = ask_system(arguments, command, within_s)
+    tell = partial(_tell_left, frozenset(arguments.names))
+    answer = _ask_telling(arguments, command, within_s, tell)
     if isinstance(answer, int):
         if answer == Exit.FAILURE:
-            _tell_progress(arguments)
+            _tell_progress(arguments, _tell_why)
         return answer
     print(f"all has ended that {', '.join(answer['passed'])} had fetched")
     return Exit.NOTHING_LEFT
@@ -128,10 +130,7 @@ def wait_for_ends(arguments: Namespace) -> int:
 def stop(arguments: Namespace) -> int:
     """Drain and end the system."""
     command = {"verb": "stop", "now": arguments.now}
-    stopping = beside(partial(ask_system, arguments, command, WORK_WITHIN_S))
-    while not wait([stopping], PROGRESS_S).done:
-        _tell_progress(arguments)
-    answer = stopping.result()
+    answer = _ask_telling(arguments, command, WORK_WITHIN_S, _tell_why)
     if isinstance(answer, int):
         return answer
     accounting = answer["accounting"]
@@ -160,11 +159,49 @@ def beside(work: Callable[[], T]) -> Future[T]:
     return future
 
 
-def _tell_progress(arguments: Namespace) -> None:
+def _ask_telling(
+    arguments: Namespace,
+    command: dict[str, Any],
+    timeout_s: float,
+    tell: Callable[[dict[str, Any]], str],
+) -> dict[str, Any] | int:
+    """Ask what may take long, and tell each second what it waits for."""
+    asked = beside(partial(ask_system, arguments, command, timeout_s))
+    while not wait([asked], PROGRESS_S).done:
+        _tell_progress(arguments, tell)
+    return asked.result()
+
+
+def _tell_progress(arguments: Namespace, tell: Callable[[dict[str, Any]], str]) -> None:
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
     with contextlib.suppress(ControlError):
         status = ask(socket, {"verb": "status"}, ANSWER_WITHIN_S)
-        print(plain(status["why"]), file=sys.stderr)
+        print(plain(tell(status)), file=sys.stderr)
+
+
+def _tell_why(status: dict[str, Any]) -> str:
+    return str(status["why"])
+
+
+def _tell_leaving(names: frozenset[str], status: dict[str, Any]) -> str:
+    """Say which processors are still to leave, and what is in their hands."""
+    leaving = [
+        f"{each['name']} ({each['in_flight']} in flight)"
+        for each in status["processors"]
+        if each["name"] in names or (not names and each["state"] == "draining")
+    ]
+    return f"waiting for {', '.join(leaving)}" if leaving else _tell_why(status)
+
+
+def _tell_left(names: frozenset[str], status: dict[str, Any]) -> str:
+    """Say what fetchers still have, later jobs among it."""
+    left = [
+        f"{each['name']} ({each['buffered']} buffered, {each.get('in_flight', 0)} in "
+        f"flight, {each.get('retrying', 0)} retrying)"
+        for each in status["fetchers"]
+        if not names or each["name"] in names
+    ]
+    return f"waiting for {', '.join(left)}"
 
 
 def describe(status: dict[str, Any]) -> str:

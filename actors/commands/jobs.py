@@ -12,7 +12,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
 from actors.commands.table import table
 from actors.flow.job_ids import word_of
-from actors.runtime.control import NotRunningError, ask
+from actors.runtime.control import ControlError, NotRunningError, ask
 from actors.runtime.state_dir import SystemFiles, state_dir
 
 if TYPE_CHECKING:
@@ -43,13 +43,16 @@ def jobs(arguments: Namespace) -> int:
     except (JobsError, JournalDamagedError, JournalInUseError) as error:
         print(f"lowtide: {plain(str(error))}", file=sys.stderr)
         return Exit.USAGE
+    except ControlError as error:
+        print(f"lowtide: {plain(str(error))}", file=sys.stderr)
+        return Exit.FAILURE
 
 
 def _list(arguments: Namespace) -> int:
     with _view(arguments) as view:
         rows = view.jobs(arguments.state, arguments.limit, arguments.fetcher)
     if arguments.json:
-        print(json.dumps(rows))
+        print(json.dumps([_public(row) for row in rows]))
     else:
         print(table([_short(row) for row in rows], COLUMNS))
     return Exit.NOTHING_LEFT
@@ -60,7 +63,7 @@ def _show(arguments: Namespace) -> int:
         raise JobsError("jobs show needs job ids, as list shows them")
     with _view(arguments) as view:
         shown = [
-            job | {"history": view.history(job["fetcher"], job["key"])}
+            _public(job) | {"history": view.history(job["fetcher"], job["key"])}
             for job_id in arguments.ids
             for job in _found(view, job_id, arguments.fetcher)
         ]
@@ -141,6 +144,11 @@ def journal_of(arguments: Namespace) -> Path:
 def socket_of(arguments: Namespace) -> Path:
     """Where the system that runs at the port listens."""
     return SystemFiles(state_dir(), int(arguments.port)).socket
+
+
+def _public(row: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the journal's own number of a job, which no verb takes."""
+    return {name: value for name, value in row.items() if name != "key"}
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:

@@ -225,22 +225,28 @@ def _parse(connection: socket.socket, received: bytes) -> Request | None:
     return request
 
 
+_ENDED = "the system ended, or its root was replaced, before it answered"
+
+
 def ask(path: Path, command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
     """Send a command to the system that listens at ``path``, and wait.
 
     Raises:
         NotRunningError: Nobody listens there.
-        NoAnswerError: There was no answer within ``timeout_s`` seconds.
+        NoAnswerError: There was no answer within ``timeout_s`` seconds, or the system
+            ended before there was one.
     """
     with _connect(path, timeout_s) as connection:
         try:
             connection.sendall(json.dumps(command).encode() + b"\n")
             with connection.makefile("rb") as answers:
                 line = answers.readline()
-        except OSError as error:
+        except TimeoutError as error:
             raise NoAnswerError(f"no answer within {timeout_s:g} s") from error
+        except OSError as error:
+            raise NoAnswerError(_ENDED) from error
     if not line.endswith(b"\n"):
-        raise NoAnswerError("the system ended before it answered")
+        raise NoAnswerError(_ENDED)
     answer: dict[str, Any] = json.loads(line)
     return answer
 

@@ -266,6 +266,27 @@ def test_one_who_hangs_up_without_a_word_is_forgotten(server: ControlServer) -> 
     assert server.fds == (listener,)
 
 
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_system_that_ends_before_it_answers_is_no_slow_one(
+    tmp_path: Path, *, reads: bool
+) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "control"))
+        listener.listen()
+
+        def end() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                # What is closed with something unread resets the line.
+                connection.recv(1 << 16 if reads else 1)
+
+        thread = threading.Thread(target=end)
+        thread.start()
+        with pytest.raises(NoAnswerError, match="the system ended, or"):
+            ask(tmp_path / "control", {"verb": "status"}, 30)
+        thread.join()
+
+
 def test_nobody_there_and_nobody_answering_are_told_apart(
     server: ControlServer, tmp_path: Path
 ) -> None:

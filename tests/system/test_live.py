@@ -18,7 +18,7 @@ import pytest
 from actors.runtime.control import NoAnswerError, ask
 from actors.runtime.ports import free_port
 from actors.runtime.state_dir import SystemFiles
-from actors.testing.processes import WITHIN_S, wait_until
+from actors.testing.processes import WITHIN_S, Program, wait_until
 from tests.support.processes import parent
 
 pytestmark = pytest.mark.system
@@ -465,3 +465,40 @@ def test_a_journal_that_cannot_be_written_is_why_nothing_moves(
     assert "locked" in failed["error"]
     assert (stalled["reason"], stalled["stage"]) == ("room", "numbers")
     system.wait_for("job.done", result=2.0)
+
+
+def test_what_waits_for_jobs_says_each_second_what_it_waits_for(
+    start_numbers: Start, start_system: Start, switch: Path
+) -> None:
+    numbers = start_numbers("--every", "0")
+    words = ("--process", "jobs:held_root", "--processors", "1", "--every", "0.1")
+    system = start_system("--url", numbers.url, *words)
+    numbers.add(4)
+    system.wait_for_in_flight()
+
+    waiting = {
+        verb: Program(
+            *("-m", "actors.main", *verb.split(), "--port", str(system.port)),
+            env=system.env,
+        )
+        for verb in ("wait", "detach processor-1")
+    }
+    try:
+        wait_until(
+            lambda: (
+                waiting["wait"].lines[1:] and waiting["detach processor-1"].lines[1:]
+            ),
+            "two lines of each",
+        )
+        switch.touch()
+        assert [each.wait() for each in waiting.values()] == [0, 0]
+    finally:
+        for each in waiting.values():
+            each.close()
+
+    assert set(waiting["wait"].lines) == {
+        "waiting for numbers (0 buffered, 1 in flight, 0 retrying)"
+    }
+    assert set(waiting["detach processor-1"].lines) == {
+        "waiting for processor-1 (1 in flight)"
+    }
