@@ -165,6 +165,7 @@ def _run_admin(
     stay_behind()
     _log_nothing()
     transport = Transport(endpoint)
+    multiprocCommon.setProcName("Admin", transport.myAddress)
     context = multiprocCommon.get_multiproc_context(capabilities)
     admin = Admin(transport, transport.myAddress, capabilities, None, context)
     signals.set_handler(signal.SIGCHLD, admin.signalChildDied)

@@ -27,6 +27,16 @@ def processors(bench: Bench) -> Numbers:
     return numbers
 
 
+def one_each(bench: Bench) -> Numbers:
+    """Jobs a second of 10 ms, one at a time to each processor, and their CPU."""
+    numbers: dict[str, float] = {}
+    for count in (16, 64):
+        settings = {"processors": count, "max_demand": 1}
+        name = f"one_each_{count}"
+        numbers |= rate(bench, name, process="benchmarks.jobs:ten_ms", **settings)
+    return numbers
+
+
 def buffered(bench: Bench) -> Numbers:
     """The same by the number of jobs in the buffer.
 
@@ -48,6 +58,11 @@ MEASUREMENTS = (
         "growth_processors",
         tuple(f"cost_{count}_processors" for count in PROCESSORS),
         processors,
+    ),
+    Measurement(
+        "growth_one_each",
+        ("one_each_16", "one_each_16_cpu", "one_each_64", "one_each_64_cpu"),
+        one_each,
     ),
     Measurement("growth_buffered", ("cost_10_buffered", "cost_1m_buffered"), buffered),
 )

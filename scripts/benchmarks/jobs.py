@@ -137,6 +137,12 @@ def slow(job: dict[str, Any]) -> float:
     return math.sqrt(job["number"])
 
 
+def ten_ms(job: dict[str, Any]) -> float:
+    """Take ten milliseconds, and no CPU."""
+    time.sleep(0.01)
+    return root(job)
+
+
 def last(job: dict[str, Any]) -> float:
     """A job that takes as long as it says."""
     job_s = job["job_s"]

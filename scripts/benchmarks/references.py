@@ -5,7 +5,10 @@ processor is sent them, with key, attempt and id, pickled in batches of 1,000 th
 a pipe to two processes, and each acknowledged by its key; no work, no journal, no
 demand. ``pipe_bare`` leaves out even that: nothing but what the source gave, and
 one word back for each thousand. ``pool`` is what the standard library offers for
-the same work. ``round_trip`` is what one message to another actor and back costs,
+the same work. ``pipe_trip`` is one such job through a pipe and back, ``pipe_kept`` what
+is promised with ``max_demand`` 1, by the barest means: two processes over pipes, each
+with one job, and each fetched job and each outcome on the disk before it counts.
+``round_trip`` is what one message to another actor and back costs,
 ``commit`` what the journal needs to keep one job, synced to the disk.
 """
 
@@ -16,12 +19,16 @@ import itertools
 import json
 import multiprocessing
 import signal
+import sqlite3
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections import deque
 from functools import partial
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.flow.facts import Job, JobFetched
@@ -31,7 +38,7 @@ from benchmarks import jobs
 from benchmarks.model import ROOT, MeasureError, Measurement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
 
     from benchmarks.model import Bench, Numbers
@@ -149,6 +156,94 @@ def round_trip(bench: Bench) -> Numbers:
     return {"round_trip": median_s * 1000, "a_round_trip": 1 / median_s}
 
 
+def pipe_trip(bench: Bench) -> Numbers:
+    """Milliseconds of a job through a pipe to another process and back, the median."""
+    ours, theirs = _context.Pipe()
+    worker = _context.Process(target=_echo, args=(theirs,), daemon=True)
+    worker.start()
+    job = Sent(1, 1, 1, 1, next(jobs.endless()))
+    times = []
+    for _ in range(bench.count(2000)):
+        began = time.perf_counter()
+        ours.send(job)
+        ours.recv()
+        times.append(time.perf_counter() - began)
+    ours.send(None)
+    worker.join()
+    ours.close()
+    theirs.close()
+    return {"pipe_trip": statistics.median(times) * 1000}
+
+
+def _echo(theirs: Connection) -> None:
+    while (message := theirs.recv()) is not None:
+        theirs.send(message)
+
+
+def pipe_kept(bench: Bench) -> Numbers:
+    """Jobs a second over pipes, one at a time to two processes, all of it synced."""
+    ends = [_context.Pipe() for _ in range(WORKERS)]
+    workers = [
+        _context.Process(target=_work, args=(theirs,), daemon=True)
+        for _, theirs in ends
+    ]
+    for worker in workers:
+        worker.start()
+    count = bench.count(6_000, least=WORKERS)
+    with tempfile.TemporaryDirectory(dir=bench.directory) as directory:
+        kept = sqlite3.connect(Path(directory) / "kept.db", isolation_level=None)
+        kept.execute("PRAGMA journal_mode = WAL")
+        kept.execute("PRAGMA synchronous = FULL")
+        kept.execute("CREATE TABLE jobs (key INTEGER PRIMARY KEY, job, result)")
+        began = time.perf_counter()
+        _keep_and_feed([each for each, _ in ends], kept, count)
+        took_s = time.perf_counter() - began
+        kept.close()
+    for (ours, theirs), worker in zip(ends, workers, strict=True):
+        ours.send(None)
+        worker.join()
+        ours.close()
+        theirs.close()
+    return {"pipe_kept": count / took_s}
+
+
+def _keep_and_feed(
+    ours: list[Connection], kept: sqlite3.Connection, count: int
+) -> None:
+    waiting: deque[tuple[int, Any]] = deque()
+    fetched = itertools.count(1)
+    idle, flying, done = list(ours), 0, 0
+    while done < count:
+        while idle and done + flying < count:
+            if not waiting:
+                # A page of the source, as a fetcher has it: kept before it is sent.
+                page = [(next(fetched), json.dumps(job)) for job in jobs.endless()]
+                with _transaction(kept):
+                    kept.executemany("INSERT INTO jobs (key, job) VALUES (?, ?)", page)
+                waiting.extend(page)
+            idle.pop().send(waiting.popleft())
+            flying += 1
+        ready = [end for end in connection.wait(ours) if end in ours]
+        outcomes = [end.recv() for end in ready]
+        with _transaction(kept):
+            kept.executemany("UPDATE jobs SET result = ? WHERE key = ?", outcomes)
+        idle += ready
+        flying, done = flying - len(ready), done + len(ready)
+
+
+@contextlib.contextmanager
+def _transaction(kept: sqlite3.Connection) -> Iterator[None]:
+    kept.execute("BEGIN")
+    yield
+    kept.execute("COMMIT")
+
+
+def _work(theirs: Connection) -> None:
+    while (told := theirs.recv()) is not None:
+        key, job = told
+        theirs.send((json.dumps(jobs.root(json.loads(job))), key))
+
+
 def commit(bench: Bench) -> Numbers:
     """Milliseconds of a commit of one job, synced, the median."""
     path = bench.directory / "commit.db"
@@ -170,5 +265,7 @@ MEASUREMENTS = (
     Measurement("pipe_bare", ("pipe_bare",), pipe_bare),
     Measurement("pool", ("pool",), pool),
     Measurement("round_trip", ("round_trip", "a_round_trip"), round_trip),
+    Measurement("pipe_trip", ("pipe_trip",), pipe_trip),
+    Measurement("pipe_kept", ("pipe_kept",), pipe_kept),
     Measurement("commit", ("commit",), commit),
 )
