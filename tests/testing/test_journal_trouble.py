@@ -209,6 +209,7 @@ def test_a_journal_of_its_size_stops_the_polling_until_there_is_room() -> None:
         assert all(told)
 
 
+@pytest.mark.slow
 def test_a_journal_that_runs_for_weeks_forgets_what_is_long_over() -> None:
     with Harness(every_s=3600.0) as pipeline:
         pipeline.push([{"id": 1}, {"id": 2}])
