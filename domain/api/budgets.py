@@ -150,10 +150,13 @@ class Ledger:
             before = file.read()
             notes = Notes.read(before)
             yield notes
-            text = notes.written()
+            # Blanks over what is left of a longer text: who is killed between two
+            # writes would leave one that makes no sense, and with it no budget.
+            text = notes.written().ljust(len(before))
             file.seek(0)
             file.write(text)
-            file.truncate()
+            file.flush()
+            file.truncate(len(text.rstrip()))
 
     def _locked(self) -> IO[Any] | None:
         if self._path is None:

@@ -73,6 +73,34 @@ def test_of_before_the_start_of_the_machine_nothing_counts() -> None:
     assert notes.held("me", 100.0) == 0.0
 
 
+def test_who_is_killed_while_it_writes_leaves_what_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notes.json"
+    path.write_text(Notes([99.0] * 50, 10.0).written())
+    written: list[str] = []
+    fdopen = os.fdopen
+
+    def watched(*words: object) -> object:
+        file = fdopen(*words)  # type: ignore[call-overload]
+        truncate = file.truncate
+
+        def look_first(*size: int) -> int:
+            file.flush()
+            written.append(path.read_text())
+            return int(truncate(*size))
+
+        monkeypatch.setattr(file, "truncate", look_first, raising=False)
+        return file
+
+    monkeypatch.setattr(os, "fdopen", watched)
+    Ledger(path, lambda: 105.0).hold("me", 30.0)
+    Ledger(path, lambda: 200.0).take(RATE, 1.0)
+
+    assert [Notes.read(text) == Notes() for text in written] == [False, False]
+    assert path.read_text() == Notes.read(written[-1]).written()
+
+
 def _ask(folder: str, turns: int, queue: multiprocessing.Queue[int]) -> None:
     ledger = Ledger(Path(folder) / "notes.json", boot_time)
     taken = sum(1 for _ in range(turns) if ledger.take(Rate(7, 600.0), 10.0)[0] == 0)
