@@ -85,12 +85,3 @@ class Call:
             os.close(self._reader)
             os.close(self._ended)
         self._child, self.fds = 0, []
-
-
-def answer_of(function: Callable[[], str], within_s: float) -> str:
-    """Call a function in a forked process, and wait; see ``Call``.
-
-    Raises:
-        OSError: No process more is allowed, or there is no memory for one.
-    """
-    return Call(function, within_s).wait(within_s + 1.0) or ""
