@@ -9,6 +9,7 @@ from actors.flow.facts import StateMoved
 from actors.flow.job_ids import odd_id_of
 from actors.flow.producer import Decision
 from actors.flow.routing import Incoming
+from actors.flow.seen import SeenIds
 from actors.runtime.journal import JournalError
 from actors.stages.failures import describe
 from actors.stages.fetching import Fetched, Page, RunEnded, Unusable
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from actors.stages.settling import Settler
     from actors.stages.source import Source
 
+
+#: So many jobs that came again are remembered as told.
+_SHOWN = 10_000
 
 _ID_HINT = (
     "an id must be an integer or a text; without one a job that comes again is "
@@ -55,7 +59,7 @@ class Intake:
         self._log = log
         self._settler = settler
         self._steps: list[FetchStep] = []
-        self._last_duplicate: JobId | None = None
+        self._shown = SeenIds(capacity=_SHOWN)
         self._odd_ids: set[str] = set()
 
     def __bool__(self) -> bool:
@@ -136,17 +140,18 @@ class Intake:
         return new
 
     def _known(self, job_id: JobId, payload: Any, now: float) -> None:
-        self._tell_duplicate(job_id, payload)
+        self._tell_duplicate(job_id, payload, now)
         self._source.tally.duplicate()
         self._settle_again(job_id, payload, now)
         self._source.known()
 
-    def _tell_duplicate(self, job_id: JobId, payload: Any) -> None:
-        # Once: a source that shows a job until it is replaced does so for long.
-        news = job_id != self._last_duplicate
+    def _tell_duplicate(self, job_id: JobId, payload: Any, now: float) -> None:
+        # Once a job: a source that shows what it has, such as a list of open tickets,
+        # shows each of them at every poll for as long as it is open.
+        news = not self._shown.has(job_id, now)
         tell = self._log.warning if news else self._log.debug
         tell("job.duplicate", job_id=job_id, job=payload)
-        self._last_duplicate = job_id
+        self._shown.add(job_id, now)
 
     def _tell_odd_id(self, odd: str, payload: Any) -> None:
         # Once a kind: each of its jobs has one. They are run, as jobs without an id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -13,6 +13,9 @@ from actors.runtime.config_file import ConfigFile
 from actors.runtime.setting_values import resolve
 from actors.testing import Harness
 from tests.support.spooled import MuteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: By none of them is a thread to be ended.
 ENDS = (SystemExit, KeyboardInterrupt, MuteError)
@@ -268,3 +271,18 @@ def test_a_partition_key_that_no_file_can_hold_still_finds_its_way(
 
         assert pipeline.results == [1]
         assert errors(pipeline) == []
+
+
+def test_a_list_that_is_shown_until_it_is_done_is_told_of_once() -> None:
+    def fetch() -> Iterator[dict[str, int]]:
+        yield {"id": 1}
+        yield {"id": 2}
+        yield {"id": 3}
+
+    with Harness(fetch=fetch, every_s=1.0) as pipeline:
+        pipeline.advance(seconds=10)
+
+        again = [e for e in pipeline.events if e["event"] == "job.duplicate"]
+    warned = [e["job_id"] for e in again if e["level"] == "warning"]
+    assert warned == [1, 2, 3]
+    assert len(again) > len(warned)
