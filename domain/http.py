@@ -266,7 +266,7 @@ def _refuse_status(name: str, response: requests.Response, exchange: Exchange) -
         date=response.headers.get("Date"),
     )
     raise BadStatusError(
-        f"{name}: expected status 200 or 204, got {status}",
+        f"{name}: expected a 2xx status, got {status}",
         status=status,
         retry_after_s=retry_after,
         body=bytes(exchange.body),

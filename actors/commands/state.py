@@ -96,7 +96,7 @@ def _show(arguments: Namespace) -> None:
         print(f"{name} has no state")
     else:
         print(redact(json.dumps(shown["state"], indent=2)))
-        print(f"{name}: since {shown['age_s']:.0f} s", file=sys.stderr)
+        print(f"{name}: told {shown['age_s']:.0f} s ago", file=sys.stderr)
 
 
 def _set(arguments: Namespace, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def test_it_is_shown_without_its_secrets(
     assert shown == {"fetcher": "north", "state": {"at": 7, "token": "***"}}
 
     assert state(path, "show", "north") == 0
-    assert '"at": 7' in capsys.readouterr().out
+    told = capsys.readouterr()
+    assert '"at": 7' in told.out
+    assert re.fullmatch(r"north: told \d+ s ago\n", told.err)
     assert state(path, "show", "south") == 0
     assert capsys.readouterr().out == "south has no state\n"
 
