@@ -124,7 +124,7 @@ def end_session(session: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """Send SIGKILL; a process that is gone already is as good."""
+    """Send SIGKILL. Does nothing if the process is gone."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
