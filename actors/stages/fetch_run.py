@@ -11,6 +11,7 @@ from functools import partial
 from operator import is_not
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.json_values import as_json
 from actors.flow.messages import Failure
 from actors.flow.pending import pending
 from actors.runtime.worker import Gate
@@ -47,6 +48,7 @@ class Signals:
         pace: What the running call says so by.
         moved: A person has set another state than the one that the run goes by.
         under_way: Jobs that were handed over and not waited for: likewise.
+        last_list: The list that the last answer was: likewise.
     """
 
     kept: Gate = field(default_factory=Gate)
@@ -57,6 +59,7 @@ class Signals:
     pace: object = None
     moved: threading.Event = field(default_factory=threading.Event)
     under_way: int = 0
+    last_list: list[Any] | None = None
 
 
 def fetch_run(
@@ -68,7 +71,8 @@ def fetch_run(
     most one is lost that the source has handed out. An answer is one job, or an
     iterator of jobs, which is taken whole: there is no telling what it holds that
     the source has forgotten. A source that gives the same twice running only
-    shows what it has; that counts as no more.
+    shows what it has; that counts as no more. A list that is returned is one job,
+    which has no id: the same list twice running is taken, and counts likewise.
     """
     while room > 0 and not signals.full.is_set():
         if signals.stop.is_set():
@@ -76,7 +80,10 @@ def fetch_run(
             return
         began = time.monotonic()
         answer = _called(fetch, options)
+        shown = type(answer) is list and _is_shown_again(answer, signals)
         count, end = yield from _take(answer, signals)
+        if shown and end is None:
+            end = RunEnded("none", took_s=time.monotonic() - began)
         if end is None and (not count or signals.next_s is not None):
             end = RunEnded("none", took_s=time.monotonic() - began)
         if end is not None:
@@ -180,6 +187,15 @@ def _taken(payload: Any) -> Fetched | Unusable | RunEnded:
         "be an ordinary function that returns when its work is done"
     )
     return RunEnded("faulted", Failure(text, permanent=True))
+
+
+def _is_shown_again(answer: list[Any], signals: Signals) -> bool:
+    last, signals.last_list = signals.last_list, None
+    # Taken as it is now, and compared as such: what is in it is the user's.
+    with suppress(BaseException):
+        signals.last_list = as_json(answer)
+        return last is not None and last == signals.last_list
+    return False
 
 
 def _came_before(ids: list[JobId | None], signals: Signals) -> bool:

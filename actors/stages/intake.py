@@ -35,6 +35,10 @@ _ID_HINT = (
     "an id must be an integer or a text; without one a job that comes again is "
     "run again"
 )
+_LIST_HINT = (
+    "a list is one job; where its items were meant, `yield from` makes each of "
+    "them one, and none of an empty list"
+)
 
 
 class Intake:
@@ -61,6 +65,7 @@ class Intake:
         self._steps: list[FetchStep] = []
         self._shown = SeenIds(capacity=_SHOWN)
         self._odd_ids: set[str] = set()
+        self._told_list = False
 
     def __bool__(self) -> bool:
         return bool(self._steps)
@@ -134,6 +139,8 @@ class Intake:
                     self._known(own_id, payload, now)
                     continue
                 seen.add(own_id)
+            elif type(payload) is list:
+                self._tell_list(payload)
             elif odd := odd_id_of(payload):
                 self._tell_odd_id(odd, payload)
             new.append((own_id, payload))
@@ -159,6 +166,13 @@ class Intake:
         if odd not in self._odd_ids:
             self._odd_ids.add(odd)
             self._log.warning("id.ignored", got=odd, job=payload, hint=_ID_HINT)
+
+    def _tell_list(self, payload: list[Any]) -> None:
+        # Once, and of one that is empty or has objects: those were meant as jobs.
+        meant = not payload or type(payload[0]) is dict
+        if meant and not self._told_list:
+            self._told_list = True
+            self._log.warning("job.is_list", items=len(payload), hint=_LIST_HINT)
 
     def _settle_again(self, job_id: JobId, payload: Any, now: float) -> None:
         if self._settler is None:

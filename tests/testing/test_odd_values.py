@@ -286,3 +286,13 @@ def test_a_list_that_is_shown_until_it_is_done_is_told_of_once() -> None:
     warned = [e["job_id"] for e in again if e["level"] == "warning"]
     assert warned == [1, 2, 3]
     assert len(again) > len(warned)
+
+
+def test_a_list_in_place_of_jobs_is_told_once_and_waits_for_the_next_poll() -> None:
+    rows = [{"id": 1}, {"id": 2}]
+    with Harness(fetch=lambda: rows, process=len, every_s=1.0) as pipeline:
+        pipeline.advance(seconds=20)
+
+        [told] = [e for e in pipeline.events if e["event"] == "job.is_list"]
+        assert (told["items"], "yield from" in told["hint"]) == (2, True)
+        assert 10 <= len(pipeline.results) <= 30
