@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.host import forks, keeper, signals
 from actors.runtime import cluster, dumps, functions, lines, logs, processes
+from actors.runtime.apart import Call
 from actors.runtime.control import ControlServer
 from actors.runtime.journal import Clock, Journal
 from actors.runtime.no_journal import NoJournal
@@ -71,6 +72,13 @@ class Edges:
         """A thread of its own for what blocks."""
         return Worker(name)
 
+    def apart(self) -> Callable[[Callable[[], str], float], str] | None:
+        """What calls a function in a process of its own, for so many seconds.
+
+        It returns nothing where the function ended that process, or was too late.
+        """
+        return _answer_apart
+
     def function(self, name: str) -> Callable[..., Any]:
         """The job function of this name.
 
@@ -125,3 +133,7 @@ class Edges:
     def kill(self, pid: int) -> None:
         """End a process at once; one that is gone already is as good."""
         processes.kill(pid)
+
+
+def _answer_apart(function: Callable[[], str], within_s: float) -> str:
+    return Call(function, within_s).wait(within_s + 1.0) or ""

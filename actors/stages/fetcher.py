@@ -234,7 +234,7 @@ class FetcherActor(Stage):
             accumulates=config.demand == ACCUMULATE,
         )
         self._take_up(taken)
-        self._make_ways(routing, system, root)
+        self._make_ways(routing, system, root, taken.next_key)
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
@@ -303,12 +303,22 @@ class FetcherActor(Stage):
         if left:
             self.log.info("journal.taken_up", jobs=left)
 
-    def _make_ways(self, routing: Routing, system: SystemConfig, root: Address) -> None:
+    def _make_ways(
+        self, routing: Routing, system: SystemConfig, root: Address, next_key: int
+    ) -> None:
         self.watch(self.source.fd, self._source_spoke)
         if not routing.is_open:
             worker = self.edges.worker(f"route-{self.config.name}")
             life, limit_s = self.producer.life, system.job_timeout_s
-            self._finder = RouteFinder(routing, life, worker, limit_s, self.log)
+            self._finder = RouteFinder(
+                routing,
+                life,
+                worker,
+                limit_s,
+                self.log,
+                apart=self.edges.apart(),
+                first_key=next_key,
+            )
             self.watch(self._finder.fd, self._finder_spoke)
         if self.settler is not None:
             self.watch(self.settler.fd, self._settler_spoke)

@@ -68,6 +68,9 @@ class VirtualEdges(Edges):
         """Calls one after another, without a thread."""
         return VirtualWorker(self._node, self._world, name)
 
+    def apart(self) -> None:
+        """Nothing: there are no processes here."""
+
     def function(self, name: str) -> Callable[..., Any]:
         """The world's, or whatever Python finds under that name."""
         known = self._world.functions.get(name)

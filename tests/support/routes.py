@@ -24,3 +24,10 @@ def no_four(job: Any) -> bool:
     if job["number"] == 4:
         raise ValueError("4 has no place")
     return True
+
+
+def ends_at_seven(job: Any) -> str:
+    """End its process over one of the numbers."""
+    if job["number"] == 7:
+        os._exit(3)
+    return parity(job)

@@ -199,3 +199,26 @@ def test_dispatching_that_could_do_nothing_is_refused(
     assert system.wait() == 2
     [line] = system.program.lines
     assert problem in line
+
+
+def test_a_job_that_ends_the_process_that_asks_where_it_goes_is_set_aside(
+    start_numbers: Start, start_system: Start, tmp_path: Path
+) -> None:
+    numbers = start_numbers("--every", "0")
+    numbers.add(*range(10))
+    file = write(
+        tmp_path,
+        numbers.url,
+        'dispatcher = "partition"\npartition_by = "routes:ends_at_seven"',
+        'name = "p"\nprocess = "routes:who"\ncount = 2',
+    )
+
+    system = start_system("--config", file, "--until-idle", "0.5")
+
+    assert system.wait(60) == 0
+    [quarantined] = system.all_of("job.quarantined")
+    assert quarantined["job"]["number"] == 7
+    assert "partition_by ended the process" in quarantined["error"]
+    done = sorted(each["job"]["number"] for each in system.all_of("job.done"))
+    assert done == [each for each in range(10) if each != 7]
+    assert len(system.all_of("stage.restarted")) == 1
