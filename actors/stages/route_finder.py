@@ -205,7 +205,8 @@ class _CallsApart(_Calls):
         ]
 
     def _text_of(self, jobs: list[Job]) -> str:
-        return json.dumps([self._find(job.payload) for job in jobs])
+        found = [self._find(job.payload) for job in jobs]
+        return json.dumps([(each.names, dict(each.failures)) for each in found])
 
     def _ended(self) -> Routes:
         text = (

@@ -31,3 +31,8 @@ def ends_at_seven(job: Any) -> str:
     if job["number"] == 7:
         os._exit(3)
     return parity(job)
+
+
+def ten() -> Any:
+    """Ten numbers in one answer; the same ones each time."""
+    yield from ({"id": n, "number": n} for n in range(1, 11))

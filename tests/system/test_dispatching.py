@@ -222,3 +222,29 @@ def test_a_job_that_ends_the_process_that_asks_where_it_goes_is_set_aside(
     done = sorted(each["job"]["number"] for each in system.all_of("job.done"))
     assert done == [each for each in range(10) if each != 7]
     assert len(system.all_of("stage.restarted")) == 1
+
+
+def test_the_others_of_its_page_are_done(start_system: Start, tmp_path: Path) -> None:
+    file = tmp_path / "page.toml"
+    file.write_text(
+        '[[fetcher]]\nname = "f"\nfetch = "routes:ten"\nevery_s = 0.5\n'
+        'dispatcher = "partition"\npartition_by = "routes:ends_at_seven"\n'
+        '[[processor]]\nname = "p"\nprocess = "routes:who"\ncount = 2\n'
+    )
+
+    system = start_system("--config", str(file))
+
+    [quarantined] = system.wait_for("job.quarantined")
+    assert quarantined["job"]["number"] == 7
+    done = system.wait_for("job.done", 9)
+    assert sorted(each["job"]["number"] for each in done) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        8,
+        9,
+        10,
+    ]
