@@ -19,8 +19,8 @@ from actors.testing.processes import wait_until, wait_until_gone
 pytestmark = pytest.mark.system
 
 KILLS = 10
-#: Every so many kills it is the whole system.
-ALL = 5
+#: Every so many kills it is the whole system: a fetcher may die three times in 5 s.
+ALL = 3
 #: Jobs that may be out at a death.
 OUT = 2 * 8
 

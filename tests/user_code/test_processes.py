@@ -83,8 +83,8 @@ def test_a_system_that_ends_in_any_way_takes_what_was_started_with_it(
 ) -> None:
     system = start_system(*functions(what, "one"), "--processors", "1")
     started = 1 if what == "forked" else 0
-    # main, keeper, admin, logger, root, fetcher, processor
-    eventually(lambda: len(system.pids()) > 6 + (started or 1), "a process of a job's")
+    # main, keeper, admin, root, fetcher, processor
+    eventually(lambda: len(system.pids()) > 5 + (started or 1), "a process of a job's")
     [attached] = system.wait_for("processor.attached")
     root = parent(attached["pid"])
     keeper = parent(parent(root))
@@ -177,7 +177,7 @@ def test_a_fork_that_comes_back_into_our_code_ends_there(
 
     expected = [7] * 4 if what == "fork_exits" else [1, 2, 3, 4]
     assert [each["result"] for each in done] == expected
-    eventually(lambda: len(system.pids()) == 7, "no fork left")
+    eventually(lambda: len(system.pids()) == 6, "no fork left")
     assert len(system.all_of("job.done")) == 4
 
 
@@ -189,7 +189,7 @@ def test_a_fork_in_a_fetch_ends_where_it_comes_back(
     done = system.wait_for("job.done", count=4)
 
     assert [each["result"] for each in done] == [1, 2, 3, 4]
-    eventually(lambda: len(system.pids()) == 7, "no fork left")
+    eventually(lambda: len(system.pids()) == 6, "no fork left")
     assert system.status()["accounting"]["fetched"] == 4
 
 
