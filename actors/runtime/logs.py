@@ -188,7 +188,7 @@ def recent() -> list[dict[str, str]]:
         {
             "at": str(fields.get("timestamp", "")),
             "level": str(fields.get("level", "")),
-            "event": str(fields.get("event", "")),
+            "event": text_of(fields.get("event", "")),
             "text": redact(_in_short(fields))[:RECENT_WIDTH],
         }
         for fields in tuple(_recent)
@@ -198,12 +198,12 @@ def recent() -> list[dict[str, str]]:
 def _in_short(fields: MutableMapping[str, Any]) -> str:
     told = ("timestamp", "level", "event", "pid", "trace", "fetcher", "processor")
     rest = [
-        f"{name}={_dumps(value) if isinstance(value, dict | list) else value}"
+        f"{name}={_dumps(value) if isinstance(value, dict | list) else text_of(value)}"
         for name, value in fields.items()
         if name not in told and value is not None
     ]
     stages = (fields.get("fetcher"), fields.get("processor"))
-    return " ".join([*(str(each) for each in stages if each), *rest])
+    return " ".join([*(text_of(each) for each in stages if each), *rest])
 
 
 def pump(pipe: LogPipe, out: TextIO, log_format: str) -> threading.Thread:

@@ -115,6 +115,14 @@ def test_nothing_that_is_logged_raises_into_the_users_call(
     assert says in line["message"]
 
 
+def test_what_cannot_be_written_does_not_end_who_shows_the_last_lines(
+    pipe: logs.LogPipe,
+) -> None:
+    logs.configure("info").info("log", what=Odd())
+
+    assert logs.recent()[-1]["text"] == "what=its text cannot be had"
+
+
 @pytest.mark.parametrize("value", [Odd(), {(1, 2): 3}, {"odd": Odd()}])
 def test_any_value_is_written_somehow(value: Any, pipe: logs.LogPipe) -> None:
     log = logs.configure("info")

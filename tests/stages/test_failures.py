@@ -51,7 +51,7 @@ class OddNumber(float):
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (lambda: UNSAYABLE, "SyntaxError: unexpected"),
+        (lambda: UNSAYABLE.with_traceback(None), "SyntaxError: unexpected"),
         (MuteError, "MuteError: its text cannot be had"),
         (OddTextError, "OddTextError: fine"),
         (OddSayingsError, "OddSayingsError: "),
@@ -73,7 +73,7 @@ def test_any_exception_can_be_described(
 
 def test_a_cause_that_cannot_be_described_costs_the_trace_no_more_than_itself() -> None:
     error = ValueError("fine")
-    error.__cause__ = raised(UNSAYABLE)
+    error.__cause__ = raised(UNSAYABLE.with_traceback(None))
 
     failure = describe(raised(error))
 
