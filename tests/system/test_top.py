@@ -32,7 +32,9 @@ class Terminal:
 
     def __init__(self, socket: Path, env: dict[str, str]) -> None:
         self._socket = socket
-        self._env = {key: each for key, each in env.items() if "MARK" not in key}
+        # readline, which a worker of pytest's has loaded, exports a size of its own.
+        not_of_it = {"COLUMNS", "LINES", *(key for key in env if "MARK" in key)}
+        self._env = {key: env[key] for key in env.keys() - not_of_it}
 
     def tmux(self, *words: str) -> str:
         done = subprocess.run(
