@@ -161,6 +161,7 @@ def test_20_kills_of_everything_lose_nothing_that_was_kept(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_chaos_ends_with_nothing_lost(pytestconfig: pytest.Config) -> None:
     root = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 #: What Debian's own Python is called, which is first on a plain PATH.
 SYSTEMS_PYTHON = Path("/usr/bin/python3")
 #: It makes an environment and installs what is needed into it.
-INSTALLED_WITHIN_S = 100.0
+INSTALLED_WITHIN_S = 200.0
 
 
 def copy_of_the_tree(to: Path) -> Path:
