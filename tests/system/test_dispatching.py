@@ -204,16 +204,19 @@ def test_dispatching_that_could_do_nothing_is_refused(
 def test_a_job_that_ends_the_process_that_asks_where_it_goes_is_set_aside(
     start_numbers: Start, start_system: Start, tmp_path: Path
 ) -> None:
-    numbers = start_numbers("--every", "0")
+    # Lent, so that an answer that is under way as the process ends comes again.
+    numbers = start_numbers("--every", "0", "--mode", "lease", "--lease", "1")
     numbers.add(*range(10))
-    file = write(
-        tmp_path,
-        numbers.url,
-        'dispatcher = "partition"\npartition_by = "routes:ends_at_seven"',
-        'name = "p"\nprocess = "routes:who"\ncount = 2',
+    file = tmp_path / "lent.toml"
+    file.write_text(
+        '[[fetcher]]\nname = "lent"\nfetch = "domain.leases:fetch"\n'
+        'settle = "domain.leases:settle"\nevery_s = 0.1\n'
+        f'options = {{ url = "{numbers.url}" }}\n'
+        'dispatcher = "partition"\npartition_by = "routes:ends_at_seven"\n'
+        '[[processor]]\nname = "p"\nprocess = "routes:who"\ncount = 2\n'
     )
 
-    system = start_system("--config", file, "--until-idle", "0.5")
+    system = start_system("--config", str(file), "--until-idle", "2.5")
 
     assert system.wait(60) == 0
     [quarantined] = system.all_of("job.quarantined")

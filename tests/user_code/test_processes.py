@@ -237,7 +237,7 @@ def test_a_job_that_ends_its_group_ends_itself_only(start_system: Start) -> None
     done = system.wait_for("job.done", count=3)
 
     assert {each["result"] for each in done} == {2, 3, 4}
-    assert system.all_of("job.quarantined", job_id=1)
+    assert system.wait_for("job.quarantined", job_id=1)
     assert not system.all_of("stage.exited", stage="processes")
 
 
