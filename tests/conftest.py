@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from actors.testing.processes import Program, System, Systems
     from tests.support.hosts import Network
+
+# Images of containers set it; hundreds of processes would compile every module anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The tests of the domain run where there are no actors: what uses those imports
 # them where it needs them, and the plugin is named here, not found by itself.

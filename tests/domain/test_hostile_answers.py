@@ -183,19 +183,23 @@ def test_a_known_bad_body_is_an_error_that_keeps_it(echo: Echo, body: bytes) -> 
     assert caught.value.body == body[:KEPT_BODY_BYTES]
 
 
-BOMBS = {
-    "gzip": gzip.compress(bytes(50_000_000)),
-    "twice": gzip.compress(gzip.compress(bytes(50_000_000))),
-    "deflate": zlib.compress(bytes(50_000_000)),
-}
+def packed_twice(data: bytes) -> bytes:
+    return gzip.compress(gzip.compress(data))
 
 
 @pytest.mark.parametrize(
-    ("kind", "encoding"),
-    [("gzip", b"gzip"), ("twice", b"gzip, gzip"), ("deflate", b"deflate")],
+    ("pack", "encoding"),
+    [
+        (gzip.compress, b"gzip"),
+        (packed_twice, b"gzip, gzip"),
+        (zlib.compress, b"deflate"),
+    ],
+    ids=["gzip", "twice", "deflate"],
 )
-def test_a_bomb_of_any_kind_is_refused(echo: Echo, kind: str, encoding: bytes) -> None:
-    echo.answer_with(BOMBS[kind], b"Content-Encoding: " + encoding)
+def test_a_bomb_of_any_kind_is_refused(
+    echo: Echo, pack: Callable[[bytes], bytes], encoding: bytes
+) -> None:
+    echo.answer_with(pack(bytes(50_000_000)), b"Content-Encoding: " + encoding)
 
     assert outcome(lambda: get(echo.url, limits=Limits(total_s=5.0))) in {
         "TooLargeError",

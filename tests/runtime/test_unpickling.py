@@ -189,9 +189,6 @@ def test_an_enumeration_arrives_however_this_python_pickles_its_members(
     assert unpickling.loads(pickle.dumps(member)) is member
 
 
-PYTHONS = [each.path for each in found()]
-
-
 def run_pickled(python: str, *words: str) -> None:
     # The packages of this environment; those that travel are all pure Python.
     path = [str(ROOT), *(each for each in sys.path if "site-packages" in each)]
@@ -204,11 +201,13 @@ def run_pickled(python: str, *words: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("python", PYTHONS)
 def test_what_one_python_of_this_machine_sends_each_other_one_opens(
-    python: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    run_pickled(python, "write", str(tmp_path / "pickled"))
-
-    for other in PYTHONS:
-        run_pickled(other, "read", str(tmp_path / "pickled"))
+    # Looking for them takes seconds: here, and not where tests are collected.
+    pythons = [each.path for each in found()]
+    for number, python in enumerate(pythons):
+        pickled = str(tmp_path / f"pickled-{number}")
+        run_pickled(python, "write", pickled)
+        for other in pythons:
+            run_pickled(other, "read", pickled)
