@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from actors.flow.messages import JobId
 
-#: A job that a source sends again within this many seconds is not run again.
+#: A job that a source sends again within this many seconds of its end is not run
+#: again, where nothing else is set.
 WINDOW_S = 7 * 24 * 3600.0
 
 
@@ -27,6 +28,10 @@ class SeenIds:
         self._seen.move_to_end(key)
         if len(self._seen) > self._capacity:
             self._seen.popitem(last=False)
+
+    def forget(self, job_id: JobId) -> None:
+        """Remember an id no longer."""
+        self._seen.pop((type(job_id), job_id), None)
 
     def has(self, job_id: JobId, now: float) -> bool:
         """Whether an id came before, within the window."""

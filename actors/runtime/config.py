@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from actors.flow.cancels import TEMPORARY
+from actors.flow.seen import WINDOW_S
 from actors.flow.subscriptions import SubscriptionOptions
 
 #: What ``demand`` is where nothing else is said, of a fetcher and of a processor.
@@ -25,6 +26,7 @@ class FetcherConfig:
         every_s: Between a poll that found nothing more and the next.
         buffer: Jobs to hold before polling stops.
         buffer_mib: What they may come to.
+        remember_s: How long after a job's end its id is known.
         idle_cap_s: How far ``every_s`` may grow while there is nothing to fetch;
             None for not at all.
         on_demand: Fetch no more than what processors asked for.
@@ -43,6 +45,7 @@ class FetcherConfig:
     every_s: float
     buffer: int
     buffer_mib: int = 64
+    remember_s: float = WINDOW_S
     idle_cap_s: float | None = None
     on_demand: bool = False
     settle: str | None = None

@@ -130,6 +130,7 @@ class _Stages:
             every_s=self._choose("every_s", table, "every_s"),
             buffer=self._choose("buffer", table, "buffer"),
             buffer_mib=self._choose("buffer_mib", table, "buffer_mib"),
+            remember_s=self._choose("remember_s", table, "remember_s"),
             idle_cap_s=table.get("idle_cap_s"),
             settle=table.get("settle"),
             **_given(table, *_DISPATCHING, *_LIMITS),

@@ -28,6 +28,7 @@ from actors.runtime.kinds import (
     Kind,
     checked,
     choice,
+    seconds,
 )
 from actors.runtime.problems import ConfigError, near
 
@@ -54,6 +55,7 @@ FETCHER_KEYS: dict[str, Kind] = {
     "every_s": SECONDS,
     "buffer": COUNT,
     "buffer_mib": COUNT,
+    "remember_s": seconds(0.0),
     "idle_cap_s": SECONDS,
     "on_demand": TRUE_OR_FALSE,
     "settle": FUNCTION,

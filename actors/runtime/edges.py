@@ -91,12 +91,14 @@ class Edges:
         """Another function of the module of one that is loaded, if it has it."""
         return functions.load_beside(name, function_name)
 
-    def keeper(self, journal: str | None, fetcher: str) -> Journal | NoJournal:
+    def keeper(
+        self, journal: str | None, fetcher: str, remember_s: float
+    ) -> Journal | NoJournal:
         """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
         clock = Clock(self.wall, self.now)
         if journal is None:
-            return NoJournal(clock.monotonic)
-        return Journal(Path(journal), fetcher, clock)
+            return NoJournal(clock.monotonic, remember_s)
+        return Journal(Path(journal), fetcher, clock, remember_s=remember_s)
 
     def control(self, path: str, orders_fd: int) -> ControlServer:
         """Where commands arrive: other terminals', and the main process's orders."""

@@ -89,14 +89,23 @@ class Journal:
         fetcher: str,
         clock: Clock | None = None,
         db: sqlite3.Connection | None = None,
+        remember_s: float = WINDOW_S,
     ) -> None:
         """Open the file; a fetcher that is new to it is written into it.
+
+        Args:
+            path: Where it is.
+            fetcher: Whose jobs they are.
+            clock: Ours, if none is given.
+            db: The file, if it is open already.
+            remember_s: How long after a job's end its id is known.
 
         Raises:
             JournalError: It cannot be read, or that cannot be written.
         """
         self._clock = clock or Clock(time.time, time.monotonic)
         self.path = path
+        self._remember_s = remember_s
         self._syncs = True
         self._wall_ahead = self._clock.wall() - self._clock.monotonic()
         with _told():
@@ -252,7 +261,7 @@ class Journal:
         """
         with _told():
             self._heed_clock()
-            since = self._clock.wall() - WINDOW_S
+            since = self._clock.wall() - self._remember_s
             return {
                 job_id
                 for job_id in ids
@@ -344,10 +353,11 @@ class Journal:
             self._heed_clock()
         with _told(), self._transaction():
             self._mend_times()
+            before = self._clock.wall() - self._remember_s
             gone = self._db.execute(
                 "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
-                "WHERE fetcher = ? AND ended_at < ? LIMIT ?)",
-                (*[self._fetcher] * 2, self._clock.wall() - WINDOW_S, PURGED_AT_ONCE),
+                "WHERE fetcher = ? AND ended_at <= ? LIMIT ?)",
+                (*[self._fetcher] * 2, before, PURGED_AT_ONCE),
             ).rowcount
             if gone == PURGED_AT_ONCE:
                 return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from actors.flow.facts import (
     JobQuarantined,
     JobState,
 )
-from actors.flow.seen import SeenIds
+from actors.flow.seen import WINDOW_S, SeenIds
 from actors.flow.source_state import KeptState
 from actors.runtime.journal import TakenUp
 
@@ -33,11 +34,18 @@ class NoJournal:
 
     durable = False
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float] = time.monotonic,
+        remember_s: float = WINDOW_S,
+    ) -> None:
         self._now = now
-        self._seen = SeenIds()
+        # As in a journal, the window begins with a job's end.
+        self._live: set[tuple[type, JobId]] = set()
         ends = (JobState.DONE, JobState.QUARANTINED, JobState.DROPPED)
-        self._ended = {state: SeenIds() for state in ends}
+        self._ended = {state: SeenIds(remember_s) for state in ends}
+        # Nor is it over for one that is set aside.
+        self._ended[JobState.QUARANTINED] = SeenIds(math.inf)
 
     def close(self) -> None:
         """There is nothing to let go of."""
@@ -63,8 +71,11 @@ class NoJournal:
 
     def known(self, ids: Iterable[JobId]) -> set[JobId]:
         """Which of the source's own ids came before, within the window."""
-        now = self._now()
-        return {each for each in ids if self._seen.has(each, now)}
+        return {
+            each
+            for each in ids
+            if (type(each), each) in self._live or self.ended(each) is not None
+        }
 
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
@@ -93,6 +104,8 @@ class NoJournal:
         for fact in facts:
             if type(fact) is JobFetched:
                 if fact.job.own_id:
-                    self._seen.add(fact.job.id, now)
+                    self._live.add((type(fact.job.id), fact.job.id))
             elif isinstance(fact, _ENDS) and fact.job.own_id:
+                self._live.discard((type(fact.job.id), fact.job.id))
+                self._ended[JobState.QUARANTINED].forget(fact.job.id)
                 self._ended[fact.job.state].add(fact.job.id, now)

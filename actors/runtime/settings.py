@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.flow.seen import WINDOW_S
 from actors.host.descendants import COOKIE
 from actors.runtime.kinds import (
     COUNT,
@@ -177,6 +178,14 @@ SETTINGS = (
         default=None,
         metavar="MIB",
         help="what the journal may come to before fetchers poll no more (any size)",
+    ),
+    Setting(
+        name="remember_s",
+        kind=seconds(0.0),
+        default=WINDOW_S,
+        metavar="SECONDS",
+        help="how long after a job's end its id is known, so that it is not run "
+        "again (7 days)",
     ),
     Setting(
         name="drain_timeout_s",

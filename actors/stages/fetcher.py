@@ -203,7 +203,9 @@ class FetcherActor(Stage):
             given = check_fetch(fetch, config.fetch, config.options)
             settle = self._settle_of(config)
             routing = routing_of(config, system, self.edges.function)
-            self._keeper = self.edges.keeper(system.journal, config.name)
+            self._keeper = self.edges.keeper(
+                system.journal, config.name, config.remember_s
+            )
             taken = self._keeper.take_up()
             states = SourceState.of(self._keeper.state()) if "state" in given else None
             self._make_source(config, forks.guarded(fetch), settle, states)

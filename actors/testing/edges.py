@@ -76,13 +76,16 @@ class VirtualEdges(Edges):
         known = self._world.functions.get(name)
         return super().function(name) if known is None else known
 
-    def keeper(self, journal: str | None, fetcher: str) -> Journal | NoJournal:
+    def keeper(
+        self, journal: str | None, fetcher: str, remember_s: float
+    ) -> Journal | NoJournal:
         """The real journal, over the world's database."""
         if journal is None:
-            return NoJournal(self.now)
+            return NoJournal(self.now, remember_s)
         clock = Clock(self.wall, self.now)
         db = self._world.database(journal)
-        return VirtualJournal(Path(journal), fetcher, clock, db).at(self._node)
+        kept = VirtualJournal(Path(journal), fetcher, clock, db, remember_s)
+        return kept.at(self._node)
 
     def control(self, path: str, orders_fd: int) -> Any:  # noqa: ARG002 - only one
         """Where the test's commands arrive."""
