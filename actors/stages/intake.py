@@ -41,6 +41,40 @@ _LIST_HINT = (
 )
 
 
+class _Again:
+    """What came again in a poll, to be told in one line.
+
+    A source that shows what it has, such as a list of open tickets, shows each of
+    them at every poll for as long as it is open: those that were told are no news.
+    """
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._told = SeenIds(capacity=_SHOWN)
+        self._ids: set[tuple[type, JobId]] = set()
+        self._example: tuple[JobId, Any] | None = None
+        self._is_news = False
+
+    def note(self, job_id: JobId, payload: Any, now: float) -> None:
+        """A job came again."""
+        is_new = not self._told.has(job_id, now)
+        if self._example is None or (is_new and not self._is_news):
+            self._example = job_id, payload
+        self._ids.add((type(job_id), job_id))
+        self._is_news |= is_new
+        self._told.add(job_id, now)
+        self._log.debug("job.known", job_id=job_id, job=payload)
+
+    def tell(self) -> None:
+        """The poll is over."""
+        if self._example is not None:
+            job_id, payload = self._example
+            tell = self._log.warning if self._is_news else self._log.debug
+            tell("job.duplicate", job_id=job_id, job=payload, count=len(self._ids))
+        self._ids.clear()
+        self._example, self._is_news = None, False
+
+
 class Intake:
     """Holds what a source handed out until it is known which of it came before.
 
@@ -63,7 +97,7 @@ class Intake:
         self._log = log
         self._settler = settler
         self._steps: list[FetchStep] = []
-        self._shown = SeenIds(capacity=_SHOWN)
+        self._again = _Again(log)
         self._odd_ids: set[str] = set()
         self._told_list = False
 
@@ -90,6 +124,8 @@ class Intake:
                 yield from self._set_aside(step, seen, now)
             elif isinstance(step, Page):
                 yield self._turn(step, seen, now)
+        if any(type(step) is RunEnded for step in steps):
+            self._again.tell()
         self._source.ended(steps, now, chance())
 
     def _turn(self, page: Page, seen: set[JobId], now: float) -> Decision:
@@ -147,18 +183,10 @@ class Intake:
         return new
 
     def _known(self, job_id: JobId, payload: Any, now: float) -> None:
-        self._tell_duplicate(job_id, payload, now)
+        self._again.note(job_id, payload, now)
         self._source.tally.duplicate()
         self._settle_again(job_id, payload, now)
         self._source.known()
-
-    def _tell_duplicate(self, job_id: JobId, payload: Any, now: float) -> None:
-        # Once a job: a source that shows what it has, such as a list of open tickets,
-        # shows each of them at every poll for as long as it is open.
-        news = not self._shown.has(job_id, now)
-        tell = self._log.warning if news else self._log.debug
-        tell("job.duplicate", job_id=job_id, job=payload)
-        self._shown.add(job_id, now)
 
     def _tell_odd_id(self, odd: str, payload: Any) -> None:
         # Once a kind: each of its jobs has one. They are run, as jobs without an id

@@ -138,7 +138,7 @@ class Invariants(Observer):
         """Look for what a log must never say."""
         if event == "drain.started":
             self._drain_until = self.world.agenda.now + fields["timeout_s"]
-        if event == "job.duplicate":
+        if event == "job.known":
             self.duplicates += 1
             if unkept := self._unkept.get(node.name):
                 unkept.remove(fields["job"])

@@ -89,7 +89,10 @@ def test_a_stuck_acknowledgement_holds_nothing_up_and_is_made_up_for(
 
     os.kill(fetcher["pid"], signal.SIGKILL)
 
-    system.wait_for("job.duplicate", count=2)
+    wait_until(
+        lambda: sum(e["count"] for e in system.all_of("job.duplicate")) == 2,
+        "both known when they come again",
+    )
     wait_until(lambda: sorted(acked(numbers)) == [1, 2], "both acknowledged")
     done = Counter(each["job"]["id"] for each in system.wait_for("job.done", count=2))
     assert done == {1: 1, 2: 1}

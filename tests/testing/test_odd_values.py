@@ -273,19 +273,37 @@ def test_a_partition_key_that_no_file_can_hold_still_finds_its_way(
         assert errors(pipeline) == []
 
 
-def test_a_list_that_is_shown_until_it_is_done_is_told_of_once() -> None:
+def test_a_list_that_is_shown_until_it_is_done_is_told_in_one_line_a_poll() -> None:
+    tickets = [{"id": each} for each in range(1, 21)]
+
     def fetch() -> Iterator[dict[str, int]]:
-        yield {"id": 1}
-        yield {"id": 2}
-        yield {"id": 3}
+        yield from tickets
+
+    with Harness(fetch=fetch, every_s=1.0) as pipeline:
+        pipeline.advance(seconds=10)
+        tickets.append({"id": 21})
+        pipeline.advance(seconds=10)
+
+        polls = sum(pipeline.status()["fetchers"][0]["tally"]["polls"].values())
+        again = [e for e in pipeline.events if e["event"] == "job.duplicate"]
+    told = [(e["job_id"], e["count"]) for e in again if e["level"] == "warning"]
+    # Of the first poll the jobs are new; what was told once is no news.
+    assert told == [(1, 20), (21, 21)]
+    assert 15 < len(again) <= polls
+    assert {e["level"] for e in again} == {"warning", "debug"}
+
+
+def test_a_list_of_pages_is_told_in_one_line_a_poll_as_well() -> None:
+    def fetch(state: Any = None) -> Iterator[Any]:
+        for page in range(4):
+            yield [{"id": page * 5 + each} for each in range(5)], state
 
     with Harness(fetch=fetch, every_s=1.0) as pipeline:
         pipeline.advance(seconds=10)
 
         again = [e for e in pipeline.events if e["event"] == "job.duplicate"]
-    warned = [e["job_id"] for e in again if e["level"] == "warning"]
-    assert warned == [1, 2, 3]
-    assert len(again) > len(warned)
+    assert {e["count"] for e in again} == {20}
+    assert [e["job_id"] for e in again if e["level"] == "warning"] == [0]
 
 
 def test_a_list_in_place_of_jobs_is_told_once_and_waits_for_the_next_poll() -> None:
