@@ -29,13 +29,13 @@ from actors.commands.options import (
     find_system,
     hide_secrets_from_ps,
 )
-from actors.flow.facts import JobState
-from actors.runtime import user_modules
-from actors.runtime.kinds import SECONDS
-from actors.runtime.problems import ConfigError
-from actors.runtime.redaction import redact
-from actors.runtime.settings import BY_NAME
-from actors.runtime.state_dir import StateDirError
+from actors.config.errors import ConfigError
+from actors.config.settings import BY_NAME
+from actors.config.value_types import SECONDS
+from actors.demand.job_events import JobState
+from actors.host.redaction import redact
+from actors.host.state_dir import StateDirError
+from actors.user_code import modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,7 +97,7 @@ def _answer(
 def _run(arguments: argparse.Namespace) -> int:
     # Imported here: only a system of its own needs Thespian.
     from actors.commands.run import run  # noqa: PLC0415
-    from actors.commands.sound import read_sound  # noqa: PLC0415
+    from actors.commands.validated_config import read_sound  # noqa: PLC0415
 
     return _start(lambda: run(*read_sound(arguments)), arguments)
 
@@ -112,7 +112,7 @@ def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
     from actors.commands.main_process import StartError  # noqa: PLC0415
 
     # The user's modules stand where the user does.
-    user_modules.find_last()
+    modules.find_last()
     hide_secrets_from_ps(arguments)
     try:
         return run()
@@ -190,7 +190,7 @@ class _Version(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         # Not at every start: it reads all sources for its digest.
-        from actors.runtime.cluster import own_version  # noqa: PLC0415
+        from actors.cluster.identity import own_version  # noqa: PLC0415
 
         print(f"lowtide {own_version()}")
         parser.exit()

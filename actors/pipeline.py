@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.commands.exit_codes import Exit
-from actors.runtime.config_build import build_noting
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.config_functions import function_problems
-from actors.runtime.problems import ConfigError, Problems
-from actors.runtime.setting_values import resolve_noting
+from actors.config.build import build_noting
+from actors.config.errors import ConfigError, Problems
+from actors.config.function_checks import function_problems
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve_noting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
 
 __all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor"]
 

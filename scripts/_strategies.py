@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.control import ControlError, ask
-from actors.runtime.ports import free_port
-from actors.runtime.state_dir import SystemFiles
+from actors.host.control_socket import ControlError, ask
+from actors.host.ports import free_port
+from actors.host.state_dir import SystemFiles
 from domain import numbers
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 NEMESES = ("processor", "fetcher", "root", "admin", "main", "pause", "restart")

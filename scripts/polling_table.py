@@ -13,7 +13,7 @@ import statistics
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from actors.flow.polling import Poller, PollPolicy
+from actors.demand.polling import Poller, PollPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

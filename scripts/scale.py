@@ -17,7 +17,7 @@ from benchmarks.model import ROOT, Bench, MeasureError
 from benchmarks.system import System
 from benchmarks.throughput import steady
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.terminal_theme import DIMMED_MONOKAI
 from rich.text import Text
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))

@@ -30,10 +30,9 @@ from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from actors.actor_system.sockets import Directory, new_name
 from actors.actor_system.transport import Endpoint, Transport
-from actors.host import descendants, process_end, signals
+from actors.host import crash_signals, descendants, process_end, unpickling
 from actors.host.keeper import stay_behind
-from actors.runtime import unpickling
-from actors.runtime.processes import die_with_parent, kill
+from actors.host.linux import die_with_parent, kill
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -168,8 +167,8 @@ def _run_admin(
     multiprocCommon.setProcName("Admin", transport.myAddress)
     context = multiprocCommon.get_multiproc_context(capabilities)
     admin = Admin(transport, transport.myAddress, capabilities, None, context)
-    signals.set_handler(signal.SIGCHLD, admin.signalChildDied)
-    signals.set_handler(signal.SIGUSR1, _ignore)
+    crash_signals.set_handler(signal.SIGCHLD, admin.signalChildDied)
+    crash_signals.set_handler(signal.SIGUSR1, _ignore)
     transport.scheduleTransmit(None, TransmitIntent(starter, EndpointConnected(0)))
     admin._activate()  # noqa: SLF001 - as its logger would do, if it had one
     admin.run()
@@ -220,9 +219,9 @@ def _catch_signals(manager: Manager) -> None:
         # The handler of libraries for a thread's own cannot be replaced.
         with contextlib.suppress(OSError, ValueError):
             if number == signal.SIGCHLD:
-                signals.set_handler(number, manager.signalChildDied)
+                crash_signals.set_handler(number, manager.signalChildDied)
             else:
-                signals.set_handler(number, end if number in _ENDING else _ignore)
+                crash_signals.set_handler(number, end if number in _ENDING else _ignore)
 
 
 def _ignore(*_: Any) -> None:

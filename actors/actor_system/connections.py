@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 
 from actors.actor_system.sockets import MAX_NAME, Directory, is_ours
 from actors.actor_system.stream import Cutter, framed
-from actors.runtime import logs
-from actors.runtime.frames import FrameError, Quiet, Refusal
+from actors.host import logs
+from actors.host.frames import FrameError, Quiet, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,9 +24,8 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.host import forks, signals
-from actors.runtime import processes
-from actors.runtime.edges import Edges
+from actors.actor_system.environment import Edges
+from actors.host import crash_signals, forks, linux
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +34,7 @@ Address: TypeAlias = ActorAddress
 
 
 #: The exit codes of processes that crashed, as Python has them.
-CRASHES = frozenset(-number for number in signals.LEFT_ALONE)
+CRASHES = frozenset(-number for number in crash_signals.LEFT_ALONE)
 
 #: A timer that fires this much too early counts as on time, in seconds.
 _EARLY_S = 0.0005
@@ -128,7 +127,7 @@ class Stage(Actor):  # type: ignore[misc]
             self._watch_child(address, crash)
         elif self._has_processes():
             # Thespian swallows the error, and nobody would ever hear of it again.
-            signals.take_crash(crash)
+            crash_signals.take_crash(crash)
             self._not_made.append(address)
         return address
 
@@ -184,20 +183,20 @@ class Stage(Actor):  # type: ignore[misc]
         # Thespian cannot tell of a child that dies before it has reported its
         # address: its notice does not pickle, and is dropped. The kernel can.
         process = self._processes()[-1].childProc
-        fd = processes.descriptor(process.pid)
+        fd = linux.descriptor(process.pid)
         self._children.append(address)
 
         def ended() -> None:
             self.unwatch(fd)
-            processes.close(fd)
+            linux.close(fd)
             self._children = [each for each in self._children if each is not address]
-            trace = signals.take_crash(crash_fd)
+            trace = crash_signals.take_crash(crash_fd)
             if trace or process.exitcode in CRASHES:
                 self.log.error(
                     "stage.crashed",
                     stage=self.name_of(address),
                     pid=process.pid,
-                    signal=signals.name_of(process.exitcode),
+                    signal=crash_signals.name_of(process.exitcode),
                     trace=trace,
                 )
             self.edges.after_child()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from actors.runtime.frames import MAX_FRAME, FrameError, Refusal
+from actors.host.frames import MAX_FRAME, FrameError, Refusal
 
 _LENGTH = struct.Struct(">I")
 HEADER = _LENGTH.size

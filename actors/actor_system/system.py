@@ -20,8 +20,7 @@ from thespian.system import systemBase
 
 from actors.actor_system import sockets
 from actors.actor_system.base import GONE_WITHIN_S, Base, SystemStartError
-from actors.host import process_end
-from actors.runtime import processes
+from actors.host import linux, process_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -57,7 +56,7 @@ def check_files(stages: int) -> None:
         TooFewFilesError: They cannot; a system would be left half started.
     """
     needed = FILES + FILES_EACH * stages
-    allowed = processes.allow_descriptors(needed)
+    allowed = linux.allow_descriptors(needed)
     if allowed < needed:
         raise TooFewFilesError(
             f"{stages} stages need {needed} open files in a process, {allowed} are "
@@ -76,7 +75,7 @@ def check_tasks(stages: int) -> None:
         TooFewProcessesError: They cannot; a system would be left half started.
     """
     needed = TASKS + TASKS_EACH * stages
-    allowed = processes.allow_tasks(needed)
+    allowed = linux.allow_tasks(needed)
     if allowed is not None and allowed < needed:
         raise TooFewProcessesError(
             f"{stages} stages need {needed} processes and threads, {max(0, allowed)} "
@@ -102,7 +101,7 @@ class RunningSystem:
             SystemStartError: It did not start.
         """
         os.environ["THESPLOG_FILE"] = thespian_log
-        processes.allow_all_descriptors()
+        linux.allow_all_descriptors()
         _share_memory()
         # What is not written yet would be written by each process.
         process_end.flush()

@@ -37,8 +37,8 @@ from thespian.system.transport import (
 
 from actors.actor_system.connections import Connections
 from actors.actor_system.sockets import Directory, new_name
-from actors.runtime import unpickling
-from actors.runtime.frames import MAX_MESSAGE
+from actors.host import unpickling
+from actors.host.frames import MAX_MESSAGE
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
-from actors.commands.sound import function_errors, note_way_in
 from actors.commands.table import table
-from actors.runtime import redaction, user_modules
-from actors.runtime.config_show import config_rows, secrets_of
-from actors.runtime.redaction import redact
-from actors.runtime.settings import unknown_variables
+from actors.commands.validated_config import function_errors, note_way_in
+from actors.config.settings import unknown_variables
+from actors.config.show import config_rows, secrets_of
+from actors.host import redaction
+from actors.host.redaction import redact
+from actors.user_code import modules
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -47,7 +48,7 @@ def check(arguments: Namespace) -> int:
     for variable in unknown_variables(os.environ):
         _say(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
-    user_modules.find_last()
+    modules.find_last()
     for error in function_errors(asked):
         asked.problems.add(error)
     note_way_in(asked)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
 from actors.commands.table import table
-from actors.runtime.control import ControlError, NotRunningError, ask
-from actors.runtime.state_dir import SystemFiles, state_dir
+from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.state_dir import SystemFiles, state_dir
 
 if TYPE_CHECKING:
     from argparse import Namespace

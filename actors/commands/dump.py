@@ -6,14 +6,14 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime import dumps
-from actors.runtime.control import ControlError, ask
-from actors.runtime.redaction import redact
+from actors.host import stack_dumps
+from actors.host.control_socket import ControlError, ask
+from actors.host.redaction import redact
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from actors.runtime.state_dir import SystemFiles
+    from actors.host.state_dir import SystemFiles
 
 #: How long the root may take to tell its state, in seconds.
 ANSWER_WITHIN_S = 3.0
@@ -33,11 +33,11 @@ def dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) ->
 
 def _dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) -> None:
     status = _status(files)
-    dumps.start_anew()
-    dumps.write(redact(json.dumps(status, indent=1)) + "\n")
-    dumps.write("\n== main\n")
-    dumps.write_own_stacks()
-    pids = [root_pid, *dumps.children(root_pid)] if root_pid is not None else []
+    stack_dumps.start_anew()
+    stack_dumps.write(redact(json.dumps(status, indent=1)) + "\n")
+    stack_dumps.write("\n== main\n")
+    stack_dumps.write_own_stacks()
+    pids = [root_pid, *stack_dumps.children(root_pid)] if root_pid is not None else []
     names = {
         each["pid"]: each["name"]
         for each in (*status.get("fetchers", []), *status.get("processors", []))
@@ -45,10 +45,10 @@ def _dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) -
     names[root_pid] = "root"
     silent = []
     for pid in pids:
-        dumps.write(f"\n== {names.get(pid, 'stage')}, pid {pid}\n")
-        if not dumps.write_stacks(pid):
+        stack_dumps.write(f"\n== {names.get(pid, 'stage')}, pid {pid}\n")
+        if not stack_dumps.write_stacks(pid):
             silent.append(pid)
-            dumps.write("it does not answer to signals now\n")
+            stack_dumps.write("it does not answer to signals now\n")
     log.warning(
         "system.dumped",
         file=str(files.dump),

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
 from actors.commands.table import table
-from actors.flow.job_ids import word_of
-from actors.runtime.control import ControlError, NotRunningError, ask
-from actors.runtime.state_dir import SystemFiles, state_dir
+from actors.demand.job_ids import word_of
+from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.state_dir import SystemFiles, state_dir
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from actors.runtime.journal_view import JournalView
+    from actors.journal.view import JournalView
 
 #: How long a running system may take to answer, in seconds.
 ANSWER_WITHIN_S = 15.0
@@ -32,10 +32,7 @@ class JobsError(Exception):
 
 def jobs(arguments: Namespace) -> int:
     """Carry out ``jobs list``, ``show``, ``retry`` or ``discard``."""
-    from actors.runtime.journal_file import (  # noqa: PLC0415 - starts quicker
-        JournalDamagedError,
-        JournalInUseError,
-    )
+    from actors.journal.file import JournalDamagedError, JournalInUseError  # noqa: PLC0415
 
     act = {"list": _list, "show": _show, "retry": _decide, "discard": _decide}
     try:
@@ -108,7 +105,7 @@ def _carry_out(arguments: Namespace, keys: dict[str, list[int]]) -> int:
     try:
         answer = ask(socket_of(arguments), command, ANSWER_WITHIN_S)
     except NotRunningError:
-        from actors.runtime.journal_edit import decide  # noqa: PLC0415
+        from actors.journal.edit import decide  # noqa: PLC0415
 
         return decide(journal_of(arguments), arguments.action, keys)
     if "error" in answer:
@@ -124,7 +121,7 @@ def _found(view: JournalView, job_id: str, fetcher: str | None) -> list[dict[str
 
 
 def _view(arguments: Namespace) -> contextlib.closing[JournalView]:
-    from actors.runtime.journal_view import JournalView  # noqa: PLC0415
+    from actors.journal.view import JournalView  # noqa: PLC0415
 
     return contextlib.closing(JournalView(journal_of(arguments)))
 

@@ -8,23 +8,24 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from actors.cluster import connection, identity
+from actors.cluster.member import MachineActor
+from actors.cluster.messages import StartMachine
 from actors.commands.main_process import Main
 from actors.commands.options import MACHINE_SETTINGS
 from actors.commands.run import check_place, claim_number
-from actors.runtime import cluster, lines, redaction
-from actors.runtime.config_build import build
-from actors.runtime.problems import ConfigError
-from actors.runtime.setting_values import resolve
-from actors.runtime.settings import BY_NAME
-from actors.stages.machine import MachineActor
-from actors.stages.machine_messages import StartMachine
+from actors.config.build import build
+from actors.config.errors import ConfigError
+from actors.config.settings import BY_NAME
+from actors.config.values import resolve
+from actors.host import redaction
 
 if TYPE_CHECKING:
     from argparse import Namespace
 
     from actors.actor_system.stage import Stage
-    from actors.runtime.config import SystemConfig
-    from actors.runtime.setting_values import Value
+    from actors.config.model import SystemConfig
+    from actors.config.values import Value
 
 #: A name goes into those of its processors, as in ``status`` and ``detach``.
 MAX_NAME = 64
@@ -39,7 +40,7 @@ class Machine:
         kind: Of the processors; None for the only one there is.
     """
 
-    leader: cluster.Place
+    leader: identity.Place
     name: str
     kind: str | None
     count: int
@@ -86,7 +87,7 @@ def join(machine: Machine, config: SystemConfig, port: int | None) -> int:
     """
     check_place()
     redaction.install(redaction.secrets_in(os.environ))
-    cluster.read_key(config.cluster_key_file)
+    identity.read_key(config.cluster_key_file)
     files, lock = claim_number(port or 0)
     with lock:
         config = config.with_port(files.port)
@@ -105,9 +106,9 @@ def run(arguments: Namespace) -> int:
     """
     flags = {name: getattr(arguments, name) for name in MACHINE_SETTINGS}
     values = resolve(flags, os.environ, None)
-    leader = cluster.place(arguments.leader, None, "the leader")
+    leader = identity.place(arguments.leader, None, "the leader")
     try:
-        address = lines.resolve(leader.host)
+        address = connection.resolve(leader.host)
     except OSError as error:
         raise ConfigError(f"cannot find {leader.host}: {error}") from error
     name = arguments.name or socket.gethostname()
@@ -116,7 +117,7 @@ def run(arguments: Namespace) -> int:
             f"--name must be of 1 to {MAX_NAME} characters without /, got {name!r}"
         )
     machine = Machine(
-        leader=cluster.Place(address, leader.port),
+        leader=identity.Place(address, leader.port),
         name=name,
         kind=arguments.processor,
         count=values["processors"].value,

@@ -10,11 +10,11 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.runtime.journal_file import JournalDamagedError
-from actors.runtime.journal_view import JournalView
+from actors.journal.file import JournalDamagedError
+from actors.journal.view import JournalView
 
 if TYPE_CHECKING:
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
 
 
 def next_number(config: SystemConfig) -> int:

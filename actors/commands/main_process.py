@@ -19,27 +19,26 @@ from typing import IO, TYPE_CHECKING, Any
 
 from actors.actor_system.base import SystemStartError
 from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_end
+from actors.commands.demo_api import NumberServer, NumberServerError
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
 from actors.commands.left import left_by_fetcher, left_in_journal, next_number
-from actors.flow.pulse import Pulse
-from actors.flow.restarts import Restarts
-from actors.host import forks
-from actors.runtime import dumps, logs, processes
-from actors.runtime.changes import Changes
-from actors.runtime.control import ControlError, Orders
-from actors.runtime.journal_file import JournalDamagedError
-from actors.runtime.number_server import NumberServer, NumberServerError
-from actors.runtime.problems import ConfigError
-from actors.runtime.reports import read_reports
-from actors.runtime.service_manager import feed_watchdog, notify, watchdog_s
-from actors.runtime.settings import unknown_variables
-from actors.runtime.signals import Signals
-from actors.runtime.state_dir import AlreadyRunningError, StateDirError, make_private
-from actors.runtime.web_process import WebError, WebProcess
-from actors.stages import wire
-from actors.stages.messages import StartSystem
-from actors.stages.root import RootActor
+from actors.commands.web_process import WebError, WebProcess
+from actors.config.errors import ConfigError
+from actors.config.overrides import Changes
+from actors.config.settings import unknown_variables
+from actors.host import forks, linux, logs, stack_dumps
+from actors.host.control_socket import ControlError, Orders
+from actors.host.reports import read_reports
+from actors.host.state_dir import AlreadyRunningError, StateDirError, make_private
+from actors.host.stop_signals import Signals
+from actors.host.systemd import feed_watchdog, notify, watchdog_s
+from actors.journal.file import JournalDamagedError
+from actors.supervision import message_types
+from actors.supervision.heartbeat import Pulse
+from actors.supervision.messages import StartSystem
+from actors.supervision.restarts import Restarts
+from actors.supervision.root import RootActor
 
 if TYPE_CHECKING:
     from threading import Thread
@@ -47,9 +46,9 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.actor_system.stage import Stage
-    from actors.commands.sound import Looking
-    from actors.runtime.config import SystemConfig
-    from actors.runtime.state_dir import SystemFiles
+    from actors.commands.validated_config import Looking
+    from actors.config.model import SystemConfig
+    from actors.host.state_dir import SystemFiles
 
 #: The root's name in the log.
 _ROOT = "root"
@@ -192,10 +191,10 @@ class Main:
         # signal handler is there before the fork.
         if self.config.needs_number_server:
             self.numbers = NumberServer(next_number(self.config))
-        dumps.prepare(self.files.dump)
+        stack_dumps.prepare(self.files.dump)
         self.reports, self.report_writer = map(forks.keep, os.pipe())
         self.system = RunningSystem(
-            self.files.sockets, str(self.files.thespian_log), wire.ADMITTED
+            self.files.sockets, str(self.files.thespian_log), message_types.ADMITTED
         )
         log_format = self.config.log_format or logs.default_format()
         self.pump = logs.pump(self.pipe, sys.stderr, log_format)
@@ -423,7 +422,7 @@ class Main:
         if self.root is None or self.root_pid is None:
             self._root_died()  # before it could say that it is there
         else:
-            processes.kill(self.root_pid)
+            linux.kill(self.root_pid)
 
     def _signalled(self, numbers: set[int], now: float) -> None:
         if signal.SIGUSR1 in numbers:

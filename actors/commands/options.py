@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from actors.runtime import redaction
-from actors.runtime.config_build import build_noting
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.problems import ConfigError, Problems, near
-from actors.runtime.setting_values import find, resolve_noting
-from actors.runtime.settings import BY_NAME, SETTINGS
+from actors.config.build import build_noting
+from actors.config.errors import ConfigError, Problems, near
+from actors.config.settings import BY_NAME, SETTINGS
+from actors.config.toml_file import ConfigFile
+from actors.config.values import find, resolve_noting
+from actors.host import redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import NoReturn, TypeAlias
 
-    from actors.runtime.config import SystemConfig
-    from actors.runtime.setting_values import Value
-    from actors.runtime.settings import Setting
+    from actors.config.model import SystemConfig
+    from actors.config.settings import Setting
+    from actors.config.values import Value
 
     Verbs: TypeAlias = argparse._SubParsersAction["Parser"]  # noqa: SLF001
 

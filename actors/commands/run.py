@@ -14,23 +14,20 @@ from actors.actor_system.system import (
     check_files,
     check_tasks,
 )
+from actors.cluster import identity
 from actors.commands.main_process import Main, StartError
-from actors.runtime import cluster, redaction
-from actors.runtime.config_show import secrets_of
-from actors.runtime.control import ControlError, check_proc
-from actors.runtime.journal_file import (
-    JournalDamagedError,
-    JournalFile,
-    JournalInUseError,
-)
-from actors.runtime.ports import free_port
-from actors.runtime.state_dir import AlreadyRunningError, SystemFiles, state_dir
+from actors.config.show import secrets_of
+from actors.host import redaction
+from actors.host.control_socket import ControlError, check_proc
+from actors.host.ports import free_port
+from actors.host.state_dir import AlreadyRunningError, SystemFiles, state_dir
+from actors.journal.file import JournalDamagedError, JournalFile, JournalInUseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.commands.sound import Looking
-    from actors.runtime.config import SystemConfig
+    from actors.commands.validated_config import Looking
+    from actors.config.model import SystemConfig
 
 
 def run(config: SystemConfig, looking: Looking | None = None) -> int:
@@ -89,8 +86,8 @@ def check_place() -> None:
 
 def _check_way_in(config: SystemConfig) -> None:
     if config.bind is not None:
-        cluster.read_key(config.cluster_key_file)
-        cluster.place(config.bind, config.port or None, "--bind")
+        identity.read_key(config.cluster_key_file)
+        identity.place(config.bind, config.port or None, "--bind")
 
 
 def claim_number(port: int) -> tuple[SystemFiles, IO[str]]:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_config
-from actors.runtime import user_modules
-from actors.runtime.functions import FunctionError, load
-from actors.runtime.kinds import SECONDS
-from actors.runtime.problems import ConfigError
+from actors.config.errors import ConfigError
+from actors.config.value_types import SECONDS
+from actors.user_code import modules
+from actors.user_code.functions import FunctionError, load
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from actors.commands.options import Verbs
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
     from actors.testing.simulation import Account, Simulation
 
 #: Jobs in an hour, at the most: the quiet source that this is made for.
@@ -75,7 +75,7 @@ def simulate(arguments: Namespace) -> int:
     from actors.testing.simulation import Simulation  # noqa: PLC0415
 
     # The user's modules stand where the user does.
-    user_modules.find_last()
+    modules.find_last()
     config = read_config(arguments)
     make_job = _jobs(arguments, config)
     _check_functions(config)

@@ -12,9 +12,9 @@ from actors.commands.exit_codes import Exit
 from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_of
 from actors.commands.options import add_journal, add_verb
 from actors.commands.plain import plain
-from actors.flow.source_state import NO_STATE, StateError, state_text
-from actors.runtime.control import ControlError, NotRunningError, ask
-from actors.runtime.redaction import MASK, masked, redact
+from actors.demand.source_state import NO_STATE, StateError, state_text
+from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.redaction import MASK, masked, redact
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,11 +37,8 @@ def register(verbs: Verbs) -> None:
 
 
 def _state(arguments: Namespace) -> int:
-    from actors.runtime.journal import JournalError  # noqa: PLC0415 - starts quicker
-    from actors.runtime.journal_file import (  # noqa: PLC0415
-        JournalDamagedError,
-        JournalInUseError,
-    )
+    from actors.journal.file import JournalDamagedError, JournalInUseError  # noqa: PLC0415
+    from actors.journal.journal import JournalError  # noqa: PLC0415
 
     try:
         text = _wanted(arguments)
@@ -107,7 +104,7 @@ def _set(arguments: Namespace, text: str) -> None:
     except NotRunningError:
         path = journal_of(arguments)
         _of_journal(path, name)
-        from actors.runtime.journal_edit import set_state  # noqa: PLC0415
+        from actors.journal.edit import set_state  # noqa: PLC0415
 
         set_state(path, name, text)
     if arguments.action == "reset":
@@ -125,7 +122,7 @@ def _asked(arguments: Namespace, command: dict[str, Any]) -> dict[str, Any]:
 
 
 def _of_journal(path: Path, name: str) -> dict[str, Any]:
-    from actors.runtime.journal_view import JournalView  # noqa: PLC0415
+    from actors.journal.view import JournalView  # noqa: PLC0415
 
     with contextlib.closing(JournalView(path)) as view:
         states = view.states()

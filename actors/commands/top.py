@@ -19,10 +19,10 @@ from actors.commands.control import (
 )
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.runtime.control import ControlError, NotRunningError, ask
-from actors.runtime.journal_file import JournalDamagedError
-from actors.runtime.journal_view import JournalView
-from actors.runtime.state_dir import SystemFiles, state_dir
+from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.state_dir import SystemFiles, state_dir
+from actors.journal.file import JournalDamagedError
+from actors.journal.view import JournalView
 
 if TYPE_CHECKING:
     from argparse import Namespace

@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
 from actors.commands.plain import plain
-from actors.commands.sound import function_errors
-from actors.flow.source_state import NO_STATE
-from actors.runtime import redaction, user_modules
-from actors.runtime.config_show import secrets_of
-from actors.runtime.functions import check_fetch, load, load_beside
-from actors.runtime.problems import ConfigError
-from actors.runtime.redaction import masked, redact
-from actors.stages.failures import describe
-from actors.stages.fetching import Fetched, item_of
+from actors.commands.validated_config import function_errors
+from actors.config.errors import ConfigError
+from actors.config.show import secrets_of
+from actors.demand.source_state import NO_STATE
+from actors.fetcher.fetch_answer import Fetched, item_of
+from actors.host import redaction
+from actors.host.redaction import masked, redact
+from actors.user_code import modules
+from actors.user_code.failures import describe
+from actors.user_code.functions import check_fetch, load, load_beside
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
 
     from actors.commands.options import Asked, Verbs
-    from actors.runtime.config import FetcherConfig
+    from actors.config.model import FetcherConfig
 
 #: Jobs that are shown, and characters of each.
 SHOWN = 10
@@ -62,7 +63,7 @@ def try_source(arguments: Namespace) -> int:
     """
     asked = read_asked(arguments)
     redaction.install(secrets_of(asked.config))
-    user_modules.find_last()
+    modules.find_last()
     fetcher = _chosen(asked, arguments.fetcher)
     for error in function_errors(asked):
         asked.problems.add(error)
@@ -98,7 +99,7 @@ def _state(arguments: Namespace, asked: Asked, name: str) -> Any:
     journal = asked.config.journal
     if journal is None or not Path(journal).exists():
         return None
-    from actors.runtime.journal_view import JournalView  # noqa: PLC0415 - quicker
+    from actors.journal.view import JournalView  # noqa: PLC0415
 
     with contextlib.closing(JournalView(Path(journal))) as view:
         text, _ = view.states().get(name, (NO_STATE, None))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.control import ANSWER_WITHIN_S, ask_system
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.runtime.tunable import TUNABLES
+from actors.config.live_values import TUNABLES
 
 if TYPE_CHECKING:
     from argparse import Namespace

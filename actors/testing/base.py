@@ -25,17 +25,17 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.runtime import unpickling
-from actors.runtime.frames import MAX_MESSAGE
-from actors.stages.wire import ADMITTED
+from actors.host import unpickling
+from actors.host.frames import MAX_MESSAGE
+from actors.supervision.message_types import ADMITTED
 from actors.testing.faults import Calm, Killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
 
+    from actors.actor_system.environment import Edges
     from actors.actor_system.stage import Stage
-    from actors.runtime.edges import Edges
     from actors.testing.agenda import Agenda
     from actors.testing.instructions import Instructions
     from actors.testing.observer import Observer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from actors.flow.messages import (
+from actors.demand.messages import (
     Cancel,
     Confirm,
     Demand,

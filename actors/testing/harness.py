@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from actors.flow.source_state import NO_STATE
-from actors.runtime.config import SystemConfig
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.config_tables import FETCHER_KEYS
-from actors.runtime.problems import ConfigError, near
-from actors.runtime.setting_values import resolve
-from actors.runtime.settings import SETTINGS
+from actors.config.build import build
+from actors.config.errors import ConfigError, near
+from actors.config.model import SystemConfig
+from actors.config.settings import SETTINGS
+from actors.config.tables import FETCHER_KEYS
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
+from actors.demand.source_state import NO_STATE
 from actors.testing.faults import Calm
 from actors.testing.instructions import Instructions
 from actors.testing.observer import Observer

@@ -22,18 +22,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.facts import JobFetched, JobLeased, JobState, StateMoved
-from actors.flow.messages import Confirm, Demand, Done, Jobs
-from actors.flow.pace import MOST
-from actors.stages.fetcher import FetcherActor
-from actors.stages.processor import ProcessorActor
+from actors.demand.job_events import JobFetched, JobLeased, JobState, StateMoved
+from actors.demand.messages import Confirm, Demand, Done, Jobs
+from actors.demand.windows import MOST
+from actors.fetcher.actor import FetcherActor
+from actors.processor.actor import ProcessorActor
 from actors.testing.observer import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from actors.flow.facts import Fact, Job
-    from actors.flow.messages import SubscriptionId
+    from actors.demand.job_events import Fact, Job
+    from actors.demand.messages import SubscriptionId
     from actors.testing.base import Node
     from actors.testing.world import World
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.flow.facts import Fact
+    from actors.demand.job_events import Fact
     from actors.testing.base import Node
 
 

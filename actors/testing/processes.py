@@ -14,7 +14,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

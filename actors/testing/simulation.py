@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from random import Random
 
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
     from actors.testing.base import Node
 
 #: How much virtual time the jobs get to end once nothing goes wrong, in seconds.

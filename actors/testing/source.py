@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.functions import check_kind, given_to
+from actors.user_code.functions import check_kind, given_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

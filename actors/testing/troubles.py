@@ -6,8 +6,8 @@ from functools import partial
 from random import Random
 from typing import TYPE_CHECKING
 
-from actors.stages.fetcher import FetcherActor
-from actors.stages.processor import ProcessorActor
+from actors.fetcher.actor import FetcherActor
+from actors.processor.actor import ProcessorActor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,20 +9,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.pulse import Pulse
-from actors.flow.roster import StageState
-from actors.runtime.changes import Changes
-from actors.runtime.journal_file import LIVE, SCHEMA
-from actors.stages.messages import StartSystem
-from actors.stages.root import RootActor
+from actors.config.overrides import Changes
+from actors.journal.file import LIVE, SCHEMA
+from actors.supervision.children import StageState
+from actors.supervision.heartbeat import Pulse
+from actors.supervision.messages import StartSystem
+from actors.supervision.root import RootActor
 from actors.testing.agenda import Agenda
 from actors.testing.base import Base
-from actors.testing.edges import VirtualControl, VirtualEdges, VirtualRequest
+from actors.testing.environment import VirtualControl, VirtualEdges, VirtualRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
     from actors.testing.base import Node
     from actors.testing.faults import Calm
     from actors.testing.observer import Observer

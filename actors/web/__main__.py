@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from actors.runtime import logs, redaction
+from actors.host import logs, redaction
 from actors.web.answers import Answers
 from actors.web.sampler import Sampler
 from actors.web.server import Server

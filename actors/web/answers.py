@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.flow import readiness
-from actors.runtime.journal_file import JournalDamagedError
-from actors.runtime.journal_health import journal_problem
-from actors.runtime.journal_view import JournalView
-from actors.runtime.redaction import redact
+from actors.host.redaction import redact
+from actors.journal.file import JournalDamagedError
+from actors.journal.health import journal_problem
+from actors.journal.view import JournalView
+from actors.status import readiness
 from actors.web.sampler import WITHIN_S
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Answers:
 
     def _metrics(self) -> Answer:
         try:
-            from actors.web.metrics import render  # noqa: PLC0415 - an extra
+            from actors.web.prometheus import render  # noqa: PLC0415
         except ImportError:
             return text(501, _NO_METRICS)
         status = self._sampler.ask({"verb": "status"}, WITHIN_S)

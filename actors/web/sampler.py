@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.control import ControlError, ask
+from actors.host.control_socket import ControlError, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,9 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from actors.flow.facts import Job, JobFetched
-from actors.runtime.journal import Journal
-from actors.runtime.journal_file import JournalFile
+from actors.demand.job_events import Job, JobFetched
+from actors.journal.file import JournalFile
+from actors.journal.journal import Journal
 
 if TYPE_CHECKING:
     from pathlib import Path

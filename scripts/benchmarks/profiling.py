@@ -33,11 +33,12 @@ TOP = 12
 #: By a part of the file's path; the first that fits.
 LAYERS = {
     "/thespian/": "Thespian: messages",
-    "/actors/runtime/journal": "journal, with the wait for the disk",
-    "/actors/runtime/worker": "hand-over between threads",
-    "/actors/runtime/": "edges",
-    "/actors/flow/": "rules",
-    "/actors/stages/": "actors",
+    "/actors/actor_system/worker": "hand-over between threads",
+    "/actors/demand/": "rules",
+    "/actors/journal/": "journal, with the wait for the disk",
+    "/actors/host/": "edges",
+    "/actors/actor_system/": "our system base: messages",
+    "/actors/": "actors",
     "/benchmarks/jobs": "the job's functions",
 }
 WAITING = "waiting"

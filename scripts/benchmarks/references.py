@@ -31,9 +31,9 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.flow.facts import Job, JobFetched
-from actors.runtime.journal import Journal
-from actors.runtime.journal_file import JournalFile
+from actors.demand.job_events import Job, JobFetched
+from actors.journal.file import JournalFile
+from actors.journal.journal import Journal
 from benchmarks import jobs
 from benchmarks.model import ROOT, MeasureError, Measurement
 

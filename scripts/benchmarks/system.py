@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from actors.runtime.control import ControlError, ask
-from actors.runtime.ports import free_port
-from actors.runtime.state_dir import SystemFiles
+from actors.host.control_socket import ControlError, ask
+from actors.host.ports import free_port
+from actors.host.state_dir import SystemFiles
 from benchmarks import proc
 from benchmarks.model import ROOT, MeasureError
 

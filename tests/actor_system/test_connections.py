@@ -19,7 +19,7 @@ from actors.actor_system import connections as module
 from actors.actor_system import sockets
 from actors.actor_system.connections import MAX_SILENT, MAX_WAITING
 from actors.actor_system.stream import framed
-from actors.runtime import logs
+from actors.host import logs
 from tests.actor_system.conftest import Party, turn_until
 
 if TYPE_CHECKING:

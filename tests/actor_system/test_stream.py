@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.actor_system.stream import Cutter, framed
-from actors.runtime.frames import MAX_FRAME, FrameError, Refusal
+from actors.host.frames import MAX_FRAME, FrameError, Refusal
 
 
 def take(cutter: Cutter, received: bytes) -> list[bytes]:

@@ -25,9 +25,9 @@ from thespian.system.transport import (
 )
 
 from actors.actor_system.transport import Endpoint, Transport
-from actors.flow.messages import Confirm
-from actors.runtime import unpickling
-from actors.runtime.frames import MAX_MESSAGE
+from actors.demand.messages import Confirm
+from actors.host import unpickling
+from actors.host.frames import MAX_MESSAGE
 
 if TYPE_CHECKING:
     from actors.actor_system.sockets import Directory

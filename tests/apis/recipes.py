@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.setting_values import resolve
+from actors.config.build import build
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
 from actors.testing.harness import Harness
 from domain import api
 
 if TYPE_CHECKING:
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
     from tests.apis.base import Api
 
 RECIPES = Path(__file__).parents[2] / "docs" / "recipes"

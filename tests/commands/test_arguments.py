@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from actors.commands.options import find_system
+from actors.config.errors import ConfigError
 from actors.main import parse
-from actors.runtime.problems import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from actors.commands import jobs
+from actors.host.control_socket import NoAnswerError
 from actors.main import main
-from actors.runtime.control import NoAnswerError
 
 
 @pytest.mark.parametrize("words", [["list"], ["show", "17"], ["retry", "17"]])

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from actors.flow.facts import Job, JobFetched, JobQuarantined
-from actors.flow.messages import Failure
+from actors.demand.job_events import Job, JobFetched, JobQuarantined
+from actors.demand.messages import Failure
+from actors.journal.file import JournalFile
+from actors.journal.journal import Journal
 from actors.main import main
-from actors.runtime.journal import Journal
-from actors.runtime.journal_file import JournalFile
 
 
 @pytest.fixture

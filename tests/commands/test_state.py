@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from actors.flow.facts import StateMoved
+from actors.demand.job_events import StateMoved
+from actors.journal.file import JournalFile, connect
+from actors.journal.journal import Journal
 from actors.main import main
-from actors.runtime.journal import Journal
-from actors.runtime.journal_file import JournalFile, connect
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from actors.flow.facts import StateMoved
+from actors.demand.job_events import StateMoved
+from actors.host import redaction
+from actors.journal.file import JournalFile
+from actors.journal.journal import Journal
 from actors.main import main
-from actors.runtime import redaction
-from actors.runtime.journal import Journal
-from actors.runtime.journal_file import JournalFile
 from domain import api
 from tests.apis import kinds
 from tests.apis.base import served

@@ -13,10 +13,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.setting_values import resolve
-from actors.runtime.settings import BY_NAME
+from actors.config.build import build
+from actors.config.settings import BY_NAME
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
 from actors.testing import Harness
 from actors.testing.processes import System, wait_until
 from actors.testing.world import SystemEndedError

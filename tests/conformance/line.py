@@ -6,11 +6,12 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from actors.flow.buffer import Buffer
-from actors.flow.consumer import Consumer, Send
-from actors.flow.dispatchers import DemandDispatcher, Dispatcher
-from actors.flow.life import Life
-from actors.flow.messages import (
+from actors.demand.buffer import Buffer
+from actors.demand.consumer import Consumer, Send
+from actors.demand.dispatchers import DemandDispatcher, Dispatcher
+from actors.demand.job_routing import Incoming, Routes
+from actors.demand.job_store import Life
+from actors.demand.messages import (
     Cancel,
     Demand,
     Done,
@@ -22,14 +23,13 @@ from actors.flow.messages import (
     ToConsumer,
     ToProducer,
 )
-from actors.flow.producer import Decision, Producer
-from actors.flow.retries import RetryPolicy
-from actors.flow.routing import Incoming, Routes
+from actors.demand.producer import Decision, Producer
+from actors.demand.retries import RetryPolicy
 
 if TYPE_CHECKING:
-    from actors.flow.allowance import Allowance
-    from actors.flow.facts import Fact, Job
-    from actors.flow.feed import Window
+    from actors.demand.consumer_subscription import Window
+    from actors.demand.job_events import Fact, Job
+    from actors.demand.manual_demand import Allowance
 
 
 def process(name: str, kind: str = "") -> Process:

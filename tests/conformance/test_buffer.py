@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.flow.facts import JobDropped
-from actors.flow.feed import Window
-from actors.flow.marks import Marks
+from actors.demand.barriers import Marks
+from actors.demand.consumer_subscription import Window
+from actors.demand.job_events import JobDropped
 from tests.conformance.line import Line
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from actors.flow.allowance import Allowance
-from actors.flow.buffer import Buffer
-from actors.flow.feed import Window
+from actors.demand.buffer import Buffer
+from actors.demand.consumer_subscription import Window
+from actors.demand.manual_demand import Allowance
 from tests.conformance.line import Line
 
 

@@ -6,15 +6,15 @@ from itertools import permutations
 
 import pytest
 
-from actors.flow.buffer import Buffer
-from actors.flow.dispatchers import DemandDispatcher
-from actors.flow.errors import DuplicateSubscriptionError
-from actors.flow.facts import JobDropped, JobQuarantined
-from actors.flow.feed import Window
-from actors.flow.messages import Subscribe
-from actors.flow.routed import BroadcastDispatcher, PartitionDispatcher
-from actors.flow.routing import Incoming, Routing
-from actors.stages.failures import describe
+from actors.demand.buffer import Buffer
+from actors.demand.consumer_subscription import Window
+from actors.demand.dispatchers import DemandDispatcher
+from actors.demand.errors import DuplicateSubscriptionError
+from actors.demand.job_events import JobDropped, JobQuarantined
+from actors.demand.job_routing import Incoming, Routing
+from actors.demand.messages import Subscribe
+from actors.demand.route_dispatchers import BroadcastDispatcher, PartitionDispatcher
+from actors.user_code.failures import describe
 from tests.conformance.line import Line
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors.flow.batches import Batching
-from actors.flow.facts import (
+from actors.demand.batching import Batching
+from actors.demand.consumer_subscription import Window
+from actors.demand.job_events import (
     Fact,
     JobDone,
     JobFailed,
@@ -17,11 +18,10 @@ from actors.flow.facts import (
     JobLeased,
     JobQuarantined,
 )
-from actors.flow.feed import Window
-from actors.flow.messages import Assignment, Confirm, Failure, Outcome
-from actors.flow.rate import Rate
-from actors.flow.routed import PartitionDispatcher
-from actors.stages.processing import BatchCall, JobCalls
+from actors.demand.limits import Rate
+from actors.demand.messages import Assignment, Confirm, Failure, Outcome
+from actors.demand.route_dispatchers import PartitionDispatcher
+from actors.processor.process_call import BatchCall, JobCalls
 from tests.conformance.line import Line
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from actors.flow.buffer import Buffer
-from actors.flow.consumer import Consumer
-from actors.flow.dispatchers import DemandDispatcher
-from actors.flow.facts import JobDone, JobQuarantined, JobReturned
-from actors.flow.feed import Window
-from actors.flow.life import Life
-from actors.flow.messages import Failure, Outcome
-from actors.flow.producer import Producer
-from actors.flow.relay import Relay
-from actors.flow.retries import RetryPolicy
+from actors.demand.buffer import Buffer
+from actors.demand.consumer import Consumer
+from actors.demand.consumer_subscription import Window
+from actors.demand.dispatchers import DemandDispatcher
+from actors.demand.job_events import JobDone, JobQuarantined, JobReturned
+from actors.demand.job_store import Life
+from actors.demand.messages import Failure, Outcome
+from actors.demand.producer import Producer
+from actors.demand.retries import RetryPolicy
+from actors.demand.step import Relay
 from tests.conformance.line import Line, hand, process
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from actors.flow.consumer import Consumer
-from actors.flow.facts import JobReturned
-from actors.flow.feed import Window
-from actors.flow.messages import (
+from actors.demand.consumer import Consumer
+from actors.demand.consumer_subscription import Window
+from actors.demand.job_events import JobReturned
+from actors.demand.messages import (
     Cancel,
     Demand,
     Done,
@@ -19,7 +19,7 @@ from actors.flow.messages import (
     Subscribe,
     SubscriptionId,
 )
-from actors.flow.restarts import Restarts
+from actors.supervision.restarts import Restarts
 from tests.conformance.line import Line, process
 
 

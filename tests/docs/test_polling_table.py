@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.flow.polling import PollPolicy
+from actors.demand.polling import PollPolicy
 from scripts.polling_table import (
     ANSWER_S,
     POLICIES,

@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
-from actors.flow.buffer import Buffer
-from actors.runtime.ports import free_port
+from actors.demand.buffer import Buffer
+from actors.host.ports import free_port
 from actors.testing.harness import Harness
 from actors.testing.processes import Program, System, Systems, wait_until
 from tests.docs.blocks import Block, Command, Taken, commands, shows
@@ -52,7 +52,7 @@ LETTERS = taken("docs/demand.md", "python", "# letters.py")
 BY_CLOCK = taken("docs/demand.md", "toml", "demand = ")
 WAIT = taken("docs/demand.md", "console", "$ lowtide wait")
 SETTLE = taken("docs/polling.md", "python", "def settle")
-FAIR = taken("docs/dispatchers.md", "python", "# actors/flow/fair.py")
+FAIR = taken("docs/dispatchers.md", "python", "# actors/demand/fair.py")
 
 
 class Shell:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.handshake import Handshake
-from actors.runtime.ports import free_port
+from actors.cluster.handshake import Handshake
+from actors.host.ports import free_port
 
 pytestmark = pytest.mark.system
 

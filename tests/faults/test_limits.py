@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 from actors.testing.processes import Program
 
 pytestmark = pytest.mark.system
@@ -118,11 +118,12 @@ def test_46_processors_that_could_not_be_started_are_not_attached(
 def test_46_a_thread_that_cannot_be_started_is_said_with_its_reason(
     run_limited: Run,
 ) -> None:
-    program = "from actors.runtime.worker import Worker; Worker('fetch')"
+    program = "from actors.actor_system.worker import Worker; Worker('fetch')"
 
     done = run_limited(1, "-c", program)
 
     last = done.stderr.splitlines()[-1]
     assert last == (
-        "actors.runtime.worker.NoThreadError: can't start new thread; see ulimit -u"
+        "actors.actor_system.worker.NoThreadError: "
+        "can't start new thread; see ulimit -u"
     )

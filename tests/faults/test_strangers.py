@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from actors.actor_system.stream import framed
-from actors.runtime.frames import MAX_FRAME
-from actors.runtime.ports import free_port
+from actors.host.frames import MAX_FRAME
+from actors.host.ports import free_port
 from actors.testing.processes import wait_until
 from tests.actor_system.test_connections import greeting
 from tests.support.listening import listening

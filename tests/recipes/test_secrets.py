@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from actors.host import redaction
 from actors.main import main
-from actors.runtime import redaction
 from domain import api
 from domain.api.formats import has_feedparser
 from tests.apis import kinds

@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.runtime.config_build import build
-from actors.runtime.setting_values import resolve
+from actors.config.build import build
+from actors.config.values import resolve
 from actors.testing.chaos import Profile
 from actors.testing.invariants import Violation
 from actors.testing.simulation import Account, Simulation
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
 
 #: A schedule is short, so that thousands of them can be run.
 SHORT = Profile(faults_s=16.0, jobs=5, troubles=2, shots=2, calm=0.1, call_s=2.0)

@@ -15,12 +15,14 @@ from typing import Any
 from thespian.actors import ActorAddress
 
 from actors.actor_system.base import THESPIANS
-from actors.flow import messages as protocol
-from actors.flow.facts import Accounting
-from actors.runtime import config, unpickling
-from actors.stages import machine_messages, messages, wire
+from actors.cluster import messages as cluster_messages
+from actors.config import model
+from actors.demand import messages as protocol
+from actors.demand.job_events import Accounting
+from actors.host import unpickling
+from actors.supervision import message_types, messages
 
-_SPACES = vars(protocol) | vars(config) | vars(messages) | vars(machine_messages)
+_SPACES = vars(protocol) | vars(model) | vars(messages) | vars(cluster_messages)
 _SPACES |= {"Address": ActorAddress, "Accounting": Accounting}
 _ADDRESS = ActorAddress("FetcherActor-0123456789abcdef")
 _PLAIN = (
@@ -32,7 +34,7 @@ _PLAIN = (
 
 def samples() -> list[Any]:
     """One of each kind of message, and of what else may be in one."""
-    return [*map(_sample, wire.CLASSES), *_PLAIN, _ADDRESS]
+    return [*map(_sample, message_types.CLASSES), *_PLAIN, _ADDRESS]
 
 
 def _sample(kind: type) -> Any:
@@ -53,7 +55,7 @@ def _value(hint: Any) -> Any:
         return tuple(_value(each) for each in inner if each is not Ellipsis)
     if hint is ActorAddress:
         return _ADDRESS
-    if hint in wire.CLASSES:
+    if hint in message_types.CLASSES:
         return _sample(hint)
     return hint(1)
 
@@ -61,7 +63,7 @@ def _value(hint: Any) -> Any:
 def main(verb: str, path: Path) -> None:
     """Write all of it, or open what another Python has written and compare."""
     unpickling.admit(THESPIANS)
-    unpickling.admit(wire.ADMITTED)
+    unpickling.admit(message_types.ADMITTED)
     mine = samples()
     if verb == "write":
         path.write_bytes(pickle.dumps([*map(pickle.dumps, mine)]))

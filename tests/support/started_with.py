@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from actors.host import unpickling
 from actors.main import main
-from actors.runtime import unpickling
-from actors.stages.root import RootActor
+from actors.supervision.root import RootActor
 
 _depth = 0
 

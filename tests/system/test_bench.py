@@ -208,7 +208,7 @@ def test_a_job_is_kept_waiting_while_it_is_not_begun_and_another_one_is_idle() -
 
 
 def test_a_sample_counts_for_the_innermost_layer_and_waiting_for_itself() -> None:
-    receive = "FetcherActor.receive (/x/actors/stages/fetcher.py:10)"
+    receive = "FetcherActor.receive (/x/actors/fetcher/actor.py:10)"
     dumps = "dumps (/usr/lib/python3/json/__init__.py:2)"
     select = "EpollSelector.select (/usr/lib/python3/selectors.py:468)"
     profile = Profile()

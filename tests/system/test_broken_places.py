@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 from actors.testing.processes import WITHIN_S, Program, System
 from tests.support.processes import parent
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.cluster import own_version
+from actors.cluster.identity import own_version
 
 Start = Callable[..., Any]
 EXAMPLE = Path(__file__).parents[2] / "lowtide.example.toml"

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.control import NoAnswerError, ask
-from actors.runtime.ports import free_port
-from actors.runtime.state_dir import SystemFiles
+from actors.host.control_socket import NoAnswerError, ask
+from actors.host.ports import free_port
+from actors.host.state_dir import SystemFiles
 from actors.testing.processes import WITHIN_S, Program, wait_until
 from tests.support.processes import parent
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from actors import ConfigError, Fetcher, Pipeline, Processor, StartError
-from actors.runtime.ports import free_port
-from actors.runtime.state_dir import SystemFiles
+from actors.host.ports import free_port
+from actors.host.state_dir import SystemFiles
 from actors.testing.processes import Program
 
 pytestmark = pytest.mark.system

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 
 pytestmark = pytest.mark.system
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from actors.commands.main_process import DELIBERATE_S
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 from actors.testing.processes import wait_until_gone
 
 pytestmark = pytest.mark.system

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 from actors.testing.processes import Program
 
 pytestmark = pytest.mark.system

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 from actors.testing.processes import wait_until
 from tests.support.browser import Browser, find_chromium
 from tests.support.processes import parent

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.setting_values import resolve
+from actors.config.build import build
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
 from actors.testing.chaos import Profile
 from actors.testing.simulation import Simulation
 

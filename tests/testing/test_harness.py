@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from actors.flow.messages import Demand, Done, Jobs
-from actors.flow.readiness import problems
-from actors.runtime.problems import ConfigError
+from actors.config.errors import ConfigError
+from actors.demand.messages import Demand, Done, Jobs
+from actors.status.readiness import problems
 from actors.testing import CommandRefusedError, NotIdleError, SystemEndedError
 
 Make = Callable[..., Any]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.journal import Journal, JournalLockedError
+from actors.journal.journal import Journal, JournalLockedError
 from actors.testing import CommandRefusedError, Harness
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from actors.flow.messages import Done, Jobs
-from actors.flow.sizes import MESSAGE_BYTES, MIB, size_of
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.frames import MAX_MESSAGE
-from actors.runtime.setting_values import resolve
+from actors.config.build import build
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
+from actors.demand.messages import Done, Jobs
+from actors.demand.sizes import MESSAGE_BYTES, MIB, size_of
+from actors.host.frames import MAX_MESSAGE
 from actors.testing import Harness
 
 MEGABYTE = "x" * 1_000_000

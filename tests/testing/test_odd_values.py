@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.setting_values import resolve
+from actors.config.build import build
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
 from actors.testing import Harness
 from tests.support.spooled import MuteError
 

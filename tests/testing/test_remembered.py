@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.runtime.problems import ConfigError
+from actors.config.errors import ConfigError
 from actors.testing.harness import Harness
 
 DAY_S = 24 * 3600.0

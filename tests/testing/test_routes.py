@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.runtime.config_build import build
-from actors.runtime.config_file import ConfigFile
-from actors.runtime.setting_values import resolve
+from actors.config.build import build
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
 from actors.testing import Harness
 
 if TYPE_CHECKING:
-    from actors.runtime.config import SystemConfig
+    from actors.config.model import SystemConfig
 
 PARTITION = """[[fetcher]]
 name = "n"

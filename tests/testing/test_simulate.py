@@ -101,7 +101,7 @@ def test_a_violation_prints_the_command_that_shows_it_again(
     program = tmp_path / "broken.py"
     program.write_text(
         "import sys\n"
-        "from actors.flow.buffer import Buffer\n"
+        "from actors.demand.buffer import Buffer\n"
         "from actors.main import main\n"
         "Buffer.oldest_first = Buffer.take\n"
         "def take(self, count):\n"

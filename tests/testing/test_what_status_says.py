@@ -14,7 +14,7 @@ from rich.console import Console
 
 from actors.commands.control import describe
 from actors.commands.top_view import View
-from actors.flow import waiting
+from actors.status import reasons
 from actors.testing import Harness
 
 Make = Callable[..., Harness]
@@ -101,28 +101,28 @@ STATES = (
     State(
         "the source has none",
         lambda make: told(make()),
-        waiting.JOBS,
-        waiting.JOBS,
+        reasons.JOBS,
+        reasons.JOBS,
         r"source has no jobs: its source had none \d\.\d s ago",
     ),
     State(
         "a fetch that runs",
         lambda make: told(make(lambda: None, fetch_s=40.0), seconds=30),
-        waiting.JOBS,
-        waiting.JOBS,
+        reasons.JOBS,
+        reasons.JOBS,
         r"source has no jobs: it asked its source \d\d\.\d s ago and .*",
     ),
     State(
         "jobs that nobody takes",
         lambda make: pushed(make(processors=0), 3),
-        waiting.DEMAND,
+        reasons.DEMAND,
         None,
         "source has 3 jobs: there is no processor; lowtide attach adds one",
     ),
     State(
         "a full buffer",
         lambda make: pushed(make(processors=0, buffer=4), 9),
-        waiting.ROOM,
+        reasons.ROOM,
         None,
         r"source is full \(4 of 4 jobs\), and polls again when 3 are left: there is "
         "no processor; lowtide attach adds one",
@@ -132,7 +132,7 @@ STATES = (
         lambda make: pushed(
             make(processors=1, process_s=5.0, buffer=8, fetch_s=0.0), 20, seconds=7
         ),
-        waiting.ROOM,
+        reasons.ROOM,
         "-",
         "1 job in flight, 8 behind it; source has no room and polls no more",
     ),
@@ -141,58 +141,58 @@ STATES = (
         lambda make: pushed(
             make(process=fails, processors=1, buffer=4, retries=9), 9, seconds=20
         ),
-        waiting.ROOM,
-        waiting.JOBS,
+        reasons.ROOM,
+        reasons.JOBS,
         r"source is full \(0 of 4 jobs, and 5 to be tried again\) and polls no more: "
         "no processor asks",
     ),
     State(
         "a rate limit",
         lambda make: pushed(make(rate_limit=2, rate_interval_s=20.0), 9),
-        waiting.RATE,
-        waiting.RATE,
+        reasons.RATE,
+        reasons.RATE,
         r"source has 7 jobs: rate limit: next in 1\d\.\d s",
     ),
     State(
         "a rate limit with a full buffer",
         lambda make: pushed(make(rate_limit=2, rate_interval_s=20.0, buffer=4), 9),
-        waiting.ROOM,
-        waiting.JOBS,
+        reasons.ROOM,
+        reasons.JOBS,
         r"source is full \(4 of 4 jobs\), and .*: rate limit: next in 1\d\.\d s",
     ),
     State(
         "fetching on demand only",
         lambda make: told(make(processors=0, on_demand=True)),
-        waiting.DEMAND,
+        reasons.DEMAND,
         None,
         "source fetches on demand only: there is no processor; .*",
     ),
     State(
         "a source that fails",
         lambda make: told(make(refuses), seconds=60),
-        waiting.BACKOFF,
-        waiting.BACKOFF,
+        reasons.BACKOFF,
+        reasons.BACKOFF,
         r"source tries again in \d+\.\d s: ConnectionError: no",
     ),
     State(
         "a pause",
         lambda make: told(make(), PAUSE),
-        waiting.PAUSED,
-        waiting.PAUSED,
+        reasons.PAUSED,
+        reasons.PAUSED,
         "source is paused; lowtide resume goes on",
     ),
     State(
         "a gate that is closed",
         lambda make: pushed(make(demand="accumulate"), 2),
-        waiting.HOLD,
-        waiting.HOLD,
+        reasons.HOLD,
+        reasons.HOLD,
         "source has 2 jobs: it accumulates; lowtide set source --demand forward .*",
     ),
     State(
         "a processor that is to be told",
         lambda make: pushed(make(config=MANUAL, functions=SAME), 2),
-        waiting.DEMAND,
-        waiting.ASK,
+        reasons.DEMAND,
+        reasons.ASK,
         "numbers has 2 jobs: send-1 asks when it is told to; lowtide ask send-1 N does",
     ),
     State(
@@ -200,22 +200,22 @@ STATES = (
         lambda make: pushed(
             gone(make(config=BROADCAST, functions=SAME), "report-1"), 3
         ),
-        waiting.DEMAND,
-        waiting.JOBS,
+        reasons.DEMAND,
+        reasons.JOBS,
         "numbers has 3 jobs: 3 jobs for report, of which there is no processor; "
         "lowtide attach --processor report adds one",
     ),
     State(
         "work",
         lambda make: pushed(make(processors=1, process_s=60.0), 3),
-        waiting.DEMAND,
+        reasons.DEMAND,
         "-",
         "1 job in flight, 2 behind it",
     ),
     State(
         "a drain",
         draining,
-        waiting.DRAIN,
+        reasons.DRAIN,
         "-",
         r"draining: 1 in flight, 2 kept, \d\d\.\d s left; nothing is fetched any more",
     ),
@@ -224,11 +224,11 @@ STATES = (
 
 def test_every_reason_is_in_the_table() -> None:
     # A route that is still to be found takes a function that never returns:
-    # tests/flow/test_explain.py. One by which a source is throttled: likewise.
-    elsewhere = {waiting.ROUTE, waiting.THROTTLED}
+    # tests/status/test_summary.py. One by which a source is throttled: likewise.
+    elsewhere = {reasons.ROUTE, reasons.THROTTLED}
     every = {
         value
-        for name, value in vars(waiting).items()
+        for name, value in vars(reasons).items()
         if name.isupper() and isinstance(value, str)
     }
 
@@ -240,7 +240,7 @@ def test_every_reason_is_in_the_table() -> None:
 def test_every_reason_is_in_the_docs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     table = text.partition("A stage waits for one of:")[2].partition("\n\nWhere")[0]
-    every = {value for name, value in vars(waiting).items() if name.isupper()}
+    every = {value for name, value in vars(reasons).items() if name.isupper()}
 
     named = set(re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE))
 

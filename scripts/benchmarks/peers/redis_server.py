@@ -10,7 +10,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from actors.runtime.ports import free_port
+from actors.host.ports import free_port
 from benchmarks.environment import SkippedError
 
 if TYPE_CHECKING:

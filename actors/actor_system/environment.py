@@ -1,0 +1,142 @@
+"""What a stage touches of the world: time, chance, threads, files, sockets.
+
+All of it goes through one object, so that a test can put a world of its own in
+its place, and the stages are the same in both.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.actor_system.worker import Worker
+from actors.cluster import connection, identity
+from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps
+from actors.host.control_socket import ControlServer
+from actors.host.forked_call import Call
+from actors.host.reports import Reporter
+from actors.journal.journal import Clock, Journal
+from actors.journal.memory import NoJournal
+from actors.user_code import functions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.cluster.connection import GateListener, Line
+
+
+class Edges:
+    """The world as it is."""
+
+    def begin_process(self) -> None:
+        """Make this process one that a user's code may run in."""
+        stack_dumps.register()
+        crash_signals.write_crashes()
+        forks.keep_all()
+        forks.shield()
+
+    def before_child(self) -> int:
+        """Make room for another process; returns what it would leave of a crash."""
+        keeper.end_orphans()
+        return crash_signals.prepare_crash()
+
+    def after_child(self) -> None:
+        """End what a process of ours has left behind."""
+        keeper.end_orphans()
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since the epoch, for what outlives this machine's uptime."""
+        return time.time()
+
+    def chance(self) -> float:
+        """Uniform in 0 to 1."""
+        return random.random()  # noqa: S311
+
+    def process_id(self) -> int:
+        """The operating system's id of this process."""
+        return os.getpid()
+
+    def log(self, level: str, **bound: Any) -> FilteringBoundLogger:
+        """This process's log, with ``bound`` on each line."""
+        return logs.configure(level, **bound)
+
+    def worker(self, name: str) -> Worker:
+        """A thread of its own for what blocks."""
+        return Worker(name)
+
+    def apart(self) -> Callable[[Callable[[], str], float], str] | None:
+        """What calls a function in a process of its own, for so many seconds.
+
+        It returns nothing where the function ended that process, or was too late.
+        """
+        return _answer_apart
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """The job function of this name.
+
+        Raises:
+            FunctionError: There is none.
+        """
+        return functions.load(name)
+
+    def beside(self, name: str, function_name: str) -> Callable[..., Any] | None:
+        """Another function of the module of one that is loaded, if it has it."""
+        return functions.load_beside(name, function_name)
+
+    def keeper(
+        self, journal: str | None, fetcher: str, remember_s: float
+    ) -> Journal | NoJournal:
+        """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
+        clock = Clock(self.wall, self.now)
+        if journal is None:
+            return NoJournal(clock.monotonic, remember_s)
+        return Journal(Path(journal), fetcher, clock, remember_s=remember_s)
+
+    def control(self, path: str, orders_fd: int) -> ControlServer:
+        """Where commands arrive: other terminals', and the main process's orders."""
+        return ControlServer(Path(path), orders_fd)
+
+    def gate(self, place: identity.Place, key: bytes, limit_s: float) -> GateListener:
+        """Where other machines dial in.
+
+        Raises:
+            OSError: The address cannot be used.
+        """
+        return connection.GateListener(place.host, place.port, key, limit_s)
+
+    def dial(self, host: str, port: int, key: bytes, limit_s: float) -> Line:
+        """Call another machine.
+
+        Raises:
+            LineEndedError: It cannot be called.
+        """
+        return connection.dial(host, port, key, limit_s)
+
+    def reporter(self, fd: int) -> Reporter:
+        """The root's line to the main process."""
+        return Reporter(fd)
+
+    def descriptors_left(self) -> int:
+        """How many more files this process may open."""
+        return linux.descriptors_left()
+
+    def tasks_left(self, count: int) -> int | None:
+        """How many more processes and threads may be started; None for any number."""
+        return linux.allow_tasks(count)
+
+    def kill(self, pid: int) -> None:
+        """End a process at once; one that is gone already is as good."""
+        linux.kill(pid)
+
+
+def _answer_apart(function: Callable[[], str], within_s: float) -> str:
+    return Call(function, within_s).wait(within_s + 1.0) or ""

@@ -1,0 +1,1 @@
+"""Other machines: those that have joined, and the line to each."""

@@ -1,0 +1,243 @@
+"""The gate: where other machines dial in.
+
+It passes on what their processors and the stages here say to one another, so that
+no stage ever sends to another machine itself: a dead line is this process's
+concern, and blocks nobody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from actors.actor_system.stage import Address, Stage
+from actors.cluster import identity
+from actors.cluster.connection import FLUSH_S, LineEndedError
+from actors.cluster.membership import Signs
+from actors.cluster.messages import (
+    Beat,
+    Down,
+    FromMachine,
+    Join,
+    LineEnded,
+    ProcessIs,
+    StartGate,
+    ToMachine,
+    Up,
+)
+from actors.cluster.router import Switchboard
+from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
+from actors.host.frames import FrameError, Quiet
+from actors.supervision.messages import AskSign, Sign, SourceGone, SourceUp, Started
+
+if TYPE_CHECKING:
+    from actors.cluster.connection import GateListener, Line
+    from actors.config.model import SystemConfig
+    from actors.demand.messages import ToConsumer
+
+GATE = "gate"
+#: Callers that have not shown the key; more are not let in at a time.
+MAX_STRANGERS = 64
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    line: Line
+    signs: Signs
+    run: str | None = None
+
+
+class GateActor(Stage):
+    """Holds a line for each machine, and routes by names and subscriptions."""
+
+    system: SystemConfig
+    _listener: GateListener
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._root: Address | None = None
+        self._calls: dict[int, _Call] = {}
+        self._by_run: dict[str, _Call] = {}
+        self._board: Switchboard[Any] = Switchboard()
+        self._quiet = Quiet()
+
+    def receive(  # noqa: C901 - one arm a message
+        self, message: Any, sender: Address
+    ) -> None:
+        """Handle one message."""
+        match message:
+            case StartGate():
+                if self._root is None:
+                    self._start(message, sender)
+            case AskSign():
+                self.send(sender, Sign(name=GATE))
+            case SourceUp(name=name, address=address):
+                self._board.source_up(name, address)
+            case SourceGone(name=name):
+                self._board.source_gone(name)
+            case ToMachine():
+                self._pass_on(message)
+            case Up():
+                self._up(message, sender)
+            case Subscribed() | Jobs() | Confirm() | Ping() | Cancel():
+                self._down(message)
+            case _:
+                self.unexpected(message)
+
+    def tick(self, now: float) -> None:
+        """Give signs, and give up those who give none."""
+        for call in tuple(self._calls.values()):
+            if call.signs.is_silent(now):
+                self._end(call, "it gave no sign", silent=True)
+            elif call.run is not None and call.signs.is_due(now):
+                self._send(call, Beat())
+            elif call.line.is_waiting:
+                self._send(call)
+
+    def next_tick(self) -> float | None:
+        """The next sign, or the next try at a line that took no more."""
+        times = [
+            each.signs.next_tick(is_open=each.run is not None)
+            for each in self._calls.values()
+        ]
+        if any(each.line.is_waiting for each in self._calls.values()):
+            times.append(self.now() + FLUSH_S)
+        return min(times, default=None)
+
+    def exiting(self) -> None:
+        """Hang up."""
+        for call in self._calls.values():
+            call.line.close()
+
+    def _start(self, message: StartGate, root: Address) -> None:
+        system = self.system = message.system
+        self.log = self.edges.log(system.log_level)
+        error = None
+        try:
+            key = identity.read_key(system.cluster_key_file)
+            place = identity.place(system.bind or "", system.port, "--bind")
+            self._listener = self.edges.gate(place, key, system.machine_timeout_s)
+        except (OSError, ValueError) as problem:
+            error = f"cannot listen at {system.bind}: {problem}"
+        else:
+            self._root = root
+            self.watch(self._listener.fd, self._called)
+        started = Started(name=GATE, pid=self.edges.process_id(), error=error)
+        self.send(root, started)
+
+    def _called(self) -> None:
+        line = self._listener.accept()
+        if line is None:
+            return
+        strangers = sum(each.run is None for each in self._calls.values())
+        if strangers >= MAX_STRANGERS:
+            line.close()
+            return
+        signs = Signs.begin(self.system.machine_timeout_s, self.now())
+        call = self._calls[line.fd] = _Call(line, signs)
+        self.watch(line.fd, lambda: self._spoke(call))
+
+    def _spoke(self, call: _Call) -> None:
+        try:
+            messages = call.line.receive()
+        except LineEndedError as error:
+            self._end(call, str(error))
+            return
+        except FrameError as error:
+            self._tell_refused(call, error)
+            self._end(call, str(error))
+            return
+        for message in messages:
+            self._hear(call, message)
+        # One who has not joined has a while to do so, whatever it sends.
+        if call.run is not None:
+            call.signs.heard_at = self.now()
+
+    def _hear(self, call: _Call, message: Any) -> None:
+        if call.run is None:
+            if isinstance(message, Join):
+                self._joins(call, message)
+            else:
+                self.unexpected(message)
+            return
+        match message:
+            case Beat():
+                return
+            case Up():
+                self._up(message, call.run)
+            case Down(message=inner):
+                self._down(inner)
+            case ProcessIs(process=process, up=True):
+                if process.kind in self.system.steps:
+                    self._board.source_up(process.name, call.run)
+                self._tell_root(call.run, message)
+            case _:
+                self._tell_root(call.run, message)
+
+    def _joins(self, call: _Call, message: Join) -> None:
+        self._let_go(message.run)
+        call.run = message.run
+        self._by_run[message.run] = call
+        self._tell_root(message.run, message)
+
+    def _up(self, message: Up, origin: Any) -> None:
+        where = self._board.up(message.source, message.message, origin)
+        if isinstance(where, str):
+            self._send_to(where, message)
+        elif where is not None:
+            self.send(where, message.message)
+
+    def _down(self, message: ToConsumer) -> None:
+        where = self._board.down(message)
+        if isinstance(where, str):
+            self._send_to(where, Down(message=message))
+        elif where is not None:
+            self.send(where, message)
+
+    def _pass_on(self, message: ToMachine) -> None:
+        self._send_to(message.run, message.message)
+        if message.last:
+            self._board.forget(lambda at: isinstance(at, str) and at == message.run)
+            self._let_go(message.run)
+
+    def _send_to(self, run: str, message: Any) -> None:
+        if (call := self._by_run.get(run)) is not None:
+            self._send(call, message)
+
+    def _send(self, call: _Call, message: Any = None) -> None:
+        try:
+            if message is None:
+                call.line.flush()
+            else:
+                call.line.send(message)
+        except LineEndedError as error:
+            self._end(call, str(error))
+
+    def _let_go(self, run: str) -> None:
+        # Without a word to the root: it knows, or another line takes over.
+        if (call := self._by_run.pop(run, None)) is not None:
+            call.run = None
+            self._end(call, "")
+
+    def _end(self, call: _Call, reason: str, *, silent: bool = False) -> None:
+        if self._calls.pop(call.line.fd, None) is None:
+            return
+        self.unwatch(call.line.fd)
+        call.line.close()
+        if call.run is not None:
+            del self._by_run[call.run]
+            ended = LineEnded(run=call.run, silent=silent, reason=reason)
+            self.send(self._root, ended)
+
+    def _tell_root(self, run: str, message: Any) -> None:
+        self.send(self._root, FromMachine(run=run, message=message))
+
+    def _tell_refused(self, call: _Call, error: FrameError) -> None:
+        count = self._quiet.note(error.refusal, self.now())
+        if count is not None:
+            self.log.warning(
+                "frame.refused",
+                reason=error.refusal.value,
+                caller=call.line.about,
+                count=count,
+            )

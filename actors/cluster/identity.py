@@ -1,0 +1,135 @@
+"""What lets machines find and trust one another: key, address, version of the code."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.config.errors import ConfigError
+from actors.host.frames import MIN_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: The variable that holds the key.
+VARIABLE = "LOWTIDE_CLUSTER_KEY"
+
+
+class Place(NamedTuple):
+    """Where machines meet."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def place(text: str, port: int | None, origin: str) -> Place:
+    """Read ``HOST:PORT``; the port may be left out where one is given.
+
+    Raises:
+        ConfigError: It has another form.
+    """
+    if text.startswith("["):
+        host, _, number = text[1:].partition("]")
+        number = number.removeprefix(":")
+    elif text.count(":") > 1:
+        host, number = text, ""
+    else:
+        host, _, number = text.partition(":")
+    if not number and port is not None:
+        number = str(port)
+    if not host or not number.isascii() or not number.isdigit():
+        raise ConfigError(f"{origin} must be HOST:PORT, got {text!r}")
+    if not 1 <= int(number) <= 65535:  # noqa: PLR2004 - as TCP has it
+        raise ConfigError(f"{origin} must have a port from 1 to 65535, got {text!r}")
+    return Place(host, int(number))
+
+
+def read_key(file: str | None) -> bytes:
+    """The key that all machines of a system share.
+
+    Args:
+        file: Where it is, if the variable does not hold it.
+
+    Raises:
+        ConfigError: There is none, it is too short, or others can read the file.
+    """
+    if (text := os.environ.get(VARIABLE)) is not None:
+        return _checked(text.strip().encode(), VARIABLE)
+    if file is None:
+        raise ConfigError(
+            f"other machines are let in with a key only: {VARIABLE} or a file "
+            f"(--cluster-key-file) of mode 0600 with at least {MIN_KEY} bytes"
+        )
+    path = Path(file)
+    try:
+        mode = path.stat().st_mode
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the cluster's key: {error}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise ConfigError(
+            f"{path} must be readable by its owner only (chmod 600), "
+            f"its mode is {stat.S_IMODE(mode):04o}"
+        )
+    return _checked(content.strip(), str(path))
+
+
+def _checked(key: bytes, origin: str) -> bytes:
+    if len(key) < MIN_KEY:
+        raise ConfigError(
+            f"{origin} must hold a key of at least {MIN_KEY} bytes, got {len(key)}"
+        )
+    return key
+
+
+def versions(functions: Iterable[str]) -> dict[str, str]:
+    """The version of the code behind each function, ``MODULE:FUNCTION``."""
+    return {each: version_of(each.partition(":")[0]) for each in functions}
+
+
+def own_version() -> str:
+    """The version of lowtide."""
+    return version_of("actors")
+
+
+@functools.cache
+def version_of(module: str) -> str:
+    """The version of the code that a module belongs to.
+
+    It is the version of what was installed, if it was, and a digest over the
+    sources of the whole package, or of the module where it is in none: a version
+    says what somebody called it, the digest what it is.
+    """
+    # Late: it takes longer than all else that a verb like ``status`` needs.
+    from importlib import metadata  # noqa: PLC0415
+
+    top = module.partition(".")[0]
+    names = metadata.packages_distributions().get(top, ())
+    version = metadata.version(names[0]) if names else "no version"
+    return f"{version} ({_digest(top)})"
+
+
+def _digest(top: str) -> str:
+    spec = importlib.util.find_spec(top)
+    if spec is None:
+        return "not there"
+    digest = hashlib.sha256()
+    if spec.submodule_search_locations:
+        for location in spec.submodule_search_locations:
+            for path in sorted(Path(location).rglob("*.py")):
+                digest.update(f"{path.relative_to(location)}\0".encode())
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+    elif spec.origin and Path(spec.origin).is_file():
+        digest.update(Path(spec.origin).read_bytes())
+    else:
+        return spec.origin or "no source"
+    return digest.hexdigest()[:12]

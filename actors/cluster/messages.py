@@ -1,0 +1,200 @@
+"""What machines say to one another, and what passes it on in each of them.
+
+What goes over the line holds no address: a machine knows nothing of the other's
+processes but their names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.config.model import SystemConfig
+    from actors.demand.messages import Process, ToConsumer, ToProducer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Up:
+    """A consumer's message for a source, by its name."""
+
+    source: str
+    message: ToProducer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Down:
+    """A producer's message for whoever opened its subscription."""
+
+    message: ToConsumer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """Either way: here I am."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """A machine to the leader, the first message on a line.
+
+    Attributes:
+        name: For people; unique among the machines.
+        run: Unique for each start of what joins.
+        version: Of lowtide there.
+    """
+
+    name: str
+    run: str
+    host: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """The leader to a machine: it is in.
+
+    Attributes:
+        line: Unique for this line, but the same where nothing has happened since
+            the one before.
+        system: The configuration, without what concerns the leader alone.
+        versions: Of the code behind the functions that processors need.
+    """
+
+    line: str
+    system: SystemConfig
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refuse:
+    """The leader to a machine: it may not join; not now, or never."""
+
+    reason: str
+    for_now: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leave:
+    """A machine to the leader: it goes, and does not come back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceIs:
+    """The leader to a machine: a source is there, or is not coming back.
+
+    Attributes:
+        run: Unique for each start of the source.
+    """
+
+    kind: str
+    name: str
+    up: bool
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessIs:
+    """A machine to the leader: a processor is ready there, or is no more."""
+
+    process: Process
+    up: bool
+    reason: str = ""
+    crash: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """The leader to a machine, about one of its processors.
+
+    Attributes:
+        verb: ``kill`` or ``detach``.
+    """
+
+    verb: str
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retune:
+    """The leader to a machine: a kind of processor is configured so from now on."""
+
+    system: SystemConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskStatus:
+    """The leader to a machine."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TellStatus:
+    """A machine to the leader: its processors' statuses by name."""
+
+    number: int
+    statuses: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+# Within the leader, between its root and its gate.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartGate:
+    """Root to a new gate."""
+
+    system: SystemConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToMachine:
+    """Root to gate: pass this on; hang up afterwards if it is ``last``."""
+
+    run: str
+    message: Any
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FromMachine:
+    """Gate to root: a machine says this."""
+
+    run: str
+    message: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineEnded:
+    """Gate to root: the line to a machine is over, it was silent for too long."""
+
+    run: str
+    silent: bool
+    reason: str
+
+
+# Within a machine that joined, from its main process to its root.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartMachine:
+    """Main to the root of a machine that joins.
+
+    Attributes:
+        host: Address of the leader's gate.
+        count: How many processors.
+        kind: Which; None for the only one there is.
+    """
+
+    host: str
+    port: int
+    name: str
+    kind: str | None
+    count: int
+    system: SystemConfig
+    incarnation: str
+    report_fd: int
+    control_socket: str
+    orders_fd: int

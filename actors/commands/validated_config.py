@@ -1,0 +1,133 @@
+"""Everything that is wrong with what ``run`` would be started with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING
+
+from actors.cluster import identity
+from actors.commands.options import read_asked
+from actors.config.function_checks import function_problems
+from actors.config.show import config_rows, secrets_of
+from actors.config.values import is_over_file
+from actors.host import forked_call, redaction
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from collections.abc import Iterator
+
+    from actors.commands.options import Asked
+    from actors.config.model import SystemConfig
+
+#: How long the user's modules may take to be imported before the start goes on
+#: without having looked at them, in seconds: a stage that hangs there is told later.
+_IMPORTED_WITHIN_S = 20.0
+#: How long they are waited for before anything is started, in seconds.
+_HEAD_START_S = 0.5
+
+
+class Looking:
+    """A look at the user's functions, in a process of its own.
+
+    The user's modules may start threads, and the main process is still to fork;
+    one that ends its process while it is imported ends a stage the same way, and
+    is told then, as is one that hangs.
+    """
+
+    def __init__(self, asked: Asked) -> None:
+        self._call: forked_call.Call | None = None
+        # Without a process more, the start tells how many are allowed.
+        with contextlib.suppress(OSError):
+            self._call = forked_call.Call(
+                lambda: json.dumps(list(function_errors(asked))), _IMPORTED_WITHIN_S
+            )
+
+    @property
+    def fds(self) -> list[int]:
+        """What can be read when there is something to see."""
+        return [] if self._call is None else self._call.fds
+
+    @property
+    def ends_at(self) -> float | None:
+        """When it is given up, in monotonic seconds."""
+        return None if self._call is None else self._call.ends_at
+
+    def errors(self, within_s: float) -> list[str] | None:
+        """What is wrong with them; None if that is not known in so many seconds."""
+        text = "" if self._call is None else self._call.wait(within_s)
+        if text is None:
+            return None
+        self._call = None
+        return json.loads(text) if text else []
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._call is not None:
+            self._call.close()
+        self._call = None
+
+
+def read_sound(arguments: Namespace) -> tuple[SystemConfig, Looking | None]:
+    """The configuration, if everything about it can be used, as far as is known.
+
+    Modules that take long are imported beside the start of the system, which imports
+    them as well: what is wrong with their functions is told once that is known.
+
+    Raises:
+        ConfigError: It cannot; with all that is wrong, the functions' too.
+    """
+    asked = read_asked(arguments)
+    redaction.install(secrets_of(asked.config))
+    looking = Looking(asked)
+    errors = looking.errors(_HEAD_START_S)
+    note_way_in(asked)
+    if asked.problems and errors is None:
+        errors = looking.errors(_IMPORTED_WITHIN_S)
+    for error in errors or []:
+        asked.problems.add(error)
+    asked.problems.refuse()
+    return asked.config, looking if errors is None else None
+
+
+def note_way_in(asked: Asked) -> None:
+    """Note what is wrong with how other machines are to join."""
+    config = asked.config
+    if config.bind is None:
+        return
+    bind = asked.values["bind"]
+    name = bind.origin if is_over_file(bind) else f"{bind.origin}: bind"
+    with asked.problems.noted():
+        identity.read_key(config.cluster_key_file)
+    with asked.problems.noted():
+        identity.place(config.bind, config.port or None, name)
+
+
+def function_errors(asked: Asked) -> Iterator[str]:
+    """Import the functions; what is wrong with them, each with its place.
+
+    Those of a stage that is not as it was meant are left out: what was meant is
+    not known.
+    """
+    rows = config_rows(asked.values, asked.file, asked.config)
+    origins = {row["name"]: row["origin"] for row in rows}
+    for place, problem, path in function_problems(asked.config, asked.unsound):
+        if place not in origins:
+            yield f"{_option_origin(asked, place, path, origins)}: {problem}"
+            continue
+        origin = origins[place]
+        if origin == "default":  # what does not fit it stands in its table
+            origin = origins[f"{place.rpartition('.')[0]}.name"]
+        yield f"{origin}: {problem}"
+
+
+def _option_origin(
+    asked: Asked, place: str, path: tuple[str | int, ...], origins: dict[str, str]
+) -> str:
+    """``file:line`` of an option, or of something within it."""
+    option = origins.get(f"{place}.{path[0]}") if path else None
+    names = [f"fetcher.{each.name}.options" for each in asked.config.fetchers]
+    fetcher = place.rpartition(".")[0]
+    if asked.file is None or (option and not option.startswith(str(asked.file.path))):
+        return option or origins[f"{fetcher}.fetch"]
+    return asked.file.where("fetcher", names.index(place), "options", *path)

@@ -1,0 +1,1 @@
+"""What to run: options, their values, and where each value came from."""

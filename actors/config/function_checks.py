@@ -1,0 +1,139 @@
+"""The functions that a configuration names: are they there, and do they fit?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.config.model import FetcherConfig, wants_url
+from actors.host.texts import line_of
+from actors.user_code.functions import (
+    FunctionError,
+    check_call,
+    check_fetch,
+    load,
+    load_beside,
+    name_beside,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from actors.config.model import ProcessorConfig, SystemConfig
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFunction:
+    """One of them, and how it will be called.
+
+    Attributes:
+        key: Of its stage's table.
+        name: ``MODULE:FUNCTION``.
+        words: What each argument by place is.
+        options: Names of arguments by name.
+        is_fetch: Whether it is what a fetcher polls.
+    """
+
+    key: str
+    name: str
+    words: tuple[str, ...] = ("job",)
+    options: tuple[str, ...] = field(default=())
+    is_fetch: bool = False
+
+    def check(self) -> None:
+        """Import it.
+
+        Raises:
+            FunctionError: It is not there, takes other arguments, or is of a kind
+                that cannot be called here.
+        """
+        function = load(self.name)
+        if self.is_fetch:
+            check_fetch(function, self.name, self.options)
+        else:
+            check_call(function, self.name, *self.words, options=self.options)
+
+
+class Misfit(NamedTuple):
+    """What is wrong with a function, or with the options that it is to have.
+
+    Attributes:
+        place: As ``fetcher.numbers.fetch``.
+        text: What was expected.
+        path: Of a fetcher's options: the keys, and numbers of elements, below them.
+    """
+
+    place: str
+    text: str
+    path: tuple[str | int, ...] = ()
+
+
+def function_problems(
+    config: SystemConfig, unsound: Collection[str] = ()
+) -> Iterator[Misfit]:
+    """Import the functions, and tell what is wrong with them and their options.
+
+    Args:
+        config: Names them.
+        unsound: Stages whose functions are not looked at.
+    """
+    stages: dict[str, Iterable[FetcherConfig | ProcessorConfig]] = {
+        "fetcher": config.fetchers,
+        "processor": config.processors,
+    }
+    for table, members in stages.items():
+        for member in (each for each in members if each.name not in unsound):
+            for function in _named_by(member):
+                try:
+                    function.check()
+                except FunctionError as error:
+                    place = f"{table}.{member.name}.{function.key}"
+                    yield Misfit(place, f"{function.key}: {error}")
+            if isinstance(member, FetcherConfig):
+                yield from _option_problems(member)
+
+
+def _option_problems(fetcher: FetcherConfig) -> Iterator[Misfit]:
+    """What the function ``check_options`` beside a fetch says of its options."""
+    check = load_beside(fetcher.fetch, "check_options")
+    if check is None:
+        return
+    place = f"fetcher.{fetcher.name}.options"
+    try:
+        for said in check(**fetcher.options):
+            path, text = ((), said) if isinstance(said, str) else said
+            path = (path,) if isinstance(path, str) else tuple(path)
+            name = ".".join(str(each) for each in ("options", *path))
+            yield Misfit(place, f"{name}: {text}", path)
+    except Exception as error:  # noqa: BLE001 - the user's function
+        name = f"{fetcher.fetch.partition(':')[0]}:check_options"
+        yield Misfit(place, f"options: {name} failed: {line_of(error)}")
+
+
+def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]:
+    if isinstance(stage, FetcherConfig):
+        yield from _named_by_fetcher(stage)
+    else:
+        yield NamedFunction("process", stage.process)
+        if stage.selector is not None:
+            yield NamedFunction("selector", stage.selector)
+        for source, options in stage.subscriptions.items():
+            if options.selector is not None:
+                yield NamedFunction(f"from.{source}.selector", options.selector)
+        if stage.asking is not None:
+            yield NamedFunction("demand", stage.asking)
+    if stage.partition_by is not None and ":" in stage.partition_by:
+        yield NamedFunction("partition_by", stage.partition_by)
+
+
+def _named_by_fetcher(fetcher: FetcherConfig) -> Iterator[NamedFunction]:
+    options = (*fetcher.options, *(["url"] if wants_url(fetcher) else []))
+    yield NamedFunction("fetch", fetcher.fetch, (), options, is_fetch=True)
+    words = ("job", "outcome")
+    if fetcher.settle is not None:
+        yield NamedFunction("settle", fetcher.settle, words, options)
+    elif load_beside(fetcher.fetch, "settle") is not None:
+        beside = name_beside(fetcher.fetch, "settle")
+        yield NamedFunction("fetch", beside, words, options)
+    if load_beside(fetcher.fetch, "hurry") is not None:
+        yield NamedFunction("fetch", name_beside(fetcher.fetch, "hurry"), ())

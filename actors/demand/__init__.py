@@ -1,0 +1,1 @@
+"""The rules, pure: who gets which job, and when."""

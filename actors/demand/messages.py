@@ -1,0 +1,258 @@
+"""The protocol between a producer and a consumer.
+
+Rule 1: everything is keyed by the subscription's id, never by an address.
+Rule 2: a producer never sends more than was asked for.
+Rule 3: counts are running totals from the start of the subscription, so that a
+message that is lost, repeated or overtaken changes nothing that the next one
+does not put right.
+Rule 4: a message for an unknown subscription is answered with ``Cancel``.
+
+A consumer opens with ``Subscribe`` and ``Demand``; the producer answers with
+``Jobs`` as it has them. What became of a job travels back in ``Done``, repeated
+until a ``Confirm``. Where a producer has reason to doubt (jobs unaccounted for,
+or jobs and no demand) it sends ``Ping``, which the consumer answers with its
+totals: that renews its leases, and heals whatever got lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.demand.job_events import Job
+
+SubscriptionId: TypeAlias = str
+
+#: What a source calls its job, or what its fetcher called it: unique per fetcher.
+JobId: TypeAlias = int | str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One run of a consumer: a restarted one has the same name and a new run.
+
+    Attributes:
+        name: The processor's name, unique in the system.
+        run: Unique for each start, so that a late message of an earlier one
+            is told apart.
+        pid: Operating system's process id, on ``host``.
+        kind: What it is one of: its name in the configuration.
+    """
+
+    name: str
+    run: str
+    pid: int
+    host: str
+    kind: str = ""
+
+
+class Assignment(NamedTuple):
+    """One job on its way: ``number`` counts the subscription's jobs from 0."""
+
+    number: int
+    key: int
+    attempt: int
+    id: JobId
+    payload: Any
+
+
+class Failure(NamedTuple):
+    """Why an attempt failed, as text: the exception itself may not unpickle.
+
+    Attributes:
+        error: One line, ``ClassName: message``.
+        permanent: Another attempt would fail as well.
+        retry_after_s: The delay that the error asked for, if it did.
+        trace: The traceback, or an empty string.
+    """
+
+    error: str
+    permanent: bool = False
+    retry_after_s: float | None = None
+    trace: str = ""
+
+
+class Outcome(NamedTuple):
+    """What became of one attempt at a job: a result, or a failure.
+
+    Attributes:
+        begun: Where it is false, the job is given back as it came: what is before
+            it takes long, and another processor may have time.
+    """
+
+    key: int
+    attempt: int
+    result: Any = None
+    failure: Failure | None = None
+    duration_s: float = 0.0
+    begun: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """Consumer to producer: open a subscription. Repeated until it is answered."""
+
+    subscription: SubscriptionId
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribed:
+    """Producer to consumer: the subscription is open."""
+
+    subscription: SubscriptionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Demand:
+    """Consumer to producer: up to ``total`` jobs may be sent, counted from the start.
+
+    Attributes:
+        total: A running total, not an increment: repeating it changes nothing,
+            and the highest one seen stands. It dies with its subscription.
+        received: Jobs that have arrived, counted likewise.
+        resend: Something is missing after ``received``: send it again.
+    """
+
+    subscription: SubscriptionId
+    total: int
+    received: int
+    resend: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse totals that no consumer can mean."""
+        if not 0 <= self.received <= self.total:
+            raise ValueError(
+                f"received must be from 0 to total, got {self.received} of {self.total}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jobs:
+    """Producer to consumer: the jobs from number ``first`` to before ``upto``.
+
+    A job that the producer has since taken back is left out of ``jobs``, while
+    its number still counts: that is how a repeated message fills a gap.
+
+    Attributes:
+        confirmed: Outcomes (key, attempt) that are kept, as in ``Confirm``: what
+            answers a ``Done`` often has jobs as well, and a message costs more
+            than what is in it.
+        size: What the jobs come to, in bytes, for its sender; it does not travel.
+    """
+
+    subscription: SubscriptionId
+    first: int
+    upto: int
+    jobs: tuple[Assignment, ...]
+    confirmed: tuple[tuple[int, int], ...] = ()
+    size: int = field(default=0, compare=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle columns: a thousand small objects cost more than five lists."""
+        rest = (self.subscription, self.first, self.upto, self.confirmed)
+        return jobs_of_columns, (*rest, tuple(zip(*self.jobs, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """Consumer to producer: outcomes, and the demand that goes with them."""
+
+    subscription: SubscriptionId
+    outcomes: tuple[Outcome, ...]
+    total: int
+    received: int
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle columns, as ``Jobs`` does."""
+        rest = (self.subscription, self.total, self.received)
+        return done_of_columns, (*rest, tuple(zip(*self.outcomes, strict=True)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Confirm:
+    """Producer to consumer: these outcomes (key, attempt) are kept; forget them."""
+
+    subscription: SubscriptionId
+    outcomes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """Producer to consumer: tell your totals, ``sent`` is mine."""
+
+    subscription: SubscriptionId
+    sent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Either way: the subscription ends, and its unused demand with it.
+
+    A consumer that cancels still finishes what it received; the producer's
+    answer carries ``sent``, so that the consumer knows when it has it all.
+    From a producer it means that nothing more will come.
+    """
+
+    subscription: SubscriptionId
+    reason: str
+    sent: int | None = None
+
+
+ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel
+ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel
+
+
+# A named tuple's own constructor is written in Python, and costs as much as all the
+# rest of unpickling it.
+_assignment = partial(tuple.__new__, Assignment)
+_outcome = partial(tuple.__new__, Outcome)
+
+
+def assignments_of(jobs: Sequence[Job], first: int) -> list[Assignment]:
+    """Number jobs from ``first`` on, each for its present attempt."""
+    rows = zip(
+        range(first, first + len(jobs)),
+        [job.key for job in jobs],
+        [job.attempt for job in jobs],
+        [job.id for job in jobs],
+        [job.payload for job in jobs],
+        strict=True,
+    )
+    return list(map(_assignment, rows))
+
+
+def jobs_of_columns(
+    subscription: SubscriptionId,
+    first: int,
+    upto: int,
+    confirmed: tuple[tuple[int, int], ...],
+    columns: tuple[tuple[Any, ...], ...],
+) -> Jobs:
+    """Make the message of what its pickle holds."""
+    return Jobs(
+        subscription=subscription,
+        first=first,
+        upto=upto,
+        jobs=tuple(map(_assignment, zip(*columns, strict=True))),
+        confirmed=confirmed,
+    )
+
+
+def done_of_columns(
+    subscription: SubscriptionId,
+    total: int,
+    received: int,
+    columns: tuple[tuple[Any, ...], ...],
+) -> Done:
+    """Make the message of what its pickle holds."""
+    return Done(
+        subscription=subscription,
+        outcomes=tuple(map(_outcome, zip(*columns, strict=True))),
+        total=total,
+        received=received,
+    )

@@ -1,0 +1,478 @@
+"""The producer's side of the protocol: what each message leads to.
+
+Every method takes what came in and returns a ``Decision``: the facts to keep
+first, then the messages to send, in order. Nothing that a peer sends can make
+one raise, and a message that comes twice decides nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Any
+
+from actors.demand.job_events import JobReturned
+from actors.demand.limits import Rate
+from actors.demand.messages import (
+    Cancel,
+    Confirm,
+    Demand,
+    Done,
+    Ping,
+    Subscribe,
+    Subscribed,
+    SubscriptionId,
+    ToConsumer,
+)
+from actors.demand.producer_subscription import Subscription
+from actors.demand.route_dispatchers import BroadcastDispatcher
+from actors.demand.suspects import Isolation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from actors.demand.dispatchers import Dispatcher
+    from actors.demand.job_events import Fact, Job
+    from actors.demand.job_routing import Incoming, Routes
+    from actors.demand.job_store import Life
+    from actors.demand.messages import Failure, JobId, Process
+
+
+#: The reason of a Cancel for a subscription that its receiver has not opened.
+UNKNOWN = "unknown_subscription"
+#: Subscriptions that have ended are remembered: a late request must not open one
+#: anew, since its totals would start from 0 and its consumer's would not.
+FORMER = 1024
+
+_key_and_attempt = itemgetter(0, 1)
+
+
+@dataclass(slots=True)
+class Decision:
+    """What is to be done: keep the facts, then send the messages.
+
+    Attributes:
+        facts: Changes of jobs, in order.
+        sends: Messages, in order, each for the consumer of its subscription.
+        lost: Processes whose lease ended without a sign of them.
+        fetched: How many jobs came from the source, those made of one counted once.
+        useful: How many of these are not set aside for what they are.
+        pages: How many pages of a source with a state; its fetch waits for them.
+    """
+
+    facts: list[Fact] = field(default_factory=list)
+    sends: list[ToConsumer] = field(default_factory=list)
+    lost: list[Process] = field(default_factory=list)
+    fetched: int = 0
+    useful: int = 0
+    pages: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasePolicy:
+    """How long a consumer may be silent.
+
+    Attributes:
+        lease_s: A consumer that holds jobs and gives no sign for so long has
+            lost them: they are ready again.
+        ping_s: After so long without a sign it is asked for one, if it holds
+            jobs, or asks for none while some wait.
+    """
+
+    lease_s: float = 60.0
+    ping_s: float = 5.0
+
+    @classmethod
+    def of(cls, lease_s: float) -> LeasePolicy:
+        """A policy with this lease, in which a few pings may be lost."""
+        return cls(lease_s=lease_s, ping_s=min(5.0, lease_s / 4))
+
+
+class Producer:
+    """Serves subscriptions from a ``Life``'s buffer, against demand only."""
+
+    def __init__(
+        self,
+        life: Life,
+        dispatcher: Dispatcher[Job],
+        policy: LeasePolicy | None = None,
+        rate: Rate | None = None,
+    ) -> None:
+        self.life = life
+        self.rate = rate
+        self.gate_open = True
+        self._dispatcher = dispatcher
+        self._isolation = Isolation(dispatcher)
+        self._resting: set[SubscriptionId] = set()
+        self._full: set[SubscriptionId] = set()
+        self._policy = policy or LeasePolicy()
+        self._subscriptions: dict[SubscriptionId, Subscription] = {}
+        self._former: deque[SubscriptionId] = deque(maxlen=FORMER)
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Those that are open, oldest first."""
+        return tuple(self._subscriptions.values())
+
+    @property
+    def demand(self) -> int:
+        """Jobs that were asked for, not yet sent, and could be sent."""
+        return self._dispatcher.demand
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether its rate lets nothing through now."""
+        return self.rate is not None and self.rate.next_at is not None
+
+    def limited_until(self, now: float) -> float | None:
+        """When its rate lets a job through that is here and asked for, if not now."""
+        at = self.rate.next_at if self.rate is not None else None
+        waits = self.life.waiting and self.demand and at is not None and at > now
+        return at if waits else None
+
+    @property
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """With broadcast, what each kind of processor has here and has asked for."""
+        if not isinstance(self._dispatcher, BroadcastDispatcher):
+            return {}
+        buffered = Counter(job.route for job in self.life.buffer)
+        demand = self._dispatcher.demand_by_kind()
+        return {
+            kind: {"buffered": buffered[kind], "demand": demand[kind]}
+            for kind in sorted(buffered | demand)
+        }
+
+    def is_resting(self, subscription: Subscription) -> bool:
+        """Whether it gave jobs back, and has not been heard of since.
+
+        What it asked for stands, but is not served: it would get the same again.
+        """
+        return subscription.id in self._resting
+
+    def is_full(self, subscription: Subscription) -> bool:
+        """Whether it holds as much as it may, in bytes: what it asked for waits."""
+        return subscription.id in self._full
+
+    def isolates(self, subscription: Subscription) -> bool:
+        """Whether it gets one job at a time now, to find who crashes it."""
+        return self._isolation.holds(subscription)
+
+    def limit(self, count: int | None, interval_s: float) -> None:
+        """Send no more than so many jobs in so long from now on; None lifts it.
+
+        Raises:
+            ValueError: Nothing could ever be sent.
+        """
+        if count is None:
+            self.rate = None
+        elif self.rate is None:
+            self.rate = Rate(count, interval_s)
+        else:
+            self.rate.change(count, interval_s)
+
+    def fetched(
+        self, jobs: Sequence[Incoming | tuple[JobId | None, Any]], now: float
+    ) -> Decision:
+        """Take in jobs from the source, and send what was asked for."""
+        facts, count = self.life.fetched(jobs, now), len(jobs)
+        decision = Decision(facts=facts, fetched=count, useful=count)
+        return self._dispatch(decision, now)
+
+    def routed(self, found: Iterable[tuple[int, Routes]], now: float) -> Decision:
+        """Let jobs go where they are to, and send what was asked for."""
+        return self._dispatch(Decision(facts=self.life.routed(found)), now)
+
+    def set_aside(
+        self, own_id: JobId | None, payload: Any, failure: Failure, now: float
+    ) -> Decision:
+        """Quarantine what the source served and no processor can use."""
+        facts = self.life.set_aside(own_id, payload, failure, now)
+        return Decision(facts=facts, fetched=1)
+
+    def taken_up(self, jobs: Iterable[Job], now: float, *, more: bool) -> Decision:
+        """Take in jobs that an earlier run left, and send what was asked for."""
+        facts = self.life.take_up(jobs, more=more)
+        return self._dispatch(Decision(facts=facts), now)
+
+    def released(self, jobs: Iterable[Job], now: float) -> Decision:
+        """Take jobs out of the quarantine, and send what was asked for."""
+        facts = [self.life.released(job) for job in jobs]
+        return self._dispatch(Decision(facts=facts), now)
+
+    def discarded(self, jobs: Iterable[Job], reason: str) -> Decision:
+        """Give quarantined jobs up."""
+        return Decision(facts=[self.life.discarded(job, reason) for job in jobs])
+
+    def subscribe(self, message: Subscribe, now: float) -> Decision:
+        """Open a subscription; a repeated request is answered again."""
+        if message.subscription in self._former:
+            return _unknown(message.subscription)
+        subscription = self._subscriptions.get(message.subscription)
+        if subscription is None:
+            subscription = Subscription(message.subscription, message.process, now, now)
+            self._dispatcher.subscribe(message.subscription, message.process)
+            self._subscriptions[message.subscription] = subscription
+        subscription.heard_at = now
+        return Decision(sends=[Subscribed(subscription=message.subscription)])
+
+    def demanded(self, message: Demand, now: float) -> Decision:
+        """Raise a subscription's demand, and serve it from the buffer."""
+        subscription = self._heard(message, now)
+        if subscription is None:
+            return _unknown(message.subscription)
+        decision = Decision()
+        if message.resend:
+            decision.sends += subscription.send_again()
+            self._reopen(subscription)
+        self._close_if_finished(subscription)
+        return self._dispatch(decision, now)
+
+    def done(self, message: Done, now: float, chance: float) -> Decision:
+        """Apply outcomes, confirm them, and serve the demand that came along."""
+        subscription = self._heard(message, now)
+        if subscription is None:
+            return _unknown(message.subscription)
+        decision = Decision()
+        process, settle = subscription.process, self.life.settle
+        settled = tuple(map(_key_and_attempt, message.outcomes))
+        subscription.release(settled)
+        self._reopen(subscription)
+        decision.facts += [
+            settle(outcome, process, now, chance)
+            for outcome in message.outcomes
+            if outcome.begun
+        ]
+        not_begun = [outcome for outcome in message.outcomes if not outcome.begun]
+        returned = self.life.hand_back(not_begun, process)
+        if any(isinstance(fact, JobReturned) for fact in returned):
+            self._rest(subscription)
+        decision.facts += returned
+        decision.sends.append(Confirm(subscription=subscription.id, outcomes=settled))
+        self._close_if_finished(subscription)
+        return self._dispatch(decision, now)
+
+    def cancelled(self, message: Cancel, now: float) -> Decision:
+        """Withdraw a consumer's unused demand; it finishes what it holds.
+
+        A consumer that disowns the subscription holds nothing of it.
+        """
+        subscription = self._subscriptions.get(message.subscription)
+        if subscription is None:
+            return _unknown(message.subscription)
+        if message.reason == UNKNOWN:
+            returned = self._end(subscription, UNKNOWN, crash=False)
+            return self._dispatch(Decision(facts=returned), now)
+        subscription.heard_at = now
+        subscription.closing = True
+        self._dispatcher.cancel(subscription.id)
+        self._resting.discard(subscription.id)
+        self._full.discard(subscription.id)
+        self._isolation.forget(subscription)
+        answer = Cancel(
+            subscription=subscription.id, reason="cancelled", sent=subscription.sent
+        )
+        self._close_if_finished(subscription)
+        return Decision(sends=[answer])
+
+    def gone(
+        self,
+        process: Process,
+        reason: str,
+        now: float,
+        *,
+        crash: bool = True,
+        others: Iterable[Process] = (),
+    ) -> Decision:
+        """End all that a process had here: it is no more.
+
+        Args:
+            process: Which.
+            reason: What happened to it, for the log.
+            now: Monotonic seconds.
+            crash: Whether what it held may have taken it down.
+            others: Those that went with it: ended before anything is sent, lest
+                one of them be given what another held.
+        """
+        decision = Decision()
+        runs = {process.run, *(each.run for each in others)}
+        for subscription in self.subscriptions:
+            if subscription.process.run in runs:
+                decision.facts += self._end(subscription, reason, crash=crash)
+        return self._dispatch(decision, now)
+
+    def excuse(self, now: float) -> None:
+        """Count no silence up to now: what is sent does not leave this process."""
+        for subscription in self.subscriptions:
+            subscription.heard_at = now
+
+    def tick(self, now: float) -> Decision:
+        """Do what time brings: retries, pings, and the end of silent leases."""
+        self.life.retry_due(now)
+        decision = Decision()
+        for subscription in self.subscriptions:
+            if not self._owes_a_sign(subscription) or now < self._ping_at(subscription):
+                continue
+            if self._is_lost(subscription, now):
+                decision.facts += self._end(subscription, "lease ended", crash=True)
+                decision.lost.append(subscription.process)
+                cancel = Cancel(subscription=subscription.id, reason="lease ended")
+                decision.sends.append(cancel)
+            else:
+                subscription.pinged_at = now
+                ping = Ping(subscription=subscription.id, sent=subscription.sent)
+                decision.sends.append(ping)
+        return self._dispatch(decision, now)
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` has something to do next, in monotonic seconds."""
+        owing = filter(self._owes_a_sign, self.subscriptions)
+        times = [self._ping_at(each) for each in owing]
+        if self.life.next_retry is not None:
+            times.append(self.life.next_retry)
+        waiting = self.gate_open and self.life.waiting and self.demand
+        if waiting and self.rate and (next_at := self.rate.next_at) is not None:
+            times.append(next_at)
+        return min(times, default=None)
+
+    def _heard(self, message: Demand | Done, now: float) -> Subscription | None:
+        subscription = self._subscriptions.get(message.subscription)
+        if subscription is None:
+            return None
+        subscription.heard_at = now
+        subscription.note_received(message.received)
+        subscription.raise_asked(message.total)
+        self._resting.discard(subscription.id)
+        if self._is_served(subscription):
+            more = subscription.credit - self._dispatcher.credit(subscription.id)
+            self._dispatcher.ask(subscription.id, more)
+        return subscription
+
+    def _is_served(self, subscription: Subscription) -> bool:
+        return not (
+            subscription.closing
+            or self._isolation.holds(subscription)
+            or subscription.id in self._full
+            or subscription.id in self._resting
+        )
+
+    def _rest(self, subscription: Subscription) -> None:
+        if not (subscription.closing or self._isolation.holds(subscription)):
+            self._withhold(subscription)
+            self._resting.add(subscription.id)
+
+    def _withhold(self, subscription: Subscription) -> None:
+        # What it asked for stands; for now the dispatcher is to know nothing of it.
+        self._dispatcher.cancel(subscription.id)
+        self._dispatcher.subscribe(subscription.id, subscription.process)
+
+    def _reopen(self, subscription: Subscription) -> None:
+        if subscription.id in self._full and not subscription.is_full:
+            self._full.discard(subscription.id)
+            if self._is_served(subscription):
+                self._dispatcher.ask(subscription.id, subscription.credit)
+
+    def _dispatch(self, decision: Decision, now: float) -> Decision:
+        if not self.gate_open:
+            return decision
+        self._dispatch_suspects(decision, now)
+        while self._dispatch_fitting(decision, now):
+            pass
+        return decision
+
+    def _dispatch_fitting(self, decision: Decision, now: float) -> bool:
+        """Lease what fits; returns whether more may fit others."""
+        most = None if self.rate is None else self.rate.allowed(now)
+        sent = self._dispatcher.dispatch(self.life.buffer, self._held(), most)
+        too_much: list[Job] = []
+        for subscription_id, jobs in sent:
+            subscription = self._subscriptions[subscription_id]
+            if fitting := subscription.fitting(jobs):
+                self._lease(subscription, jobs[:fitting], decision, now)
+            too_much += jobs[fitting:]
+            if subscription.is_full:
+                self._full.add(subscription.id)
+                self._withhold(subscription)
+        # In the order in which they came to be held, whomever they were for.
+        self.life.buffer.put_back(sorted(too_much, key=attrgetter("place")))
+        return bool(too_much)
+
+    def _held(self) -> Iterator[tuple[SubscriptionId, Job]]:
+        # Jobs that wait to be sent alone keep others of their route from passing.
+        for job in self.life.suspects:
+            yield "", job
+        yield from self._leased()
+
+    def _leased(self) -> Iterator[tuple[SubscriptionId, Job]]:
+        for subscription in self.subscriptions:
+            for job, _ in subscription.leases.values():
+                yield subscription.id, job
+
+    def _dispatch_suspects(self, decision: Decision, now: float) -> None:
+        suspects = self.life.suspects if self.life.has_suspects else ()
+        taken = {job.route for _, job in self._leased()} if suspects else set()
+        for job in suspects:
+            if self.rate is not None and not self.rate.allowed(now):
+                return
+            if self._dispatcher.exclusive and job.route in taken:
+                continue
+            taken.add(job.route)
+            subscription = self._isolation.choose(self.subscriptions, job)
+            if subscription is not None:
+                self.life.take_suspect(job)
+                self._lease(subscription, (job,), decision, now)
+        self._isolation.release(self.life.suspects)
+
+    def _lease(
+        self,
+        subscription: Subscription,
+        jobs: Sequence[Job],
+        decision: Decision,
+        now: float,
+    ) -> None:
+        if not subscription.leases:
+            subscription.heard_at = now
+        if self.rate is not None:
+            self.rate.spent(len(jobs), now)
+        decision.facts += self.life.leased(jobs, subscription.process)
+        decision.sends += subscription.send(jobs)
+
+    def _owes_a_sign(self, subscription: Subscription) -> bool:
+        if subscription.leases:
+            return True
+        starved = self.life.waiting and self.gate_open
+        return bool(starved and not subscription.closing)
+
+    def _is_lost(self, subscription: Subscription, now: float) -> bool:
+        ends_at = subscription.heard_at + self._policy.lease_s
+        # A producer that was itself held up asks once more before it gives up.
+        was_asked = subscription.pinged_at >= ends_at - self._policy.ping_s
+        return bool(subscription.leases) and now >= ends_at and was_asked
+
+    def _ping_at(self, subscription: Subscription) -> float:
+        last = max(subscription.heard_at, subscription.pinged_at)
+        return last + self._policy.ping_s
+
+    def _end(
+        self, subscription: Subscription, reason: str, *, crash: bool
+    ) -> list[Fact]:
+        self._remove(subscription)
+        leases = subscription.leases.values()
+        return self.life.give_back(leases, subscription.process, reason, crash=crash)
+
+    def _close_if_finished(self, subscription: Subscription) -> None:
+        if subscription.closing and not subscription.leases:
+            self._remove(subscription)
+
+    def _remove(self, subscription: Subscription) -> None:
+        self._dispatcher.cancel(subscription.id)
+        self._resting.discard(subscription.id)
+        self._full.discard(subscription.id)
+        self._isolation.forget(subscription)
+        del self._subscriptions[subscription.id]
+        self._former.append(subscription.id)
+
+
+def _unknown(subscription: SubscriptionId) -> Decision:
+    cancel = Cancel(subscription=subscription, reason=UNKNOWN)
+    return Decision(sends=[cancel])

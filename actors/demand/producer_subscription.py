@@ -1,0 +1,138 @@
+"""A producer's side of its subscriptions: what was asked, sent and received.
+
+For each subscription ``received <= sent <= asked``, each of them only grows,
+and ``asked - sent`` is its credit, which the dispatcher spends.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING
+
+from actors.demand.job_events import JobState
+from actors.demand.messages import Jobs, assignments_of
+from actors.demand.sizes import WINDOW_BYTES, in_parts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from actors.demand.job_events import Job
+    from actors.demand.messages import Assignment, Process, SubscriptionId
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One consumer's standing with a producer.
+
+    Attributes:
+        id: Chosen by the consumer, never used twice.
+        process: Who it is.
+        asked: Jobs it ever asked for.
+        sent: Jobs it was ever sent, taken-back ones included.
+        received: Jobs it said it has.
+        heard_at: When it last gave a sign, monotonic seconds.
+        pinged_at: When it was last asked for one.
+        closing: It has cancelled, and only finishes what it holds.
+        leases: The jobs it holds and the attempt of each lease, oldest first.
+        held_bytes: What these jobs come to.
+    """
+
+    id: SubscriptionId
+    process: Process
+    heard_at: float
+    pinged_at: float
+    asked: int = 0
+    sent: int = 0
+    received: int = 0
+    closing: bool = False
+    leases: dict[int, tuple[Job, int]] = field(default_factory=dict)
+    held_bytes: int = 0
+    _unreceived: deque[tuple[Assignment, int]] = field(default_factory=deque)
+
+    @property
+    def credit(self) -> int:
+        """Jobs it may still be sent."""
+        return self.asked - self.sent
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what it holds is as large as it may be."""
+        return self.held_bytes >= WINDOW_BYTES
+
+    def raise_asked(self, total: int) -> int:
+        """Note a running total; returns by how much it is news."""
+        more = max(0, total - self.asked)
+        self.asked += more
+        return more
+
+    def note_received(self, received: int) -> None:
+        """Note how many jobs have arrived."""
+        self.received = max(self.received, min(received, self.sent))
+        while self._unreceived and self._unreceived[0][0].number < self.received:
+            self._unreceived.popleft()
+
+    def fitting(self, jobs: Sequence[Job]) -> int:
+        """How many of these jobs it may be sent, as to what it would then hold."""
+        held = self.held_bytes
+        for count, job in enumerate(jobs):
+            if held >= WINDOW_BYTES:
+                return count
+            held += job.size
+        return len(jobs)
+
+    def send(self, jobs: Sequence[Job]) -> list[Jobs]:
+        """Number the jobs and put them into messages; each becomes a lease."""
+        first = self.sent
+        sizes = [job.size for job in jobs]
+        self.leases.update({job.key: (job, job.attempt) for job in jobs})
+        self.held_bytes += sum(sizes)
+        self.sent += len(jobs)
+        numbered = list(zip(assignments_of(jobs, first), sizes, strict=True))
+        self._unreceived.extend(numbered)
+        return self._messages(first, numbered)
+
+    def send_again(self) -> list[Jobs]:
+        """Repeat what has not arrived, without what need not be run any more."""
+        if self.received == self.sent:
+            return []
+        still = []
+        for each, size in tuple(self._unreceived):
+            if self._stands(each):
+                still.append((each, size))
+            else:
+                self.release([(each.key, each.attempt)])
+        return self._messages(self.received, still)
+
+    def release(self, ended: Iterable[tuple[int, int]]) -> None:
+        """Forget the leases (key, attempt) that have their outcome."""
+        leases = self.leases
+        for key, attempt in ended:
+            lease = leases.get(key)
+            if lease and lease[1] == attempt:
+                self.held_bytes -= lease[0].size
+                del leases[key]
+
+    def _stands(self, each: Assignment) -> bool:
+        # A success of an earlier attempt ends a job under its later lease.
+        job, attempt = self.leases.get(each.key, (None, 0))
+        if job is None or job.state is not JobState.LEASED:
+            return False
+        return job.attempt == attempt == each.attempt
+
+    def _messages(
+        self, first: int, numbered: Sequence[tuple[Assignment, int]]
+    ) -> list[Jobs]:
+        parts = list(in_parts(numbered, itemgetter(1))) or [([], 0)]
+        # What was taken back counts with what comes before it.
+        ends = [following[0][0].number for following, _ in parts[1:]]
+        messages = []
+        for (part, size), upto in zip(parts, [*ends, self.sent], strict=True):
+            jobs = tuple(each for each, _ in part)
+            message = Jobs(
+                subscription=self.id, first=first, upto=upto, jobs=jobs, size=size
+            )
+            messages.append(message)
+            first = upto
+        return messages

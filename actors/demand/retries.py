@@ -1,0 +1,61 @@
+"""What becomes of a job whose attempt failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.demand.messages import Failure
+
+#: No source and no error may hold a job for longer than this, in seconds.
+MAX_RETRY_AFTER_S = 3600.0
+#: Delays grow no further after so many attempts, lest they outgrow a float.
+MAX_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed job is tried again, and when it is not.
+
+    Attributes:
+        attempts: How often a job may be tried in all.
+        crashes: How many processors a job may take down with it. Counted apart,
+            since a processor that dies costs its other jobs an attempt too.
+        base_s: The delay after the first failure; each next one is ``factor``
+            times longer, up to ``cap_s``.
+        jitter: The share by which a delay may be shorter or longer, so that
+            jobs that failed together do not come back together.
+    """
+
+    attempts: int = 5
+    crashes: int = 3
+    base_s: float = 1.0
+    factor: float = 4.0
+    cap_s: float = 300.0
+    jitter: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Refuse a policy under which no job could run."""
+        if self.attempts < 1:
+            raise ValueError(f"attempts must be at least 1, got {self.attempts}")
+
+    def delay_s(self, attempt: int, failure: Failure, chance: float) -> float | None:
+        """Say how long to wait after the failure of the ``attempt``-th attempt.
+
+        Args:
+            attempt: Counted from 1.
+            failure: What went wrong.
+            chance: Uniform in 0 to 1, for the jitter.
+
+        Returns:
+            Seconds, or None where the job is not to be tried again.
+        """
+        if failure.permanent or attempt >= self.attempts:
+            return None
+        if failure.retry_after_s is not None:
+            # In this order, what is not a number becomes 0.
+            return min(max(0.0, failure.retry_after_s), MAX_RETRY_AFTER_S)
+        steps = min(attempt - 1, MAX_STEPS)
+        delay = min(self.cap_s, self.base_s * self.factor**steps)
+        return delay * (1 + self.jitter * (2 * chance - 1))

@@ -1,0 +1,138 @@
+"""A step in the middle: it consumes upstream, and produces for the next step.
+
+Rule 1: it asks upstream for no more than is asked of it and not yet covered, and
+begins a job only while something is asked of it; so a last step that is slow
+stops the poller at the first.
+Rule 2: a job's outcome goes upstream when the last step is done with it; until
+then the fetcher's lease stands, and a step that dies costs no job.
+Rule 3: a job that a later step cannot do is tried again at that step; when it is
+given up there, it fails upstream for good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from actors.demand.job_events import JobDone, JobDropped, JobFetched, JobQuarantined
+from actors.demand.job_routing import ANYWHERE, Incoming
+from actors.demand.messages import Failure, Outcome
+from actors.demand.producer import Decision
+
+if TYPE_CHECKING:
+    from actors.demand.consumer import Consumer, Send, Task
+    from actors.demand.job_events import Fact
+    from actors.demand.job_routing import Routes
+    from actors.demand.producer import Producer
+
+
+@dataclass(slots=True)
+class Passage:
+    """A job that was passed on, once or, by broadcast, as several.
+
+    Attributes:
+        task: The job as it came.
+        duration_s: What it took up to here, then with what later steps took.
+        left: How many of those that were made of it have not ended.
+        results: What they came to, by route.
+        failure: Why one of them was given up.
+    """
+
+    task: Task
+    duration_s: float
+    left: int = 0
+    results: dict[str, Any] = field(default_factory=dict)
+    failure: Failure | None = None
+
+    def outcome(self) -> Outcome:
+        """What the job comes to: the result, or the results by route."""
+        job = self.task.assignment
+        results = self.results
+        result: Any = results
+        if len(results) <= 1:
+            result = next(iter(results.values()), None)
+        if self.failure is not None:
+            result = None
+        return Outcome(job.key, job.attempt, result, self.failure, self.duration_s)
+
+
+class Turn(NamedTuple):
+    """What a step is to do: messages upstream, and a decision downstream."""
+
+    sends: list[Send]
+    decision: Decision
+
+
+class Relay:
+    """Joins a consumer and a producer over the jobs that went through both."""
+
+    def __init__(self, consumer: Consumer, producer: Producer) -> None:
+        self.consumer = consumer
+        self.producer = producer
+        self._passages: dict[int, Passage] = {}
+        self._update_need()
+
+    @property
+    def passed_on(self) -> int:
+        """Jobs whose outcome is up to later steps."""
+        return len(self._passages)
+
+    @property
+    def drained(self) -> bool:
+        """Whether nothing is left to get, to do, to see to its end, or to deliver."""
+        return self.consumer.drained and not self._passages
+
+    def take(self, count: int) -> tuple[Task, ...]:
+        """Take up to so many jobs to run, as far as their results are wanted."""
+        return self.consumer.take(min(count, self.consumer.need or 0))
+
+    def finished(self, outcome: Outcome, now: float, routes: Routes = ANYWHERE) -> Turn:
+        """Pass a result on; None, or a failure, is the job's outcome already."""
+        if outcome.failure is not None or outcome.result is None:
+            return Turn(self.consumer.finished(outcome, now), Decision())
+        passage = Passage(self.consumer.passed_on(), outcome.duration_s)
+        job_id = passage.task.assignment.id
+        incoming = Incoming(job_id, outcome.result, routes)
+        decision = self.producer.fetched([incoming], now)
+        for fact in decision.facts:
+            if isinstance(fact, JobFetched):
+                passage.left += 1
+                self._passages[fact.job.key] = passage
+        return Turn(self.decided(decision, now), decision)
+
+    def decided(self, decision: Decision, now: float) -> list[Send]:
+        """Say upstream what a decision of the producer comes to there."""
+        self._update_need()
+        sends = []
+        for fact in decision.facts:
+            passage = self._ended(fact)
+            if passage is not None and not passage.left:
+                source = passage.task.source
+                sends += self.consumer.settled(source, [passage.outcome()], now)
+        return sends + self.consumer.ask()
+
+    def _ended(self, fact: Fact) -> Passage | None:
+        match fact:
+            case JobDone(job, _, _, result, duration_s):
+                passage = self._passages.pop(job.key, None)
+                if passage is None:
+                    return None  # it was given up here, and that was told
+                passage.results[job.route] = result
+                passage.duration_s += duration_s
+            case JobQuarantined(job, process, failure):
+                passage = self._passages.pop(job.key)
+                step = f" (at {process.name})" if process else ""
+                passage.failure = failure._replace(
+                    error=failure.error + step, permanent=True, retry_after_s=None
+                )
+            case JobDropped(job, _):
+                passage = self._passages.pop(job.key)
+            case _:
+                return None
+        passage.left -= 1
+        return passage
+
+    def _update_need(self) -> None:
+        # Results that wait for a retry, or for the one processor that may have
+        # them, take room; beyond that they stop the step as a full buffer does.
+        self.consumer.need = self.producer.demand if self.producer.life.room else 0

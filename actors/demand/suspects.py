@@ -1,0 +1,69 @@
+"""Finding out which of several jobs takes its processor down.
+
+A processor that dies while it holds several jobs leaves it open which of them
+was to blame. Whatever it held is suspect then: each of these jobs is sent again
+alone, to a consumer that holds nothing else, so that the next crash has a name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from actors.demand.dispatchers import Dispatcher
+    from actors.demand.job_events import Job
+    from actors.demand.producer_subscription import Subscription
+
+
+class Isolation:
+    """Keeps subscriptions from the dispatcher while they serve suspects."""
+
+    def __init__(self, dispatcher: Dispatcher[Job]) -> None:
+        self._dispatcher = dispatcher
+        self._held: list[Subscription] = []
+
+    def holds(self, subscription: Subscription) -> bool:
+        """Whether it gets nothing but suspects now."""
+        return subscription in self._held
+
+    def choose(
+        self, subscriptions: Iterable[Subscription], suspect: Job
+    ) -> Subscription | None:
+        """Find a consumer for a suspect: one that holds nothing and asks.
+
+        Where all are busy, one of them is held back until it has finished: in a
+        stream of other jobs it might never hold nothing.
+        """
+        able = [
+            each
+            for each in subscriptions
+            if not each.closing and self._dispatcher.suits(each.process, suspect)
+        ]
+        free = [each for each in able if not each.leases and each.credit > 0]
+        busy = [each for each in able if each.leases]
+        chosen = max(free, key=lambda each: each.credit, default=None)
+        if chosen is None and busy and not any(map(self.holds, able)):
+            self._hold(min(busy, key=lambda each: len(each.leases)))
+        elif chosen is not None and not self.holds(chosen):
+            self._hold(chosen)
+        return chosen
+
+    def release(self, suspects: Iterable[Job]) -> None:
+        """Serve those again, once they have finished, that no suspect waits for."""
+        for each in tuple(self._held):
+            wanted = any(self._dispatcher.suits(each.process, job) for job in suspects)
+            if not each.leases and not wanted:
+                self._held.remove(each)
+                self._dispatcher.subscribe(each.id, each.process)
+                self._dispatcher.ask(each.id, each.credit)
+
+    def forget(self, subscription: Subscription) -> None:
+        """The subscription is closed or closing."""
+        if subscription in self._held:
+            self._held.remove(subscription)
+
+    def _hold(self, subscription: Subscription) -> None:
+        self._dispatcher.cancel(subscription.id)
+        self._held.append(subscription)

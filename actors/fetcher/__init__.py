@@ -1,0 +1,1 @@
+"""A fetcher: polls its source, keeps what it fetched, sends it on demand."""

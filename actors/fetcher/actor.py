@@ -1,0 +1,464 @@
+"""The fetcher: polls a source, holds what it fetched, sends it on demand."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from actors.actor_system.stage import Address, Stage
+from actors.config.factories import dispatcher_of, routing_of
+from actors.config.model import ACCUMULATE
+from actors.config.settings import MIB
+from actors.demand.barriers import Marks
+from actors.demand.buffer import Buffer
+from actors.demand.job_events import JobState
+from actors.demand.job_store import Life
+from actors.demand.limits import Rate
+from actors.demand.long_messages import halves_of_jobs, undeliverable
+from actors.demand.messages import Cancel, Demand, Done, Jobs, Subscribe
+from actors.demand.polling import PollState
+from actors.demand.producer import Decision, LeasePolicy, Producer
+from actors.demand.quarantine import Quarantine
+from actors.demand.retries import RetryPolicy
+from actors.demand.source_state import SourceState
+from actors.fetcher.acknowledgements import Settler
+from actors.fetcher.commit_queue import Outbox
+from actors.fetcher.fetcher_status import Standing
+from actors.fetcher.intake import Intake
+from actors.fetcher.journal_room import look_at_size
+from actors.fetcher.orders import Steering
+from actors.fetcher.outlet import Outlet
+from actors.fetcher.replay import Backlog
+from actors.fetcher.route_finder import RouteFinder
+from actors.fetcher.source import Source
+from actors.host import forks, logs
+from actors.host.frames import MAX_MESSAGE
+from actors.journal.journal import JournalError
+from actors.journal.quota import Quota
+from actors.status.counters import Tally
+from actors.supervision.messages import (
+    AskSign,
+    Begin,
+    DecideJobs,
+    DecideState,
+    Drain,
+    Drained,
+    MarkPassed,
+    Pause,
+    ProcessGone,
+    Resume,
+    SetMark,
+    Sign,
+    Started,
+    StartFetcher,
+    StatusAnswer,
+    StatusRequest,
+    Tune,
+)
+from actors.user_code.functions import check_call, check_fetch, name_beside
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.config.model import FetcherConfig, SystemConfig
+    from actors.demand.job_events import Job
+    from actors.demand.job_routing import Routing
+    from actors.demand.messages import ToProducer
+    from actors.fetcher.commit_queue import Keeper
+    from actors.fetcher.route_finder import Found
+    from actors.journal.journal import TakenUp
+
+
+#: How often a journal forgets what its window is over, in seconds; whatever else
+#: wakes the fetcher then is occasion enough.
+PURGE_S = 600.0
+#: The same where there is more of it than one go takes.
+PURGE_MORE_S = 5.0
+_NOT_KEPT = (
+    "there is no journal: the state of this fetch lives as long as its fetcher, and "
+    "is None again after that"
+)
+
+
+class FetcherActor(Stage):
+    """Wakes itself on a timer, and never blocks its mailbox on the source.
+
+    Attributes:
+        config: What it was started with; what is changed since, its parts know.
+    """
+
+    config: FetcherConfig
+    producer: Producer
+    source: Source
+    outbox: Outbox
+    standing: Standing
+    _backlog: Backlog
+    _intake: Intake
+    _outlet: Outlet
+    _steering: Steering
+    _keeper: Keeper
+    _purge_at: float
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._root: Address | None = None
+        self._marks = Marks()
+        self._tally = Tally()
+        self._told_drained = False
+        self.settler: Settler | None = None
+        self._finder: RouteFinder | None = None
+
+    def receive(  # noqa: C901, PLR0912 - one arm a message
+        self, message: Any, sender: Address
+    ) -> None:
+        """Handle one message."""
+        if isinstance(message, StartFetcher) and self._root is None:
+            self._start(message, sender)
+        if self._root is None:
+            return
+        now = self.now()
+        match message:
+            case Subscribe() | Demand() | Done() | Cancel():
+                self._outlet.heard(message, sender)
+                self._carry_out(self._decide(message, now), now)
+            case ProcessGone():
+                self._carry_out(self._gone(message, now), now)
+            case AskSign():
+                accounting = self.producer.life.accounting()
+                self.send(sender, Sign(name=self.config.name, accounting=accounting))
+            case Begin():
+                self.source.poller.start(now)
+            case Drain():
+                self._steering.drain()
+            case StatusRequest():
+                self._tell_status(message, sender, now)
+            case Pause() | Resume() | Tune():
+                self._steering.tune(message, now)
+            case DecideJobs():
+                self.send(self._root, self._steering.decide(message, now))
+            case DecideState():
+                self.send(self._root, self._steering.decide_state(message, now))
+            case SetMark(number=number):
+                self._marks.put(number, self.producer.life)
+            case StartFetcher():
+                pass
+            case _:
+                self.unexpected(message)
+        self._go_on(now)
+
+    def too_long(self, message: Any, size: int) -> None:
+        """Fail a job that no message can hold; halve what was measured too short."""
+        if not isinstance(message, Jobs):
+            super().too_long(message, size)
+        elif halves := halves_of_jobs(message):
+            self._outlet.send(halves)
+        else:
+            now = self.now()
+            for job in message.jobs:
+                failed = undeliverable(message.subscription, job, size, MAX_MESSAGE)
+                self._carry_out(self._decide(failed, now), now)
+            self._go_on(now)
+
+    def tick(self, now: float) -> None:
+        """Poll if it is time; do what time brings to leases, retries, journal."""
+        if self._root is not None:
+            self._outlet.tick(now)
+            if self._finder is not None:
+                self._carry_out_found(self._finder.overdue(now), now)
+            if self.outbox.retry_at is not None:
+                self.producer.excuse(now)
+            self._carry_out(self.producer.tick(now), now)
+            self._purge_if_due(now)
+            self._go_on(now)
+
+    def next_tick(self) -> float | None:
+        """The next poll, retry, ping, lease end, or try at the journal."""
+        if self._root is None:
+            return None
+        times = [self.producer.next_tick(), self.outbox.next_tick]
+        times += [self.standing.next_tick, self.standing.quota.next_tick]
+        times.append(self._outlet.next_tick())
+        poller = self.source.poller
+        waits = poller.state is not PollState.FETCHING and not poller.paused
+        if waits and self.standing.may_take:
+            times.append(poller.next_poll)
+        if self.settler is not None:
+            times.append(self.settler.next_tick())
+        if self._finder is not None:
+            times.append(self._finder.next_tick())
+        return min((each for each in times if each is not None), default=None)
+
+    def exiting(self) -> None:
+        """Let go of the journal."""
+        if self._root is not None:
+            self._keeper.close()
+
+    def _start(self, message: StartFetcher, root: Address) -> None:
+        config, system = message.config, message.system
+        self.config = config
+        self.log = self.edges.log(system.log_level, fetcher=config.name)
+        try:
+            fetch = self.edges.function(config.fetch)
+            given = check_fetch(fetch, config.fetch, config.options)
+            settle = self._settle_of(config)
+            routing = routing_of(config, system, self.edges.function)
+            self._keeper = self.edges.keeper(
+                system.journal, config.name, config.remember_s
+            )
+            taken = self._keeper.take_up()
+            states = SourceState.of(self._keeper.state()) if "state" in given else None
+            self._make_source(config, forks.guarded(fetch), settle, states)
+        except (ValueError, JournalError) as error:
+            self._tell_started(root, error=str(error))
+            return
+        if states is not None and not self._keeper.durable:
+            self.log.warning("state.not_kept", hint=_NOT_KEPT)
+        self._make_producer(taken, system, routed=not routing.is_open)
+        self._backlog = Backlog(self._keeper, self.log)
+        self.standing = Standing(
+            config.name,
+            self.producer,
+            self.source,
+            self.outbox,
+            self._tally,
+            routed=config.dispatcher != "demand",
+            on_demand=config.on_demand,
+            quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
+        )
+        self._steering = Steering(
+            self.producer,
+            self.source,
+            self.outbox,
+            self._keeper,
+            self.standing,
+            self._carry_out,
+            accumulates=config.demand == ACCUMULATE,
+        )
+        self._take_up(taken)
+        self._make_ways(routing, system, root, taken.next_key)
+        self._purge_at = self.now() + PURGE_MORE_S
+        self._root = root
+        self._tell_started(root)
+
+    def _make_source(
+        self,
+        config: FetcherConfig,
+        fetch: Callable[..., Any],
+        settle: Callable[..., Any] | None,
+        states: SourceState | None,
+    ) -> None:
+        hurry = self.edges.beside(config.fetch, "hurry")
+        if hurry is not None:
+            check_call(hurry, name_beside(config.fetch, "hurry"))
+        self.source = Source(
+            config, fetch, self.edges, self.log, self._tally, hurry, states
+        )
+        if settle is not None:
+            worker = self.edges.worker(f"settle-{config.name}")
+            settle = forks.guarded(settle)
+            self.settler = Settler(settle, config.options, worker, self.log)
+
+    def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
+        settle = self.edges.beside(config.fetch, "settle")
+        if config.settle is not None:
+            settle = self.edges.function(config.settle)
+        if settle is not None:
+            name = config.settle or name_beside(config.fetch, "settle")
+            check_call(settle, name, "job", "outcome", options=config.options)
+        return settle
+
+    def _make_producer(
+        self, taken: TakenUp, system: SystemConfig, *, routed: bool
+    ) -> None:
+        config = self.config
+        buffer: Buffer[Job] = Buffer(
+            config.buffer, config.buffer_mib * MIB, attrgetter("size")
+        )
+        life = Life(
+            buffer,
+            RetryPolicy(attempts=system.retries),
+            first_key=taken.next_key,
+            kept=taken.accounting,
+            keep=config.buffer_keep,
+            routed=routed,
+        )
+        self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
+        life.quarantine = Quarantine(
+            system.quarantine,
+            system.quarantine_mib * MIB,
+            taken.accounting.quarantined,
+            taken.quarantined_bytes,
+        )
+        limit = config.rate_limit
+        self.producer = Producer(
+            life,
+            dispatcher_of(config),
+            LeasePolicy.of(system.lease_s),
+            Rate(limit, config.rate_interval_s) if limit else None,
+        )
+        self.outbox = Outbox(self._keeper)
+
+    def _take_up(self, taken: TakenUp) -> None:
+        self.outbox.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
+        left = self.producer.life.accounting().left
+        if left:
+            self.log.info("journal.taken_up", jobs=left)
+
+    def _make_ways(
+        self, routing: Routing, system: SystemConfig, root: Address, next_key: int
+    ) -> None:
+        self.watch(self.source.fd, self._source_spoke)
+        if not routing.is_open:
+            worker = self.edges.worker(f"route-{self.config.name}")
+            life, limit_s = self.producer.life, system.job_timeout_s
+            self._finder = RouteFinder(
+                routing,
+                life,
+                worker,
+                limit_s,
+                self.log,
+                apart=self.edges.apart(),
+                first_key=next_key,
+            )
+            self.watch(self._finder.fd, self._finder_spoke)
+        if self.settler is not None:
+            self.watch(self.settler.fd, self._settler_spoke)
+        self._intake = Intake(
+            self.source, self._keeper, self.producer, routing, self.log, self.settler
+        )
+        self._outlet = Outlet(
+            self, root, self.outbox, self.producer, self.source, self.settler
+        )
+
+    def _tell_started(self, root: Address, error: str | None = None) -> None:
+        started = Started(
+            name=self.config.name, pid=self.edges.process_id(), error=error
+        )
+        self.send(root, started)
+
+    def _go_on(self, now: float) -> None:
+        self._send_released(now)
+        self._load_backlog(now)
+        if self._finder is not None and self.outbox.has_kept_all:
+            self._finder.go_on(now)
+        self._look_at_size(now)
+        standing = self.standing
+        self.source.poll_if_due(
+            now, standing.may_take, self.producer.demand, full=not standing.room
+        )
+        if self.settler is not None:
+            self.settler.go_on(now)
+        self.standing.tell_if_stalled(now, self.log)
+        self._tell_marks()
+        self._tell_if_drained()
+
+    def _look_at_size(self, now: float) -> None:
+        try:
+            look_at_size(self.standing.quota, self._keeper, self.log, now)
+        except JournalError as error:
+            self.outbox.failed(error, now)
+
+    def _decide(self, message: ToProducer, now: float) -> Decision:
+        match message:
+            case Subscribe():
+                return self.producer.subscribe(message, now)
+            case Demand():
+                return self.producer.demanded(message, now)
+            case Done():
+                return self.producer.done(message, now, self.chance())
+            case Cancel():
+                return self.producer.cancelled(message, now)
+
+    def _gone(self, message: ProcessGone, now: float) -> Decision:
+        return self.producer.gone(
+            message.process,
+            message.reason,
+            now,
+            crash=message.crash,
+            others=message.others,
+        )
+
+    def _source_spoke(self) -> None:
+        now = self.now()
+        self._intake.hear(now)
+        self._take_in(now)
+        self._go_on(now)
+
+    def _take_in(self, now: float) -> None:
+        self.standing.quota.grew()
+        try:
+            for decision in self._intake.take(now, self.chance):
+                # Before the fetch hears that its jobs are kept, and asks for more.
+                self.source.note_room(full=not self.standing.room)
+                self._carry_out(decision, now)
+        except JournalError as error:
+            self.outbox.failed(error, now)
+
+    def _finder_spoke(self) -> None:
+        if self._finder is not None:
+            now = self.now()
+            self._carry_out_found(self._finder.spoke(now), now)
+            self._go_on(now)
+
+    def _carry_out_found(self, found: list[Found], now: float) -> None:
+        if found:
+            self._carry_out(self.producer.routed(found, now), now)
+
+    def _settler_spoke(self) -> None:
+        if self.settler is not None:
+            now = self.now()
+            self.settler.spoke(now, self.chance())
+            self._go_on(now)
+
+    def _carry_out(self, decision: Decision, now: float) -> None:
+        self.outbox.put(decision)
+        self._send_released(now)
+
+    def _send_released(self, now: float) -> None:
+        if self._intake and now >= (self.outbox.retry_at or now):
+            self._take_in(now)
+        self._outlet.release(now)
+
+    def _load_backlog(self, now: float) -> None:
+        life = self.producer.life
+        while life.wants_backlog and not self.outbox.error:
+            try:
+                jobs, more = self._backlog.page(life)
+            except JournalError as error:
+                self.outbox.failed(error, now)
+                return
+            self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
+            self._backlog.tell(life.backlog, now)
+
+    def _purge_if_due(self, now: float) -> None:
+        if now < self._purge_at:
+            return
+        self._purge_at = now + PURGE_S
+        try:
+            if not self.outbox.error and self._keeper.purge():
+                self._purge_at = now + PURGE_MORE_S
+        except JournalError as error:
+            self.outbox.failed(error, now)
+
+    def _tell_marks(self) -> None:
+        # Nobody is to hear of an end that a restart would know nothing of.
+        if not self.outbox:
+            for number in self._marks.passed(self.producer.life):
+                passed = MarkPassed(number=number, name=self.config.name)
+                self.send(self._root, passed)
+
+    def _tell_if_drained(self) -> None:
+        if not self.standing.draining or self._told_drained or not self.source.stopped:
+            return
+        accounting = self.producer.life.accounting()
+        left = accounting.in_flight if self._keeper.durable else accounting.left
+        settled = self.settler is None or self.settler.drained
+        if left == 0 and settled and not self.outbox:
+            self._told_drained = True
+            self.send(self._root, Drained(name=self.config.name))
+
+    def _tell_status(self, request: StatusRequest, sender: Address, now: float) -> None:
+        name = self.config.name
+        status = {"pid": self.edges.process_id(), "events": logs.recent()}
+        status |= self.standing.status(now)
+        self.send(sender, StatusAnswer(number=request.number, name=name, status=status))

@@ -1,0 +1,207 @@
+"""One run of a fetcher's worker: ask the source for job after job."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from operator import is_not
+from typing import TYPE_CHECKING, Any
+
+from actors.actor_system.worker import Gate
+from actors.demand.deferred_values import pending
+from actors.demand.json_values import as_json
+from actors.demand.messages import Failure
+from actors.fetcher.fetch_answer import (
+    Fetched,
+    FetchStep,
+    RunEnded,
+    Unusable,
+    failed,
+    item_of,
+    own_options,
+)
+from actors.user_code.failures import describe
+
+if TYPE_CHECKING:
+    from actors.demand.messages import JobId
+
+#: Of one answer, so many jobs may be under way to the journal at a time.
+AHEAD = 1000
+#: The most jobs that one answer may have: an endless one would fill the disk.
+MOST = 100_000
+
+
+@dataclass(slots=True)
+class Signals:
+    """How a fetcher speaks to its running fetch.
+
+    Attributes:
+        kept: Released once for each job that is in the journal.
+        stop: Begin no further call.
+        full: There is no room any more, though there was when the run began.
+        last: The ids that the answer before had: the run's own note.
+        next_s: When the fetch said to ask next, in seconds from the end of its run.
+        pace: What the running call says so by.
+        moved: A person has set another state than the one that the run goes by.
+        under_way: Jobs that were handed over and not waited for: likewise.
+        last_list: The list that the last answer was: likewise.
+    """
+
+    kept: Gate = field(default_factory=Gate)
+    stop: threading.Event = field(default_factory=threading.Event)
+    full: threading.Event = field(default_factory=threading.Event)
+    last: set[JobId] = field(default_factory=set)
+    next_s: float | None = None
+    pace: object = None
+    moved: threading.Event = field(default_factory=threading.Event)
+    under_way: int = 0
+    last_list: list[Any] | None = None
+
+
+def fetch_run(
+    fetch: Callable[..., Any], options: dict[str, Any], room: int, signals: Signals
+) -> Iterator[FetchStep]:
+    """Call ``fetch`` until it has no more, fails, or ``room`` jobs are here.
+
+    Each answer is kept before the next is asked for: where the process dies, at
+    most one is lost that the source has handed out. An answer is one job, or an
+    iterator of jobs, which is taken whole: there is no telling what it holds that
+    the source has forgotten. A source that gives the same twice running only
+    shows what it has; that counts as no more. A list that is returned is one job,
+    which has no id: the same list twice running is taken, and counts likewise.
+    """
+    while room > 0 and not signals.full.is_set():
+        if signals.stop.is_set():
+            yield RunEnded("stopped")
+            return
+        began = time.monotonic()
+        answer = _called(fetch, options)
+        shown = type(answer) is list and _is_shown_again(answer, signals)
+        count, end = yield from _take(answer, signals)
+        if shown and end is None:
+            end = RunEnded("none", took_s=time.monotonic() - began)
+        if end is None and (not count or signals.next_s is not None):
+            end = RunEnded("none", took_s=time.monotonic() - began)
+        if end is not None:
+            yield end
+            return
+        room -= count
+    yield RunEnded("full")
+
+
+class _Raised(Exception):  # noqa: N818 - not raised: it stands for what was
+    """What ``fetch`` raised instead of an answer."""
+
+
+def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
+    try:
+        return fetch(**own_options(options))
+    except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
+        return _Raised(error)
+
+
+def run_failed(signals: Signals, error: BaseException) -> Iterator[FetchStep]:
+    """End a run that ended in none of the ways it should."""
+    yield from all_kept(signals)
+    yield RunEnded("error", describe(error))
+
+
+def all_kept(signals: Signals) -> Iterator[Any]:
+    """Wait until the journal has what was handed over."""
+    waited_for, signals.under_way = signals.under_way, 0
+    yield from signals.kept.passed(waited_for)
+
+
+def _each(answer: Any) -> Iterator[Any]:
+    if type(answer) is _Raised:
+        return _raising(answer.args[0])
+    jobs = answer if is_iterator(answer) else iter((answer,))
+    return filter(_is_job, jobs)
+
+
+def is_iterator(answer: Any) -> bool:
+    """Whether it is one, as far as it says."""
+    with suppress(BaseException):  # it is asked for its class, which is the user's
+        return isinstance(answer, Iterator)
+    return False
+
+
+def _raising(error: BaseException) -> Iterator[Any]:
+    yield from ()
+    raise error
+
+
+_is_job = partial(is_not, None)
+
+
+def _take(
+    answer: Any, signals: Signals
+) -> Generator[FetchStep, None, tuple[int, RunEnded | None]]:
+    """Yield an answer's jobs as they come; returns how many, and why it ended."""
+    count = 0
+    end: RunEnded | None = None
+    seen: list[JobId | None] = []
+    jobs = _each(answer)
+    while (step := _next(jobs)) is not None:
+        if isinstance(step, RunEnded):
+            end = step
+            break
+        signals.under_way += 1
+        yield step
+        if isinstance(step, Unusable):
+            end = end or RunEnded("error", step.failure)
+        else:
+            seen.append(step.id)
+        count += 1
+        if signals.under_way == AHEAD:
+            signals.under_way -= AHEAD // 2
+            yield from signals.kept.passed(AHEAD // 2)
+        if count == MOST:
+            end = RunEnded("error", Failure(f"fetch yielded more than {MOST} jobs"))
+            break
+    yield from all_kept(signals)
+    if end is None and _came_before(seen, signals):
+        end = RunEnded("none")
+    return count, end
+
+
+def _next(jobs: Iterator[Any]) -> Fetched | Unusable | RunEnded | None:
+    try:
+        for payload in jobs:
+            return _taken(payload)
+    except BaseException as error:  # noqa: BLE001 - the user's function
+        return failed(error)
+    return None
+
+
+def _taken(payload: Any) -> Fetched | Unusable | RunEnded:
+    item = item_of(payload)
+    if type(item) is Fetched or (what := pending(payload)) is None:
+        return item
+    text = (
+        f"fetch must return a JSON value, got {what}, which nobody runs: it must "
+        "be an ordinary function that returns when its work is done"
+    )
+    return RunEnded("faulted", Failure(text, permanent=True))
+
+
+def _is_shown_again(answer: list[Any], signals: Signals) -> bool:
+    last, signals.last_list = signals.last_list, None
+    # Taken as it is now, and compared as such: what is in it is the user's.
+    with suppress(BaseException):
+        signals.last_list = as_json(answer)
+        return last is not None and last == signals.last_list
+    return False
+
+
+def _came_before(ids: list[JobId | None], signals: Signals) -> bool:
+    if not ids:
+        return False
+    named = {each for each in ids if each is not None}
+    again = len(named) == len(ids) and named <= signals.last
+    signals.last = named
+    return again

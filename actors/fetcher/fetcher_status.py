@@ -1,0 +1,173 @@
+"""What a fetcher says of itself: why it waits, whether it stalls, its status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from actors.demand.polling import PollState, may_take
+from actors.journal.quota import Quota
+from actors.status.reasons import FetcherSituation, StallWatch, fetcher_waits_for
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.demand.producer import Producer
+    from actors.fetcher.commit_queue import Outbox
+    from actors.fetcher.source import Source
+    from actors.status.counters import Tally
+
+
+@dataclass(slots=True)
+class Standing:
+    """Looks at a fetcher's parts; changes none of them.
+
+    Attributes:
+        routed: Whether a job may be for one processor and for no other.
+        on_demand: Whether no more is fetched than what was asked for.
+        quota: Whether the journal may grow.
+    """
+
+    name: str
+    producer: Producer
+    source: Source
+    outbox: Outbox
+    tally: Tally
+    routed: bool = False
+    on_demand: bool = False
+    quota: Quota = field(default_factory=Quota)
+    draining: bool = False
+    _stalls: StallWatch = field(default_factory=StallWatch)
+
+    @property
+    def room(self) -> int:
+        """How many jobs can be kept."""
+        kept_out = self.outbox.error or self.quota.is_reached
+        return 0 if kept_out else self.producer.life.room
+
+    @property
+    def may_take(self) -> int:
+        """How many jobs to fetch now."""
+        return may_take(
+            room=self.room,
+            demand=self.producer.demand,
+            waiting=self.producer.life.waiting + self.producer.life.unrouted_count,
+            on_demand=self.on_demand,
+        )
+
+    @property
+    def next_tick(self) -> float | None:
+        """When a stall would be told, in monotonic seconds."""
+        return self._stalls.next_tick
+
+    @property
+    def state(self) -> str:
+        """``running``, ``paused``, ``draining``, or ``faulted`` by its source."""
+        if self.draining:
+            return "draining"
+        poller = self.source.poller
+        if poller.paused:
+            return "paused"
+        return "faulted" if poller.state is PollState.FAULTED else "running"
+
+    def waiting_for(self, now: float) -> str:
+        """The reason, in a word."""
+        poller = self.source.poller
+        return fetcher_waits_for(
+            FetcherSituation(
+                draining=self.draining,
+                paused=poller.paused,
+                room=self.room,
+                unasked=not self.may_take,
+                backing_off=poller.failing,
+                throttled=poller.state is PollState.THROTTLED,
+                buffered=self.producer.life.waiting,
+                unrouted=self.producer.life.unrouted_count,
+                held=not self.producer.gate_open,
+                limited=self.producer.limited_until(now) is not None,
+            )
+        )
+
+    def _throttled_s(self, now: float) -> float | None:
+        poller = self.source.poller
+        throttled = poller.state is PollState.THROTTLED
+        return _until(now, poller.next_poll) if throttled else None
+
+    def tell_if_stalled(self, now: float, log: FilteringBoundLogger) -> None:
+        """Log it where jobs and demand wait beside one another for long."""
+        jobs, demand = self.producer.life.waiting, self.producer.demand
+        unsent = self.outbox.error is not None
+        # A route or a limit may keep jobs and demand apart for good reason.
+        free = not self.routed and not self.producer.is_limited
+        both_wait = ((jobs > 0 and demand > 0 and free) or unsent) and not self.draining
+        since_s = self._stalls.look(
+            now, both_wait=both_wait, moved=self.tally.dispatched
+        )
+        if since_s is not None:
+            log.warning(
+                "stage.stalled",
+                stage=self.name,
+                reason=self.waiting_for(now),
+                buffered=jobs,
+                demand=demand,
+                since_s=round(since_s, 1),
+                error=self.outbox.error,
+            )
+
+    def status(self, now: float) -> dict[str, Any]:
+        """This fetcher's part of ``status --json``, but for its process."""
+        life, poller = self.producer.life, self.source.poller
+        accounting, states = life.accounting(), self.source.states
+        commits = {"commit_s": self.outbox.commit_s.as_dict()}
+        return {
+            "state": self.state,
+            "waiting_for": self.waiting_for(now),
+            "buffered": accounting.buffered,
+            "demand": self.producer.demand,
+            "fetching": poller.state is PollState.FETCHING,
+            "fetching_s": _rounded(self.source.running_s(now)),
+            "fetch_may_take_s": poller.policy.may_take_s,
+            "last_poll_age_s": _ago(now, poller.last_poll),
+            "next_poll_s": _until(now, poller.next_poll),
+            "oldest_job_age_s": _ago(now, life.oldest_fetched_at),
+            "every_s": poller.policy.every_s,
+            "on_demand": self.on_demand,
+            "capacity": life.buffer.size,
+            "buffered_bytes": life.buffer.bytes,
+            "capacity_bytes": life.buffer.most_bytes,
+            "in_flight_bytes": sum(
+                each.held_bytes for each in self.producer.subscriptions
+            ),
+            "backlog": life.backlog,
+            "low_water": life.buffer.low_water,
+            "kinds": self.producer.kinds,
+            "rate_next_s": _until(now, self.producer.limited_until(now)),
+            "unrouted": life.unrouted_count,
+            "in_flight": accounting.in_flight,
+            "retrying": accounting.retrying,
+            "quarantined": accounting.quarantined,
+            "quarantined_bytes": life.quarantine.size,
+            "quarantine_full": life.is_quarantine_full,
+            "journal_full": self.quota.is_reached,
+            "last_error": self.source.last_error,
+            "throttled_s": self._throttled_s(now),
+            "throttled_by": self.source.throttled_by,
+            "unknown_outcomes": self.source.unknown_outcomes,
+            "state_age_s": states.age_s(now) if states else None,
+            "state_bytes": len(states.kept.text) if states else None,
+            "tally": self.tally.as_dict() | commits,
+            "journal_error": self.outbox.error,
+            "accounting": accounting,
+        }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _ago(now: float, then: float | None) -> float | None:
+    return None if then is None else round(max(0.0, now - then), 3)
+
+
+def _until(now: float, then: float | None) -> float | None:
+    return None if then is None else round(max(0.0, then - now), 3)

@@ -1,0 +1,119 @@
+"""A fetcher's side of what a person changes while it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actors.config.model import ACCUMULATE
+from actors.demand.job_events import StateMoved
+from actors.demand.producer import Decision
+from actors.demand.source_state import NO_STATE
+from actors.journal.journal import JournalError
+from actors.supervision.messages import JobsDecided, Pause, Resume, StateDecided, Tune
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.demand.producer import Producer
+    from actors.fetcher.commit_queue import Keeper, Outbox
+    from actors.fetcher.fetcher_status import Standing
+    from actors.fetcher.source import Source
+    from actors.supervision.messages import DecideJobs, DecideState
+
+
+@dataclass(slots=True, eq=False)
+class Steering:
+    """Turns orders into what the fetcher's parts do; the root remembers them.
+
+    Apart from the fetcher, where jobs take their course by themselves: three
+    orders (a pause that holds, demand that accumulates, a drain) meet at one
+    gate, and only here is known which of them keeps it shut.
+
+    Attributes:
+        accumulates: Whether the configuration keeps the gate shut.
+    """
+
+    _producer: Producer
+    _source: Source
+    _outbox: Outbox
+    _keeper: Keeper
+    _standing: Standing
+    _carry_out: Callable[[Decision, float], None]
+    accumulates: bool
+    _held: bool = False
+
+    def __post_init__(self) -> None:
+        self._set_gate()
+
+    def tune(self, message: Pause | Resume | Tune, now: float) -> None:
+        """Stop or start to poll, or go by other values from now on."""
+        poller = self._source.poller
+        match message:
+            case Pause(hold=hold):
+                self._pause(now, paused=True, hold=hold)
+            case Resume():
+                self._pause(now, paused=False, hold=False)
+                if poller.next_poll is not None:
+                    poller.start(now)
+            case Tune(config=config):
+                self.accumulates = config.demand == ACCUMULATE
+                self._set_gate()
+                poller.retime(config.every_s)
+                self._producer.limit(config.rate_limit, config.rate_interval_s)
+                self._carry_out(self._producer.tick(now), now)
+
+    def decide(self, message: DecideJobs, now: float) -> JobsDecided:
+        """Release or discard jobs of the quarantine; returns what came of it."""
+        # What is on the disk is told: while it cannot be written, a job that was
+        # decided on would still be found in the quarantine, and be released twice.
+        jobs, error = [], self._outbox.not_kept
+        try:
+            jobs = [] if error else self._keeper.quarantined(message.keys)
+        except JournalError as failed:
+            error = str(failed)
+        if message.action == "retry":
+            self._carry_out(self._producer.released(jobs, now), now)
+        else:
+            self._carry_out(self._producer.discarded(jobs, "discarded by hand"), now)
+        return JobsDecided(
+            number=message.number, count=len(jobs), error=error or self._outbox.not_kept
+        )
+
+    def decide_state(self, message: DecideState, now: float) -> StateDecided:
+        """Tell the state of the source, or set another; returns what it is now."""
+        number, states = message.number, self._source.states
+        if states is None:
+            none = f"the fetch of {self._standing.name} has no parameter 'state'"
+            return StateDecided(number=number, text=NO_STATE, error=none)
+        failed: str | None = None
+        if message.text is not None:
+            if (failed := self._outbox.not_kept) is None and states.tell(message.text):
+                self._carry_out(Decision(facts=[StateMoved(message.text)]), now)
+                failed = self._outbox.not_kept
+            if failed is None:
+                self._source.restate(now)
+        age_s = states.age_s(now)
+        error = f"the journal cannot be written: {failed}" if failed else None
+        text = states.kept.text
+        return StateDecided(number=number, text=text, age_s=age_s, error=error)
+
+    def drain(self) -> None:
+        """Take nothing in any more, and end what is under way."""
+        self._standing.draining = True
+        self._source.stop()
+        # What the journal keeps can wait for the next start; what nothing keeps
+        # is worked off while there is time.
+        if self._keeper.durable:
+            self._producer.gate_open = False
+
+    def _pause(self, now: float, *, paused: bool, hold: bool) -> None:
+        self._source.poller.paused = paused
+        self._held = hold
+        self._set_gate()
+        self._carry_out(self._producer.tick(now), now)
+
+    def _set_gate(self) -> None:
+        if not self._standing.draining:
+            is_shut = self._held or self.accumulates
+            self._producer.gate_open = not is_shut

@@ -1,0 +1,52 @@
+"""What an earlier run left in the journal: loaded in pages, and told while it lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from actors.demand.job_events import JobState
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.demand.job_events import Job
+    from actors.demand.job_store import Life
+    from actors.fetcher.commit_queue import Keeper
+
+#: How often it is told how much is left, in seconds.
+TOLD_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class Backlog:
+    """Reads on where the page before ended."""
+
+    _keeper: Keeper
+    _log: FilteringBoundLogger
+    _loaded_key: int = 0
+    _tell_at: float | None = None
+
+    def page(self, life: Life) -> tuple[list[Job], bool]:
+        """As many jobs as there is room for, and whether there may be more."""
+        limit = life.buffer.size - len(life.buffer) - life.unrouted_count
+        left = life.buffer.most_bytes
+        most = (
+            None
+            if left is None
+            else max(1, left - life.buffer.bytes - life.unrouted_bytes)
+        )
+        jobs = self._keeper.load(JobState.READY, self._loaded_key, limit, most)
+        self._loaded_key = jobs[-1].key if jobs else self._loaded_key
+        large = most is not None and sum(job.size for job in jobs) >= most
+        return jobs, large or len(jobs) == limit
+
+    def tell(self, left: int, now: float) -> None:
+        """Log how much is left, now and then, and that it is through."""
+        if self._tell_at is None:
+            self._tell_at = now + TOLD_EVERY_S
+        if not left:
+            self._log.info("journal.replayed")
+        elif now >= self._tell_at:
+            self._tell_at = now + TOLD_EVERY_S
+            self._log.info("journal.replaying", left=left)

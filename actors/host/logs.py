@@ -1,0 +1,403 @@
+"""One stream of log lines from every process.
+
+Each process writes its lines, one JSON object each, to a pipe that the main
+process made before it started any other. The pipe does not block: where its
+reader is slow, lines are dropped and counted, and the actors go on. The main
+process pumps the pipe to standard error, as it is or in colours for people.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import select
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, TextIO
+
+from actors.host import forks
+from actors.host.lean_structlog import structlog
+from actors.host.redaction import redact
+from actors.host.texts import encodable, line_of, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+#: Bytes; a pipe takes a line of up to this size whole or not at all (pipe(7)).
+MAX_LINE = 4096
+#: Characters of one value; what is longer is cut and says so.
+MAX_VALUE = 1024
+#: Characters; a secret that is longer may be cut before it is found.
+LONGEST_SECRET = 8192
+#: Bytes that the pipe holds while nobody reads, if the kernel allows.
+PIPE_SIZE = 1 << 20
+
+#: How long the end of a process waits to tell of lines that were dropped, in seconds.
+TOLD_WITHIN_S = 0.5
+
+#: Lines of each process that ``status`` shows.
+RECENT = 20
+#: Characters of such a line.
+RECENT_WIDTH = 160
+
+_F_SETPIPE_SZ = 1031
+
+
+class LogPipe:
+    """The writing end; every process of a system has it by inheritance."""
+
+    def __init__(self, writer: int | None = None) -> None:
+        self.reader, self.writer = os.pipe() if writer is None else (-1, writer)
+        if self.reader >= 0:
+            forks.keep(self.reader)
+        # What a fork logs is in the log.
+        forks.share(self.writer)
+        os.set_blocking(self.writer, False)
+        self.dropped = 0
+        #: The last line that was a warning or worse; for who looks for a cause.
+        self.problem = ""
+        # Where the kernel allows less, the default of 64 KiB serves as well.
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
+
+    def msg(self, line: str) -> None:
+        """Write one line, or count it as dropped."""
+        if self.dropped:
+            note = {"event": "log.dropped", "level": "warning", "count": self.dropped}
+            if not self._write(json.dumps(note)):
+                self.dropped += 1
+                return
+            self.dropped = 0
+        if not self._write(line):
+            self.dropped += 1
+
+    log = debug = info = warning = error = critical = msg
+
+    def tell_dropped(self) -> None:
+        """Tell what was dropped last, at the end of this process."""
+        end = time.monotonic() + TOLD_WITHIN_S
+        while self.dropped and self.writer >= 0 and time.monotonic() < end:
+            note = {"event": "log.dropped", "level": "warning", "count": self.dropped}
+            if self._write(json.dumps(note)):
+                self.dropped = 0
+            else:
+                time.sleep(0.01)
+
+    def _write(self, line: str) -> bool:
+        try:
+            os.write(self.writer, line.encode() + b"\n")
+        except OSError:  # full, or nobody reads any more
+            return False
+        return True
+
+    def read_waiting(self) -> bytes:
+        """Take what is there, where no pump has begun."""
+        os.set_blocking(self.reader, False)
+        try:
+            return self.note_problem(os.read(self.reader, PIPE_SIZE))
+        except BlockingIOError:
+            return b""
+        finally:
+            os.set_blocking(self.reader, True)
+
+    def note_problem(self, lines: bytes) -> bytes:
+        """Keep the last line among these that tells of a problem; returns them."""
+        for line in lines.splitlines():
+            if b'"level": "warning"' in line or b'"level": "error"' in line:
+                self.problem = line.decode(errors="replace")
+        return lines
+
+    def finish(self, thread: threading.Thread, deadline_s: float) -> None:
+        """Close this process's end, and let the pump write what is left."""
+        os.close(self.writer)
+        self.writer = -1
+        thread.join(deadline_s)
+
+
+_pipe: LogPipe | None = None
+_recent: deque[MutableMapping[str, Any]] = deque(maxlen=RECENT)
+
+
+def open_pipe() -> LogPipe:
+    """Make the pipe; to be called before any other process is started."""
+    global _pipe  # noqa: PLW0603
+    _pipe = LogPipe()
+    return _pipe
+
+
+def join_pipe(writer: int) -> None:
+    """Write to the pipe that the main process made, from a program of its own."""
+    global _pipe  # noqa: PLW0603
+    _pipe = LogPipe(writer)
+
+
+def configure(level: str, **bound: Any) -> structlog.typing.FilteringBoundLogger:
+    """Send this process's logs, the standard library's too, to the pipe.
+
+    Args:
+        level: ``debug``, ``info``, ``warning`` or ``error``.
+        bound: Put on each line of this process, beside its pid.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    _configure(threshold)
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger().bind(
+        pid=os.getpid(), **bound
+    )
+    _take_over_stdlib(log, max(threshold, logging.INFO))
+    if _pipe is not None:
+        atexit.unregister(_pipe.tell_dropped)
+        atexit.register(_pipe.tell_dropped)
+    return log
+
+
+def _configure(threshold: int) -> None:
+    sink = _pipe or open_pipe()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=lambda *_: sink,
+        cache_logger_on_first_use=False,
+    )
+
+
+def current() -> structlog.typing.FilteringBoundLogger:
+    """This process's log, whoever configured it; Thespian's own did not.
+
+    Their standard library's log is Thespian's to keep.
+    """
+    if not structlog.is_configured():
+        _configure(logging.INFO)
+    log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return log.bind(pid=os.getpid())
+
+
+def recent() -> list[dict[str, str]]:
+    """This process's last lines: ``at``, ``level``, ``event``, and a ``text``."""
+    return [
+        {
+            "at": str(fields.get("timestamp", "")),
+            "level": str(fields.get("level", "")),
+            "event": text_of(fields.get("event", "")),
+            "text": redact(_in_short(fields))[:RECENT_WIDTH],
+        }
+        for fields in tuple(_recent)
+    ]
+
+
+def _in_short(fields: MutableMapping[str, Any]) -> str:
+    told = ("timestamp", "level", "event", "pid", "trace", "fetcher", "processor")
+    rest = [
+        f"{name}={_dumps(value) if isinstance(value, dict | list) else text_of(value)}"
+        for name, value in fields.items()
+        if name not in told and value is not None
+    ]
+    stages = (fields.get("fetcher"), fields.get("processor"))
+    return " ".join([*(text_of(each) for each in stages if each), *rest])
+
+
+def pump(pipe: LogPipe, out: TextIO, log_format: str) -> threading.Thread:
+    """Copy the pipe to ``out`` until every writer has closed it."""
+    render = _console(out) if log_format == "console" else None
+    thread = threading.Thread(
+        target=_pump, args=(pipe, out, render), name="log-pump", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def default_format(out: TextIO = sys.stderr) -> str:
+    """``console`` for a person at a terminal, ``json`` for whatever else reads."""
+    return "console" if out.isatty() else "json"
+
+
+class _Forward(logging.Handler):
+    """Writes what the standard library logs; raises nothing into a user's call."""
+
+    def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields: dict[str, Any] = {"logger": record.name, "message": _message(record)}
+        if record.exc_info:
+            fields["trace"] = _trace(record.exc_info)
+        # A fork logs as well, and is another process.
+        self._log.log(_level(record.levelno), "log", pid=os.getpid(), **fields)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return encodable(record.getMessage())
+    except BaseException as error:  # noqa: BLE001 - the user's classes, or mistake
+        return f"{text_of(record.msg)} % {text_of(record.args)}: {line_of(error)}"
+
+
+def _trace(exc_info: Any) -> str:
+    try:
+        return encodable(logging.Formatter().formatException(exc_info))
+    except BaseException:  # noqa: BLE001 - the user's class
+        return line_of(exc_info[1])
+
+
+def _level(number: Any) -> int:
+    # Any number may be a level there; here only those that have a name.
+    return max((each for each in _LEVELS if each <= number), default=logging.DEBUG)
+
+
+_LEVELS = (
+    *(logging.DEBUG, logging.INFO, logging.WARNING),
+    *(logging.ERROR, logging.CRITICAL),
+)
+#: As they are before Thespian puts others in their place, with the loggers that
+#: modules have made while they were imported.
+_root, _manager = logging.root, logging.Logger.manager
+#: What was taken from the root logger of this process: its handlers, and its level.
+_taken: tuple[list[logging.Handler], int] | None = None
+
+
+def _take_over_stdlib(
+    log: structlog.typing.FilteringBoundLogger, threshold: int
+) -> None:
+    global _taken  # noqa: PLW0603
+    # In an actor, Thespian has put a forwarder in place of the root logger that
+    # sends each record as a message (1.5 ms apiece).
+    logging.root = logging.Logger.root = _root
+    logging.Logger.manager = _manager
+    own = [each for each in _root.handlers if not isinstance(each, _Forward)]
+    if _taken is None:
+        _taken = own, _root.level
+    # What a user has sent to a terminal comes to the log instead; files stay.
+    kept = [each for each in own if not _is_on_terminal(each)]
+    _root.handlers[:] = [_Forward(log), *kept]
+    _root.setLevel(threshold)
+    logging.captureWarnings(capture=True)
+
+
+def _is_on_terminal(handler: logging.Handler) -> bool:
+    streams = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    stream = getattr(handler, "stream", None)
+    return stream is not None and any(stream is each for each in streams)
+
+
+def give_back() -> None:
+    """Leave the standard library's log as it was before ``configure``."""
+    global _taken  # noqa: PLW0603
+    if _taken is not None:
+        handlers, level = _taken
+        _taken = None
+        _root.handlers[:] = handlers
+        _root.setLevel(level)
+        logging.captureWarnings(capture=False)
+
+
+def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
+    clipped = {key: _clip(value) for key, value in fields.items()}
+    if fields.get("level") != "debug":
+        # What is cut: whole, they would be held for long, and read at each status.
+        _recent.append(clipped)
+    return redact(_fit(dict(clipped)))
+
+
+def _fit(fields: MutableMapping[str, Any]) -> str:
+    line = _dumps(fields)
+    if len(line.encode()) < MAX_LINE:
+        return line
+    sizes = {key: len(_dumps(value)) for key, value in fields.items()}
+    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        fields[key] = f"... {sizes[key]} characters"
+        line = _dumps(fields)
+        if len(line.encode()) < MAX_LINE:
+            break
+    return line
+
+
+def _dumps(value: Any) -> str:
+    try:
+        return json.dumps(value, default=text_of)
+    except (TypeError, ValueError, RecursionError):
+        # Keys that are no text, or a value that holds itself.
+        if not isinstance(value, dict):
+            return json.dumps(text_of(value))
+        return json.dumps({text_of(key): text_of(each) for key, each in value.items()})
+
+
+def _clip(value: Any) -> Any:
+    if isinstance(value, str):
+        if len(value) <= MAX_VALUE:
+            return value
+        return _cut(value)
+    if (
+        isinstance(value, dict | list | tuple)
+        and len(text := _dumps(value)) > MAX_VALUE
+    ):
+        return _cut(text)
+    return value
+
+
+def _cut(text: str) -> str:
+    # Redacted before the cut, or half a secret would pass; and as much as the longest
+    # secret behind it, not all of a job of a megabyte.
+    shown = redact(text[: MAX_VALUE + LONGEST_SECRET])[:MAX_VALUE]
+    return f"{shown}... {len(text)} characters"
+
+
+def _console(out: TextIO) -> structlog.dev.ConsoleRenderer:
+    return structlog.dev.ConsoleRenderer(
+        colors=out.isatty(), pad_event_to=20, sort_keys=False
+    )
+
+
+def _pump(
+    pipe: LogPipe, out: TextIO, render: structlog.dev.ConsoleRenderer | None
+) -> None:
+    rest = b""
+    while chunk := pipe.note_problem(os.read(pipe.reader, 1 << 16)):
+        *lines, rest = (rest + chunk).split(b"\n")
+        text = "".join(f"{_line(line, render)}\n" for line in lines)
+        try:
+            _write_out(out, text)
+        except (OSError, ValueError):
+            continue  # nobody reads any more; the actors are not to notice
+
+
+def _write_out(out: TextIO, text: str) -> None:
+    try:
+        fd = out.fileno()
+    except (OSError, ValueError):  # it is in memory
+        out.write(text)
+        out.flush()
+        return
+    # Whoever reads may have set it not to block, as node and ssh do: what does not
+    # fit now is waited for, and meanwhile the pipe counts what it has no room for.
+    rest = memoryview(text.encode(out.encoding or "utf-8", errors="backslashreplace"))
+    writable = select.poll()
+    writable.register(fd, select.POLLOUT)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            writable.poll()
+
+
+def _line(line: bytes, render: structlog.dev.ConsoleRenderer | None) -> str:
+    text = line.decode(errors="replace")
+    if render is None:
+        return text
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return text
+    if "timestamp" in fields:
+        fields["timestamp"] = fields["timestamp"][11:23]
+    return str(render(None, "", fields))

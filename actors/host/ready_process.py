@@ -1,0 +1,99 @@
+"""Programs of ours that the main process starts, which run none of the user's code.
+
+They are found where this package is, whatever lies in the working directory, and
+say on standard output where they serve, or what keeps them from it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from subprocess import PIPE, Popen
+from typing import TYPE_CHECKING
+
+from actors.host.linux import die_with_parent
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: How long one that does nothing may take to say where it serves, in seconds.
+SAYS_WITHIN_S = 5.0
+#: And one that works, as on a machine that is busy.
+LONGEST_S = 30.0
+#: What keeps it from beginning is its first line.
+_BEGIN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+name = sys.argv[2]
+del sys.argv[1:3]
+try:
+    import runpy
+    runpy.run_module(name, run_name="__main__", alter_sys=True)
+except Exception as error:
+    print(f"error: {type(error).__name__}: {error}", flush=True)
+    sys.exit(1)
+"""
+_HOME = str(Path(__file__).parents[2])
+
+
+class NotServingError(Exception):
+    """It does not serve; the text says why."""
+
+
+def start(
+    module: str,
+    words: list[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    pass_fds: tuple[int, ...] = (),
+) -> Popen[bytes]:
+    """Start one, in a session of its own: Ctrl-C is for the system."""
+    return Popen(  # noqa: S603 - our own words
+        [sys.executable, "-P", "-c", _BEGIN, _HOME, module, *words],
+        stdout=PIPE,
+        env=None if env is None else dict(env),
+        pass_fds=pass_fds,
+        start_new_session=True,
+        preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
+    )
+
+
+def url_of(program: Popen[bytes]) -> str:
+    """Where it serves, once it does.
+
+    Raises:
+        NotServingError: It ended, or does nothing.
+    """
+    line = _first_line(program)
+    url = line.rpartition(" ")[2]
+    if not url.startswith("http"):
+        why = line.removeprefix("error: ")
+        raise NotServingError(why or "its process did not start")
+    return url
+
+
+def _first_line(program: Popen[bytes]) -> str:
+    out = program.stdout
+    assert out is not None  # noqa: S101 - it is a pipe
+    end = time.monotonic() + LONGEST_S
+    worked = _cpu_ticks(program.pid)
+    while time.monotonic() < end:
+        if select.select([out], [], [], SAYS_WITHIN_S)[0]:
+            return out.readline().decode(errors="replace").strip()
+        if (now := _cpu_ticks(program.pid)) <= worked:
+            break
+        worked = now
+    return ""
+
+
+def _cpu_ticks(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return -1
+    user, system = stat.rpartition(")")[2].split()[11:13]
+    return int(user) + int(system)

@@ -1,0 +1,171 @@
+"""Where a running system keeps its lock, its control socket and Thespian's log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from actors.host import file_lock, forks
+from actors.host.lock_holders import described, holder_of
+from actors.host.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PRIVATE = 0o700
+
+
+class StateDirError(Exception):
+    """The state directory cannot be used."""
+
+
+class AlreadyRunningError(Exception):
+    """Another system has this port."""
+
+
+def state_dir() -> Path:
+    """The directory of this user's systems, made if it is missing.
+
+    ``LOWTIDE_STATE_DIR``, else ``lowtide`` in ``XDG_RUNTIME_DIR``, else a
+    directory with the user's id in the directory for temporary files.
+
+    Raises:
+        StateDirError: It cannot be made, or belongs to somebody else.
+    """
+    if own := os.environ.get("LOWTIDE_STATE_DIR"):
+        path = Path(own)
+    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        path = Path(runtime) / "lowtide"
+    else:
+        path = Path(tempfile.gettempdir()) / f"lowtide-{os.getuid()}"
+    make_private(path)
+    return path
+
+
+def make_private(path: Path) -> None:
+    """Make a directory that only this user may enter, if it is missing.
+
+    Raises:
+        StateDirError: It cannot be made, or belongs to somebody else.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = path.lstat()
+        mine = status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)
+        if mine and stat.S_IMODE(status.st_mode) != _PRIVATE:
+            path.chmod(_PRIVATE)
+    except OSError as error:
+        raise StateDirError(
+            f"cannot make the state directory {path}: {error.strerror}"
+        ) from error
+    if not mine:
+        raise StateDirError(f"the state directory {path} belongs to somebody else")
+
+
+@dataclass(frozen=True, slots=True)
+class SystemFiles:
+    """The files of the system at one port."""
+
+    directory: Path
+    port: int
+
+    @property
+    def lock(self) -> Path:
+        """Locked while any process of the system lives; says who it is."""
+        return self.directory / f"{self.port}.lock"
+
+    @property
+    def socket(self) -> Path:
+        """The control socket."""
+        return self.directory / f"{self.port}.sock"
+
+    @property
+    def sockets(self) -> Path:
+        """The directory of the actors' sockets."""
+        return self.directory / f"{self.port}.actors"
+
+    @property
+    def thespian_log(self) -> Path:
+        """Thespian's own log."""
+        return self.directory / f"{self.port}.thespian.log"
+
+    @property
+    def dump(self) -> Path:
+        """Where SIGUSR1 has the state and the stacks written."""
+        return self.directory / f"{self.port}.dump"
+
+    def claim(self) -> IO[str]:
+        """Take the port; the lock is held until all who inherit the file are gone.
+
+        Raises:
+            AlreadyRunningError: Another system has it.
+            StateDirError: Nothing can be written there.
+        """
+        try:
+            file = file_lock.opened(self.lock)
+        except OSError as error:
+            raise self._unusable(error) from error
+        forks.keep_open(file)
+        if not file_lock.take(file):
+            problem = self._held_by(holder_of(file))
+            file.close()
+            raise AlreadyRunningError(problem)
+        try:
+            file.seek(0)
+            file.truncate()
+            json.dump({"pid": os.getpid()}, file)
+            file.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                file.close()
+            raise self._unusable(error) from error
+        return file
+
+    def is_claimed_by(self, lock: IO[str]) -> bool:
+        """Whether the lock that others find is this one: it may have been removed."""
+        try:
+            return os.path.samestat(self.lock.stat(), os.fstat(lock.fileno()))
+        except OSError:
+            return False
+
+    def _unusable(self, error: OSError) -> StateDirError:
+        return StateDirError(
+            f"cannot write to the state directory {self.directory}: {error.strerror}; "
+            "LOWTIDE_STATE_DIR names another"
+        )
+
+    def left_over(self) -> Iterator[Path]:
+        """Directories of sockets whose systems were killed; none starts meanwhile."""
+        for path in self.directory.glob("*.actors"):
+            lock = path.with_suffix(".lock")
+            if path == self.sockets or not lock.exists():
+                continue
+            # What is in the way here is no reason not to start.
+            with contextlib.suppress(OSError), file_lock.opened(lock) as file:
+                if file_lock.take(file, within_s=0.0):
+                    yield path
+
+    def _held_by(self, holder: int | None) -> str:
+        owner = self.owner().get("pid", "unknown")
+        if holder in (owner, None):
+            return (
+                f"a lowtide system is running at port {self.port} already (pid {owner})"
+            )
+        return (
+            f"the lock of port {self.port} is held by what a system has left behind, "
+            f"or starts just now ({redact(described(holder))})"
+        )
+
+    def owner(self) -> dict[str, Any]:
+        """What the running system wrote about itself; empty if nothing."""
+        try:
+            owner = json.loads(self.lock.read_text())
+        except (OSError, ValueError):
+            return {}
+        return owner if isinstance(owner, dict) else {}

@@ -1,0 +1,282 @@
+"""The journal's file as a whole: made, checked, locked, opened."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from actors.host import file_lock, forks
+from actors.host.lock_holders import described, holder_of
+from actors.host.redaction import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Of the file's layout; another one is refused.
+SCHEMA_VERSION = 3
+#: How long to wait for another fetcher's commit, in seconds.
+BUSY_S = 10.0
+
+LIVE = ("ready", "leased", "retrying")
+
+_STATE = """
+-- What a source with a state told last, apart from its row in fetcher, which is
+-- written with each job.
+CREATE TABLE state (
+    fetcher     INTEGER PRIMARY KEY REFERENCES fetcher,
+    value       TEXT NOT NULL,     -- JSON
+    at          REAL NOT NULL
+);
+"""
+
+_LARGE = """
+-- Payloads of jobs that are not at their end, where they are large: a row is written
+-- anew as a whole with each change of a job. A quarantined job has its own in job.
+CREATE TABLE IF NOT EXISTS large (
+    fetcher     INTEGER NOT NULL,
+    key         INTEGER NOT NULL,
+    payload     TEXT NOT NULL,     -- JSON
+    PRIMARY KEY (fetcher, key)
+) WITHOUT ROWID;
+"""
+
+#: A job's payload, wherever it is.
+PAYLOAD = (
+    "coalesce(job.payload, (SELECT large.payload FROM large WHERE "
+    "large.fetcher = job.fetcher AND large.key = job.key))"
+)
+
+SCHEMA = f"""
+CREATE TABLE fetcher (
+    number      INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    fetched     INTEGER NOT NULL DEFAULT 0,
+    done        INTEGER NOT NULL DEFAULT 0,
+    dropped     INTEGER NOT NULL DEFAULT 0,
+    next_key    INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE job (
+    fetcher     INTEGER NOT NULL REFERENCES fetcher,
+    key         INTEGER NOT NULL,
+    id          TEXT NOT NULL,     -- JSON
+    own_id      INTEGER NOT NULL,  -- 1: the source's, 0: made up
+    payload     TEXT,              -- JSON; NULL once done, or in large
+    route       TEXT NOT NULL DEFAULT '',  -- where it is to go
+    state       TEXT NOT NULL,
+    attempt     INTEGER NOT NULL DEFAULT 0,
+    forgiven    INTEGER NOT NULL DEFAULT 0,  -- attempts that do not count
+    crashes     INTEGER NOT NULL DEFAULT 0,
+    processor   TEXT,
+    error       TEXT,
+    fetched_at  REAL NOT NULL,     -- wall clock, as all times here
+    not_before  REAL,
+    ended_at    REAL,
+    PRIMARY KEY (fetcher, key)
+) WITHOUT ROWID;
+-- Not of those that are ready or leased: each job is both, and an index costs
+-- as much as the row. They are found in the order of their keys.
+CREATE INDEX job_odd ON job (fetcher, state, key)
+    WHERE state IN ('retrying', 'quarantined');
+CREATE UNIQUE INDEX job_own_id ON job (fetcher, id) WHERE own_id = 1;
+CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+CREATE TABLE history (
+    fetcher     INTEGER NOT NULL,
+    key         INTEGER NOT NULL,
+    at          REAL NOT NULL,
+    event       TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    processor   TEXT,
+    error       TEXT,
+    trace       TEXT
+);
+CREATE INDEX history_job ON history (fetcher, key);
+{_STATE}
+{_LARGE}
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+#: What brings a file of an earlier layout to the next one.
+_UPGRADES = {2: _STATE + _LARGE}
+
+
+class JournalInUseError(Exception):
+    """Another system has this journal."""
+
+
+class JournalDamagedError(Exception):
+    """The file is no journal, or is damaged; nothing was changed in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFile:
+    """The file as a whole, as the main process and the command line hold it."""
+
+    path: Path
+
+    def claim(self) -> IO[str]:
+        """Take the journal for this system; held until the last process is gone.
+
+        The lock is on the file itself, by whatever name it is reached. SQLite knows
+        nothing of it: its own are of another kind.
+
+        Raises:
+            JournalInUseError: Another system has it.
+            JournalDamagedError: The file cannot be written.
+        """
+        try:
+            file = file_lock.opened(self.path, follow=True)
+        except OSError as error:
+            raise JournalDamagedError(f"cannot write {self.path}: {error}") from error
+        forks.keep_open(file)
+        if not (file_lock.take(file) and self._is_free_of_others()):
+            holder = holder_of(file)
+            who = "" if holder is None else f" ({redact(described(holder))})"
+            file.close()
+            raise JournalInUseError(
+                f"the journal {self.path} is in use by another lowtide system{who}"
+            )
+        return file
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the journal for a while, and leave nothing but its file.
+
+        Raises:
+            JournalInUseError: Another system has it.
+            JournalDamagedError: The file cannot be written.
+        """
+        with self.claim():
+            try:
+                yield
+            finally:
+                self.tidy()
+
+    def _is_free_of_others(self) -> bool:
+        # Earlier versions locked a file beside it.
+        try:
+            with self._beside("-lock").open("r+") as file:
+                return file_lock.take(file)
+        except OSError:
+            return True
+
+    def tidy(self) -> None:
+        """Move the log into the file, so that the file alone is the journal.
+
+        To be called with the claim, once no other process of ours has it open.
+        Somebody else's may: then its end does the rest.
+        """
+        with contextlib.suppress(sqlite3.Error, OSError):
+            if not any(self._beside(each).exists() for each in ("-wal", "-shm")):
+                return
+            with contextlib.closing(connect(self.path)) as db:
+                db.execute("PRAGMA busy_timeout = 1000")
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with contextlib.suppress(OSError):
+            self._beside("-lock").unlink(missing_ok=True)
+
+    def _beside(self, ending: str) -> Path:
+        # SQLite follows symbolic links before it makes its other files.
+        path = self.path.resolve()
+        return path.with_name(path.name + ending)
+
+    def prepare(self) -> None:
+        """Make the file if it is missing, and check it if it is there.
+
+        One of an earlier layout is brought to this one.
+
+        Raises:
+            JournalDamagedError: It is not a sound journal of this version.
+        """
+        try:
+            if self._is_to_be_made():
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                self.path.chmod(0o600)
+                with contextlib.closing(connect(self.path)) as db:
+                    # All of it or nothing: who is killed here begins again.
+                    db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
+                return
+            # Only read: the end of a writing connection moves the log into the file.
+            with contextlib.closing(connect(self.path, read_only=True)) as db:
+                version = self._check(db)
+            if version != SCHEMA_VERSION:
+                self._upgrade(version)
+        except (sqlite3.Error, OSError) as error:
+            raise self._damaged(str(error)) from error
+
+    def _is_to_be_made(self) -> bool:
+        log = self._beside("-wal")
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            if log.exists() and log.stat().st_size > 0:
+                raise self._damaged("it is empty, and its log is not")
+            return True
+        with contextlib.closing(connect(self.path, read_only=True)) as db:
+            [version] = db.execute("PRAGMA user_version").fetchone()
+            [tables] = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        # Somebody was killed who had just begun to make it.
+        return bool(version == tables == 0)
+
+    def _upgrade(self, version: int) -> None:
+        steps = "".join(_UPGRADES[each] for each in range(version, SCHEMA_VERSION))
+        with contextlib.closing(connect(self.path)) as db:
+            # All of it or nothing: who is killed here finds the layout before.
+            db.executescript(
+                f"BEGIN IMMEDIATE; {steps} "
+                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+
+    def _check(self, db: sqlite3.Connection) -> int:
+        [version] = db.execute("PRAGMA user_version").fetchone()
+        [verdict] = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise self._damaged(" ".join(verdict.split()))
+        if version != SCHEMA_VERSION and version not in _UPGRADES:
+            raise self._damaged(
+                f"expected a lowtide journal, layout {SCHEMA_VERSION}, found {version}"
+            )
+        return int(version)
+
+    def _damaged(self, what: str) -> JournalDamagedError:
+        return JournalDamagedError(
+            f"the journal {self.path} cannot be used: {what}. Nothing was changed in "
+            f"it. To save what can be saved: sqlite3 {self.path} .recover; to start "
+            "without its jobs, move it away together with its -wal and -shm files"
+        )
+
+
+def look(path: Path) -> sqlite3.Connection:
+    """Open the file to read it, and leave what is beside it as it is.
+
+    A connection that only reads would leave files of SQLite's behind where there are
+    none: one that may write clears them away, though it writes nothing.
+    """
+    resolved = path.resolve()
+    alone = not resolved.with_name(resolved.name + "-wal").exists()
+    may_write = os.access(resolved, os.W_OK) and os.access(resolved.parent, os.W_OK)
+    if not (alone and may_write):
+        return connect(path, read_only=True)
+    db = _connect(path, "rw")
+    db.execute("PRAGMA query_only = 1")
+    return db
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open the file as every process of ours does."""
+    db = _connect(path, "ro" if read_only else "rw")
+    if not read_only:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )

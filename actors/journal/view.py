@@ -1,0 +1,150 @@
+"""Looking into a journal from outside, whether or not its system runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.demand.job_ids import named_by
+from actors.demand.source_state import NO_STATE
+from actors.journal.file import LIVE, PAYLOAD, JournalDamagedError, look
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_COLUMNS = (
+    "fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, attempt, "
+    "crashes, processor, error, fetched_at, not_before, ended_at"
+)
+
+
+class JournalView:
+    """Reads a journal; changes nothing in it."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file.
+
+        Raises:
+            JournalDamagedError: It is not there, or is no journal.
+        """
+        if not path.exists():
+            raise JournalDamagedError(f"there is no journal {path}")
+        self._path = path
+        self._db = look(path)
+        self._db.row_factory = sqlite3.Row
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def highest_id(self) -> int:
+        """The highest of the sources' own ids that are numbers; 0 if there is none."""
+        [row] = self._query(
+            "SELECT max(CAST(id AS INTEGER)) AS highest FROM job "
+            "WHERE own_id = 1 AND id GLOB '[0-9]*'",
+            (),
+        )
+        return int(row["highest"] or 0)
+
+    def left(self) -> dict[str, int]:
+        """How many jobs have not come to their end, by fetcher's name."""
+        rows = self._query(
+            "SELECT name, count(*) AS count FROM job JOIN fetcher ON number = fetcher "  # noqa: S608
+            f"WHERE state IN {LIVE} GROUP BY name",
+            (),
+        )
+        return {row["name"]: row["count"] for row in rows}
+
+    def jobs(
+        self, state: str | None, limit: int, fetcher: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Jobs, oldest first; of one state, or of each but ``done``.
+
+        Args:
+            state: Which, if it is one.
+            limit: How many at the most; below 0 for all.
+            fetcher: Whose; of all if it is None.
+        """
+        condition = "state = ?" if state else "state NOT IN ('done', ?)"
+        values: tuple[Any, ...] = (state or "dropped",)
+        if fetcher is not None:
+            condition += " AND fetcher.name = ?"
+            values += (fetcher,)
+        return self._jobs(condition, values, limit)
+
+    def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
+        """The jobs of an id, as it is typed: of several fetchers, perhaps."""
+        for meant in named_by(job_id):
+            condition = "job.id = ?"
+            values: tuple[Any, ...] = (json.dumps(meant),)
+            if fetcher is not None:
+                condition += " AND fetcher.name = ?"
+                values += (fetcher,)
+            if found := self._jobs(condition, values, 100):
+                return found
+        return []
+
+    def history(self, fetcher: str, key: int) -> list[dict[str, Any]]:
+        """What happened to a job beside its being done, oldest first."""
+        rows = self._query(
+            "SELECT at, event, attempt, processor, history.error, trace FROM history "
+            "JOIN fetcher ON fetcher.number = history.fetcher "
+            "WHERE fetcher.name = ? AND key = ? ORDER BY history.rowid",
+            (fetcher, key),
+        )
+        return [dict(row) | {"at": _moment(row["at"])} for row in rows]
+
+    def states(self) -> dict[str, tuple[str, float | None]]:
+        """What each fetcher's source told last, JSON, and when; by fetcher's name."""
+        if not self._has("state"):  # of the layout before
+            rows = self._query("SELECT name FROM fetcher ORDER BY name", ())
+            return {row["name"]: (NO_STATE, None) for row in rows}
+        rows = self._query(
+            "SELECT name, value, at FROM fetcher "
+            "LEFT JOIN state ON fetcher = number ORDER BY name",
+            (),
+        )
+        return {row["name"]: (row["value"] or NO_STATE, row["at"]) for row in rows}
+
+    def _jobs(
+        self, condition: str, values: tuple[Any, ...], limit: int
+    ) -> list[dict[str, Any]]:
+        columns = _COLUMNS.format(PAYLOAD if self._has("large") else "payload")
+        rows = self._query(
+            f"SELECT {columns} FROM job "  # noqa: S608 - our own words only
+            "JOIN fetcher ON fetcher.number = job.fetcher "
+            f"WHERE {condition} ORDER BY job.fetcher, job.key LIMIT ?",
+            (*values, limit),
+        )
+        return [_job(row) for row in rows]
+
+    def _has(self, table: str) -> bool:
+        named = self._query("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
+        return bool(named)
+
+    def _query(self, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+        with contextlib.closing(self._db.cursor()) as cursor:
+            try:
+                return cursor.execute(query, values).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise JournalDamagedError(
+                    f"the journal {self._path} cannot be read: {error}"
+                ) from error
+
+
+def _job(row: sqlite3.Row) -> dict[str, Any]:
+    job = dict(row)
+    job["id"] = json.loads(job["id"])
+    job["payload"] = json.loads(job["payload"]) if job["payload"] else None
+    for name in ("fetched_at", "not_before", "ended_at"):
+        job[name] = _moment(job[name])
+    return job
+
+
+def _moment(wall: float | None) -> str | None:
+    if wall is None:
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))

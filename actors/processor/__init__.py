@@ -1,0 +1,1 @@
+"""A processor: asks for jobs, runs them, reports what became of them."""

@@ -1,1 +1,0 @@
-"""The edges: Thespian, processes, threads, files, sockets, logs, configuration."""

@@ -1,1 +1,0 @@
-"""The actors: each receives, asks a rule, and sends what the rule says."""

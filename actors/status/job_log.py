@@ -1,0 +1,105 @@
+"""The log's account of what happened to jobs: one event for each fact."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from actors.demand.job_events import (
+    NOT_BEGUN,
+    Fact,
+    Job,
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReleased,
+    JobReturned,
+    JobRouted,
+    OutcomeIgnored,
+    StateMoved,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.demand.messages import Process
+
+
+#: What goes well: a log without the level ``info`` says nothing of it.
+_ORDINARY = frozenset((JobFetched, JobRouted, JobLeased, JobDone))
+
+
+def log_facts(log: FilteringBoundLogger, facts: Iterable[Fact]) -> None:
+    """Write one line for each fact that a reader of the log relies on."""
+    if not _tells_of_what_goes_well(log):
+        facts = [fact for fact in facts if type(fact) not in _ORDINARY]
+    for fact in facts:
+        _log_fact(log, fact)
+
+
+def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
+    # Older versions of structlog cannot say; then every line is put together.
+    enabled = getattr(log, "is_enabled_for", None)
+    return enabled is None or bool(enabled(logging.INFO))
+
+
+def _log_fact(  # noqa: C901 - one arm a fact
+    log: FilteringBoundLogger, fact: Fact
+) -> None:
+    match fact:
+        case JobFetched(job):
+            log.info("job.fetched", job_id=job.id, job=job.payload)
+        case JobRouted(job):
+            log.debug("job.routed", job_id=job.id, route=job.route)
+        case JobLeased(job, process):
+            log.debug("job.leased", **_about(job, process))
+        case JobDone(job, attempt, process, result, duration_s):
+            log.info(
+                "job.done",
+                **_about(job, process) | {"attempt": attempt},
+                job=job.payload,
+                result=result,
+                duration_s=round(duration_s, 6),
+            )
+        case JobFailed(job, process, failure, retry_in_s):
+            log.warning(
+                "job.failed",
+                **_about(job, process),
+                job=job.payload,
+                error=failure.error,
+                retry_in_s=round(retry_in_s, 3),
+                trace=failure.trace,
+            )
+        case JobQuarantined(job, process, failure):
+            log.error(
+                "job.quarantined",
+                **_about(job, process),
+                job=job.payload,
+                error=failure.error,
+                trace=failure.trace,
+            )
+        case JobReturned(job, process, reason):
+            tell = log.debug if reason == NOT_BEGUN else log.warning
+            tell("job.returned", **_about(job, process), reason=reason)
+        case JobReleased(job):
+            log.info("job.released", job_id=job.id, job=job.payload)
+        case JobDropped(job, reason):
+            log.warning("job.dropped", job_id=job.id, job=job.payload, reason=reason)
+        case StateMoved(text):
+            # Not what it is: there may be a token in it.
+            log.debug("state.moved", bytes=len(text))
+        case OutcomeIgnored(key, attempt, reason):
+            log.debug("outcome.ignored", key=key, attempt=attempt, reason=reason)
+
+
+def _about(job: Job, process: Process | None) -> dict[str, Any]:
+    about: dict[str, Any] = {"job_id": job.id, "attempt": job.attempt}
+    if process is not None:
+        # The processor's pid: the line is about the process that did the work.
+        about |= {"processor": process.name, "pid": process.pid}
+    return about

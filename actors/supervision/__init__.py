@@ -1,0 +1,1 @@
+"""The root: starts the stages, restarts them, and lets people look in and steer."""

@@ -1,0 +1,275 @@
+"""What the root and its stages say to one another, beside the demand protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from actors.actor_system.stage import Address
+    from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
+    from actors.demand.job_events import Accounting
+    from actors.demand.messages import Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartSystem:
+    """Main to root: what to run, and where to answer.
+
+    Attributes:
+        config: Checked already.
+        incarnation: Unique for this run of the system.
+        report_fd: Descriptor of the pipe on which the main process listens.
+        control_socket: Path of the socket for other terminals.
+        orders_fd: Descriptor of the socket over which the main process gives orders.
+        paused: Fetchers that a person paused under the root before, and whether
+            their jobs are held back as well.
+        draining: Whether the root before was told to stop.
+        held: Whether nothing is to be fetched until the main process says so.
+    """
+
+    config: SystemConfig
+    incarnation: str
+    report_fd: int
+    control_socket: str
+    orders_fd: int
+    paused: dict[str, bool] = field(default_factory=dict)
+    draining: bool = False
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFetcher:
+    """Root to a new fetcher."""
+
+    config: FetcherConfig
+    system: SystemConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartProcessor:
+    """Root to a new processor."""
+
+    config: ProcessorConfig
+    system: SystemConfig
+    name: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A stage to its root: it is ready. ``error`` says why it is not."""
+
+    name: str
+    pid: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskSign:
+    """Root to a stage: are you there?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """A stage to its root: it is; a fetcher says what it has as well."""
+
+    name: str
+    accounting: Accounting | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Root to a fetcher: the whole system is ready, poll."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceUp:
+    """Root to a processor: this source is there now, subscribe to it.
+
+    Attributes:
+        kind: What stands for it in ``from``.
+        relayed: Whether it is on another machine, and ``address`` passes on what
+            it is sent as an ``Up``.
+        line: Of the line to that machine: another one is another run of the
+            source, as far as its subscriptions are concerned.
+    """
+
+    kind: str
+    name: str
+    address: Address
+    relayed: bool = False
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceGone:
+    """Root to a processor: this source is not coming back."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessGone:
+    """Root to whatever processors take from: this processor is no more.
+
+    Attributes:
+        crash: Whether what it held may have taken it down.
+        others: That went with it, as all on one machine do: what one of them held
+            is not to be given to another.
+    """
+
+    process: Process
+    reason: str
+    crash: bool = True
+    others: tuple[Process, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLost:
+    """A fetcher to its root: no sign of this processor while it holds jobs."""
+
+    process: Process
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """A processor to its root: a job will not end, put another in my place."""
+
+    name: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """Root to a stage: begin nothing new, finish, and say when it is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """A stage to its root: nothing is left to do."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecideJobs:
+    """Root to a fetcher: ``retry`` or ``discard`` these quarantined jobs."""
+
+    number: int
+    action: str
+    keys: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobsDecided:
+    """A fetcher to its root: that many jobs were still quarantined.
+
+    Attributes:
+        error: Why the journal does not have the decision, if it has not.
+    """
+
+    number: int
+    count: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecideState:
+    """Root to a fetcher: tell the state of its source, or set another.
+
+    Attributes:
+        text: What to set, JSON; None to tell what there is.
+    """
+
+    number: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDecided:
+    """A fetcher to its root: the state of its source is this.
+
+    Attributes:
+        text: JSON.
+        age_s: Since it last changed; None if it never did.
+        error: Why it was not done, if it was not.
+    """
+
+    number: int
+    text: str
+    age_s: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """Root to a fetcher: poll no more; with ``hold``, send no jobs either."""
+
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Root to a fetcher: go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tune:
+    """Root to a stage: this is its configuration from now on."""
+
+    config: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskFor:
+    """Root to a processor with manual demand: ask for so many jobs.
+
+    Attributes:
+        total: All that the root has told this run of it, this one included.
+        source: Of which source; None for each that it takes from.
+    """
+
+    number: int
+    total: int
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A processor to its root: the request is heard. ``error`` refuses it."""
+
+    number: int
+    name: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetMark:
+    """Root to a fetcher: say when all has ended that is here now. May be repeated."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkPassed:
+    """A fetcher to its root: all has ended that was there before the mark."""
+
+    number: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRequest:
+    """Root to a stage."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusAnswer:
+    """A stage to its root, with the request's number."""
+
+    number: int
+    name: str
+    status: dict[str, Any]

@@ -1,0 +1,339 @@
+"""The edges of a process that is none: its threads, files, sockets and log."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.actor_system.environment import Edges
+from actors.actor_system.worker import Gate, Worker
+from actors.host.reports import Reporter
+from actors.journal.journal import Clock, Journal, JournalError
+from actors.journal.memory import NoJournal
+from actors.testing.faults import Killed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from actors.actor_system.worker import Failed, Run
+    from actors.demand.job_events import Fact
+    from actors.testing.base import Node
+    from actors.testing.world import World
+
+_BLOCKED = object()
+_ENDED = object()
+
+
+class VirtualEdges(Edges):
+    """What one node sees of its world."""
+
+    def __init__(self, node: Node, world: World) -> None:
+        self._node = node
+        self._world = world
+
+    def begin_process(self) -> None:
+        """Nothing: the process is the test's."""
+
+    def before_child(self) -> int:
+        """Nothing is left behind here."""
+        return -1
+
+    def after_child(self) -> None:
+        """Nothing is left behind here."""
+
+    def now(self) -> float:
+        """Virtual monotonic seconds."""
+        return self._world.agenda.now
+
+    def wall(self) -> float:
+        """Virtual seconds since the epoch."""
+        return self._world.agenda.wall
+
+    def chance(self) -> float:
+        """From the world's seed."""
+        return self._world.faults.chance()
+
+    def process_id(self) -> int:
+        """The node's own."""
+        return self._node.pid
+
+    def log(self, level: str, **bound: Any) -> Any:  # noqa: ARG002 - all is seen
+        """A log that the world reads; it also tells the node's name."""
+        if bound:
+            self._node.name = next(iter(bound.values()))
+        return VirtualLog(self._node, self._world, bound)
+
+    def worker(self, name: str) -> Worker:
+        """Calls one after another, without a thread."""
+        return VirtualWorker(self._node, self._world, name)
+
+    def apart(self) -> None:
+        """Nothing: there are no processes here."""
+
+    def function(self, name: str) -> Callable[..., Any]:
+        """The world's, or whatever Python finds under that name."""
+        known = self._world.functions.get(name)
+        return super().function(name) if known is None else known
+
+    def keeper(
+        self, journal: str | None, fetcher: str, remember_s: float
+    ) -> Journal | NoJournal:
+        """The real journal, over the world's database."""
+        if journal is None:
+            return NoJournal(self.now, remember_s)
+        clock = Clock(self.wall, self.now)
+        db = self._world.database(journal)
+        kept = VirtualJournal(Path(journal), fetcher, clock, db, remember_s)
+        return kept.at(self._node)
+
+    def control(self, path: str, orders_fd: int) -> Any:  # noqa: ARG002 - only one
+        """Where the test's commands arrive."""
+        self._world.control = VirtualControl(self._node)
+        return self._world.control
+
+    def reporter(self, fd: int) -> Any:  # noqa: ARG002 - there is only one
+        """The line to who stands for the main process."""
+        return VirtualReporter(self._world)
+
+    def kill(self, pid: int) -> None:
+        """End another node."""
+        self._world.kill_pid(pid)
+
+
+class VirtualLog:
+    """Stands for a structlog logger."""
+
+    def __init__(self, node: Node, world: World, bound: dict[str, Any]) -> None:
+        self._node = node
+        self._world = world
+        self._bound = {"pid": node.pid} | bound
+
+    def bind(self, **more: Any) -> VirtualLog:
+        """The same log with more on each line."""
+        return VirtualLog(self._node, self._world, self._bound | more)
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Write a line."""
+        self._tell("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Write a line."""
+        self._tell("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Write a line."""
+        self._tell("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Write a line."""
+        self._tell("error", event, fields)
+
+    exception = error
+
+    def _tell(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        self._world.observer.told(self._node, level, event, self._bound | fields)
+
+
+class VirtualGate(Gate):
+    """A gate that tells its worker to wait, where a thread would block."""
+
+    def __init__(self, worker: VirtualWorker) -> None:
+        self._worker = worker
+        self._count = 0
+
+    def release(self, count: int = 1) -> None:
+        """Let the call pass so many times."""
+        self._count += count
+        self._worker.unblock()
+
+    def passed(self, count: int = 1) -> Iterator[Any]:
+        """Wait for so many passes."""
+        while self._count < count:
+            yield _BLOCKED
+        self._count -= count
+
+
+class VirtualWorker(Worker):
+    """Runs calls step by step; what a step yields arrives when its time is over."""
+
+    def __init__(self, node: Node, world: World, name: str) -> None:
+        self.fd = node.base.new_fd()
+        self.running: Iterator[Any] | None = None
+        self._node = node
+        self._world = world
+        self._name = name
+        self._waiting: deque[tuple[Run, Failed]] = deque()
+        self._failed: Failed
+        self._here: list[Any] = []
+        self._blocked = False
+
+    def call(self, run: Run, failed: Failed) -> None:
+        """Run what was given, after the calls before."""
+        self._waiting.append((run, failed))
+        if self.running is None:
+            self._next_call()
+
+    def take(self) -> list[Any]:
+        """What was yielded since the last call, in order."""
+        self._node.ready.discard(self.fd)
+        taken, self._here = self._here, []
+        return taken
+
+    def put(self, value: Any) -> None:
+        """Leave a value where ``take`` finds it."""
+        self._here.append(value)
+        self._node.signal(self.fd)
+
+    def gate(self) -> Gate:
+        """A gate for this worker's calls."""
+        return VirtualGate(self)
+
+    def stop(self) -> None:
+        """Take no further call."""
+        self._waiting.clear()
+
+    def abandon(self) -> None:
+        """Leave the call that runs to itself."""
+        self._waiting.clear()
+        self.running, self._blocked = None, False
+
+    def unblock(self) -> None:
+        """Look whether a gate has opened."""
+        if self._blocked:
+            self._blocked = False
+            self._step_later()
+
+    def _step_later(self) -> None:
+        running = self.running
+        # Unless it was abandoned until then.
+        self._node.later(0.0, lambda: self._step(running))
+
+    def _next_call(self) -> None:
+        self.running = None
+        if self._waiting:
+            run, self._failed = self._waiting.popleft()
+            self.running = run()
+            self._step_later()
+
+    def _step(self, running: Iterator[Any] | None) -> None:
+        if self.running is not running or running is None:
+            return
+        faults = self._world.faults
+        faults.reach("call.began", self._node)
+        self._world.calling = self._node
+        # A call may yield None: a source that was told of a job's end does.
+        value = self._next_value()
+        if value is _ENDED:
+            self._next_call()
+        elif value is _BLOCKED:
+            self._blocked = True
+        else:
+            delay_s = faults.duration_s(self._name)
+            running = self.running
+            self._node.later(delay_s, lambda: self._arrived(value, running))
+
+    def _next_value(self) -> Any:
+        while True:
+            assert self.running is not None  # noqa: S101 - see _step
+            try:
+                return next(self.running, _ENDED)
+            except Killed:
+                raise
+            except BaseException as error:  # noqa: BLE001 - as a thread does
+                self.running = self._failed(error)
+
+    def _arrived(self, value: Any, running: Iterator[Any] | None) -> None:
+        if self.running is not running:
+            return
+        self._world.faults.reach("call.ended", self._node)
+        # A thread goes on before the mailbox looks: what was handed over by
+        # reference is what the user's next lines made of it.
+        self._step_later()
+        self.put(value)
+
+
+class VirtualJournal(Journal):
+    """The journal, where a process can die or a disk can fail."""
+
+    _node: Node
+
+    def at(self, node: Node) -> VirtualJournal:
+        """Put it into a process."""
+        self._node = node
+        return self
+
+    def sync(self) -> None:
+        """Wait for the disk."""
+        faults = self._node.base.faults
+        faults.reach("sync.began", self._node)
+        if error := faults.commit_error(self._node):
+            raise JournalError(error)
+        super().sync()
+
+    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
+        """Keep the facts."""
+        faults = self._node.base.faults
+        faults.reach("commit.began", self._node)
+        if error := faults.commit_error(self._node):
+            raise JournalError(error)
+        kept = tuple(facts)
+        super().commit(kept, sync=sync)
+        self._node.base.observer.committed(self._node, kept)
+        faults.reach("commit.ended", self._node)
+
+
+class VirtualRequest:
+    """A command from the test, and the answer once it is there."""
+
+    def __init__(self, command: dict[str, Any]) -> None:
+        self.command = command
+        self.reply: dict[str, Any] | None = None
+
+    def answer(self, answer: dict[str, Any]) -> None:
+        """Take the answer."""
+        self.reply = answer
+
+
+class VirtualControl:
+    """Stands for the control socket."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._fd = node.base.new_fd()
+        self._requests: deque[VirtualRequest] = deque()
+        self.fds = (self._fd,)
+        self.problem = None
+
+    def put(self, request: VirtualRequest) -> None:
+        """Send a command."""
+        self._requests.append(request)
+        self._node.signal(self._fd)
+
+    def ready(self, fd: int) -> VirtualRequest | None:
+        """The next command."""
+        request = self._requests.popleft() if self._requests else None
+        if not self._requests:
+            self._node.ready.discard(fd)
+        return request
+
+    def tick(self, now: float) -> None:
+        """No file can be removed."""
+
+    def next_tick(self) -> float | None:
+        """There is nothing to look for."""
+        return None
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+class VirtualReporter(Reporter):
+    """Stands for the pipe to the main process."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(fd=-1)
+        object.__setattr__(self, "_world", world)
+
+    def _report(self, report: dict[str, Any]) -> None:
+        self._world.reported(report)  # type: ignore[attr-defined]

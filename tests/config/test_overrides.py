@@ -1,0 +1,97 @@
+"""What people changed, as a root that comes after is to be started with it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actors.config.build import build
+from actors.config.overrides import Changes
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
+from actors.host.reports import Reporter, read_reports
+
+if TYPE_CHECKING:
+    from actors.config.model import SystemConfig
+
+TEXT = {
+    "fetcher": [{"name": "north"}, {"name": "south"}],
+    "processor": [{"name": "sqrt", "count": 2, "max_demand": 4, "min_demand": 1}],
+}
+
+
+def configured() -> SystemConfig:
+    file = ConfigFile(Path("test"), TEXT, "")
+    return build(resolve({}, {}, file), file)
+
+
+def after(*reports: dict[str, Any]) -> Changes:
+    """As they come through a pipe."""
+    changes = Changes()
+    for report in reports:
+        assert changes.heard(json.loads(json.dumps(report)))
+    return changes
+
+
+def test_nothing_changed_is_what_was_configured() -> None:
+    assert Changes().over(configured()) == configured()
+
+
+def test_the_last_value_stands_and_only_of_the_stage_that_it_was_set_for() -> None:
+    changes = after(
+        {"report": "tuned", "stage": "south", "values": {"every_s": 9.0}},
+        {"report": "tuned", "stage": "south", "values": {"rate_limit": 3}},
+        {"report": "tuned", "stage": "south", "values": {"every_s": 7.0}},
+        {
+            "report": "tuned",
+            "stage": "sqrt",
+            "values": {"max_demand": "auto", "min_demand": None},
+        },
+    )
+
+    north, south = changes.over(configured()).fetchers
+    [sqrt] = changes.over(configured()).processors
+
+    assert north == configured().fetchers[0]
+    assert (south.every_s, south.rate_limit) == (7.0, 3)
+    assert (sqrt.max_demand, sqrt.min_demand, sqrt.count) == ("auto", None, 2)
+
+
+def test_those_attached_and_detached_are_added_up() -> None:
+    attached = {"report": "counted", "processor": "sqrt", "more": 1}
+    detached = attached | {"more": -1}
+
+    more = after(attached, attached, detached).over(configured())
+    none = after(*[detached] * 3).over(configured())
+
+    assert [each.count for each in more.processors] == [3]
+    assert [each.count for each in none.processors] == [0]
+
+
+def test_a_pause_stands_until_its_end() -> None:
+    north = {"report": "paused", "fetcher": "north", "hold": True}
+    south = {"report": "paused", "fetcher": "south", "hold": False}
+
+    changes = after(north, south, {"report": "resumed", "fetcher": "south"})
+
+    assert changes.paused == {"north": True}
+
+
+def test_every_report_of_a_change_is_known_as_one() -> None:
+    reader, writer = os.pipe()
+    reporter = Reporter(writer)
+    reporter.paused("north", hold=True)
+    reporter.resumed("south")
+    reporter.tuned("south", {"every_s": 1.0})
+    reporter.counted("sqrt", 2)
+    reporter.draining()
+    reporter.beat()
+
+    reports, _ = read_reports(reader)
+    known = [Changes().heard(each) for each in reports]
+
+    assert known == [True] * 5 + [False]
+    os.close(reader)
+    os.close(writer)

@@ -1,0 +1,133 @@
+"""Marks: each passes when all that was there before it has ended."""
+
+from __future__ import annotations
+
+from actors.demand.barriers import Marks
+from actors.demand.buffer import Buffer
+from actors.demand.job_events import Accounting, Job
+from actors.demand.job_store import Life
+from actors.demand.messages import Failure
+from actors.demand.retries import RetryPolicy
+from tests.conformance.line import Line
+
+
+def test_nothing_to_wait_for_passes_at_once() -> None:
+    marks, line = Marks(), Line()
+
+    marks.put(1, line.life)
+
+    assert marks.passed(line.life) == [1]
+    assert marks.passed(line.life) == []
+
+
+def test_marks_pass_in_order_each_behind_its_own_jobs() -> None:
+    marks, line = Marks(), Line()
+    line.join("a")
+    for number in (1, 2, 3):
+        line.fetch(number)
+        marks.put(number, line.life)
+
+    passed = []
+    for _ in range(3):
+        line.work("a")
+        passed.append(marks.passed(line.life))
+
+    assert passed == [[1], [2], [3]]
+
+
+def test_what_is_fetched_later_holds_up_no_mark() -> None:
+    marks, line = Marks(), Line()
+    line.join("a")
+    line.fetch("before")
+    marks.put(1, line.life)
+    line.fetch("after")
+
+    line.work("a")
+
+    assert marks.passed(line.life) == [1]
+    assert line.life.accounting().left == 1
+
+
+def test_a_job_that_is_to_be_tried_again_holds_up_its_mark() -> None:
+    marks, line = Marks(), Line()
+    line.join("a")
+    line.fetch("job")
+    marks.put(1, line.life)
+
+    line.work("a", failure=Failure("E: once"))
+    between = marks.passed(line.life)
+    line.tick(3.0)
+    line.work("a")
+
+    assert (between, marks.passed(line.life)) == ([], [1])
+
+
+def test_a_job_that_is_set_aside_has_ended() -> None:
+    marks, line = Marks(), Line()
+    line.join("a")
+    line.fetch("job")
+    marks.put(1, line.life)
+
+    line.work("a", failure=Failure("E: no", permanent=True))
+
+    assert marks.passed(line.life) == [1]
+
+
+def test_a_job_that_is_released_later_stands_behind_the_mark() -> None:
+    marks, line = Marks(), Line()
+    line.join("a")
+    line.fetch("bad")
+    line.work("a", failure=Failure("E: no", permanent=True))
+    bad = line.facts[-1].job  # type: ignore[union-attr]
+    line.fetch("good")
+    marks.put(1, line.life)
+
+    line.carry_out(line.producer.released([bad], line.now))
+    line.work("a")
+
+    assert marks.passed(line.life) == [1]
+    assert line.life.accounting().left == 1
+
+
+def test_what_an_earlier_run_left_in_the_journal_stands_before_every_mark() -> None:
+    marks = Marks()
+    kept = Accounting(fetched=3, buffered=3)
+    life = Life(Buffer(9), RetryPolicy(), first_key=4, kept=kept)
+    jobs = [Job(key, key, "left", 0.0) for key in (1, 2, 3)]
+    life.take_up(jobs[:1], more=True)
+    for number in (1, 2):
+        marks.put(number, life)
+    early = marks.passed(life)
+
+    life.take_up(jobs[1:], more=True)
+    whole = marks.passed(life)
+    life.fetched([(4, "new")], 1.0)
+
+    assert (early, whole, marks.passed(life)) == ([], [], [])
+    assert life.holds_before(3)
+    assert not life.holds_before(0)
+    assert len(marks) == 2
+
+
+def test_a_mark_that_is_set_again_keeps_its_place() -> None:
+    marks, line = Marks(), Line()
+    line.join("a")
+    line.fetch("before")
+    marks.put(1, line.life)
+    line.fetch("after")
+    marks.put(1, line.life)
+
+    line.work("a")
+
+    assert marks.passed(line.life) == [1]
+
+
+def test_a_mark_that_has_passed_passes_again_when_it_is_set_again() -> None:
+    marks, line = Marks(), Line()
+    marks.put(1, line.life)
+    marks.passed(line.life)
+    line.fetch("job")
+
+    marks.put(1, line.life)
+
+    assert marks.passed(line.life) == [1]

@@ -1,0 +1,66 @@
+"""Messages that are too long, in halves."""
+
+from __future__ import annotations
+
+from actors.demand.consumer_subscription import Feed
+from actors.demand.long_messages import halves_of_jobs, shorter, undeliverable
+from actors.demand.messages import Assignment, Done, Failure, Jobs, Outcome
+
+
+def jobs(*numbers: int, upto: int) -> Jobs:
+    each = tuple(Assignment(n, n + 100, 1, n, "x") for n in numbers)
+    return Jobs(subscription="s", first=2, upto=upto, jobs=each, confirmed=((7, 1),))
+
+
+def test_halves_have_the_same_numbers_between_them() -> None:
+    # Numbers 4 and 6 were taken back, and still count.
+    halves = halves_of_jobs(jobs(2, 3, 5, 7, upto=9))
+
+    assert halves is not None
+    left, right = halves
+    assert (left.first, left.upto, right.first, right.upto) == (2, 5, 5, 9)
+    assert [each.number for each in (*left.jobs, *right.jobs)] == [2, 3, 5, 7]
+    assert (left.confirmed, right.confirmed) == (((7, 1),), ())
+
+
+def test_who_receives_both_halves_misses_nothing() -> None:
+    whole, feed = jobs(0, 1, 3, upto=5), Feed("numbers", "s", 0.0)
+    halves = halves_of_jobs(Jobs(subscription="s", first=0, upto=5, jobs=whole.jobs))
+    assert halves is not None
+
+    arrivals = [feed.receive(half) for half in halves]
+
+    assert [each.gap for each in arrivals] == [False, False]
+    assert feed.received == 5
+
+
+def test_one_job_is_not_halved() -> None:
+    assert halves_of_jobs(jobs(2, upto=3)) is None
+
+
+def test_a_job_that_cannot_be_sent_has_failed_for_good() -> None:
+    [job] = jobs(2, upto=3).jobs
+
+    done = undeliverable("s", job, 5000, 4000)
+
+    [outcome] = done.outcomes
+    assert (done.total, done.received) == (0, 0)
+    assert (outcome.key, outcome.attempt) == (102, 1)
+    assert outcome.failure == Failure(
+        "MessageTooLongError: the job takes 5000 bytes, at most 4000 are sent",
+        permanent=True,
+    )
+
+
+def test_outcomes_are_halved_and_a_single_one_fails() -> None:
+    outcomes = tuple(Outcome(key, 1, "x" * 9) for key in range(3))
+    done = Done(subscription="s", outcomes=outcomes, total=5, received=4)
+
+    parts = shorter(done, 27, 10)
+    [last] = shorter(parts[0], 12, 10)
+
+    assert [len(each.outcomes) for each in parts] == [1, 2]
+    assert {(each.total, each.received) for each in parts} == {(5, 4)}
+    assert last.outcomes[0].result is None
+    assert last.outcomes[0].failure is not None
+    assert last.outcomes[0].failure.permanent

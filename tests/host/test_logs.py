@@ -1,0 +1,314 @@
+"""The log pipe: whole lines, bounded, and never in anybody's way."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from actors.host import logs
+
+
+@pytest.fixture
+def pipe() -> Iterator[logs.LogPipe]:
+    root, manager = logging.root, logging.Logger.manager
+    pipe = logs.open_pipe()
+    yield pipe
+    logs.give_back()
+    logging.root = logging.Logger.root = root
+    logging.Logger.manager = manager
+    structlog.reset_defaults()
+    for fd in (pipe.reader, pipe.writer):
+        if fd >= 0:
+            os.close(fd)
+
+
+def lines(pipe: logs.LogPipe) -> list[dict[str, Any]]:
+    os.set_blocking(pipe.reader, False)
+    try:
+        return [json.loads(line) for line in os.read(pipe.reader, 1 << 21).splitlines()]
+    except BlockingIOError:
+        return []
+
+
+def test_a_line_says_who_when_and_what(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info", fetcher="numbers")
+
+    log.info("job.fetched", job_id=17)
+
+    [line] = lines(pipe)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "job.fetched",
+        "level": "info",
+        "pid": os.getpid(),
+        "fetcher": "numbers",
+        "job_id": 17,
+    }
+
+
+def test_what_is_below_the_level_is_not_written(pipe: logs.LogPipe) -> None:
+    log = logs.configure("warning")
+
+    log.info("job.fetched")
+    log.warning("job.failed")
+
+    assert [line["event"] for line in lines(pipe)] == ["job.failed"]
+
+
+def test_what_a_users_function_logs_comes_along(pipe: logs.LogPipe) -> None:
+    logs.configure("info", processor="sqrt-1")
+
+    logging.getLogger("billing").warning("no %s", "money")
+
+    [line] = lines(pipe)
+    assert (line["event"], line["logger"], line["message"], line["processor"]) == (
+        "log",
+        "billing",
+        "no money",
+        "sqrt-1",
+    )
+
+
+class Odd:
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda log: log.warning("%d", "x"), "%d % ('x',): TypeError"),
+        (lambda log: log.warning("%s %s", *"x"), "%s %s % ('x',): TypeError"),
+        (lambda log: log.log(25, "odd level"), "odd level"),
+        (lambda log: log.log(99, "odd level"), "odd level"),
+        (lambda log: log.warning(Odd()), "its text cannot be had"),
+        (lambda log: log.warning("%s", Odd()), "its text cannot be had"),
+        (lambda log: log.warning("\ud800"), "\\ud800"),
+        (lambda log: log.warning("extra", extra={"odd": Odd()}), "extra"),
+        (lambda log: log.error("error", exc_info=SyntaxError(*["x", "else"])), "error"),
+    ],
+)
+def test_nothing_that_is_logged_raises_into_the_users_call(
+    write: Any, says: str, pipe: logs.LogPipe
+) -> None:
+    # pytest's own handlers raise what they cannot format.
+    handlers, logging.root.handlers[:] = logging.root.handlers[:], []
+    logs.configure("info")
+
+    write(logging.getLogger("billing"))
+
+    logs.give_back()
+    logging.root.handlers[:] = handlers
+    [line] = lines(pipe)
+    assert line["event"] == "log"
+    assert says in line["message"]
+
+
+def test_what_cannot_be_written_does_not_end_who_shows_the_last_lines(
+    pipe: logs.LogPipe,
+) -> None:
+    logs.configure("info").info("log", what=Odd())
+
+    assert logs.recent()[-1]["text"] == "what=its text cannot be had"
+
+
+@pytest.mark.parametrize("value", [Odd(), {(1, 2): 3}, {"odd": Odd()}])
+def test_any_value_is_written_somehow(value: Any, pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+
+    log.info("job.fetched", job=value, job_id=1)
+
+    [line] = lines(pipe)
+    assert line["event"] == "job.fetched"
+    assert line["job"]
+
+
+def test_a_value_that_holds_itself_is_written(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    value: list[Any] = []
+    value.append(value)
+
+    log.info("job.fetched", job=value)
+
+    [line] = lines(pipe)
+    assert line["event"] == "job.fetched"
+
+
+def test_loggers_that_were_there_before_come_along(pipe: logs.LogPipe) -> None:
+    before = logging.getLogger("made.before")
+    # As Thespian does in each of its processes.
+    other = logging.RootLogger(logging.WARNING)
+    logging.root = logging.Logger.root = other
+    logging.Logger.manager = logging.Manager(other)
+
+    logs.configure("info")
+    before.warning("from one made before")
+    logging.getLogger("made.after").warning("from one made after")
+
+    assert [line["message"] for line in lines(pipe)] == [
+        "from one made before",
+        "from one made after",
+    ]
+
+
+def test_what_a_user_has_sent_to_a_terminal_comes_to_the_log_once(
+    pipe: logs.LogPipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before = root.handlers[:]
+    file = logging.FileHandler(tmp_path / "own.log")
+    terminal = logging.StreamHandler(sys.stderr)
+    root.handlers += [file, terminal]
+    try:
+        logs.configure("info")
+        logging.getLogger("billing").warning("both")
+        logs.give_back()
+        assert root.handlers == [*before, file, terminal]
+    finally:
+        root.handlers[:] = before
+        file.close()
+
+    assert [line["message"] for line in lines(pipe)] == ["both"]
+    assert (tmp_path / "own.log").read_text() == "both\n"
+    assert "both" not in capsys.readouterr().err
+
+
+def test_what_a_fork_logs_has_its_own_pid(pipe: logs.LogPipe) -> None:
+    logs.configure("info")
+    child = os.fork()
+    if child == 0:
+        logging.getLogger("billing").warning("from a fork")
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    [line] = lines(pipe)
+    assert line["pid"] == child
+
+
+def test_an_output_that_does_not_block_loses_no_line(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    with open(writer, "w") as out, open(reader) as read:  # noqa: PTH123
+        thread = logs.pump(pipe, out, "json")
+        for number in range(400):
+            log.info("job.fetched", job="x" * 1000, number=number)
+        found = [json.loads(read.readline())["number"] for _ in range(400)]
+        pipe.finish(thread, 30.0)
+
+    assert found == list(range(400))
+
+
+def test_what_was_dropped_last_is_told_at_the_end(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    while not pipe.dropped:
+        log.info("job.fetched", job="x" * 1000)
+    lines(pipe)
+
+    pipe.tell_dropped()
+
+    [line] = lines(pipe)
+    assert (line["event"], line["count"]) == ("log.dropped", 1)
+
+
+@pytest.mark.parametrize("value", ["x" * 100_000, {"deep": ["y" * 50_000]}])
+def test_a_long_value_is_cut_and_the_line_stays_whole(
+    pipe: logs.LogPipe, value: Any
+) -> None:
+    log = logs.configure("info")
+
+    log.info("job.fetched", job=value, result=value)
+
+    [line] = lines(pipe)
+    assert "characters" in line["job"]
+    assert len(json.dumps(line)) < logs.MAX_LINE
+
+
+def test_a_secret_across_the_cut_is_not_shown_in_part(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    url = f"{'x' * (logs.MAX_VALUE - 20)} https://user:{'p' * 500}@host/"
+
+    log.info("job.fetched", job={"url": url, "rest": "y" * 100_000})
+
+    [line] = lines(pipe)
+    [recent] = logs.recent()[-1:]
+    assert "ppp" not in line["job"]
+    assert "ppp" not in recent["text"]
+
+
+def test_what_is_kept_for_status_is_cut_already(pipe: logs.LogPipe) -> None:
+    logs.configure("info").info("job.fetched", job={"text": "x" * 1_000_000})
+
+    lines(pipe)
+    assert max(len(str(each)) for each in logs._recent) < 3 * logs.MAX_VALUE  # noqa: SLF001
+
+
+def test_many_long_values_still_make_one_line(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+
+    log.info("job.failed", **{f"field{n}": "z" * 5000 for n in range(20)})
+
+    [line] = lines(pipe)
+    assert line["event"] == "job.failed"
+
+
+def test_terminal_escapes_and_newlines_stay_text(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    log.info("job.fetched", job="\x1b]0;gotcha\x07\nforged line")
+    out = io.StringIO()
+    thread = logs.pump(pipe, out, "console")
+
+    pipe.finish(thread, 30.0)
+
+    assert out.getvalue().count("\n") == 1
+    assert "\x1b" not in out.getvalue()
+
+
+def test_lines_that_find_no_room_are_counted_and_told(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+
+    while not pipe.dropped:
+        log.info("job.fetched", job="x" * 1000)
+    before = lines(pipe)
+    log.info("job.done")
+
+    after = lines(pipe)
+    assert {line["event"] for line in before} == {"job.fetched"}
+    assert [line["event"] for line in after] == ["log.dropped", "job.done"]
+    assert after[0]["count"] == 1
+
+
+def test_the_pump_copies_until_the_last_writer_is_gone(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    out = io.StringIO()
+    thread = logs.pump(pipe, out, "json")
+
+    log.info("system.stopped")
+    pipe.finish(thread, 30.0)
+
+    assert not thread.is_alive()
+    assert json.loads(out.getvalue())["event"] == "system.stopped"
+
+
+def test_a_reader_that_is_gone_ends_no_pump(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+    out = io.StringIO()
+    out.close()
+    thread = logs.pump(pipe, out, "json")
+
+    for _ in range(10):
+        log.info("job.fetched")
+    pipe.finish(thread, 30.0)
+
+    assert not thread.is_alive()

@@ -1,0 +1,754 @@
+"""The journal's file: what it keeps, what it gives back, what it survives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.demand.job_events import (
+    Accounting,
+    Fact,
+    Job,
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReleased,
+    JobReturned,
+    JobState,
+    StateMoved,
+)
+from actors.demand.messages import Failure, Process
+from actors.demand.source_state import KeptState
+from actors.host import file_lock
+from actors.journal.edit import decide
+from actors.journal.file import (
+    JournalDamagedError,
+    JournalFile,
+    JournalInUseError,
+    connect,
+)
+from actors.journal.journal import Clock, Journal, JournalError
+from actors.journal.view import JournalView
+
+HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
+
+
+def new_job(key: int, **fields: Any) -> Job:
+    fields = {"own_id": True} | fields
+    return Job(key=key, id=f"id{key}", payload={"n": key}, fetched_at=0.0, **fields)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    file = tmp_path / "lowtide.db"
+    JournalFile(file).prepare()
+    return file
+
+
+def reopened(path: Path, fetcher: str = "numbers") -> Journal:
+    JournalFile(path).prepare()
+    return Journal(path, fetcher)
+
+
+def keep(path: Path, facts: Iterable[Fact], fetcher: str = "numbers") -> None:
+    journal = Journal(path, fetcher)
+    journal.commit(facts)
+    journal.close()
+
+
+def keys(jobs: Iterable[Job]) -> list[int]:
+    return [job.key for job in jobs]
+
+
+def test_what_was_fetched_is_given_back_in_order(path: Path) -> None:
+    jobs = [new_job(key) for key in (1, 2, 3)]
+    keep(path, [JobFetched(job) for job in jobs])
+
+    journal = reopened(path)
+    taken = journal.take_up()
+    loaded = journal.load(JobState.READY, 0, 10)
+
+    assert taken.accounting == Accounting(fetched=3, buffered=3)
+    assert (taken.next_key, taken.jobs) == (4, [])
+    assert [(job.key, job.id, job.payload) for job in loaded] == [
+        (1, "id1", {"n": 1}),
+        (2, "id2", {"n": 2}),
+        (3, "id3", {"n": 3}),
+    ]
+    journal.close()
+
+
+def test_pages_follow_one_another(path: Path) -> None:
+    keep(path, [JobFetched(new_job(key)) for key in range(1, 6)])
+    journal = reopened(path)
+
+    first = journal.load(JobState.READY, 0, 2)
+    second = journal.load(JobState.READY, first[-1].key, 2)
+    third = journal.load(JobState.READY, second[-1].key, 2)
+
+    assert [keys(page) for page in (first, second, third)] == [[1, 2], [3, 4], [5]]
+    journal.close()
+
+
+def test_a_leased_job_is_ready_again_and_keeps_its_attempt(path: Path) -> None:
+    job = new_job(1)
+    keep(path, [JobFetched(job)])
+    job.attempt = 2
+    keep(path, [JobLeased(job, HERE)])
+
+    journal = reopened(path)
+    taken = journal.take_up()
+
+    [again] = taken.jobs
+    assert (again.key, again.attempt, again.state) == (1, 2, JobState.READY)
+    assert taken.accounting.buffered == 1
+    journal.close()
+
+
+def test_a_retry_waits_for_what_is_left_of_its_delay(path: Path) -> None:
+    job = new_job(1, attempt=1)
+    keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("no"), 60.0)])
+
+    journal = reopened(path)
+    [again] = journal.take_up().jobs
+
+    assert again.state is JobState.RETRYING
+    assert 50.0 < again.not_before - time.monotonic() <= 60.0
+    journal.close()
+
+
+def test_a_clock_that_was_set_back_holds_no_job_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job(1, attempt=1)
+    keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("no"), 60.0)])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real - 1_000_000.0)
+
+    journal = reopened(path)
+    [again] = journal.take_up().jobs
+
+    assert again.not_before - time.monotonic() <= 3600.0
+    assert again.fetched_at <= time.monotonic()
+    journal.close()
+
+
+def test_counts_go_on_over_restarts(path: Path) -> None:
+    jobs = {key: new_job(key) for key in range(1, 6)}
+    keep(path, [JobFetched(job) for job in jobs.values()])
+    keep(path, [JobDone(jobs[1], 1, HERE, 1.0, 0.1)])
+    keep(path, [JobQuarantined(jobs[2], HERE, Failure("bad"))])
+    keep(path, [JobDropped(jobs[3], "by choice")])
+    keep(path, [JobReturned(jobs[4], HERE, "killed")])
+
+    journal = reopened(path)
+    taken = journal.take_up()
+
+    assert taken.accounting == Accounting(
+        fetched=5, done=1, buffered=2, quarantined=1, dropped=1
+    )
+    assert taken.next_key == 6
+    journal.close()
+
+
+def test_ids_of_jobs_that_ended_are_known_still(path: Path) -> None:
+    named, unnamed = new_job(1), new_job(2, own_id=False)
+    keep(path, [JobFetched(named), JobFetched(unnamed)])
+    keep(path, [JobDone(each, 1, HERE, 1, 0.1) for each in (named, unnamed)])
+
+    journal = reopened(path)
+
+    assert journal.known(["id1", "id2", 1, "1"]) == {"id1"}
+    journal.close()
+
+
+def test_a_number_and_its_text_are_two_ids(path: Path) -> None:
+    job = Job(key=1, id=17, payload=None, fetched_at=0.0)
+    keep(path, [JobFetched(job)])
+
+    journal = reopened(path)
+
+    assert journal.known([17, "17"]) == {17}
+    journal.close()
+
+
+def test_an_id_may_come_again_after_the_window(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job(1)
+    keep(path, [JobFetched(job), JobDone(job, 1, HERE, 1, 0.1)])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
+    journal = reopened(path)
+
+    known = journal.known(["id1"])
+    again = Job(key=2, id="id1", payload=None, fetched_at=0.0)
+    journal.commit([JobFetched(again)])
+
+    assert known == set()
+    assert keys(journal.load(JobState.READY, 0, 9)) == [2]
+    journal.close()
+
+
+def test_fetchers_do_not_see_one_anothers_jobs(path: Path) -> None:
+    keep(path, [JobFetched(new_job(1))], "one")
+    keep(path, [JobFetched(new_job(1)), JobFetched(new_job(2))], "other")
+
+    one, other = reopened(path, "one"), reopened(path, "other")
+
+    assert keys(one.load(JobState.READY, 0, 9)) == [1]
+    assert keys(other.load(JobState.READY, 0, 9)) == [1, 2]
+    one.close()
+    other.close()
+
+
+def test_facts_of_one_commit_are_kept_all_or_none(path: Path) -> None:
+    journal = reopened(path)
+    journal.commit([JobFetched(new_job(1))])
+
+    same_key = Job(key=1, id="another", payload=None, fetched_at=0.0)
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.commit([JobFetched(new_job(2)), JobFetched(same_key)])
+
+    assert keys(journal.load(JobState.READY, 0, 9)) == [1]
+    assert journal.take_up().accounting.fetched == 1
+    journal.close()
+
+
+def test_an_integer_and_its_text_are_two_ids(path: Path) -> None:
+    number, text = new_job(1), new_job(2)
+    number.id, text.id = 17, "17"
+    other = new_job(3)
+    other.id = "18"
+    keep(path, [JobFetched(job) for job in (number, text, other)])
+
+    view = JournalView(path)
+    found = {
+        word: [job["id"] for job in view.find(word)]
+        for word in ("17", '"17"', "18", '"18"', "017", '"')
+    }
+    view.close()
+
+    assert found == {
+        "17": [17],
+        '"17"': ["17"],
+        "18": ["18"],
+        '"18"': ["18"],
+        "017": [],
+        '"': [],
+    }
+
+
+def test_the_quarantine_keeps_payload_error_and_history(path: Path) -> None:
+    job = new_job(1, attempt=1)
+    keep(path, [JobFetched(job), JobFailed(job, HERE, Failure("once", trace="T1"), 1)])
+    job.attempt = 2
+    keep(path, [JobQuarantined(job, HERE, Failure("twice", trace="T2"))])
+
+    view = JournalView(path)
+    [shown] = view.jobs("quarantined", 9)
+    history = view.history("numbers", 1)
+
+    assert (shown["payload"], shown["error"]) == ({"n": 1}, "twice")
+    assert [(e["event"], e["attempt"], e["error"], e["trace"]) for e in history] == [
+        ("failed", 1, "once", "T1"),
+        ("quarantined", 2, "twice", "T2"),
+    ]
+    view.close()
+
+
+@pytest.mark.parametrize(
+    ("action", "expected"),
+    [
+        ("retry", Accounting(fetched=1, buffered=1)),
+        ("discard", Accounting(fetched=1, dropped=1)),
+    ],
+)
+def test_a_quarantined_job_is_decided_on_while_nothing_runs(
+    path: Path, action: str, expected: Accounting
+) -> None:
+    job = new_job(1, attempt=5, crashes=2)
+    keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
+
+    count = decide(path, action, {"numbers": [1, 99]})
+
+    journal = reopened(path)
+    assert count == 1
+    assert journal.take_up().accounting == expected
+    assert [job.tries for job in journal.load(JobState.READY, 0, 9)] in ([0], [])
+    journal.close()
+
+
+def test_a_released_job_has_all_its_attempts_and_new_numbers_for_them(
+    path: Path,
+) -> None:
+    job = new_job(1, attempt=5)
+    keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
+    job.forgiven = 5
+
+    keep(path, [JobReleased(job)])
+
+    journal = reopened(path)
+    [again] = journal.load(JobState.READY, 0, 9)
+    assert (again.key, again.attempt, again.tries) == (1, 5, 0)
+    journal.close()
+
+
+def test_a_file_that_another_system_holds_is_refused(path: Path) -> None:
+    file = JournalFile(path)
+    with file.claim(), pytest.raises(JournalInUseError, match="in use"):
+        file.claim()
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 300, b"SQLite format 3\0"])
+def test_a_file_that_is_no_journal_is_refused_and_left(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "lowtide.db"
+    path.write_bytes(content)
+
+    with pytest.raises(JournalDamagedError, match="Nothing was changed in it"):
+        JournalFile(path).prepare()
+
+    assert path.read_bytes() == content
+
+
+def test_a_file_whose_making_was_cut_short_is_made(path: Path) -> None:
+    path.unlink()
+    for each in path.parent.glob(f"{path.name}-*"):
+        each.unlink()
+    path.touch()
+    connect(path).close()  # as far as one comes who is killed then
+
+    JournalFile(path).prepare()
+
+    journal = Journal(path, "numbers")
+    assert journal.take_up().accounting == Accounting()
+    journal.close()
+
+
+def test_an_empty_file_with_a_log_beside_it_is_refused(path: Path) -> None:
+    journal = Journal(path, "numbers")
+    journal.commit([JobFetched(new_job(1))])
+    wal = path.with_name(path.name + "-wal").read_bytes()
+    journal.close()
+    path.write_bytes(b"")
+    path.with_name(path.name + "-wal").write_bytes(wal)
+
+    with pytest.raises(JournalDamagedError, match="its log is not"):
+        JournalFile(path).prepare()
+
+    assert path.read_bytes() == b""
+
+
+def way_of(job: Job) -> list[list[Fact]]:
+    """The commits of one job's life: done, quarantined or dropped by its key."""
+    job.attempt = 1
+    retried: list[Fact] = [JobFailed(job, HERE, Failure("once"), 1.0)]
+    ends: list[Fact] = [
+        JobDone(job, 1, HERE, 1, 0.1),
+        JobQuarantined(job, HERE, Failure("never")),
+        JobDropped(job, "by hand"),
+    ]
+    return [[JobFetched(job)], [JobLeased(job, HERE)], retried, [ends[job.key % 3]]]
+
+
+def states_in(path: Path) -> dict[int, tuple[str, bool]]:
+    """Each job's state, and whether its payload is there."""
+    with contextlib.closing(connect(path, read_only=True)) as db:
+        rows = db.execute("SELECT key, state, payload IS NOT NULL FROM job")
+        return {key: (state, bool(payload)) for key, state, payload in rows}
+
+
+def test_after_power_loss_everything_committed_is_there(
+    path: Path, tmp_path: Path
+) -> None:
+    # What was synced stays; what was not may be there in part. So the file is
+    # opened with its log cut at the end of each commit, and at random: each commit
+    # that ends before the cut must be whole, and nothing else may be there.
+    wal = path.with_name(path.name + "-wal")
+    journal = Journal(path, "numbers")
+    ends, states = [], []
+    for key in range(1, 13):
+        for facts in way_of(new_job(key)):
+            journal.commit(facts)
+            ends.append(wal.stat().st_size)
+            states.append(states_in(path))
+    log = wal.read_bytes()
+    chance = random.Random(7)
+    cuts = [*ends, *(chance.randrange(ends[0], ends[-1] + 1) for _ in range(60))]
+    for number, cut in enumerate(cuts):
+        copy = tmp_path / f"{number}.db"
+        shutil.copy(path, copy)
+        copy.with_name(copy.name + "-wal").write_bytes(log[:cut])
+
+        found = states_in(copy)
+
+        [*_, expected] = [s for s, end in zip(states, ends, strict=True) if end <= cut]
+        assert found == expected
+        after = reopened(copy)
+        assert after.take_up().accounting.fetched == len(expected)
+        after.close()
+    journal.close()
+
+
+def test_after_power_loss_at_any_commit_the_copied_files_are_sound(
+    path: Path, tmp_path: Path
+) -> None:
+    # Over the moments at which the log is moved into the file as well.
+    wal = path.with_name(path.name + "-wal")
+    journal = Journal(path, "numbers")
+    with contextlib.closing(connect(path)) as other:
+        for key in range(1, 40):
+            for facts in way_of(new_job(key)):
+                journal.commit(facts)
+            if key % 5 == 0:
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            copy = tmp_path / f"{key}.db"
+            shutil.copy(path, copy)
+            shutil.copy(wal, copy.with_name(copy.name + "-wal"))
+
+            JournalFile(copy).prepare()
+            assert states_in(copy) == states_in(path)
+    journal.close()
+
+
+def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.journal.journal.PURGED_AT_ONCE", 2)
+    jobs = [new_job(key, attempt=1) for key in range(1, 6)]
+    named = Job(key=6, id="#6", payload={"n": 6}, fetched_at=0.0, own_id=False)
+    failed = [JobFailed(job, HERE, Failure("once"), 1) for job in [*jobs, named]]
+    done = [JobDone(job, 1, HERE, 1, 0.1) for job in [*jobs[:4], named]]
+    keep(path, [*(JobFetched(job) for job in [*jobs, named]), *failed, *done])
+    real = time.time()
+    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
+    journal = reopened(path)
+
+    more = [journal.purge() for _ in range(3)]
+
+    assert more == [True, True, False]
+    assert journal.known(["id1", "id4", "id5"]) == {"id5"}
+    view = JournalView(path)
+    histories = [len(view.history("numbers", key)) for key in range(1, 7)]
+    assert histories == [0, 0, 0, 0, 1, 0]
+    view.close()
+    journal.close()
+
+
+def test_a_state_is_kept_with_the_facts_before_it_or_not_at_all(path: Path) -> None:
+    journal = Journal(path, "numbers")
+    assert journal.state() == KeptState()
+
+    journal.commit([JobFetched(new_job(1)), StateMoved('{"at":1}')])
+    same_key = Job(key=1, id="another", payload=None, fetched_at=0.0)
+    with pytest.raises(JournalError, match="UNIQUE"):
+        journal.commit([StateMoved("2"), JobFetched(same_key)])
+    journal.close()
+
+    again = Journal(path, "numbers")
+    assert again.state().text == '{"at":1}'
+    assert [each.key for each in again.load(JobState.READY, 0, -1)] == [1]
+    assert Journal(path, "others").state() == KeptState()
+
+
+def test_the_age_of_a_state_outlives_its_process(path: Path) -> None:
+    wall = 1000.0
+    Journal(path, "numbers", Clock(lambda: wall, lambda: 5.0)).commit([StateMoved("1")])
+
+    wall = 1060.0
+    journal = Journal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
+
+    assert journal.state() == KeptState("1", 440.0)
+
+
+def test_a_journal_of_the_layout_before_is_brought_to_this_one(path: Path) -> None:
+    journal = Journal(path, "numbers")
+    journal.commit([JobFetched(new_job(1))])
+    journal.close()
+    with contextlib.closing(connect(path)) as db:
+        db.executescript("DROP TABLE state; PRAGMA user_version = 2;")
+
+    JournalFile(path).prepare()
+    JournalFile(path).prepare()
+
+    journal = Journal(path, "numbers")
+    journal.commit([StateMoved("2")])
+    assert journal.state().text == "2"
+    assert [each.key for each in journal.load(JobState.READY, 0, -1)] == [1]
+
+
+TODAY = 1_795_000_000.0
+DAY_S = 86_400.0
+IN_2039 = 2_180_000_000.0
+
+
+class Clocks:
+    """A wall clock that can be set, beside one that cannot."""
+
+    def __init__(self, wall: float = TODAY) -> None:
+        self.ahead = wall - 500.0
+        self.monotonic = 500.0
+
+    def set(self, wall: float) -> None:
+        self.ahead = wall - self.monotonic
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.ahead + self.monotonic, lambda: self.monotonic)
+
+
+def done(journal: Journal, key: int) -> None:
+    job = new_job(key)
+    job.attempt = 1
+    journal.commit([JobFetched(job), JobDone(job, 1, HERE, None, 0.1)])
+
+
+@pytest.mark.parametrize("wrong", [IN_2039, 0.0, 1000 * DAY_S])
+def test_a_clock_that_was_wrong_in_an_earlier_run_forgets_no_id_and_keeps_none(
+    path: Path, wrong: float
+) -> None:
+    with contextlib.closing(Journal(path, "numbers", Clocks(wrong).clock)) as journal:
+        done(journal, 1)
+
+    clocks = Clocks()
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        journal.purge()
+        known = [journal.known(["id1"])]
+        for days in (6.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            known.append(journal.known(["id1"]))
+
+    assert known == [{"id1"}, {"id1"}, set()]
+
+
+@pytest.mark.parametrize("other", [IN_2039, TODAY - 4000 * DAY_S, TODAY - 2 * DAY_S])
+def test_a_clock_that_is_set_while_a_system_runs_changes_no_window(
+    path: Path, other: float
+) -> None:
+    clocks = Clocks(other)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        done(journal, 1)
+        clocks.set(TODAY)
+        done(journal, 2)
+        known = []
+        for days in (0.0, 6.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            known.append(journal.known(["id1", "id2"]))
+        journal.purge()
+        left = JournalView(path).jobs("done", -1)
+
+    assert known == [{"id1", "id2"}, {"id1", "id2"}, set()]
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    ("later", "left_s"),
+    [(3.0, 2.0), (-30 * DAY_S, 5.0), (-1.0, 5.0), (30 * DAY_S, 0.0)],
+)
+def test_a_retry_waits_no_longer_over_a_restart_than_it_was_to(
+    path: Path, later: float, left_s: float
+) -> None:
+    job = new_job(1)
+    job.attempt = 1
+    with contextlib.closing(Journal(path, "numbers", Clocks().clock)) as journal:
+        failed = JobFailed(job, HERE, Failure("E: no"), 5.0)
+        journal.commit([JobFetched(job), JobLeased(job, HERE), failed])
+
+    clocks = Clocks(TODAY + later)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        [taken] = journal.take_up().jobs
+
+    assert taken.not_before - clocks.monotonic == pytest.approx(left_s, abs=0.01)
+
+
+def test_a_job_of_a_clock_that_was_not_set_is_not_decades_old(path: Path) -> None:
+    with contextlib.closing(Journal(path, "numbers", Clocks(60.0).clock)) as journal:
+        journal.commit([JobFetched(new_job(1))])
+
+    clocks = Clocks()
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        [job] = journal.load(JobState.READY, 0, 9)
+
+    assert job.fetched_at == clocks.monotonic
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_a_journal_is_held_by_whatever_name_it_is_reached(
+    path: Path, link: str
+) -> None:
+    other = path.with_name("other.db")
+    if link == "symbolic":
+        other.symlink_to(path)
+    else:
+        other.hardlink_to(path)
+
+    with JournalFile(path).claim():
+        for each in path.parent.glob("*-*"):
+            each.unlink()
+        with pytest.raises(JournalInUseError, match=r"other\.db is in use"):
+            JournalFile(other).claim()
+    JournalFile(other).claim().close()
+
+
+def test_a_journal_that_an_earlier_version_holds_is_refused(path: Path) -> None:
+    with path.with_name("lowtide.db-lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(JournalInUseError, match="in use"):
+            JournalFile(path).claim()
+    JournalFile(path).claim().close()
+
+
+def test_a_lock_does_not_disturb_those_of_sqlite(path: Path) -> None:
+    with JournalFile(path).claim():
+        journal = Journal(path, "numbers")
+        with contextlib.closing(connect(path)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("PRAGMA user_version").fetchone()
+            other.execute("COMMIT")
+        journal.commit([JobFetched(new_job(1))])
+        journal.close()
+    assert keys(reopened(path).load(JobState.READY, 0, 9)) == [1]
+
+
+def test_a_new_journal_and_a_lock_are_their_owners_alone(tmp_path: Path) -> None:
+    path, lock = tmp_path / "new.db", tmp_path / "1.lock"
+    lock.touch(mode=0o644)
+
+    with JournalFile(path).claim():
+        JournalFile(path).prepare()
+    file_lock.opened(lock).close()
+
+    assert [each.stat().st_mode & 0o777 for each in (path, lock)] == [0o600, 0o600]
+
+
+def test_a_lock_is_not_made_where_a_symbolic_link_points(tmp_path: Path) -> None:
+    (tmp_path / "1.lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(OSError, match="symbolic links"):
+        file_lock.opened(tmp_path / "1.lock")
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def killed(path: Path, jobs: int) -> None:
+    """A run that ended without a word: the journal's log is left beside it."""
+    program = f"""
+import os
+from pathlib import Path
+from actors.demand.job_events import Job, JobFetched
+from actors.journal.journal import Journal
+path = Path({str(path)!r})
+journal = Journal(path, "numbers")
+for key in range(1, {jobs} + 1):
+    job = Job(key=key, id=key, payload=key, fetched_at=0.0)
+    journal.commit([JobFetched(job)])
+os._exit(0)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_after_a_clean_end_there_is_one_file_and_it_is_the_journal(path: Path) -> None:
+    file = JournalFile(path)
+    with file.claimed():
+        file.prepare()
+        killed(path, 20)
+        assert path.with_name("lowtide.db-wal").stat().st_size > 0
+
+    assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
+    copy = path.with_name("copy.db")
+    shutil.copy(path, copy)
+    assert len(reopened(copy).load(JobState.READY, 0, 99)) == 20
+
+
+def test_who_looks_into_a_journal_leaves_nothing_beside_it(path: Path) -> None:
+    with JournalFile(path).claimed():
+        killed(path, 3)
+
+    with contextlib.closing(JournalView(path)) as view:
+        seen = len(view.jobs(None, -1))
+
+    assert seen == 3
+    assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
+
+
+def test_who_looks_into_a_journal_that_was_killed_leaves_its_log(path: Path) -> None:
+    killed(path, 3)
+    before = path.read_bytes()
+
+    with contextlib.closing(JournalView(path)) as view:
+        seen = len(view.jobs(None, -1))
+
+    assert seen == 3
+    assert path.read_bytes() == before
+    assert path.with_name("lowtide.db-wal").stat().st_size > 0
+
+
+def test_a_decision_while_nothing_runs_leaves_one_file(path: Path) -> None:
+    job = new_job(1, attempt=5)
+    keep(path, [JobFetched(job), JobQuarantined(job, HERE, Failure("bad"))])
+
+    decide(path, "retry", {"numbers": [1]})
+
+    assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
+
+
+def test_a_large_payload_is_written_once_and_found_wherever_the_job_is(
+    path: Path,
+) -> None:
+    text = "x" * 100_000
+    job = Job(key=1, id="id1", payload={"text": text}, fetched_at=0.0)
+    with contextlib.closing(Journal(path, "numbers")) as journal:
+        journal.commit([JobFetched(job)])
+        before = path.with_name("lowtide.db-wal").stat().st_size
+        for attempt in range(1, 6):
+            job.attempt = attempt
+            journal.commit([JobLeased(job, HERE)])
+            journal.commit([JobFailed(job, HERE, Failure("E: no"), 5.0)])
+        after = path.with_name("lowtide.db-wal").stat().st_size
+        [shown] = JournalView(path).jobs("retrying", -1)
+
+    journal = reopened(path)
+    [taken] = journal.take_up().jobs
+    journal.commit([JobQuarantined(taken, HERE, Failure("E: no"))])
+    [aside] = journal.quarantined([1])
+    quarantined_bytes = journal.take_up().quarantined_bytes
+    journal.commit([JobReleased(aside)])
+    [again] = journal.load(JobState.READY, 0, 9)
+    journal.commit([JobDone(again, 6, HERE, None, 0.1)])
+    with contextlib.closing(connect(path)) as db:
+        [left] = db.execute("SELECT count(*) FROM large").fetchone()
+    journal.close()
+
+    assert after - before < 5 * 100_000
+    assert shown["payload"] == taken.payload == aside.payload == again.payload
+    assert quarantined_bytes > 100_000
+    assert left == 0
+
+
+def test_a_large_payload_goes_with_its_job(path: Path) -> None:
+    jobs = [
+        Job(key=key, id=f"#{key}", payload="x" * 9000, fetched_at=0.0, own_id=key < 3)
+        for key in range(1, 5)
+    ]
+    keep(path, [JobFetched(job) for job in jobs])
+    keep(path, [JobDone(job, 1, HERE, None, 0.1) for job in jobs[::2]])
+    keep(path, [JobDropped(job, "by hand") for job in jobs[1::2]])
+
+    with contextlib.closing(connect(path)) as db:
+        assert db.execute("SELECT count(*) FROM large").fetchone() == (0,)
