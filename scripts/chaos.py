@@ -31,6 +31,8 @@ NEMESES = ("processor", "fetcher", "root", "admin", "main", "pause", "restart")
 #: Strikes that may cost the one number which a fetcher has in hand.
 DEADLY = ("fetcher", "root", "admin", "main")
 PROCESSORS = 3
+#: So many deaths in five seconds a stage may have, of which it is started again.
+RESTARTS = 3
 #: A processor that is stopped for longer than this has lost its leases, in seconds.
 LEASE_S = 3.0
 #: The most jobs that a processor holds with ``--max-demand auto``.
@@ -57,6 +59,7 @@ class Chaos:
     system: subprocess.Popen[bytes] | None = None
     log: IO[bytes] | None = None
     stopped: dict[int, float] = field(default_factory=dict)
+    struck: Counter[str] = field(default_factory=Counter)
 
     def run(self) -> dict[str, Any]:
         """Let the nemesis work, then let the system settle; returns the account."""
@@ -77,8 +80,8 @@ class Chaos:
     def is_over(self, began: float) -> bool:
         """Whether the nemesis has had its time, or its number of strikes."""
         if self.options.strikes is not None:
-            return sum(self.done_to_it.values()) >= self.options.strikes
-        return time.monotonic() - began >= self.options.minutes * 60
+            return self.done_to_it.total() >= int(self.options.strikes)
+        return time.monotonic() - began >= float(self.options.minutes) * 60
 
     def start_numbers(self) -> None:
         """Start the source; nothing is done to it."""
@@ -96,6 +99,7 @@ class Chaos:
     def start_system(self) -> None:
         """Start the system, and wait until it answers."""
         self.stopped.clear()
+        self.struck.clear()
         self.log = (self.directory / "log").open("ab")
         words = ["--url", self.url, "--log-format", "json", "--every", "0.2"]
         words += ["--processors", str(PROCESSORS), "--lease", str(LEASE_S)]
@@ -136,6 +140,7 @@ class Chaos:
         else:
             self.strike_stage(what, status)
         self.done_to_it[what] += 1
+        self.struck[what] += 1
         self.last = what
 
     def strike_stage(self, what: str, status: dict[str, Any]) -> None:
@@ -194,8 +199,7 @@ class Chaos:
             return  # what was done to it before has ended it
         self.system.terminate()
         code = self.system.wait(60)
-        # Without its admin it is about to end with 1 by itself.
-        if code not in (0, 4, 1 if self.last == "admin" else 0):
+        if code not in codes_explained(self.struck):
             what = f"stopped with exit code {code} after {self.last}"
             self.bad_ends.append("\n".join([what, *self.log_lines()[-8:]]))
 
@@ -307,6 +311,22 @@ class Chaos:
             self.numbers.stdout.close()
         if self.log is not None:
             self.log.close()
+
+
+def codes_explained(struck: Counter[str]) -> set[int]:
+    """With which codes a system may end to which this was done since its start.
+
+    Without its admin it ends with 1 by itself, and on a busy machine not before it
+    was struck again. What dies four times in five seconds is given up, with 5; one
+    that was stopped for long is killed as well.
+    """
+    codes = {0, 4}
+    if struck["admin"]:
+        codes.add(1)
+    most = max(struck[each] for each in ("processor", "fetcher", "root"))
+    if most + struck["pause"] > RESTARTS:
+        codes.add(5)
+    return codes
 
 
 def wait(condition: Any, within_s: float, what: str) -> None:

@@ -150,6 +150,23 @@ def runs(env: dict[str, str]) -> Callable[[], dict[int, int]]:
 
 
 @pytest.fixture
+def all_ask(eventually: Callable[..., Any]) -> Callable[[Any, int], None]:
+    """Wait until so many processors ask for jobs.
+
+    One that is there has not asked yet, and what comes meanwhile goes to others.
+    """
+
+    def wait(system: Any, count: int) -> None:
+        def enough() -> bool:
+            processors = system.status()["processors"]
+            return sum(bool(each["demand"]) for each in processors) >= count
+
+        eventually(enough, f"{count} processors that ask")
+
+    return wait
+
+
+@pytest.fixture
 def switch(env: dict[str, str], tmp_path: Path) -> Path:
     """A file that job functions wait for, until the test makes it."""
     path = tmp_path / "switch"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from actors.actor_system.sockets import Directory
 
 Make = Callable[[str], Transport]
-SOON = timedelta(seconds=5)
+SOON = timedelta(seconds=30)
 NOW = timedelta(0)
 
 unpickling.admit((Confirm,))
@@ -99,19 +99,28 @@ def test_timers_fire_in_order_within_two_milliseconds_and_never_early(
     transport: Make,
 ) -> None:
     one = transport("one")
-    late = []
-    began = time.monotonic()
-    for delay_s in (0.03, 0.01, 0.02, 0.0, 0.02):
-        one.addWakeup(timedelta(seconds=delay_s), delay_s)
+    rounds: list[list[tuple[float, float]]] = []
 
     def handle(envelope: ReceiveEnvelope) -> bool:
         assert isinstance(envelope.message, WakeupMessage)
-        late.append(time.monotonic() - began - envelope.message.payload)
-        return len(late) < 5
+        began, delay_s = envelope.message.payload
+        rounds[-1].append((delay_s, time.monotonic() - began - delay_s))
+        return len(rounds[-1]) < 5
 
-    one.run(handle, SOON)
+    # This machine may be busy, but not each time.
+    while not rounds or (
+        min(late for _, late in rounds[-1]) > 0.002 and len(rounds) < 100
+    ):
+        rounds.append([])
+        began = time.monotonic()
+        for delay_s in (0.03, 0.01, 0.02, 0.0, 0.02):
+            one.addWakeup(timedelta(seconds=delay_s), (began, delay_s))
+        one.run(handle, SOON)
 
-    assert 0 <= min(late) < 0.002  # this machine may be busy, but not each time
+    for told in rounds:
+        assert [delay_s for delay_s, _ in told] == [0.0, 0.01, 0.02, 0.02, 0.03]
+    assert min(late for told in rounds for _, late in told) >= 0
+    assert min(late for _, late in rounds[-1]) < 0.002
 
 
 def test_a_timer_is_not_kept_waiting_by_messages(transport: Make) -> None:
@@ -312,9 +321,9 @@ def test_one_who_dies_is_known_to_be_dead_though_a_fork_of_it_lives(
         victim.send("one", say("here"))
         if os.fork() == 0:  # as a job function may do
             os.close(release)
+            os.write(tell, b"x")  # only now it has let go of its parent's sockets
             os.read(hold, 1)
             os._exit(0)
-        os.write(tell, b"x")
         time.sleep(60)
     os.read(ready, 1)
     assert one.run(None, SOON).message == say("here")

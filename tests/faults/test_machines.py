@@ -20,7 +20,7 @@ Start = Callable[..., Any]
 Take = Callable[..., Any]
 
 #: How long a machine may be silent in these tests, in seconds.
-TIMEOUT_S = 2.0
+TIMEOUT_S = 4.0
 #: Within so long a machine is given up, or back, in seconds: a lease, by which
 #: its jobs would be free as well, takes twice that.
 WITHIN_S = 30.0

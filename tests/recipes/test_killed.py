@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +33,11 @@ def rows(journal: Path) -> list[tuple[Any, Any]]:
     return [(json.loads(job_id), state) for job_id, state in found]
 
 
+def fetcher_of(system: Any) -> int | None:
+    [fetcher] = system.status()["fetchers"]
+    return fetcher["pid"] if fetcher["state"] == "running" else None
+
+
 def run(
     start_system: Start, tmp_path: Path, text: str, change: Callable[[], Any], seed: int
 ) -> tuple[Any, Path]:
@@ -47,8 +53,8 @@ def run(
             change()
         time.sleep(draw.uniform(0.0, 0.8))  # a moment like any other
         if draw.random() < 0.5:
-            [fetcher] = system.status()["fetchers"]
-            os.kill(fetcher["pid"], signal.SIGKILL)
+            pid = wait_until(partial(fetcher_of, system), "the fetcher runs")
+            os.kill(pid, signal.SIGKILL)
         else:
             system.kill_all()
             system = start_system(*words)
@@ -83,7 +89,9 @@ def test_nothing_is_skipped_and_nothing_becomes_a_job_twice(
         system, journal = run(start_system, tmp_path, text, change, 3)
 
         wait_until(
-            lambda: {job_id for job_id, _ in rows(journal)} >= expected(), "all of it"
+            lambda: {job_id for job_id, _ in rows(journal)} >= expected(),
+            "all of it",
+            within_s=60,
         )
         wait_until(
             lambda: {state for _, state in rows(journal)} == {"done"}, "all of it done"

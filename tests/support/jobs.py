@@ -24,6 +24,13 @@ def nap(job: Any) -> Any:
     return job["number"]
 
 
+def timed_nap(job: Any) -> Any:
+    """Take a fifth of a second, and say from when to when."""
+    began = time.monotonic()
+    time.sleep(0.2)
+    return [began, time.monotonic()]
+
+
 def short_nap(job: Any) -> Any:
     """Take a twentieth of a second."""
     time.sleep(0.05)
@@ -235,7 +242,9 @@ def numbered(count: int) -> Any:
 
 
 def page(count: int) -> Any:
-    """Yield ``count`` jobs with a number at once, then none."""
+    """Yield ``count`` jobs at once, when the file that ``SWITCH`` names is there."""
+    if not Path(os.environ["SWITCH"]).exists():
+        return
     with _lock:
         first = next(_numbers)
     if first == 1:

@@ -195,7 +195,7 @@ def test_a_server_that_refuses_connections_loses_nothing(
     system.wait_for("job.done")
     before = fetcher_of(system)
 
-    set_fault(numbers, "refuse:1")
+    set_fault(numbers, "refuse:3")
 
     polled = system.wait_for("fetcher.polled", outcome="error")
     assert all("UnreachableError" in each["error"] for each in polled)

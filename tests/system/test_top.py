@@ -190,7 +190,7 @@ def test_a_stop_tells_what_it_waits_for(
 ) -> None:
     numbers = start_numbers("--preload", "1", "--every", "0")
     system = start_system(
-        *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "2.5")
+        *("--url", numbers.url, "--process", "jobs:minute", "--drain-timeout", "6")
     )
     system.wait_for_in_flight()
 
