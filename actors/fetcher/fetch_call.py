@@ -12,6 +12,7 @@ from operator import is_not
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.worker import Gate
+from actors.demand.answer_lengths import Lengths
 from actors.demand.deferred_values import pending
 from actors.demand.json_values import as_json
 from actors.demand.messages import Failure
@@ -49,6 +50,7 @@ class Signals:
         moved: A person has set another state than the one that the run goes by.
         under_way: Jobs that were handed over and not waited for: likewise.
         last_list: The list that the last answer was: likewise.
+        lengths: What the lengths of its answers say of whether there is more.
     """
 
     kept: Gate = field(default_factory=Gate)
@@ -60,6 +62,7 @@ class Signals:
     moved: threading.Event = field(default_factory=threading.Event)
     under_way: int = 0
     last_list: list[Any] | None = None
+    lengths: Lengths = field(default_factory=Lengths)
 
 
 def fetch_run(
@@ -73,7 +76,9 @@ def fetch_run(
     the source has forgotten. A source that gives the same twice running only
     shows what it has; that counts as no more. A list that is returned is one job,
     which has no id: the same list twice running is taken, and counts likewise.
+    What an iterator of several says by its length is known by `Lengths`.
     """
+    signals.lengths.begin()
     while room > 0 and not signals.full.is_set():
         if signals.stop.is_set():
             yield RunEnded("stopped")
@@ -81,11 +86,14 @@ def fetch_run(
         began = time.monotonic()
         answer = _called(fetch, options)
         shown = type(answer) is list and _is_shown_again(answer, signals)
-        count, end = yield from _take(answer, signals)
+        several = is_iterator(answer)
+        count, end = yield from _take(answer, signals, several=several)
         if shown and end is None:
             end = RunEnded("none", took_s=time.monotonic() - began)
         if end is None and (not count or signals.next_s is not None):
             end = RunEnded("none", took_s=time.monotonic() - began)
+        if several and _is_last(count, end, signals):
+            end = end or RunEnded("none", took_s=time.monotonic() - began)
         if end is not None:
             yield end
             return
@@ -116,6 +124,14 @@ def all_kept(signals: Signals) -> Iterator[Any]:
     yield from signals.kept.passed(waited_for)
 
 
+def _is_last(count: int, end: RunEnded | None, signals: Signals) -> bool:
+    if end is None:
+        return not signals.lengths.may_have_more(count)
+    if end.outcome == "none" and signals.next_s is None:
+        signals.lengths.nothing()
+    return True
+
+
 def _each(answer: Any) -> Iterator[Any]:
     if type(answer) is _Raised:
         return _raising(answer.args[0])
@@ -139,7 +155,7 @@ _is_job = partial(is_not, None)
 
 
 def _take(
-    answer: Any, signals: Signals
+    answer: Any, signals: Signals, *, several: bool
 ) -> Generator[FetchStep, None, tuple[int, RunEnded | None]]:
     """Yield an answer's jobs as they come; returns how many, and why it ended."""
     count = 0
@@ -164,7 +180,7 @@ def _take(
             end = RunEnded("error", Failure(f"fetch yielded more than {MOST} jobs"))
             break
     yield from all_kept(signals)
-    if end is None and _came_before(seen, signals):
+    if end is None and _came_before(seen, signals, several=several):
         end = RunEnded("none")
     return count, end
 
@@ -198,10 +214,12 @@ def _is_shown_again(answer: list[Any], signals: Signals) -> bool:
     return False
 
 
-def _came_before(ids: list[JobId | None], signals: Signals) -> bool:
+def _came_before(ids: list[JobId | None], signals: Signals, *, several: bool) -> bool:
     if not ids:
         return False
     named = {each for each in ids if each is not None}
-    again = len(named) == len(ids) and named <= signals.last
-    signals.last = named
-    return again
+    last, signals.last = signals.last, named
+    if len(named) < len(ids):
+        return False
+    # A list that shows what it has shows most of it again, beside what is new.
+    return bool(named & last) if several else named <= last

@@ -49,9 +49,11 @@ def page_run(
     Each page is kept, with its state, before the next is asked for: an iterator is
     not resumed before that, and ``fetch`` is not called again. A ``fetch`` that
     returns a page is called again while it brings jobs; where neither the state nor
-    an id says that they are new ones, that counts as no more. An iterator that ends
+    an id says that they are new ones, that counts as no more, and so does a page of
+    a length that was that of the last one before (`Lengths`). An iterator that ends
     has no more. Where there is no room it is left: the next run goes on at the state.
     """
+    signals.lengths.begin()
     run = _Run(fetch, options, state, room, signals)
     end = None
     while end is None:
@@ -86,6 +88,8 @@ class _Run:
                 _leave(answer)
         page = self._page(answer)
         if not isinstance(page, Page):
+            if answer is None:
+                self.signals.lengths.nothing()
             return page
         end = yield from self._keep(page)
         return end or (None if self._is_news(page) else self._none())
@@ -151,12 +155,14 @@ class _Run:
     def _is_news(self, page: Page) -> bool:
         named, last = _named(page), self.signals.last
         self.signals.last = named
-        if not page.jobs or self.signals.next_s is not None:
+        if self.signals.next_s is not None:
             return False
         all_named = len(named) == len(page.jobs)
-        if all_named and named <= last:
+        is_again = named <= last if all_named else page.told == page.given
+        if not page.jobs or is_again:
+            self.signals.lengths.nothing()
             return False
-        return all_named or page.told != page.given
+        return self.signals.lengths.may_have_more(len(page.jobs))
 
     def _failed(self, error: BaseException) -> Generator[FetchStep, None, RunEnded]:
         step = failed(error)
