@@ -93,7 +93,12 @@ class Connections:
 
     def send(self, name: str, content: bytes) -> bool:
         """Send a message, or give it up; returns whether its receiver is there."""
-        peer = self._by_name.get(name) or self._dial(name)
+        try:
+            peer = self._by_name.get(name) or self._dial(name)
+        except BlockingIOError:
+            # It lives, and has not accepted those before: the message gets lost.
+            self._tell("message.dropped", Refusal.FULL, receiver=name)
+            return True
         if peer is None:
             return False
         frame: bytes | memoryview = framed(content)
@@ -167,6 +172,8 @@ class Connections:
     def _dial(self, name: str) -> _Connection | None:
         try:
             connection = self._directory.dial(name)
+        except BlockingIOError:
+            raise
         except OSError as error:
             if error.errno in _NO_ROOM and self._make_room():
                 return self._dial(name)

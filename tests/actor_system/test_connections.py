@@ -58,6 +58,21 @@ def test_one_connection_is_made_for_each_pair_and_kept(party: Make) -> None:
     assert sockets_of(one, other) == 2
 
 
+def test_one_that_accepts_nothing_is_hung_and_not_dead(
+    party: Make, directory: Directory, monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    monkeypatch.setattr(sockets, "_BACKLOG", 1)
+    hung, *others = [party(name) for name in ("hung", "a", "b", "c", "d")]
+
+    assert all(each.send(hung, each.name.encode()) for each in others)
+
+    dropped = [each for each in told if each["event"] == "message.dropped"]
+    assert [each["receiver"] for each in dropped] == ["hung", "hung"]
+    turn_until(lambda: len(hung.received) == 2, hung)
+    assert others[-1].send(hung, b"again")
+    turn_until(lambda: len(hung.received) == 3, hung)
+
+
 def test_two_that_speak_first_at_once_both_arrive_in_order(party: Make) -> None:
     one, other = party("one"), party("other")
 
