@@ -45,40 +45,29 @@ TASKS = 8
 TASKS_EACH = 2
 
 
-class TooFewFilesError(Exception):
-    """The processes may not open as many files as they need."""
+class LimitError(Exception):
+    """The user's limits allow less than a system of so many stages needs."""
 
 
-def check_files(stages: int) -> None:
-    """Make sure that so many stages can be started.
+def check_limits(stages: int) -> None:
+    """Make sure that so many stages can be started, rather than half of them.
 
     Raises:
-        TooFewFilesError: They cannot; a system would be left half started.
+        LimitError: The processes may not open as many files as they need, or the user
+            may not start as many processes and threads.
     """
-    needed = FILES + FILES_EACH * stages
-    allowed = linux.allow_descriptors(needed)
-    if allowed < needed:
-        raise TooFewFilesError(
-            f"{stages} stages need {needed} open files in a process, {allowed} are "
+    files = FILES + FILES_EACH * stages
+    allowed = linux.allow_descriptors(files)
+    if allowed < files:
+        raise LimitError(
+            f"{stages} stages need {files} open files in a process, {allowed} are "
             "allowed; raise that with ulimit -n"
         )
-
-
-class TooFewProcessesError(Exception):
-    """The user may not start as many processes and threads as are needed."""
-
-
-def check_tasks(stages: int) -> None:
-    """Make sure that so many stages can be started.
-
-    Raises:
-        TooFewProcessesError: They cannot; a system would be left half started.
-    """
-    needed = TASKS + TASKS_EACH * stages
-    allowed = linux.allow_tasks(needed)
-    if allowed is not None and allowed < needed:
-        raise TooFewProcessesError(
-            f"{stages} stages need {needed} processes and threads, {max(0, allowed)} "
+    tasks = TASKS + TASKS_EACH * stages
+    more = linux.allow_tasks(tasks)
+    if more is not None and more < tasks:
+        raise LimitError(
+            f"{stages} stages need {tasks} processes and threads, {max(0, more)} "
             "more are allowed to this user; raise that with ulimit -u"
         )
 
@@ -102,12 +91,17 @@ class RunningSystem:
         """
         os.environ["THESPLOG_FILE"] = thespian_log
         linux.allow_all_descriptors()
+        self._thresholds = gc.get_threshold()
         _share_memory()
         # What is not written yet would be written by each process.
         process_end.flush()
         self._directory = sockets.make(directory)
-        with _told("the actor system's first process"):
-            self._base = Base(self._directory, admitted)
+        try:
+            with _told("the actor system's first process"):
+                self._base = Base(self._directory, admitted)
+        except BaseException:
+            self._leave()
+            raise
 
     def start_root(self, stage: type[Stage], message: Any) -> None:
         """Create the root in a process of its own, and send it its first message.
@@ -125,8 +119,14 @@ class RunningSystem:
         a stage that hangs could not answer.
         """
         self._base.end()
+        self._leave()
+
+    def _leave(self) -> None:
         os.close(self._directory.fd)
         sockets.remove(self._directory.path)
+        # A program of the user's goes on after its pipeline.
+        gc.unfreeze()
+        gc.set_threshold(*self._thresholds)
 
 
 @contextlib.contextmanager

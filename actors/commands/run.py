@@ -9,10 +9,8 @@ from typing import IO, TYPE_CHECKING
 
 from actors.actor_system import sockets
 from actors.actor_system.system import (
-    TooFewFilesError,
-    TooFewProcessesError,
-    check_files,
-    check_tasks,
+    LimitError,
+    check_limits,
 )
 from actors.cluster import identity
 from actors.commands.main_process import Main, StartError
@@ -54,9 +52,8 @@ def _run(config: SystemConfig, looking: Looking | None) -> int:
     _check_way_in(config)
     stages = len(config.fetchers) + sum(each.count for each in config.processors)
     try:
-        check_files(stages)
-        check_tasks(stages)
-    except (TooFewFilesError, TooFewProcessesError) as error:
+        check_limits(stages)
+    except LimitError as error:
         raise StartError(str(error)) from error
     files, lock = claim_number(config.port)
     with lock, _claim_journal(config):
