@@ -113,12 +113,21 @@ class Settlements:
         return settlement
 
     def failed(
-        self, failure: Failure, now: float, chance: float
+        self, failure: Failure, now: float, chance: float, *, throttled: bool = False
     ) -> tuple[Settlement, float | None]:
-        """Record that it has not; returns the seconds to the next try, or None."""
+        """Record that it has not; returns the seconds to the next try, or None.
+
+        Args:
+            failure: Why.
+            now: Monotonic seconds.
+            chance: Uniform in 0 to 1.
+            throttled: The source asks to be left alone for a while. That is no
+                failure, however often it happens.
+        """
         tries, settlement = self._taken()
-        self.failing = True
-        delay = self._policy.delay_s(tries, failure, chance)
+        self.failing = not throttled
+        tries -= throttled
+        delay = self._policy.delay_s(max(1, tries), failure, chance)
         if delay is not None:
             self._added += 1
             again = now + delay, self._added, tries, settlement

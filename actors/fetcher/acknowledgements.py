@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Any
 from actors.demand.acknowledgements import Settlement, Settlements, settlement_of
 from actors.demand.json_values import as_json
 from actors.fetcher.fetch_answer import is_raw, own_options
+from actors.host import forks
+from actors.user_code import error_attributes
 from actors.user_code.failures import describe
+from actors.user_code.functions import given_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from actors.actor_system.worker import Worker
     from actors.demand.job_events import Fact, JobState
     from actors.demand.messages import Failure, JobId
+    from actors.demand.source_state import SourceState
 
 
 class Settler:
@@ -32,8 +36,11 @@ class Settler:
         options: dict[str, Any],
         worker: Worker,
         log: FilteringBoundLogger,
+        states: SourceState | None = None,
     ) -> None:
-        self._settle = settle
+        # One that wants to know how far its source has been read is told.
+        self._states = states if "state" in given_to(settle) else None
+        self._settle = forks.guarded(settle)
         self._options = options
         self._log = log
         self._rules = Settlements()
@@ -67,17 +74,22 @@ class Settler:
     def go_on(self, now: float) -> None:
         """Begin the next call, if it is time."""
         if (settlement := self._rules.next(now)) is not None:
-            run = partial(_settle_run, self._settle, settlement, self._options)
+            options = own_options(self._options)
+            if self._states is not None:
+                options["state"] = self._states.value
+            run = partial(_settle_run, self._settle, settlement, options)
             self._worker.call(run, _run_failed)
 
     def spoke(self, now: float, chance: float) -> None:
         """Note how a call ended."""
-        for failure in self._worker.take():
+        for failure, throttled in self._worker.take():
             if failure is None:
                 self._log.debug("job.settled", job_id=self._rules.succeeded().id)
                 continue
-            settlement, delay = self._rules.failed(failure, now, chance)
-            self._tell_failed(settlement, failure.error, delay)
+            settlement, delay = self._rules.failed(
+                failure, now, chance, throttled=throttled
+            )
+            self._tell_failed(settlement, failure.error, delay, throttled=throttled)
 
     def next_tick(self) -> float | None:
         """When ``go_on`` has something to do, in monotonic seconds."""
@@ -88,9 +100,14 @@ class Settler:
             self._tell_failed(given_up, "too many wait to be settled", None)
 
     def _tell_failed(
-        self, settlement: Settlement, error: str, delay: float | None
+        self,
+        settlement: Settlement,
+        error: str,
+        delay: float | None,
+        *,
+        throttled: bool = False,
     ) -> None:
-        level = "error" if delay is None else "warning"
+        level = "error" if delay is None else "debug" if throttled else "warning"
         retry_in_s = None if delay is None else round(delay, 3)
         getattr(self._log, level)(
             "job.unsettled", job_id=settlement.id, error=error, retry_in_s=retry_in_s
@@ -99,16 +116,17 @@ class Settler:
 
 def _settle_run(
     settle: Callable[..., Any], settlement: Settlement, options: dict[str, Any]
-) -> Iterator[Failure | None]:
-    failure = None
+) -> Iterator[tuple[Failure | None, bool]]:
+    failure, throttled = None, False
     try:
         # Its own, to do with as it likes: it may be called for this job again.
         job, outcome = as_json(settlement.job), as_json(settlement.outcome)
-        settle(job, outcome, **own_options(options))
+        settle(job, outcome, **options)
     except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
         failure = describe(error)
-    yield failure
+        throttled = error_attributes.attribute(error, "throttled") is True
+    yield failure, throttled
 
 
-def _run_failed(error: BaseException) -> Iterator[Failure]:
-    yield describe(error)
+def _run_failed(error: BaseException) -> Iterator[tuple[Failure, bool]]:
+    yield describe(error), False

@@ -255,8 +255,7 @@ class FetcherActor(Stage):
         )
         if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
-            settle = forks.guarded(settle)
-            self.settler = Settler(settle, config.options, worker, self.log)
+            self.settler = Settler(settle, config.options, worker, self.log, states)
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.edges.beside(config.fetch, "settle")

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from domain import http
-from domain.errors import BadOptionError, SourceError, ThrottledError
+from domain.errors import BadOptionError, SourceError
 from domain.urls import shown
 
 from .filling import Problem, Trail, fill_environment
@@ -75,7 +75,13 @@ def _jobs(poll: Poll) -> Iterator[Any]:
 
 
 def settle(
-    job: Any, outcome: Mapping[str, Any], /, *, url: str = "", **options: Any
+    job: Any,
+    outcome: Mapping[str, Any],
+    /,
+    *,
+    url: str = "",
+    state: Any = None,
+    **options: Any,
 ) -> None:
     """Tell the API what became of a job, where ``ack`` or ``ack_url`` says how.
 
@@ -83,6 +89,7 @@ def settle(
         job: As `fetch` returned it; it has to have an id.
         outcome: ``state`` (done, quarantined, dropped), and ``result`` or ``error``.
         url: See `fetch`.
+        state: Likewise: a refresh token that was rotated is in it.
         **options: Likewise.
 
     Raises:
@@ -99,11 +106,8 @@ def settle(
         raise BadOptionError("ack_url: expected jobs with an id")
     request = _acknowledgement(session, ack, job_id, outcome)
     if (tokens := session.tokens) is not None and tokens.current() is None:
-        if tokens.may_rotate:
-            raise ThrottledError(
-                "ack: it waits for a token, which the next poll gets", retry_after_s=1.0
-            )
-        tokens.renew(None)
+        # Not left to the next poll: that may be far away, while it is paused.
+        tokens.renew_aside(Place.of(state, session.settings.asks).refresh)
     reply = session.ask(request)
     if reply.status == 401 and tokens is not None:  # noqa: PLR2004
         tokens.refuse(tokens.last or "")

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from .settings import Rate
 
-__all__ = ["Ledger", "Notes", "boot_time", "ledger_of"]
+__all__ = ["Ledger", "Notes", "boot_time", "ledger_of", "state_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -180,14 +180,19 @@ def ledger_of(place: tuple[str, str, int]) -> Ledger:
     """
     digest = hashlib.sha256(repr(place).encode()).hexdigest()[:24]
     try:
-        folder = _folder()
+        folder = state_folder()
     except OSError as error:
         _log.warning("requests are counted in this process only: %s", error)
         return Ledger(None, boot_time)
     return Ledger(folder / f"requests-{digest}.json", boot_time)
 
 
-def _folder() -> Path:
+def state_folder() -> Path:
+    """Where systems of this user keep their files.
+
+    Raises:
+        OSError: It cannot be made, or belongs to somebody else.
+    """
     # As for the other files of a system, which this knows nothing of.
     if own := os.environ.get("LOWTIDE_STATE_DIR"):
         path = Path(own)

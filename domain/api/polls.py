@@ -122,9 +122,9 @@ class Poll:
 
     def _authorized(self) -> Iterator[tuple[list[Any], Place]]:
         tokens = self.asker.tokens
-        if tokens is None or tokens.current() is not None:
+        if tokens is None:
             return
-        refresh = tokens.renew(self.place.refresh)
+        refresh = tokens.ensure(self.place.refresh)
         if refresh != self.place.refresh:
             # Before it is used: the old one may be good for nothing now.
             self.place = replace(self.place, refresh=refresh)

@@ -22,6 +22,7 @@ from domain.urls import origin, shown, with_params
 from .auth import OAuth2
 from .budgets import Ledger, ledger_of
 from .limits import budget_of
+from .rotated import rotated_of
 from .settings import Settings
 from .tokens import Tokens
 
@@ -64,7 +65,10 @@ class Session:
         auth = settings.auth
         self.tokens: Tokens | None = None
         if isinstance(auth, OAuth2):
-            self.tokens = Tokens(auth, self._send, time.monotonic)
+            rotated = None
+            if auth.refresh_token is not None:
+                rotated = rotated_of(auth.token_url, auth.client_id, auth.refresh_token)
+            self.tokens = Tokens(auth, self._send, time.monotonic, rotated)
 
     def hold(self, seconds: float) -> None:
         """Leave the source alone for so long."""

@@ -26,6 +26,7 @@ from domain.urls import shown
 
 from .auth import OAuth2
 from .limits import budget_of
+from .rotated import Rotated
 
 __all__ = ["Granted", "Tokens", "granted", "token_request"]
 
@@ -138,11 +139,14 @@ class Tokens:
         auth: OAuth2,
         send: Callable[[Request], Answer],
         clock: Callable[[], float],
+        rotated: Rotated | None = None,
     ) -> None:
         self._auth = auth
         self._send = send
         self._clock = clock
+        self._rotated = rotated
         self._lock = threading.Lock()
+        self._renewing = threading.Lock()
         self._token: str | None = None
         self._until = float("inf")
 
@@ -167,6 +171,58 @@ class Tokens:
         with self._lock:
             if self._token == token:
                 self._token = None
+
+    def newest(self, kept: dict[str, str] | None) -> dict[str, str] | None:
+        """The refresh token that is good now.
+
+        Args:
+            kept: The one that was rotated last, as far as the state knows.
+
+        Returns:
+            The same, or the one that an acknowledgement got in its place.
+        """
+        if self._rotated is None:
+            return kept
+        return self._rotated.newest(kept, self._auth.refresh_token)
+
+    def renew_aside(self, kept: dict[str, str] | None) -> None:
+        """Fetch a token where no state can be told: between polls.
+
+        A refresh token that is rotated by that is in a file before it is used, and
+        the next poll takes it into the state.
+
+        Args:
+            kept: See `newest`.
+
+        Raises:
+            SourceError: The token endpoint gave none, or the refresh token that it
+                would give could not be kept.
+        """
+        with self._renewing:
+            if self.current() is not None:
+                return
+            if self._rotated is not None:
+                self._rotated.probe()
+            base, newest = kept, self.newest(kept)
+            rotated = self.renew(newest)
+            if self._rotated is not None and rotated not in (newest, None):
+                self._rotated.keep(base, self._auth.refresh_token, rotated)
+
+    def ensure(self, kept: dict[str, str] | None) -> dict[str, str] | None:
+        """Fetch a token, unless there is a good one.
+
+        Args:
+            kept: See `newest`.
+
+        Returns:
+            See `renew`.
+
+        Raises:
+            SourceError: The token endpoint gave none.
+        """
+        with self._renewing:
+            newest = self.newest(kept)
+            return newest if self.current() is not None else self.renew(newest)
 
     def renew(self, kept: dict[str, str] | None) -> dict[str, str] | None:
         """Fetch a token.

@@ -52,7 +52,9 @@ def config_of(text: str) -> SystemConfig:
     return replace(config, fetchers=tuple(fetchers))
 
 
-def pipeline_of(text: str, ran: list[Any] | None = None) -> Harness:
+def pipeline_of(
+    text: str, ran: list[Any] | None = None, *, process_s: float = 0.0
+) -> Harness:
     """A harness that runs a recipe, and notes each job when it is run."""
     noted = [] if ran is None else ran
 
@@ -61,4 +63,6 @@ def pipeline_of(text: str, ran: list[Any] | None = None) -> Harness:
         return job
 
     functions: dict[str, Any] = {"x:process": process, "domain.api:settle": api.settle}
-    return Harness(api.fetch, config=config_of(text), functions=functions)
+    return Harness(
+        api.fetch, process_s=process_s, config=config_of(text), functions=functions
+    )

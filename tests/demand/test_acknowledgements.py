@@ -125,3 +125,18 @@ def test_waits_stay_below_the_cap_however_often_it_fails() -> None:
     policy = SettlePolicy(tries=10**6)
 
     assert policy.delay_s(10**5, DOWN, 1.0) == 60.0
+
+
+def test_one_that_is_to_wait_is_not_given_up_for_it() -> None:
+    rules = Settlements(SettlePolicy(tries=2))
+    rules.add(Settlement(1, {"id": 1}, {"state": "done"}), 0.0)
+
+    delays = []
+    for at in range(20):
+        assert rules.next(at * 10.0) is not None
+        wait = Failure("ThrottledError: wait", retry_after_s=5.0)
+        delays.append(rules.failed(wait, at * 10.0, 0.5, throttled=True)[1])
+
+    assert delays == [5.0] * 20
+    assert not rules.failing
+    assert len(rules) == 1
