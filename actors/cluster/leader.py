@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.cluster import identity
@@ -24,21 +25,21 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.config.needs import functions_of
-from actors.supervision.children import StageState
 from actors.supervision.messages import (
     ProcessGone,
     ProcessLost,
     SourceGone,
     SourceUp,
-    StatusAnswer,
 )
 from actors.supervision.restarts import Restarts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from actors.actor_system.stage import Address
     from actors.demand.messages import Process
+    from actors.status.model import ProcessorAnswer
+    from actors.supervision.messages import StatusAnswer
     from actors.supervision.root import RootActor
 
 
@@ -227,10 +228,9 @@ class Remote:
         match message:
             case ProcessIs():
                 self._process_is(machine, message)
-            case TellStatus(number=number, statuses=statuses):
-                for name, status in statuses.items():
-                    answer = StatusAnswer(number=number, name=name, status=status)
-                    self._root.stage_answered(answer)
+            case TellStatus(number=number, answers=answers):
+                for answer in answers:
+                    self._root.stage_answered(replace(answer, number=number))
             case ProcessLost(process=process):
                 self._root.supervisor.kill_lost(process)
             case Leave(reason=reason):
@@ -326,15 +326,18 @@ def _is_up(source: LocalSource) -> SourceIs:
 
 
 def describe_remote(
-    remote: Remote, answers: dict[str, dict[str, Any]]
-) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each processor on another machine, as ``status`` shows it, with its kind."""
+    remote: Remote, answers: Mapping[str, StatusAnswer]
+) -> Iterator[tuple[str, ProcessorAnswer, str]]:
+    """Each processor on another machine: its name, how it is, and its kind."""
     for machine, process in remote.processes:
-        described: dict[str, Any] = {
-            "name": process.name,
+        answer = answers.get(process.name)
+        if answer is not None and answer.processor is not None:
+            yield process.name, answer.processor, process.kind
+            continue
+        silent: ProcessorAnswer = {
             "pid": process.pid,
             "host": process.host,
-            "state": StageState.RUNNING.value,
+            "state": "silent" if machine.away_since is None else "away",
             "in_flight": 0,
             "demand": 0,
             "manual": False,
@@ -342,8 +345,4 @@ def describe_remote(
             "failed": 0,
             "restarts": 0,
         }
-        if machine.away_since is not None:
-            described["state"] = "away"
-        elif process.name not in answers:
-            described["state"] = "silent"
-        yield described | answers.get(process.name, {}), process.kind
+        yield process.name, silent, process.kind

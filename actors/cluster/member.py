@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from actors.demand.messages import ToConsumer
     from actors.host.control_socket import Request
     from actors.host.reports import Reporter
+    from actors.status.model import MemberStatus
 
 #: How long a start waits for its name to be free, in seconds.
 NAME_WITHIN_S = 15.0
@@ -223,8 +224,8 @@ class MachineActor(Stage):
                 self._configure(system)
             case AskStatus(number=number):
                 self.rounds.ask(
-                    lambda statuses: self.caller.send(
-                        TellStatus(number=number, statuses=statuses)
+                    lambda answers: self.caller.send(
+                        TellStatus(number=number, answers=tuple(answers.values()))
                     )
                 )
             case _:
@@ -357,14 +358,13 @@ class MachineActor(Stage):
                 error = f"this machine works for {self._leader}: ask there"
                 request.answer({"error": error})
 
-    def _describe(self, statuses: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    def _describe(self, answers: dict[str, StatusAnswer]) -> MemberStatus:
         is_open = self.caller.is_open
-        state = "draining" if self._deadline else "running" if is_open else "away"
         return {
-            "state": state,
+            "state": "draining" if self._deadline else "running" if is_open else "away",
             "accounting": {},
             "fetchers": [],
-            "processors": describe_crew(self.crew, statuses),
+            "processors": describe_crew(self.crew, answers),
             "why": f"{'works' if is_open else 'waits'} for {self._leader}",
         }
 

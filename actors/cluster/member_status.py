@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from actors.supervision.gather import StatusRound
 from actors.supervision.messages import StatusRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from actors.actor_system.stage import Stage
     from actors.cluster.member_processors import Crew
+    from actors.demand.messages import Process
+    from actors.status.model import MemberProcessorStatus
     from actors.supervision.messages import StatusAnswer
 
 #: A processor that does not answer within so many seconds is told as silent. The
@@ -28,7 +31,7 @@ class CrewRounds:
         self._rounds: dict[int, StatusRound] = {}
         self._count = 0
 
-    def ask(self, then: Callable[[dict[str, dict[str, Any]]], None]) -> None:
+    def ask(self, then: Callable[[dict[str, StatusAnswer]], None]) -> None:
         """Ask; ``then`` gets the answers by name."""
         self._count += 1
         processes = self._crew.processes
@@ -43,7 +46,7 @@ class CrewRounds:
     def answered(self, answer: StatusAnswer) -> None:
         """Note an answer; one to a round that is over is ignored."""
         if (status_round := self._rounds.get(answer.number)) is not None:
-            status_round.answered(answer.name, answer.status)
+            status_round.answered(answer)
             if not status_round.missing:
                 self._close(answer.number)
 
@@ -62,20 +65,33 @@ class CrewRounds:
         restarts = self._crew.restarts()
         status_round.then(
             {
-                name: status | {"restarts": restarts.get(name, 0)}
-                for name, status in status_round.answers.items()
+                name: _with_restarts(answer, restarts.get(name, 0))
+                for name, answer in status_round.answers.items()
             }
         )
 
 
 def describe_crew(
-    crew: Crew, statuses: dict[str, dict[str, Any]]
-) -> list[dict[str, Any]]:
+    crew: Crew, answers: Mapping[str, StatusAnswer]
+) -> list[MemberProcessorStatus]:
     """Each processor as ``status`` shows it on its own machine."""
-    described = []
-    for process, _ in crew.processes:
-        one = {"name": process.name, "pid": process.pid, "host": process.host}
-        one |= statuses.get(process.name, {"state": "silent"})
-        one.pop("events", None)
-        described.append(one)
-    return described
+    return [
+        _described(process, answers.get(process.name)) for process, _ in crew.processes
+    ]
+
+
+def _described(process: Process, answer: StatusAnswer | None) -> MemberProcessorStatus:
+    if answer is not None and answer.processor is not None:
+        return {"name": process.name, **answer.processor}
+    return {
+        "name": process.name,
+        "pid": process.pid,
+        "host": process.host,
+        "state": "silent",
+    }
+
+
+def _with_restarts(answer: StatusAnswer, restarts: int) -> StatusAnswer:
+    if answer.processor is None:
+        return answer
+    return replace(answer, processor={**answer.processor, "restarts": restarts})

@@ -6,12 +6,13 @@ processes but their names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actors.config.model import SystemConfig
     from actors.demand.messages import Process, ToConsumer, ToProducer
+    from actors.supervision.messages import StatusAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,10 +134,10 @@ class AskStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TellStatus:
-    """A machine to the leader: its processors' statuses by name."""
+    """A machine to the leader: what its processors say of themselves."""
 
     number: int
-    statuses: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: tuple[StatusAnswer, ...] = ()
 
 
 # Within the leader, between its root and its gate.

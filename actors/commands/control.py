@@ -19,7 +19,9 @@ from actors.host.state_dir import SystemFiles, state_dir
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+
+    from actors.status.model import FetcherStatus, MemberStatus, SystemStatus
 
 T = TypeVar("T")
 
@@ -76,7 +78,7 @@ def status(arguments: Namespace) -> int:
         return Exit.NOTHING_LEFT
 
 
-def _show(answer: dict[str, Any], arguments: Namespace) -> None:
+def _show(answer: Any, arguments: Namespace) -> None:
     if arguments.json:
         print(json.dumps(answer), flush=True)
     elif arguments.watch is not None and sys.stdout.isatty():
@@ -139,7 +141,7 @@ def stop(arguments: Namespace) -> int:
     return Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
 
 
-def in_words(accounting: Mapping[str, int]) -> str:
+def in_words(accounting: Mapping[str, object]) -> str:
     """An account on one line."""
     counts = (f"{count} {what}" for what, count in accounting.items())
     return ", ".join(counts).replace("_", " ")
@@ -204,12 +206,9 @@ def _tell_left(names: frozenset[str], status: dict[str, Any]) -> str:
     return f"waiting for {', '.join(left)}"
 
 
-def describe(status: dict[str, Any]) -> str:
+def describe(status: SystemStatus | MemberStatus) -> str:
     """A system's state, for people."""
-    accounting = ", ".join(
-        f"{count} {what.replace('_', ' ')}"
-        for what, count in status["accounting"].items()
-    )
+    accounting = in_words(status["accounting"])
     return "\n\n".join(
         (
             f"{status['state']}: {accounting}\n{plain(status['why'])}",
@@ -219,7 +218,7 @@ def describe(status: dict[str, Any]) -> str:
     )
 
 
-def _fetcher_columns(fetchers: list[dict[str, Any]]) -> tuple[str, ...]:
+def _fetcher_columns(fetchers: Sequence[FetcherStatus]) -> tuple[str, ...]:
     # Few sources have a state.
     if all(each.get("state_bytes") is None for each in fetchers):
         return FETCHER_COLUMNS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 #: Blanks between two columns.
 GAP = 2
@@ -27,25 +27,25 @@ class Column:
     """
 
     heading: str
-    value: str | Callable[[dict[str, Any]], str]
+    value: str | Callable[[Mapping[str, Any]], str]
     rank: int = 0
     number: bool = False
     most: int = 24
     least: int | None = None
 
-    def text(self, row: dict[str, Any]) -> str:
+    def text(self, row: Mapping[str, Any]) -> str:
         """The cell in this row."""
         value = row.get(self.value) if isinstance(self.value, str) else self.value(row)
         text = "-" if value is None else plain(str(value))
         return text if len(text) <= self.most else f"{text[: self.most - 1]}…"
 
-    def width(self, rows: Sequence[dict[str, Any]]) -> int:
+    def width(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """How wide it has to be."""
         return max(len(self.heading), *(len(self.text(row)) for row in rows), 0)
 
 
 def columns_for(
-    columns: Sequence[Column], rows: Sequence[dict[str, Any]], width: int
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
 ) -> list[Column]:
     """Leave out as many columns as have to be, the last of each rank first."""
     kept = list(columns)
@@ -56,7 +56,7 @@ def columns_for(
     return kept
 
 
-def _needed(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> int:
+def _needed(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> int:
     widths = (column.least or column.width(rows) for column in columns)
     return sum(width + GAP for width in widths) - GAP
 
@@ -76,7 +76,7 @@ def share_lines(lines: int, wanted: Sequence[int]) -> list[int]:
     return given
 
 
-def those_not_shown(rows: Sequence[dict[str, Any]]) -> str:
+def those_not_shown(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line for rows that had no room: how many, in which states."""
     states = [str(row.get("state")) for row in rows]
     counts = {state: states.count(state) for state in dict.fromkeys(states)}

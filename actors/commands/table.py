@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.commands.plain import plain
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     """Rows under headings, columns aligned; what is None is shown as a dash."""
     lines = [[column.replace("_", " ") for column in columns]]
     lines += [[_cell(row.get(column)) for column in columns] for row in rows]

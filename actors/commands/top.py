@@ -66,7 +66,7 @@ def top(arguments: Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("lowtide: top needs a terminal; see status --watch", file=sys.stderr)
         return Exit.USAGE
-    status = ask_system(arguments, {"verb": "status"}, ANSWER_WITHIN_S)
+    status: Any = ask_system(arguments, {"verb": "status"}, ANSWER_WITHIN_S)
     if isinstance(status, int):
         return status
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
@@ -105,7 +105,8 @@ class _Session:
             return
         self._asked_at = now
         try:
-            self.view.take(ask(self._socket, {"verb": "status"}, SHOWN_WITHIN_S), now)
+            status: Any = ask(self._socket, {"verb": "status"}, SHOWN_WITHIN_S)
+            self.view.take(status, now)
         except ControlError as error:
             self._not_answered(error, now)
             return

@@ -20,9 +20,11 @@ from actors.commands.fitting import (
 from actors.commands.plain import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import RenderableType
+
+    from actors.status.model import SystemStatus
 
 #: Rates are over so many seconds.
 RATE_S = 30.0
@@ -66,7 +68,7 @@ class View:
     """
 
     port: int
-    status: dict[str, Any] = field(default_factory=dict)
+    status: SystemStatus = field(init=False)
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     chosen: int = 0
     message: str = ""
@@ -78,7 +80,7 @@ class View:
         """The job that the keys are about."""
         return self.quarantined[self.chosen] if self.quarantined else None
 
-    def take(self, status: dict[str, Any], now: float) -> None:
+    def take(self, status: SystemStatus, now: float) -> None:
         """Show another status from now on."""
         self.status, self.trouble = status, ""
         accounting = status["accounting"]
@@ -160,8 +162,8 @@ class View:
         ]
 
 
-def _seconds(name: str) -> Callable[[dict[str, Any]], str]:
-    def shown(row: dict[str, Any]) -> str:
+def _seconds(name: str) -> Callable[[Mapping[str, Any]], str]:
+    def shown(row: Mapping[str, Any]) -> str:
         seconds = row.get(name)
         if seconds is None:
             return "-"
@@ -203,7 +205,7 @@ JOBS = (
 
 
 def _stages(
-    columns: Sequence[Column], rows: list[dict[str, Any]], width: int, lines: int
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int, lines: int
 ) -> list[RenderableType]:
     if len(rows) <= lines:
         return [_table(columns, rows, width)]
@@ -212,7 +214,7 @@ def _stages(
 
 
 def _table(
-    columns: Sequence[Column], rows: Sequence[dict[str, Any]], width: int
+    columns: Sequence[Column], rows: Sequence[Mapping[str, Any]], width: int
 ) -> Table:
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
     kept = columns_for(columns, rows, width)
@@ -232,7 +234,7 @@ def _table(
     return table
 
 
-def _cell(column: Column, row: dict[str, Any]) -> Text:
+def _cell(column: Column, row: Mapping[str, Any]) -> Text:
     text = column.text(row)
     return Text(text, _COLOURS.get(text, "") if column.value == "state" else "")
 

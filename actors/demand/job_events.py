@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict
 
 from actors.demand.sizes import size_of
 
@@ -178,6 +178,28 @@ Fact: TypeAlias = (
 )
 
 
+class AccountingCounts(TypedDict):
+    """Where every job is that was ever fetched.
+
+    Attributes:
+        fetched: Jobs taken from the sources: the sum of all others.
+        done: Jobs whose last step ended well.
+        buffered: Jobs that wait for demand.
+        in_flight: Jobs in a processor's hands.
+        retrying: Jobs that failed and wait for another attempt.
+        quarantined: Jobs that were set aside.
+        dropped: Jobs that were discarded.
+    """
+
+    fetched: int
+    done: int
+    buffered: int
+    in_flight: int
+    retrying: int
+    quarantined: int
+    dropped: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounting:
     """Where every job that was ever fetched is now."""
@@ -200,9 +222,17 @@ class Accounting:
         """Jobs whose end is still to come."""
         return self.buffered + self.in_flight + self.retrying
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> AccountingCounts:
         """The counts by name."""
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            "fetched": self.fetched,
+            "done": self.done,
+            "buffered": self.buffered,
+            "in_flight": self.in_flight,
+            "retrying": self.retrying,
+            "quarantined": self.quarantined,
+            "dropped": self.dropped,
+        }
 
     def __add__(self, other: Accounting) -> Accounting:
         return Accounting(

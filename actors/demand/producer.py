@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from actors.demand.job_events import JobReturned
 from actors.demand.limits import Rate
@@ -89,6 +89,18 @@ class LeasePolicy:
         return cls(lease_s=lease_s, ping_s=min(5.0, lease_s / 4))
 
 
+class KindCounts(TypedDict):
+    """With ``broadcast``, what is there for one kind of processor.
+
+    Attributes:
+        buffered: Jobs that wait for its demand.
+        demand: Jobs that it has asked for.
+    """
+
+    buffered: int
+    demand: int
+
+
 class Producer:
     """Serves subscriptions from a ``Life``'s buffer, against demand only."""
 
@@ -132,7 +144,7 @@ class Producer:
         return at if waits else None
 
     @property
-    def kinds(self) -> dict[str, dict[str, int]]:
+    def kinds(self) -> dict[str, KindCounts]:
         """With broadcast, what each kind of processor has here and has asked for."""
         if not isinstance(self._dispatcher, BroadcastDispatcher):
             return {}

@@ -457,7 +457,11 @@ class FetcherActor(Stage):
             self.send(self._root, Drained(name=self.config.name))
 
     def _tell_status(self, request: StatusRequest, sender: Address, now: float) -> None:
-        name = self.config.name
-        status = {"pid": self.edges.process_id(), "events": logs.recent()}
-        status |= self.standing.status(now)
-        self.send(sender, StatusAnswer(number=request.number, name=name, status=status))
+        answer = StatusAnswer(
+            number=request.number,
+            name=self.config.name,
+            fetcher=self.standing.status(now, self.edges.process_id()),
+            events=logs.recent(),
+            accounting=self.producer.life.accounting(),
+        )
+        self.send(sender, answer)

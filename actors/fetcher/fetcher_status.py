@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.demand.polling import PollState, may_take
 from actors.journal.quota import Quota
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actors.fetcher.commit_queue import Outbox
     from actors.fetcher.source import Source
     from actors.status.counters import Tally
+    from actors.status.model import FetcherAnswer
 
 
 @dataclass(slots=True)
@@ -114,12 +115,13 @@ class Standing:
                 error=self.outbox.error,
             )
 
-    def status(self, now: float) -> dict[str, Any]:
-        """This fetcher's part of ``status --json``, but for its process."""
+    def status(self, now: float, pid: int) -> FetcherAnswer:
+        """This fetcher's part of ``status --json``."""
         life, poller = self.producer.life, self.source.poller
         accounting, states = life.accounting(), self.source.states
-        commits = {"commit_s": self.outbox.commit_s.as_dict()}
+        commits = self.outbox.commit_s.as_dict()
         return {
+            "pid": pid,
             "state": self.state,
             "waiting_for": self.waiting_for(now),
             "buffered": accounting.buffered,
@@ -155,9 +157,8 @@ class Standing:
             "unknown_outcomes": self.source.unknown_outcomes,
             "state_age_s": states.age_s(now) if states else None,
             "state_bytes": len(states.kept.text) if states else None,
-            "tally": self.tally.as_dict() | commits,
+            "tally": {**self.tally.as_dict(), "commit_s": commits},
             "journal_error": self.outbox.error,
-            "accounting": accounting,
         }
 
 

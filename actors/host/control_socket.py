@@ -23,7 +23,7 @@ from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError, make_private
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 #: Bytes; a request above it is refused. The largest state is a quarter of it.
@@ -56,7 +56,7 @@ class Request:
     command: dict[str, Any]
     _connection: socket.socket | None = None
 
-    def answer(self, answer: dict[str, Any]) -> None:
+    def answer(self, answer: Mapping[str, Any]) -> None:
         """Send the answer; one who has hung up goes without, as does an order."""
         if self._connection is None:
             return

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks
 from actors.host.lean_structlog import structlog
@@ -47,6 +47,22 @@ RECENT = 20
 RECENT_WIDTH = 160
 
 _F_SETPIPE_SZ = 1031
+
+
+class Event(TypedDict):
+    """A line of the log.
+
+    Attributes:
+        at: ISO time, UTC.
+        level: ``info``, ``warning`` or ``error``.
+        event: Its name, as ``job.failed``.
+        text: The rest of it, in short.
+    """
+
+    at: str
+    level: str
+    event: str
+    text: str
 
 
 class LogPipe:
@@ -182,8 +198,8 @@ def current() -> structlog.typing.FilteringBoundLogger:
     return log.bind(pid=os.getpid())
 
 
-def recent() -> list[dict[str, str]]:
-    """This process's last lines: ``at``, ``level``, ``event``, and a ``text``."""
+def recent() -> list[Event]:
+    """This process's last lines."""
     return [
         {
             "at": str(fields.get("timestamp", "")),

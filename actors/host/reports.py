@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Reporter:
         """The system was told to stop, or its time is over."""
         self._report({"report": "draining"})
 
-    def stopped(self, accounting: dict[str, int], left: int) -> None:
+    def stopped(self, accounting: Mapping[str, object], left: int) -> None:
         """The drain is over, with ``left`` jobs not come to their end."""
         self._report({"report": "stopped", "accounting": accounting, "left": left})
 

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from actors.actor_system.worker import Worker
     from actors.config.model import ProcessorConfig, SystemConfig
     from actors.demand.job_routing import Routes
+    from actors.status.model import ProcessorAnswer
 
 #: How long the outcome of an overdue job may take to be confirmed, in seconds.
 HAND_OVER_S = 2.0
@@ -417,7 +418,7 @@ class ProcessorActor(Stage):
             self.send(self._root, Drained(name=self._name))
 
     def _tell_status(self, request: StatusRequest, sender: Address) -> None:
-        status = {
+        status: ProcessorAnswer = {
             "pid": self.edges.process_id(),
             "host": self.consumer.process.host,
             "state": "draining" if self.consumer.draining else "running",
@@ -426,7 +427,11 @@ class ProcessorActor(Stage):
             "manual": self.consumer.allowance is not None,
             "done": self._done,
             "failed": self._failed,
-            "events": logs.recent(),
         }
-        answer = StatusAnswer(number=request.number, name=self._name, status=status)
+        answer = StatusAnswer(
+            number=request.number,
+            name=self._name,
+            processor=status,
+            events=logs.recent(),
+        )
         self.send(sender, answer)

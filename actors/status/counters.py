@@ -28,6 +28,8 @@ from actors.demand.job_events import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from actors.status.model import HistogramCounts, Tallied
+
 #: How a poll ends.
 POLLED = ("item", "empty", "error", "throttled")
 #: Why a poll that is due is not made.
@@ -73,7 +75,7 @@ class Histogram:
                 self._counts[place] += 1
         self._sum_s += sum(times)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> HistogramCounts:
         """``counts``: cumulative, the last one is of all; and their ``sum_s``."""
         return {
             "counts": list(accumulate(self._counts)),
@@ -158,10 +160,13 @@ class Tally:
             case _:
                 return
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> Tallied:
         """All counts, as ``status --json`` has them."""
         return {
-            **self._counts,
+            "fetched": self._counts["fetched"],
+            "dispatched": self._counts["dispatched"],
+            "stale": self._counts["stale"],
+            "duplicates": self._counts["duplicates"],
             "polls": dict(self._polls),
             "skipped": dict(self._skipped),
             "finished": dict(self._finished),

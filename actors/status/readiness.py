@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from actors.demand.polling import GRACE_S
 from actors.status import reasons
 
+if TYPE_CHECKING:
+    from actors.status.model import FetcherStatus, SystemStatus
 
-def problems(status: dict[str, Any]) -> list[str]:
+
+def problems(status: SystemStatus) -> list[str]:
     """What keeps a system from its work; nothing where it is ready.
 
     Fetchers have polled lately and were answered, the journal can be written,
@@ -25,7 +28,7 @@ def problems(status: dict[str, Any]) -> list[str]:
     return found
 
 
-def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
+def _of_fetcher(fetcher: FetcherStatus) -> list[str]:
     name = fetcher["name"]
     if fetcher["state"] not in ("running", "paused", "draining", "faulted"):
         return [f"{name} is {fetcher['state']}"]
@@ -41,7 +44,7 @@ def _of_fetcher(fetcher: dict[str, Any]) -> list[str]:
             return _if_late(fetcher)
 
 
-def _full(fetcher: dict[str, Any]) -> str:
+def _full(fetcher: FetcherStatus) -> str:
     if fetcher.get("journal_error"):
         return f"cannot write its journal: {fetcher['journal_error']}"
     if fetcher.get("quarantine_full"):
@@ -52,7 +55,7 @@ def _full(fetcher: dict[str, Any]) -> str:
     return ""
 
 
-def _if_late(fetcher: dict[str, Any]) -> list[str]:
+def _if_late(fetcher: FetcherStatus) -> list[str]:
     if fetcher["waiting_for"] == reasons.DEMAND and fetcher.get("on_demand"):
         return []
     name = fetcher["name"]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from actors.demand.buffer import LOW_WATER
 from actors.demand.sizes import MIB
 from actors.status import reasons
 
+if TYPE_CHECKING:
+    from actors.status.model import FetcherStatus, ProcessorStatus, SystemStatus
+
 #: A fetch that runs for so long without a word is told, in seconds.
 TOLD_S = 1.0
 
 
-def explain(status: dict[str, Any]) -> str:
+def explain(status: SystemStatus) -> str:
     """Say in one line what a system waits for.
 
     Args:
@@ -26,7 +29,8 @@ def explain(status: dict[str, Any]) -> str:
         ]
         rest = "".join(fetches) or "; nothing is fetched any more"
         return f"draining: {_left(status)}{rest}"
-    broken = [_broken(each) for each in status["fetchers"] + status["processors"]]
+    broken = [_broken(each) for each in status["fetchers"]]
+    broken += [_absent(each) for each in status["processors"]]
     if troubles := [each for each in broken if each]:
         return "; ".join(troubles)
     in_flight = status["accounting"]["in_flight"]
@@ -40,16 +44,17 @@ def explain(status: dict[str, Any]) -> str:
     return "; ".join(_fetcher(each, status) for each in status["fetchers"])
 
 
-def _broken(stage: dict[str, Any]) -> str:
-    if stage.get("journal_error"):
+def _broken(stage: FetcherStatus) -> str:
+    if error := stage.get("journal_error"):
         return (
             f"{stage['name']} cannot write its journal, so it neither fetches nor "
-            f"sends: {stage['journal_error']}"
+            f"sends: {error}"
         )
     if stage.get("quarantine_full"):
+        size = _mib(stage.get("quarantined_bytes", 0))
         return (
             f"{stage['name']} polls no more, its quarantine is full "
-            f"({_count(stage['quarantined'], 'job')}{_size(stage)}): see lowtide jobs "
+            f"({_count(stage['quarantined'], 'job')}{size}): see lowtide jobs "
             "list --state quarantined, then retry or discard"
         )
     if stage.get("journal_full"):
@@ -59,6 +64,10 @@ def _broken(stage: dict[str, Any]) -> str:
         )
     if stage["state"] == "faulted":
         return f"{stage['name']} is refused by its source: {stage.get('last_error')}"
+    return _absent(stage)
+
+
+def _absent(stage: FetcherStatus | ProcessorStatus) -> str:
     says = {
         "silent": "does not answer",
         "away": "is on a machine whose line ended",
@@ -69,16 +78,11 @@ def _broken(stage: dict[str, Any]) -> str:
     return f"{stage['name']} {word}" if word else ""
 
 
-def _size(stage: dict[str, Any]) -> str:
-    return _mib(stage, "quarantined_bytes")
-
-
-def _mib(stage: dict[str, Any], key: str) -> str:
-    size = stage.get(key, 0)
+def _mib(size: int) -> str:
     return f", {size / MIB:.1f} MiB" if size >= MIB else ""
 
 
-def _on_the_way(status: dict[str, Any]) -> str:
+def _on_the_way(status: SystemStatus) -> str:
     size = sum(each.get("in_flight_bytes", 0) for each in status["fetchers"])
     large = f" ({size / MIB:.1f} MiB)" if size >= MIB else ""
     nobody = status["processors"] and not any(
@@ -87,7 +91,7 @@ def _on_the_way(status: dict[str, Any]) -> str:
     return large + (" on their way to processors or back" if nobody else "")
 
 
-def _beside(status: dict[str, Any]) -> str:
+def _beside(status: SystemStatus) -> str:
     held = [
         f"{each['name']} {_replays(each) or _HELD[each['waiting_for']]}"
         for each in status["fetchers"]
@@ -101,7 +105,7 @@ def _beside(status: dict[str, Any]) -> str:
     return f"; {', '.join(held)}" if held else ""
 
 
-def _replays(stage: dict[str, Any]) -> str:
+def _replays(stage: FetcherStatus) -> str:
     left = stage.get("backlog") if stage["waiting_for"] == reasons.ROOM else 0
     return f"works off its journal first, {_count(left, 'job')} left" if left else ""
 
@@ -115,7 +119,7 @@ _HELD = {
 }
 
 
-def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
+def _fetcher(stage: FetcherStatus, status: SystemStatus) -> str:
     name = stage["name"]
     match stage["waiting_for"]:
         case reasons.PAUSED:
@@ -135,7 +139,7 @@ def _fetcher(stage: dict[str, Any], status: dict[str, Any]) -> str:
             return f"{name} is {stage['state']}"
 
 
-def _room(stage: dict[str, Any]) -> str:
+def _room(stage: FetcherStatus) -> str:
     """Say what takes the room, and when there will be some again."""
     jobs, retrying = stage["buffered"], stage.get("retrying", 0)
     size, low = stage["capacity"], stage["low_water"]
@@ -143,8 +147,8 @@ def _room(stage: dict[str, Any]) -> str:
     if retrying:
         held += f", and {retrying} to be tried again"
     if _is_over(stage):
-        mib = stage["capacity_bytes"] * LOW_WATER / MIB
-        held = _count(jobs, "job") + _mib(stage, "buffered_bytes")
+        mib = (stage["capacity_bytes"] or 0) * LOW_WATER / MIB
+        held = _count(jobs, "job") + _mib(stage["buffered_bytes"])
         return f"is full ({held}), and polls again when {mib:.1f} MiB are left"
     if jobs + retrying < size:
         return f"has {held}, and polls again when {low} are left"
@@ -153,16 +157,16 @@ def _room(stage: dict[str, Any]) -> str:
     return f"is full ({held}) and polls no more"
 
 
-def _is_over(stage: dict[str, Any]) -> bool:
+def _is_over(stage: FetcherStatus) -> bool:
     most = stage.get("capacity_bytes")
     return most is not None and stage["buffered_bytes"] > most * LOW_WATER
 
 
-def _limit(stage: dict[str, Any]) -> str:
+def _limit(stage: FetcherStatus) -> str:
     return f"is at its rate limit: next in {_seconds(stage['rate_next_s'])}"
 
 
-def _puts_off(stage: dict[str, Any]) -> str:
+def _puts_off(stage: FetcherStatus) -> str:
     wait = _seconds(stage["next_poll_s"])
     if stage["waiting_for"] == reasons.THROTTLED:
         said = stage.get("throttled_by") or "it is throttled"
@@ -171,7 +175,7 @@ def _puts_off(stage: dict[str, Any]) -> str:
     return f"tries again in {wait}: {error}"
 
 
-def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:
+def _no_jobs(stage: FetcherStatus, status: SystemStatus) -> str:
     name = stage["name"]
     if unrouted := stage.get("unrouted"):
         count = _count(unrouted, "job")
@@ -190,7 +194,7 @@ def _no_jobs(stage: dict[str, Any], status: dict[str, Any]) -> str:
     return f"{name} has no jobs: its source had none {age} ago"
 
 
-def _why_not_sent(stage: dict[str, Any], status: dict[str, Any]) -> str:
+def _why_not_sent(stage: FetcherStatus, status: SystemStatus) -> str:
     if stage["waiting_for"] == reasons.HOLD:
         name = stage["name"]
         return f"it accumulates; lowtide set {name} --demand forward lets them go"
@@ -216,7 +220,7 @@ def _missing(kind: str, buffered: int) -> str:
     )
 
 
-def _who_asks(running: list[dict[str, Any]]) -> str:
+def _who_asks(running: list[ProcessorStatus]) -> str:
     busy = sum(each["in_flight"] > 0 for each in running)
     if busy == len(running):
         return f"all {_count(busy, 'processor')} busy"
@@ -228,7 +232,7 @@ def _who_asks(running: list[dict[str, Any]]) -> str:
     return "no processor asks"
 
 
-def _left(status: dict[str, Any]) -> str:
+def _left(status: SystemStatus) -> str:
     accounting = status["accounting"]
     left_s = status.get("drain_left_s")
     within = "" if left_s is None else f", {_seconds(left_s)} left"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.supervision.messages import Drain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.demand.job_events import AccountingCounts
+    from actors.supervision.messages import StatusAnswer
     from actors.supervision.root import RootActor
 
 #: How often to look whether there is anything left to do, in seconds.
@@ -39,7 +41,7 @@ class Shutdown:
         self.ending = False
         self._end_by = 0.0
         self._told = False
-        self._then: list[Callable[[dict[str, Any]], None]] = []
+        self._then: list[Callable[[AccountingCounts], None]] = []
 
     @property
     def left_s(self) -> float | None:
@@ -61,7 +63,7 @@ class Shutdown:
         now: float,
         *,
         at_once: bool = False,
-        then: Callable[[dict[str, Any]], None],
+        then: Callable[[AccountingCounts], None],
     ) -> None:
         """Drain; ``then`` gets the account when it is over."""
         self._then.append(then)
@@ -119,7 +121,7 @@ class Shutdown:
             self._look_at = now + _PROGRESS_S
             self._root.ask_all(self._tell_progress)
 
-    def _tell_progress(self, _: dict[str, dict[str, Any]]) -> None:
+    def _tell_progress(self, _: dict[str, StatusAnswer]) -> None:
         accounting = self._root.accounting()
         left_s = max(0.0, self._deadline - self._root.now())
         if not self._over:
@@ -130,19 +132,19 @@ class Shutdown:
                 left_s=round(left_s, 1),
             )
 
-    def _look(self, answers: dict[str, dict[str, Any]]) -> None:
+    def _look(self, answers: dict[str, StatusAnswer]) -> None:
         now = self._root.now()
         accounting = self._root.accounting()
-        polled = all(
-            answers.get(each.name, {}).get("last_poll_age_s") is not None
-            for each in self._root.fetchers
+        said = [each.fetcher for each in answers.values() if each.fetcher is not None]
+        polled = len(said) == len(self._root.fetchers) and all(
+            each["last_poll_age_s"] is not None for each in said
         )
         if accounting.left or accounting.fetched != self._fetched or not polled:
             self._fetched = accounting.fetched
             self._idle_since = now
             return
         wait = self._root.config.until_idle_s or 0.0
-        if any(answers[each.name]["fetching"] for each in self._root.fetchers):
+        if any(each["fetching"] for each in said):
             wait = max(wait, _FETCH_S)
         if self._idle_since is not None and now - self._idle_since >= wait:
             self.stop(now, then=lambda _: None)
@@ -164,7 +166,7 @@ class Shutdown:
         if not self._root.is_any_there():
             self._tell_end()
 
-    def _end_stages(self, _: dict[str, dict[str, Any]]) -> None:
+    def _end_stages(self, _: dict[str, StatusAnswer]) -> None:
         # They end as programs do: what was printed is written, ``atexit`` is run.
         self.ending = True
         self._end_by = self._root.now() + _END_S

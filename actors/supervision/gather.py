@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from actors.supervision.messages import StatusAnswer
 
 
 @dataclass(slots=True, eq=False)
@@ -21,10 +23,10 @@ class StatusRound:
 
     deadline: float
     missing: set[str]
-    then: Callable[[dict[str, dict[str, Any]]], None]
-    answers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    then: Callable[[dict[str, StatusAnswer]], None]
+    answers: dict[str, StatusAnswer] = field(default_factory=dict)
 
-    def answered(self, name: str, status: dict[str, Any]) -> None:
+    def answered(self, answer: StatusAnswer) -> None:
         """Note an answer."""
-        self.answers[name] = status
-        self.missing.discard(name)
+        self.answers[answer.name] = answer
+        self.missing.discard(answer.name)

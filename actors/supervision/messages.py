@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.actor_system.stage import Address
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
     from actors.demand.job_events import Accounting
     from actors.demand.messages import Process
+    from actors.host.logs import Event
+    from actors.status.model import FetcherAnswer, ProcessorAnswer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,8 +272,16 @@ class StatusRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusAnswer:
-    """A stage to its root, with the request's number."""
+    """A stage to its root, with the request's number.
+
+    Attributes:
+        events: The last lines of its log.
+        accounting: Where a fetcher's jobs are.
+    """
 
     number: int
     name: str
-    status: dict[str, Any]
+    fetcher: FetcherAnswer | None = None
+    processor: ProcessorAnswer | None = None
+    events: Sequence[Event] = ()
+    accounting: Accounting | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from actors.actor_system.stage import NOT_MADE, Address, Stage
 from actors.cluster.gateway import GATE
@@ -152,13 +152,13 @@ class RootActor(Stage):
     # What its parts use.
 
     @property
-    def state(self) -> str:
+    def state(self) -> Literal["running", "paused", "draining"]:
         """``running``, ``paused`` or ``draining``."""
         if self.shutdown.draining:
             return "draining"
         return "paused" if self.tuning.all_paused else "running"
 
-    def ask_all(self, then: Callable[[dict[str, dict[str, Any]]], None]) -> None:
+    def ask_all(self, then: Callable[[dict[str, StatusAnswer]], None]) -> None:
         """Ask every stage for its status; ``then`` gets the answers by name."""
         self._round_count += 1
         running = tuple(self._addresses)
@@ -235,11 +235,11 @@ class RootActor(Stage):
 
     def stage_answered(self, answer: StatusAnswer) -> None:
         """Note how a stage is; the answer to a round that is over is ignored."""
-        self._heard(answer.name, answer.status.get("accounting"))
+        self._heard(answer.name, answer.accounting)
         status_round = self._rounds.get(answer.number)
         if status_round is None:
             return
-        status_round.answered(answer.name, answer.status)
+        status_round.answered(answer)
         if not status_round.missing:
             self._close_round(answer.number)
 

@@ -14,7 +14,7 @@ from actors.journal.memory import NoJournal
 from actors.testing.faults import Killed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.actor_system.worker import Failed, Run
     from actors.demand.job_events import Fact
@@ -290,9 +290,9 @@ class VirtualRequest:
         self.command = command
         self.reply: dict[str, Any] | None = None
 
-    def answer(self, answer: dict[str, Any]) -> None:
+    def answer(self, answer: Mapping[str, Any]) -> None:
         """Take the answer."""
-        self.reply = answer
+        self.reply = dict(answer)
 
 
 class VirtualControl:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from actors.config.build import build
 from actors.config.errors import ConfigError, near
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
+    from actors.demand.job_events import AccountingCounts
+    from actors.status.model import SystemStatus
     from actors.testing.base import Node
 
 #: How much virtual time a system gets to come to rest, in seconds.
@@ -169,10 +171,9 @@ class Harness:
         return [each.result for each in self.done]
 
     @property
-    def accounting(self) -> dict[str, int]:
+    def accounting(self) -> AccountingCounts:
         """Where every job is."""
-        accounting: dict[str, int] = self.status()["accounting"]
-        return accounting
+        return self.status()["accounting"]
 
     @property
     def state(self) -> Any:
@@ -302,15 +303,16 @@ class Harness:
         self._world.kill()
         self._start()
 
-    def stop(self) -> dict[str, int]:
+    def stop(self) -> AccountingCounts:
         """Drain, and end; returns the account."""
-        accounting: dict[str, int] = self.command({"verb": "stop"})["accounting"]
+        accounting: AccountingCounts = self.command({"verb": "stop"})["accounting"]
         self.advance(_STEP_S)
         return accounting
 
-    def status(self) -> dict[str, Any]:
+    def status(self) -> SystemStatus:
         """What ``status --json`` says."""
-        return self.command({"verb": "status"})
+        status: Any = self.command({"verb": "status"})
+        return cast("SystemStatus", status)
 
     def command(self, command: dict[str, Any]) -> dict[str, Any]:
         """Send the root a command, as other terminals do; returns the answer.

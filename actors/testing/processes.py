@@ -19,6 +19,8 @@ from actors.host.ports import free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from actors.status.model import SystemStatus
+
 #: How long a test waits for something before it gives up, in seconds.
 WITHIN_S = 30.0
 #: How long ``status`` goes on asking while there is no answer, in seconds.
@@ -153,7 +155,7 @@ class System:
         )
         return done.returncode, done.stdout, done.stderr
 
-    def status(self, *, patient: bool = True) -> dict[str, Any]:
+    def status(self, *, patient: bool = True) -> SystemStatus:
         """What ``status --json`` says.
 
         Args:
@@ -167,7 +169,7 @@ class System:
             late = time.monotonic() > end
             assert code == 0 or not late, errors  # noqa: S101 - a test's finding
             if code == 0:
-                status: dict[str, Any] = json.loads(out)
+                status: SystemStatus = json.loads(out)
                 if late or not (patient and _some_silent(status)):
                     return status
 
@@ -205,7 +207,7 @@ class System:
         return found - _zombies(found)
 
 
-def _some_silent(status: dict[str, Any]) -> bool:
+def _some_silent(status: SystemStatus) -> bool:
     stages = (*status["fetchers"], *status["processors"])
     return any(each["state"] == "silent" for each in stages)
 

@@ -107,7 +107,7 @@ class Answers:
         return text(200, "ok\n")
 
     def _readyz(self) -> Answer:
-        status = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        status: Any = self._sampler.ask({"verb": "status"}, WITHIN_S)
         if "error" in status:
             return text(503, f"{status['error']}\n")
         found = readiness.problems(status)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from rich.console import Console
 
 from actors.commands.top_view import KEYS, View
+
+if TYPE_CHECKING:
+    from actors.status.model import SystemStatus
 
 
 def fetcher(name: str) -> dict[str, Any]:
@@ -51,7 +54,7 @@ def view_of(*, fetchers: int, processors: int, quarantined: int) -> View:
         "processors": [processor(i) for i in range(processors)],
         "events": [event | {"text": f"\x1b[31mjob_id={i}"} for i in range(20)],
     }
-    view.take(status, 100.0)
+    view.take(cast("SystemStatus", status), 100.0)
     return view
 
 
@@ -124,7 +127,8 @@ def test_rates_are_over_the_last_half_minute() -> None:
     view = view_of(fetchers=1, processors=2, quarantined=0)
     for second in range(1, 61):
         counts = {"fetched": 16 + second, "done": 9 + 2 * second}
-        view.take(view.status | {"accounting": counts}, 100.0 + second)
+        status = cast("SystemStatus", view.status | {"accounting": counts})
+        view.take(status, 100.0 + second)
 
     [pace] = [line for line in drawn(view, 80, 24) if "a minute" in line]
 

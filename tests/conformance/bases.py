@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,6 +23,8 @@ from actors.testing.world import SystemEndedError
 from tests.support import spooled
 
 if TYPE_CHECKING:
+    from actors.demand.job_events import AccountingCounts
+    from actors.status.model import SystemStatus
     from actors.testing.world import World
 
 #: How long to look for something, in seconds; on the harness, in virtual ones.
@@ -45,19 +47,19 @@ class Pipeline(Protocol):
     def set_max_demand(self, count: int) -> None: ...
     def detach(self, name: str) -> None: ...
     def begin_to_wait(self) -> Waiting: ...
-    def stop(self) -> dict[str, int]: ...
+    def stop(self) -> AccountingCounts: ...
     def has_ended(self) -> bool: ...
-    def status(self) -> dict[str, Any]: ...
+    def status(self) -> SystemStatus: ...
     def events(self, name: str) -> list[dict[str, Any]]: ...
-    def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any: ...
+    def reach(self, condition: Callable[[SystemStatus], Any], what: str) -> Any: ...
 
 
-def account(**expected: int) -> Callable[[dict[str, Any]], bool]:
+def account(**expected: int) -> Callable[[SystemStatus], bool]:
     """Whether a status has these counts."""
     return lambda status: expected.items() <= status["accounting"].items()
 
 
-def stage(status: dict[str, Any], name: str) -> dict[str, Any]:
+def stage(status: SystemStatus, name: str) -> Mapping[str, Any]:
     """A stage's part of a status; empty if it is not there."""
     stages = [*status["fetchers"], *status["processors"]]
     return next((each for each in stages if each["name"] == name), {})
@@ -126,7 +128,7 @@ class OnHarness:
     def begin_to_wait(self) -> Waiting:
         return _Request(self.harness._world)  # noqa: SLF001 - nobody waits here
 
-    def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any:
+    def reach(self, condition: Callable[[SystemStatus], Any], what: str) -> Any:
         end = self.harness.now + WITHIN_S
         while not (found := condition(self.status())):
             assert self.harness.now < end, what
@@ -187,11 +189,11 @@ class OnProcesses:
         self.system.wait_for("mark.set", count=len(self._waiting))
         return waiting
 
-    def stop(self) -> dict[str, int]:
+    def stop(self) -> AccountingCounts:
         self.system.command("stop")
         self.system.wait()
         [stopped] = self.system.all_of("system.stopped")
-        accounting: dict[str, int] = stopped["accounting"]
+        accounting: AccountingCounts = stopped["accounting"]
         return accounting
 
     def has_ended(self) -> bool:
@@ -201,7 +203,7 @@ class OnProcesses:
         for each in self._waiting:
             each.close()
 
-    def reach(self, condition: Callable[[dict[str, Any]], Any], what: str) -> Any:
+    def reach(self, condition: Callable[[SystemStatus], Any], what: str) -> Any:
         return wait_until(lambda: condition(self.status()), what, WITHIN_S)
 
     def _tell(self, *words: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from actors.status.model import SystemStatus
 from tests.conformance.bases import Pipeline, account, stage
 
 Start = Callable[..., Pipeline]
-Status = dict[str, Any]
+Status = SystemStatus
 
 MANUAL = """
 [[processor]]

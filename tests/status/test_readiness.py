@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from actors.status.readiness import problems
 
+if TYPE_CHECKING:
+    from actors.status.model import SystemStatus
 
-def status(*, state: str = "running", **changes: Any) -> dict[str, Any]:
+
+def status(*, state: str = "running", **changes: Any) -> SystemStatus:
     fetcher = {
         "name": "numbers",
         "state": "running",
@@ -20,7 +23,8 @@ def status(*, state: str = "running", **changes: Any) -> dict[str, Any]:
         "journal_error": None,
     } | changes
     processors = [{"name": "sqrt-1", "state": "running"}]
-    return {"state": state, "fetchers": [fetcher], "processors": processors}
+    made = {"state": state, "fetchers": [fetcher], "processors": processors}
+    return cast("SystemStatus", made)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from actors.status.summary import explain
+
+if TYPE_CHECKING:
+    from actors.status.model import SystemStatus
 
 
 def fetcher(**changes: Any) -> dict[str, Any]:
@@ -233,4 +236,4 @@ def status(
     ],
 )
 def test_the_line_names_what_to_do_about(situation: dict[str, Any], line: str) -> None:
-    assert explain(situation) == line
+    assert explain(cast("SystemStatus", situation)) == line

@@ -15,6 +15,7 @@ from actors.testing.processes import System, wait_until
 from tests.support import spooled
 
 if TYPE_CHECKING:
+    from actors.demand.job_events import AccountingCounts
     from actors.testing import Harness
 
 pytestmark = pytest.mark.system
@@ -26,7 +27,7 @@ class Pipeline(Protocol):
     def push(self, jobs: list[dict[str, Any]]) -> None: ...
     def attach(self, count: int) -> None: ...
     def crash(self, name: str) -> None: ...
-    def account(self, **expected: int) -> dict[str, int]: ...
+    def account(self, **expected: int) -> AccountingCounts: ...
     def done(self) -> list[tuple[int, int, Any]]: ...
 
 
@@ -39,7 +40,7 @@ class OnHarness:
     def attach(self, count: int) -> None:
         self._harness.attach(count)
 
-    def account(self, **expected: int) -> dict[str, int]:
+    def account(self, **expected: int) -> AccountingCounts:
         for _ in range(600):
             account = self._harness.accounting
             if expected.items() <= account.items():
@@ -71,17 +72,18 @@ class OnProcesses:
         processors = self._system.status()["processors"]
         [pid] = [each["pid"] for each in processors if each["name"] == name]
         before = len(self._system.all_of("stage.restarted"))
+        assert pid is not None
         os.kill(pid, signal.SIGKILL)
         # On virtual time all is noticed at once; here a job that comes in that
         # moment would be sent to the dead one first.
         self._system.wait_for("stage.restarted", count=before + 1)
 
-    def account(self, **expected: int) -> dict[str, int]:
-        def accounted() -> dict[str, int] | None:
-            account: dict[str, int] = self._system.status()["accounting"]
+    def account(self, **expected: int) -> AccountingCounts:
+        def accounted() -> AccountingCounts | None:
+            account = self._system.status()["accounting"]
             return account if expected.items() <= account.items() else None
 
-        account: dict[str, int] = wait_until(accounted, f"{expected}", 60)
+        account: AccountingCounts = wait_until(accounted, f"{expected}", 60)
         self._system.wait_for("job.done", count=account["done"])
         return account
 

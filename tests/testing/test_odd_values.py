@@ -113,7 +113,7 @@ def test_a_fetch_that_hides_what_it_began_is_refused_until_it_is_mended() -> Non
         [fetcher] = pipeline.status()["fetchers"]
         polls = [e for e in pipeline.events if e["event"] == "fetcher.polled"]
         assert fetcher["state"] == "faulted"
-        assert "got a coroutine, which nobody runs" in fetcher["last_error"]
+        assert "got a coroutine, which nobody runs" in str(fetcher["last_error"])
         assert [each["outcome"] for each in polls] == ["faulted"]
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.console import Console
@@ -16,6 +16,9 @@ from actors.commands.control import describe
 from actors.commands.top_view import View
 from actors.status import reasons
 from actors.testing import Harness
+
+if TYPE_CHECKING:
+    from actors.status.model import SystemStatus
 
 Make = Callable[..., Harness]
 
@@ -265,7 +268,7 @@ def test_status_says_what_is(state: State, pipeline: Make) -> None:
     assert status["why"][:60] in shown(status)
 
 
-def shown(status: dict[str, Any], trouble: str = "") -> str:
+def shown(status: SystemStatus, trouble: str = "") -> str:
     view = View(4570)
     view.take(status, 0.0)
     view.trouble = trouble
