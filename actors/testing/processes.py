@@ -14,7 +14,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from actors.host.control_socket import ControlError, ask
 from actors.host.ports import free_port
+from actors.host.state_dir import SystemFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -23,8 +25,12 @@ if TYPE_CHECKING:
 
 #: How long a test waits for something before it gives up, in seconds.
 WITHIN_S = 30.0
+#: Between two looks at what is waited for, at first and at last, in seconds.
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.01, 0.1
 #: How long ``status`` goes on asking while there is no answer, in seconds.
 ANSWERS_WITHIN_S = 8.0
+#: How long the system may take for one answer, in seconds.
+ANSWER_WITHIN_S = 5.0
 
 
 class DeadlineError(AssertionError):
@@ -36,12 +42,15 @@ def wait_until(
 ) -> Any:
     """Look again and again until ``condition`` holds; returns what it returned."""
     end = time.monotonic() + within_s
+    pause = FIRST_PAUSE_S
     while True:
         if value := condition():
             return value
         if time.monotonic() > end:
             raise DeadlineError(f"not within {within_s:g} s: {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
+        # What takes long to come is not to be made slower by looking for it.
+        pause = min(1.5 * pause, LAST_PAUSE_S)
 
 
 class Program:
@@ -156,22 +165,29 @@ class System:
         return done.returncode, done.stdout, done.stderr
 
     def status(self, *, patient: bool = True) -> SystemStatus:
-        """What ``status --json`` says.
+        """What ``status --json`` says; asked for as that does, without a process.
 
         Args:
             patient: Whether to ask again while a stage gives no answer: a busy
                 machine may hold one up for longer than the root waits. One that
                 hangs is told after a few seconds all the same.
         """
+        files = SystemFiles(Path(self.env["LOWTIDE_STATE_DIR"]), self.port)
         end = time.monotonic() + ANSWERS_WITHIN_S
         while True:
-            code, out, errors = self.command("status", "--json")
             late = time.monotonic() > end
-            assert code == 0 or not late, errors  # noqa: S101 - a test's finding
-            if code == 0:
-                status: SystemStatus = json.loads(out)
+            answer: Any
+            try:
+                answer = ask(files.socket, {"verb": "status"}, ANSWER_WITHIN_S)
+            except ControlError as error:
+                answer = {"error": str(error)}
+            if "error" not in answer:
+                status: SystemStatus = answer
                 if late or not (patient and _some_silent(status)):
                     return status
+            else:
+                assert not late, answer["error"]  # noqa: S101 - a test's finding
+            time.sleep(LAST_PAUSE_S)
 
     def wait_for_in_flight(self, count: int = 1) -> None:
         """Wait until so many jobs are in the hands of processors.

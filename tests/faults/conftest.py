@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from actors.journal.view import JournalView
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +90,9 @@ def account(runs: Callable[[], dict[int, int]]) -> Callable[[Any, Any], Account]
 
     def take(numbers: Any, system: Any) -> Account:
         served = set(numbers.account()["served"])
-        code, out, errors = system.command("jobs", "list", "--json", "--limit", "-1")
-        assert code == 0, errors
-        listed = json.loads(out)
-        done = {
-            each["id"]
-            for each in json.loads(
-                system.command(
-                    "jobs", "list", "--json", "--limit", "-1", "--state", "done"
-                )[1]
-            )
-        }
+        with closing(JournalView(Path(system.env["LOWTIDE_JOURNAL"]))) as view:
+            listed = view.jobs(None, -1)
+            done = {each["id"] for each in view.jobs("done", -1)}
         kept = {each["id"] for each in listed}
         # More may have been served, and be done, since the first look.
         served_by_now = set(numbers.account()["served"])
