@@ -18,6 +18,10 @@ def late(job: Any, outcome: Any, /, **options: Any) -> None:
     leases.settle(job, outcome, **options)
 
 
+def any_option(job: Any, outcome: Any, **options: Any) -> None:
+    """Take options of any name, with parameters that have names themselves."""
+
+
 def never(job: Any, outcome: Any, /, **options: Any) -> None:
     """Fail, always."""
     raise ConnectionError("down")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,11 @@ from typing import Any
 import pytest
 
 from actors.cluster.identity import own_version
+from actors.host import redaction
+from actors.main import main
 
 Start = Callable[..., Any]
+SUPPORT = Path(__file__).parents[1] / "support"
 EXAMPLE = Path(__file__).parents[2] / "lowtide.example.toml"
 
 
@@ -26,6 +30,33 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
+
+
+Check = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def check_here(
+    env: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Check]:
+    """``check`` in this process, for all that can be wrong: it starts nothing."""
+    for name in filter(lambda name: "LOWTIDE" in name, list(os.environ)):
+        monkeypatch.delenv(name)
+    monkeypatch.syspath_prepend(str(SUPPORT))
+
+    def run(*words: str, **variables: str) -> tuple[int, str, str]:
+        ours = {key: each for key, each in env.items() if "LOWTIDE" in key}
+        for name, value in (ours | variables).items():
+            if "MARK" not in name:
+                monkeypatch.setenv(name, value)
+        code = main(["check", *words])
+        told = capsys.readouterr()
+        return code, told.out, told.err
+
+    yield run
+    redaction.install([])
 
 
 @pytest.mark.parametrize(
@@ -178,12 +209,13 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
         (
             (
                 '[[fetcher]]\nname = "a"\nfetch = "domain.api:fetch"\n'
-                'settle = "settling:settle"\n'
+                'settle = "settlers:any_option"\n'
                 'options = { url = "http://h", job = "data.order" }\n'
             ),
             (
-                "4: settle: 'settling:settle' is called as settle(job, outcome, "
-                "url=..., job=...): its parameter 'job' cannot be an option as well; "
+                "4: settle: 'settlers:any_option' is called as any_option(job, "
+                "outcome, url=..., job=...): its parameter 'job' cannot be an option "
+                "as well; "
             ),
         ),
         (
@@ -228,14 +260,12 @@ def check(env: dict[str, str], *words: str) -> tuple[int, str, str]:
     ],
 )
 def test_what_is_wrong_is_said_with_file_and_line(
-    text: str, complaint: str, env: dict[str, str], tmp_path: Path
+    text: str, complaint: str, check_here: Check, tmp_path: Path
 ) -> None:
     file = tmp_path / "lowtide.toml"
     file.write_text(text)
-    (tmp_path / "settling.py").write_text("def settle(job, outcome, **options): ...\n")
-    env["PYTHONPATH"] += f":{tmp_path}"
 
-    code, out, errors = check(env, "--config", str(file))
+    code, out, errors = check_here("--config", str(file))
 
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {file}:{complaint}")
@@ -290,12 +320,12 @@ def test_the_options_of_any_json_api_are_sound(
     ],
 )
 def test_a_key_that_is_unknown_is_told_with_one_that_looks_like_it(
-    text: str, meant: str, env: dict[str, str], tmp_path: Path
+    text: str, meant: str, check_here: Check, tmp_path: Path
 ) -> None:
     file = tmp_path / "lowtide.toml"
     file.write_text(text)
 
-    code, _, errors = check(env, "--config", str(file))
+    code, _, errors = check_here("--config", str(file))
 
     assert code == 2
     assert errors.endswith(f"; did you mean {meant}?\n")
@@ -407,12 +437,12 @@ def test_run_says_all_that_is_wrong_and_starts_nothing(
     ],
 )
 def test_of_tables_without_a_name_nothing_more_is_said(
-    text: str, complaints: list[str], env: dict[str, str], tmp_path: Path
+    text: str, complaints: list[str], check_here: Check, tmp_path: Path
 ) -> None:
     file = tmp_path / "lowtide.toml"
     file.write_text(text)
 
-    code, out, errors = check(env, "--config", str(file), "--show")
+    code, out, errors = check_here("--config", str(file), "--show")
 
     assert (code, out) == (2, "")
     assert errors.splitlines() == [f"lowtide: {file}:{each}" for each in complaints]
@@ -458,9 +488,9 @@ def test_what_is_wrong_beside_the_file_is_said_with_its_name(
     variables: dict[str, str],
     words: tuple[str, ...],
     complaint: str,
-    env: dict[str, str],
+    check_here: Check,
 ) -> None:
-    code, out, errors = check(env | variables, *words)
+    code, out, errors = check_here(*words, **variables)
 
     assert (code, out) == (2, "")
     assert errors.startswith(f"lowtide: {complaint}")

@@ -44,27 +44,21 @@ def pools(job: Any) -> Any:
     return found == [[0, 1, 4, 9]] * 150
 
 
-def child(job: Any) -> None:
-    """Wait for a program that does not end."""
+def programs(job: Any) -> None:
+    """Start what does not end, and wait.
+
+    A fork; a program in the background, whose shell has ended; and one that is
+    waited for.
+    """
+    multiprocessing.Process(target=time.sleep, args=(float(_LONG_S),)).start()
+    subprocess.run(f"sleep {_LONG_S} &", shell=True, check=False)  # noqa: S602
     subprocess.run(["sleep", _LONG_S], check=False)
 
 
-def other_session(job: Any) -> None:
-    """Wait for a program in a session of its own."""
+def programs_and_a_session(job: Any) -> None:
+    """Start a program in a session of its own, and those of ``programs``."""
     with subprocess.Popen(["sleep", _LONG_S], start_new_session=True):
-        pass
-
-
-def background(job: Any) -> None:
-    """Leave a program in the background, whose shell has ended; and wait."""
-    subprocess.run(f"sleep {_LONG_S} &", shell=True, check=False)  # noqa: S602
-    time.sleep(float(_LONG_S))
-
-
-def forked(job: Any) -> None:
-    """Leave a fork that does not end, and wait."""
-    multiprocessing.Process(target=time.sleep, args=(float(_LONG_S),)).start()
-    time.sleep(float(_LONG_S))
+        programs(job)
 
 
 def forks_and_forgets(job: Any) -> int:
