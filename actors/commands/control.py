@@ -9,19 +9,31 @@ import time
 from concurrent.futures import Future, wait
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
 from actors.commands.table import table
-from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
+from actors.status.commands import (
+    AskStatus,
+    Attach,
+    Detach,
+    RefusedError,
+    Stop,
+    Wait,
+    ask,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping, Sequence
 
+    from actors.status.commands import Answer, Command
     from actors.status.model import FetcherStatus, MemberStatus, SystemStatus
+
+    Status: TypeAlias = SystemStatus | MemberStatus
 
 T = TypeVar("T")
 
@@ -67,7 +79,7 @@ def status(arguments: Namespace) -> int:
     """Show the system's state, once or again and again."""
     try:
         while True:
-            answer = ask_system(arguments, {"verb": "status"}, ANSWER_WITHIN_S)
+            answer = ask_system(arguments, AskStatus(), ANSWER_WITHIN_S)
             if isinstance(answer, int):
                 return answer
             _show(answer, arguments)
@@ -78,7 +90,7 @@ def status(arguments: Namespace) -> int:
         return Exit.NOTHING_LEFT
 
 
-def _show(answer: Any, arguments: Namespace) -> None:
+def _show(answer: Status, arguments: Namespace) -> None:
     if arguments.json:
         print(json.dumps(answer), flush=True)
     elif arguments.watch is not None and sys.stdout.isatty():
@@ -89,9 +101,7 @@ def _show(answer: Any, arguments: Namespace) -> None:
 
 def attach(arguments: Namespace) -> int:
     """Add processors."""
-    command = {"verb": "attach", "count": arguments.count}
-    if arguments.processor:
-        command["processor"] = arguments.processor
+    command = Attach(count=arguments.count, processor=arguments.processor or None)
     within_s = ANSWER_WITHIN_S * 4 + START_WITHIN_S * arguments.count
     answer = ask_system(arguments, command, within_s)
     if isinstance(answer, int):
@@ -102,11 +112,8 @@ def attach(arguments: Namespace) -> int:
 
 def detach(arguments: Namespace) -> int:
     """Let processors finish, then remove them."""
-    command: dict[str, Any] = {"verb": "detach"}
-    if arguments.names:
-        command["names"] = arguments.names
-    else:
-        command["count"] = arguments.count
+    names = arguments.names or None
+    command = Detach(names=names, count=None if names else arguments.count)
     tell = partial(_tell_leaving, frozenset(arguments.names))
     answer = _ask_telling(arguments, command, WORK_WITHIN_S, tell)
     if isinstance(answer, int):
@@ -118,7 +125,7 @@ def detach(arguments: Namespace) -> int:
 def wait_for_ends(arguments: Namespace) -> int:
     """Wait until every job has ended that was fetched before now."""
     within_s = arguments.within or WORK_WITHIN_S
-    command = {"verb": "wait", "names": arguments.names}
+    command = Wait(names=arguments.names)
     tell = partial(_tell_left, frozenset(arguments.names))
     answer = _ask_telling(arguments, command, within_s, tell)
     if isinstance(answer, int):
@@ -131,10 +138,13 @@ def wait_for_ends(arguments: Namespace) -> int:
 
 def stop(arguments: Namespace) -> int:
     """Drain and end the system."""
-    command = {"verb": "stop", "now": arguments.now}
+    command = Stop(now=arguments.now)
     answer = _ask_telling(arguments, command, WORK_WITHIN_S, _tell_why)
     if isinstance(answer, int):
         return answer
+    if "left" in answer:  # a machine that joined: the jobs are the leader's
+        print(f"stopped: {answer['left']} processors left")
+        return Exit.JOBS_LEFT if answer["left"] else Exit.NOTHING_LEFT
     accounting = answer["accounting"]
     print(f"stopped: {in_words(accounting)}")
     left = accounting["buffered"] + accounting["in_flight"] + accounting["retrying"]
@@ -163,10 +173,10 @@ def beside(work: Callable[[], T]) -> Future[T]:
 
 def _ask_telling(
     arguments: Namespace,
-    command: dict[str, Any],
+    command: Command[Answer],
     timeout_s: float,
-    tell: Callable[[dict[str, Any]], str],
-) -> dict[str, Any] | int:
+    tell: Callable[[Status], str],
+) -> Answer | int:
     """Ask what may take long, and tell each second what it waits for."""
     asked = beside(partial(ask_system, arguments, command, timeout_s))
     while not wait([asked], PROGRESS_S).done:
@@ -174,28 +184,28 @@ def _ask_telling(
     return asked.result()
 
 
-def _tell_progress(arguments: Namespace, tell: Callable[[dict[str, Any]], str]) -> None:
+def _tell_progress(arguments: Namespace, tell: Callable[[Status], str]) -> None:
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
     with contextlib.suppress(ControlError):
-        status = ask(socket, {"verb": "status"}, ANSWER_WITHIN_S)
+        status = ask(socket, AskStatus(), ANSWER_WITHIN_S)
         print(plain(tell(status)), file=sys.stderr)
 
 
-def _tell_why(status: dict[str, Any]) -> str:
-    return str(status["why"])
+def _tell_why(status: Status) -> str:
+    return status["why"]
 
 
-def _tell_leaving(names: frozenset[str], status: dict[str, Any]) -> str:
+def _tell_leaving(names: frozenset[str], status: Status) -> str:
     """Say which processors are still to leave, and what is in their hands."""
     leaving = [
-        f"{each['name']} ({each['in_flight']} in flight)"
+        f"{each['name']} ({each.get('in_flight', 0)} in flight)"
         for each in status["processors"]
         if each["name"] in names or (not names and each["state"] == "draining")
     ]
     return f"waiting for {', '.join(leaving)}" if leaving else _tell_why(status)
 
 
-def _tell_left(names: frozenset[str], status: dict[str, Any]) -> str:
+def _tell_left(names: frozenset[str], status: Status) -> str:
     """Say what fetchers still have, later jobs among it."""
     left = [
         f"{each['name']} ({each['buffered']} buffered, {each.get('in_flight', 0)} in "
@@ -206,7 +216,7 @@ def _tell_left(names: frozenset[str], status: dict[str, Any]) -> str:
     return f"waiting for {', '.join(left)}"
 
 
-def describe(status: SystemStatus | MemberStatus) -> str:
+def describe(status: Status) -> str:
     """A system's state, for people."""
     accounting = in_words(status["accounting"])
     return "\n\n".join(
@@ -226,22 +236,18 @@ def _fetcher_columns(fetchers: Sequence[FetcherStatus]) -> tuple[str, ...]:
 
 
 def ask_system(
-    arguments: Namespace, command: dict[str, Any], timeout_s: float
-) -> dict[str, Any] | int:
+    arguments: Namespace, command: Command[Answer], timeout_s: float
+) -> Answer | int:
     """The running system's answer, or the exit code when there is none to use."""
     files = SystemFiles(state_dir(), int(arguments.port))
     try:
-        answer = ask(files.socket, command, timeout_s)
+        return ask(files.socket, command, timeout_s)
     except NotRunningError:
         _complain(f"no lowtide system is running at port {arguments.port}")
         return Exit.NOT_RUNNING
     except ControlError as error:
         _complain(str(error))
-        return Exit.FAILURE
-    if "error" in answer:
-        _complain(answer["error"])
-        return Exit.USAGE
-    return answer
+        return Exit.USAGE if isinstance(error, RefusedError) else Exit.FAILURE
 
 
 def _complain(text: str) -> None:

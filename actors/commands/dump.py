@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.host import stack_dumps
-from actors.host.control_socket import ControlError, ask
+from actors.host.control_socket import ControlError
 from actors.host.redaction import redact
+from actors.status.commands import AskStatus, ask
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.host.state_dir import SystemFiles
+    from actors.status.commands import Refusal
+    from actors.status.model import MemberStatus, SystemStatus
 
 #: How long the root may take to tell its state, in seconds.
 ANSWER_WITHIN_S = 3.0
@@ -38,10 +41,10 @@ def _dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) -
     stack_dumps.write("\n== main\n")
     stack_dumps.write_own_stacks()
     pids = [root_pid, *stack_dumps.children(root_pid)] if root_pid is not None else []
-    names = {
-        each["pid"]: each["name"]
-        for each in (*status.get("fetchers", []), *status.get("processors", []))
-    }
+    names: dict[int | None, str] = {}
+    if "error" not in status:
+        stages = (*status["fetchers"], *status["processors"])
+        names = {each["pid"]: each["name"] for each in stages}
     names[root_pid] = "root"
     silent = []
     for pid in pids:
@@ -52,14 +55,14 @@ def _dump(files: SystemFiles, root_pid: int | None, log: FilteringBoundLogger) -
     log.warning(
         "system.dumped",
         file=str(files.dump),
-        why=status.get("why") or status.get("error"),
-        accounting=status.get("accounting"),
+        why=status["error"] if "error" in status else status["why"],
+        accounting=None if "error" in status else status["accounting"],
         silent=silent,
     )
 
 
-def _status(files: SystemFiles) -> dict[str, Any]:
+def _status(files: SystemFiles) -> SystemStatus | MemberStatus | Refusal:
     try:
-        return ask(files.socket, {"verb": "status"}, ANSWER_WITHIN_S)
+        return ask(files.socket, AskStatus(), ANSWER_WITHIN_S)
     except ControlError as error:
         return {"error": f"the root does not answer: {error}"}

@@ -12,8 +12,9 @@ from actors.commands.exit_codes import Exit
 from actors.commands.plain import plain
 from actors.commands.table import table
 from actors.demand.job_ids import word_of
-from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
+from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,7 +38,7 @@ def jobs(arguments: Namespace) -> int:
     act = {"list": _list, "show": _show, "retry": _decide, "discard": _decide}
     try:
         return act[arguments.action](arguments)
-    except (JobsError, JournalDamagedError, JournalInUseError) as error:
+    except (JobsError, RefusedError, JournalDamagedError, JournalInUseError) as error:
         print(f"lowtide: {plain(str(error))}", file=sys.stderr)
         return Exit.USAGE
     except ControlError as error:
@@ -101,16 +102,13 @@ def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
 
 
 def _carry_out(arguments: Namespace, keys: dict[str, list[int]]) -> int:
-    command = {"verb": "jobs", "action": arguments.action, "keys": keys}
+    command = DecideJobs(action=arguments.action, keys=keys)
     try:
-        answer = ask(socket_of(arguments), command, ANSWER_WITHIN_S)
+        return ask(socket_of(arguments), command, ANSWER_WITHIN_S)["count"]
     except NotRunningError:
         from actors.journal.edit import decide  # noqa: PLC0415
 
         return decide(journal_of(arguments), arguments.action, keys)
-    if "error" in answer:
-        raise JobsError(answer["error"])
-    return int(answer["count"])
 
 
 def _found(view: JournalView, job_id: str, fetcher: str | None) -> list[dict[str, Any]]:
@@ -129,8 +127,8 @@ def _view(arguments: Namespace) -> contextlib.closing[JournalView]:
 def journal_of(arguments: Namespace) -> Path:
     """The journal of the system that runs at the port, else the one that is named."""
     with contextlib.suppress(NotRunningError):
-        answer = ask(socket_of(arguments), {"verb": "journal"}, ANSWER_WITHIN_S)
-        if answer.get("journal") is None:
+        answer = ask(socket_of(arguments), AskJournal(), ANSWER_WITHIN_S)
+        if answer["journal"] is None:
             raise JobsError("the running system keeps no journal")
         return Path(answer["journal"])
     if arguments.journal == "none":

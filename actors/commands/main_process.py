@@ -34,6 +34,7 @@ from actors.host.state_dir import AlreadyRunningError, StateDirError, make_priva
 from actors.host.stop_signals import Signals
 from actors.host.systemd import feed_watchdog, notify, watchdog_s
 from actors.journal.file import JournalDamagedError
+from actors.status import commands
 from actors.supervision import message_types
 from actors.supervision.heartbeat import Pulse
 from actors.supervision.messages import StartSystem
@@ -236,7 +237,7 @@ class Main:
         self.looking = None
         if errors:
             raise ConfigError(*errors)
-        self.orders.send({"verb": "begin"})
+        self.orders.send(commands.Begin().as_dict())
 
     def _not_begun(self) -> None:
         if self.root_pid is None:
@@ -448,7 +449,8 @@ class Main:
 
     def _pause(self, *, paused: bool) -> None:
         try:
-            self.orders.send({"verb": "pause" if paused else "resume"})
+            order = commands.Pause() if paused else commands.Resume()
+            self.orders.send(order.as_dict())
         except ControlError as error:
             self.log.warning("system.not_told", error=str(error))
         else:
@@ -459,7 +461,7 @@ class Main:
         # is told in its first message.
         self.changes.draining = True
         try:
-            self.orders.send({"verb": "stop"})
+            self.orders.send(commands.Stop().as_dict())
         except ControlError as error:
             self.log.warning("system.not_told", error=str(error))
 

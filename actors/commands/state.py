@@ -13,14 +13,16 @@ from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_
 from actors.commands.options import add_journal, add_verb
 from actors.commands.plain import plain
 from actors.demand.source_state import NO_STATE, StateError, state_text
-from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.redaction import MASK, masked, redact
+from actors.status.commands import RefusedError, SourceState, ask
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from pathlib import Path
 
     from actors.commands.options import Verbs
+    from actors.status.commands import SourceStateIs
 
 
 def register(verbs: Verbs) -> None:
@@ -46,10 +48,10 @@ def _state(arguments: Namespace) -> int:
             _show(arguments)
         else:
             _set(arguments, text)
+    except (JobsError, StateError, RefusedError) as error:
+        return _refused(error)
     except ControlError as error:
         return _refused(error, Exit.FAILURE)
-    except (JobsError, StateError) as error:
-        return _refused(error)
     except (JournalDamagedError, JournalInUseError, JournalError) as error:
         return _refused(error)
     return Exit.NOTHING_LEFT
@@ -83,12 +85,12 @@ def _wanted(arguments: Namespace) -> str | None:
 def _show(arguments: Namespace) -> None:
     name = arguments.fetcher
     try:
-        shown = _asked(arguments, {"action": "show"})
+        shown = _ask(arguments, "show")
     except NotRunningError:
         shown = _of_journal(journal_of(arguments), name)
-    shown = {"fetcher": name, "state": shown["state"], "age_s": shown["age_s"]}
     if arguments.json:
-        print(redact(json.dumps(shown)))
+        told = {"fetcher": name, "state": shown["state"], "age_s": shown["age_s"]}
+        print(redact(json.dumps(told)))
     elif shown["age_s"] is None:
         print(f"{name} has no state")
     else:
@@ -98,9 +100,8 @@ def _show(arguments: Namespace) -> None:
 
 def _set(arguments: Namespace, text: str) -> None:
     name = arguments.fetcher
-    command = {"action": "set", "state": json.loads(text)}
     try:
-        _asked(arguments, command)
+        _ask(arguments, "set", json.loads(text))
     except NotRunningError:
         path = journal_of(arguments)
         _of_journal(path, name)
@@ -113,15 +114,12 @@ def _set(arguments: Namespace, text: str) -> None:
         print(f"{name} goes on at the state that was set")
 
 
-def _asked(arguments: Namespace, command: dict[str, Any]) -> dict[str, Any]:
-    command = {"verb": "state", "fetcher": arguments.fetcher} | command
-    answer = ask(socket_of(arguments), command, ANSWER_WITHIN_S)
-    if "error" in answer:
-        raise JobsError(answer["error"])
-    return answer
+def _ask(arguments: Namespace, action: str, state: Any = None) -> SourceStateIs:
+    command = SourceState(fetcher=arguments.fetcher, action=action, state=state)
+    return ask(socket_of(arguments), command, ANSWER_WITHIN_S)
 
 
-def _of_journal(path: Path, name: str) -> dict[str, Any]:
+def _of_journal(path: Path, name: str) -> SourceStateIs:
     from actors.journal.view import JournalView  # noqa: PLC0415
 
     with contextlib.closing(JournalView(path)) as view:

@@ -19,10 +19,20 @@ from actors.commands.control import (
 )
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.host.control_socket import ControlError, NotRunningError, ask
+from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.journal.file import JournalDamagedError
 from actors.journal.view import JournalView
+from actors.status.commands import (
+    AskJournal,
+    AskStatus,
+    Attach,
+    DecideJobs,
+    Detach,
+    Pause,
+    Resume,
+    ask,
+)
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 
     from actors.commands.options import Verbs
     from actors.commands.top_view import View
+    from actors.status.commands import Command
 
 #: How often the status is asked for, in seconds.
 EVERY_S = 0.5
@@ -66,10 +77,13 @@ def top(arguments: Namespace) -> int:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("lowtide: top needs a terminal; see status --watch", file=sys.stderr)
         return Exit.USAGE
-    status: Any = ask_system(arguments, {"verb": "status"}, ANSWER_WITHIN_S)
+    status = ask_system(arguments, AskStatus(), ANSWER_WITHIN_S)
     if isinstance(status, int):
         return status
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
+    if "events" not in status:
+        print("lowtide: top shows a system at its leader", file=sys.stderr)
+        return Exit.USAGE
     view = View(int(arguments.port))
     view.take(status, time.monotonic())
     session = _Session(socket, view)
@@ -105,8 +119,9 @@ class _Session:
             return
         self._asked_at = now
         try:
-            status: Any = ask(self._socket, {"verb": "status"}, SHOWN_WITHIN_S)
-            self.view.take(status, now)
+            status = ask(self._socket, AskStatus(), SHOWN_WITHIN_S)
+            if "events" in status:
+                self.view.take(status, now)
         except ControlError as error:
             self._not_answered(error, now)
             return
@@ -142,19 +157,19 @@ class _Session:
             case "j" | "k":
                 self.view.choose(1 if key == "j" else -1)
             case "p" | "r" | "a" | "d":
-                self._do({"verb": _VERBS[key]})
+                self._do(_COMMANDS[key])
             case "t" | "X" if job is not None:
                 action = "retry" if key == "t" else "discard"
                 keys = {job["fetcher"]: [job["key"]]}
-                self._do({"verb": "jobs", "action": action, "keys": keys})
+                self._do(DecideJobs(action=action, keys=keys), action)
             case _:
                 self.view.message = ""
 
-    def _do(self, command: dict[str, Any]) -> None:
+    def _do(self, command: Command[Any], word: str = "") -> None:
         if self._answer is not None:
             self.view.message = "the last key is still at work"
             return
-        self.view.message = f"{command.get('action', command['verb'])} ..."
+        self.view.message = f"{word or command.verb} ..."
         self._answer = beside(partial(_ask, self._socket, command))
         self._asked_at = 0.0
 
@@ -167,12 +182,17 @@ class _Session:
             )
 
 
-_VERBS = {"p": "pause", "r": "resume", "a": "attach", "d": "detach"}
+_COMMANDS: dict[str, Command[Any]] = {
+    "p": Pause(),
+    "r": Resume(),
+    "a": Attach(),
+    "d": Detach(),
+}
 
 
-def _ask(socket: Path, command: dict[str, Any]) -> dict[str, Any]:
+def _ask(socket: Path, command: Command[Any]) -> dict[str, Any]:
     try:
-        return ask(socket, command, WORK_WITHIN_S)
+        return dict(ask(socket, command, WORK_WITHIN_S))
     except ControlError as error:
         return {"error": str(error)}
 
@@ -182,7 +202,7 @@ def _words(what: Any) -> str:
 
 
 def _quarantined(socket: Path) -> list[dict[str, Any]]:
-    journal = _ask(socket, {"verb": "journal"}).get("journal")
+    journal = _ask(socket, AskJournal()).get("journal")
     if not journal:
         return []
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.commands.control import ANSWER_WITHIN_S, ask_system
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
 from actors.config.live_values import TUNABLES
+from actors.status.commands import AskJobs, Pause, Resume, SetValues
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -46,12 +47,15 @@ def register(verbs: Verbs) -> None:
 
 
 def _pause(arguments: Namespace) -> int:
-    command = {"verb": "pause", "names": arguments.names, "hold": arguments.hold}
-    return _tell(arguments, command, "paused")
+    command = Pause(names=arguments.names, hold=arguments.hold)
+    answer = ask_system(arguments, command, ANSWER_WITHIN_S)
+    return answer if isinstance(answer, int) else _tell("paused", answer["paused"])
 
 
 def _resume(arguments: Namespace) -> int:
-    return _tell(arguments, {"verb": "resume", "names": arguments.names}, "resumed")
+    command = Resume(names=arguments.names)
+    answer = ask_system(arguments, command, ANSWER_WITHIN_S)
+    return answer if isinstance(answer, int) else _tell("resumed", answer["resumed"])
 
 
 def _set(arguments: Namespace) -> int:
@@ -60,14 +64,15 @@ def _set(arguments: Namespace) -> int:
         for name, tunable in TUNABLES.items()
         if (text := getattr(arguments, name)) is not None
     }
-    command = {"verb": "set", "names": arguments.names, "values": values}
-    return _tell(arguments, command, "set")
+    command = SetValues(names=arguments.names, values=values)
+    answer = ask_system(arguments, command, ANSWER_WITHIN_S)
+    return answer if isinstance(answer, int) else _tell("set", answer["set"])
 
 
 def _ask(arguments: Namespace) -> int:
-    command = {"verb": "ask", "name": arguments.name, "count": arguments.count}
-    if arguments.source is not None:
-        command["source"] = arguments.source
+    command = AskJobs(
+        name=arguments.name, count=arguments.count, source=arguments.source
+    )
     answer = ask_system(arguments, command, ANSWER_WITHIN_S)
     if isinstance(answer, int):
         return answer
@@ -76,9 +81,6 @@ def _ask(arguments: Namespace) -> int:
     return Exit.NOTHING_LEFT
 
 
-def _tell(arguments: Namespace, command: dict[str, Any], word: str) -> int:
-    answer = ask_system(arguments, command, ANSWER_WITHIN_S)
-    if isinstance(answer, int):
-        return answer
-    print(f"{word} {', '.join(answer[word]) or 'nothing'}")
+def _tell(word: str, names: list[str]) -> int:
+    print(f"{word} {', '.join(names) or 'nothing'}")
     return Exit.NOTHING_LEFT

@@ -13,7 +13,6 @@ from actors.journal.file import JournalDamagedError
 from actors.journal.health import journal_problem
 from actors.journal.view import JournalView
 from actors.status import readiness
-from actors.web.sampler import WITHIN_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,13 +100,13 @@ class Answers:
         return as_json(400 if "error" in answer else 200, answer)
 
     def _healthz(self) -> Answer:
-        answer = self._sampler.ask({"verb": "journal"}, WITHIN_S)
+        answer = self._sampler.journal()
         if "error" in answer:
             return text(503, f"{answer['error']}\n")
         return text(200, "ok\n")
 
     def _readyz(self) -> Answer:
-        status: Any = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        status = self._sampler.status()
         if "error" in status:
             return text(503, f"{status['error']}\n")
         found = readiness.problems(status)
@@ -118,7 +117,7 @@ class Answers:
         return text(200, "ready\n")
 
     def _status(self) -> Answer:
-        status = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        status = self._sampler.status()
         return as_json(503 if "error" in status else 200, status)
 
     def _metrics(self) -> Answer:
@@ -126,7 +125,7 @@ class Answers:
             from actors.web.prometheus import render  # noqa: PLC0415
         except ImportError:
             return text(501, _NO_METRICS)
-        status = self._sampler.ask({"verb": "status"}, WITHIN_S)
+        status = self._sampler.status()
         if "error" in status:
             return text(503, f"{status['error']}\n")
         body = render(status, self._journal())
@@ -161,5 +160,5 @@ class Answers:
         return None
 
     def _journal(self) -> str | None:
-        journal = self._sampler.ask({"verb": "journal"}, WITHIN_S).get("journal")
-        return str(journal) if journal else None
+        answer = self._sampler.journal()
+        return None if "error" in answer else answer["journal"]

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -29,39 +28,105 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-#: Name, text, key of a fetcher's status.
-_GAUGES = (
-    ("buffer_items", "Jobs that are here and wait for demand", "buffered"),
-    ("buffer_capacity", "Jobs that are held before polling stops", "capacity"),
-    ("demand_pending", "Jobs asked for and not yet sent", "demand"),
-    ("leases_active", "Jobs in a processor's hands", "in_flight"),
-    ("retrying_items", "Jobs that failed and wait for another attempt", "retrying"),
-    ("quarantined_items", "Jobs that were set aside", "quarantined"),
-    ("oldest_item_age_seconds", "Age of the oldest unfinished job", "oldest_job_age_s"),
+    from actors.status.model import (
+        FetcherStatus,
+        FetcherTally,
+        HistogramCounts,
+        ProcessorStatus,
+        SystemStatus,
+    )
+
+    _Of = TypeVar("_Of")
+    _Value = TypeVar("_Value")
+    _Family: TypeAlias = tuple[str, str, Callable[[_Of], _Value]]
+
+#: Name, text, value of a fetcher's status.
+_GAUGES: tuple[_Family[FetcherStatus, float | None], ...] = (
+    (
+        "buffer_items",
+        "Jobs that are here and wait for demand",
+        lambda it: it["buffered"],
+    ),
+    (
+        "buffer_capacity",
+        "Jobs that are held before polling stops",
+        lambda it: it["capacity"],
+    ),
+    ("demand_pending", "Jobs asked for and not yet sent", lambda it: it["demand"]),
+    ("leases_active", "Jobs in a processor's hands", lambda it: it["in_flight"]),
+    (
+        "retrying_items",
+        "Jobs that failed and wait for another attempt",
+        lambda it: it["retrying"],
+    ),
+    ("quarantined_items", "Jobs that were set aside", lambda it: it["quarantined"]),
+    (
+        "oldest_item_age_seconds",
+        "Age of the oldest unfinished job",
+        lambda it: it["oldest_job_age_s"],
+    ),
 )
-#: Name, text, key of a fetcher's tally.
-_COUNTERS = (
-    ("items_fetched", "Jobs taken from the source", "fetched"),
-    ("items_dispatched", "Jobs sent to processors, repeated ones too", "dispatched"),
-    ("stale_acks", "Outcomes of attempts that no longer counted", "stale"),
-    ("duplicates", "Jobs that the source sent again", "duplicates"),
+#: Name, text, count of a fetcher's tally.
+_COUNTERS: tuple[_Family[FetcherTally, int], ...] = (
+    ("items_fetched", "Jobs taken from the source", lambda it: it["fetched"]),
+    (
+        "items_dispatched",
+        "Jobs sent to processors, repeated ones too",
+        lambda it: it["dispatched"],
+    ),
+    (
+        "stale_acks",
+        "Outcomes of attempts that no longer counted",
+        lambda it: it["stale"],
+    ),
+    ("duplicates", "Jobs that the source sent again", lambda it: it["duplicates"]),
 )
-#: Name, text, key of a fetcher's tally, label.
-_LABELLED = (
-    ("polls", "Polls, by how they ended", "polls", "outcome"),
-    ("polls_skipped", "Polls that were due and not made", "skipped", "reason"),
-    ("items_finished", "Attempts and jobs, by their end", "finished", "outcome"),
-    ("redeliveries", "Jobs that had to be sent again", "redelivered", "reason"),
+#: Name, text, label, counts of a fetcher's tally.
+_LABELLED: tuple[
+    tuple[str, str, str, Callable[[FetcherTally], dict[str, int]]], ...
+] = (
+    ("polls", "Polls, by how they ended", "outcome", lambda it: it["polls"]),
+    (
+        "polls_skipped",
+        "Polls that were due and not made",
+        "reason",
+        lambda it: it["skipped"],
+    ),
+    (
+        "items_finished",
+        "Attempts and jobs, by their end",
+        "outcome",
+        lambda it: it["finished"],
+    ),
+    (
+        "redeliveries",
+        "Jobs that had to be sent again",
+        "reason",
+        lambda it: it["redelivered"],
+    ),
 )
-_HISTOGRAMS = (
-    ("poll_duration_seconds", "How long polls took", "poll_s"),
-    ("item_duration_seconds", "How long processors took over a job", "job_s"),
-    ("item_wait_seconds", "From a job's fetch to its first attempt", "wait_s"),
-    ("journal_commit_seconds", "How long commits to the journal took", "commit_s"),
+#: Name, text, histogram of a fetcher's tally.
+_HISTOGRAMS: tuple[_Family[FetcherTally, HistogramCounts], ...] = (
+    ("poll_duration_seconds", "How long polls took", lambda it: it["poll_s"]),
+    (
+        "item_duration_seconds",
+        "How long processors took over a job",
+        lambda it: it["job_s"],
+    ),
+    (
+        "item_wait_seconds",
+        "From a job's fetch to its first attempt",
+        lambda it: it["wait_s"],
+    ),
+    (
+        "journal_commit_seconds",
+        "How long commits to the journal took",
+        lambda it: it["commit_s"],
+    ),
 )
 
 
-def render(status: dict[str, Any], journal: str | None) -> bytes:
+def render(status: SystemStatus, journal: str | None) -> bytes:
     """The text that Prometheus scrapes.
 
     Args:
@@ -74,10 +139,6 @@ def render(status: dict[str, Any], journal: str | None) -> bytes:
     return text
 
 
-def _value(key: str, fetcher: dict[str, Any]) -> float:
-    return float(fetcher[key] or 0)
-
-
 def _size(file: str) -> int:
     try:
         return Path(file).stat().st_size
@@ -86,7 +147,7 @@ def _size(file: str) -> int:
 
 
 class _Snapshot(Collector):
-    def __init__(self, status: dict[str, Any], journal: str | None) -> None:
+    def __init__(self, status: SystemStatus, journal: str | None) -> None:
         self._status = status
         self._journal = journal
         self._fetchers = [each for each in status["fetchers"] if "tally" in each]
@@ -96,8 +157,8 @@ class _Snapshot(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield self._build_info()
-        for name, text, key in _GAUGES:
-            yield self._gauge(name, text, partial(_value, key))
+        for name, text, value in _GAUGES:
+            yield self._gauge(name, text, value)
         yield self._gauge(
             "backpressure_active",
             "1 while the fetcher does not poll because there is no room for a job",
@@ -157,33 +218,33 @@ class _Snapshot(Collector):
         return info
 
     def _gauge(
-        self, name: str, text: str, value: Callable[[dict[str, Any]], float]
+        self, name: str, text: str, value: Callable[[FetcherStatus], float | None]
     ) -> Metric:
         family = GaugeMetricFamily(f"lowtide_{name}", text, labels=["source"])
         for each in self._fetchers:
-            family.add_metric([each["name"]], float(value(each)))
+            family.add_metric([each["name"]], float(value(each) or 0))
         return family
 
     def _counters(self) -> Iterator[Metric]:
-        for name, text, key in _COUNTERS:
+        for name, text, count_of in _COUNTERS:
             family = CounterMetricFamily(f"lowtide_{name}", text, labels=["source"])
             for each in self._fetchers:
-                family.add_metric([each["name"]], each["tally"][key])
+                family.add_metric([each["name"]], count_of(each["tally"]))
             yield family
-        for name, text, key, label in _LABELLED:
+        for name, text, label, counts_of in _LABELLED:
             labels = ["source", label]
             family = CounterMetricFamily(f"lowtide_{name}", text, labels=labels)
             for each in self._fetchers:
-                for value, count in sorted(each["tally"][key].items()):
+                for value, count in sorted(counts_of(each["tally"]).items()):
                     family.add_metric([each["name"], value], count)
             yield family
 
     def _histograms(self) -> Iterator[Metric]:
         bounds = [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]
-        for name, text, key in _HISTOGRAMS:
+        for name, text, histogram_of in _HISTOGRAMS:
             family = HistogramMetricFamily(f"lowtide_{name}", text, labels=["source"])
             for each in self._fetchers:
-                histogram = each["tally"][key]
+                histogram = histogram_of(each["tally"])
                 buckets = list(zip(bounds, histogram["counts"], strict=True))
                 family.add_metric([each["name"]], buckets, histogram["sum_s"])
             yield family
@@ -191,10 +252,13 @@ class _Snapshot(Collector):
     def _stages(self) -> Iterator[Metric]:
         states: Counter[tuple[str, str]] = Counter()
         restarts: Counter[str] = Counter(fetcher=0, processor=0)
-        for role in ("fetcher", "processor"):
-            for each in self._status[f"{role}s"]:
-                states[role, each["state"]] += 1
-                restarts[role] += each["restarts"]
+        stages: list[tuple[str, FetcherStatus | ProcessorStatus]] = [
+            ("fetcher", each) for each in self._status["fetchers"]
+        ]
+        stages += [("processor", each) for each in self._status["processors"]]
+        for role, each in stages:
+            states[role, each["state"]] += 1
+            restarts[role] += each["restarts"]
         actors = GaugeMetricFamily(
             "lowtide_actors", "Stages, by their state", labels=["role", "state"]
         )

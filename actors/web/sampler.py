@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from actors.host.control_socket import ControlError, ask
+from actors.status.commands import AskJournal, AskStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from actors.status.commands import Journal, Refusal
+    from actors.status.model import SystemStatus
 
 #: How often to ask, in seconds.
 EVERY_S = 1.0
@@ -30,7 +33,7 @@ class Sampler:
     def __init__(self, socket: Path) -> None:
         self._socket = socket
         self._changed = threading.Condition()
-        self._sample: dict[str, Any] = {"error": "not asked yet"}
+        self._sample: SystemStatus | Refusal = {"error": "not asked yet"}
         self._number = 0
         self._points: deque[dict[str, float]] = deque(maxlen=POINTS)
 
@@ -40,26 +43,30 @@ class Sampler:
         with self._changed:
             return list(self._points)
 
-    @property
-    def latest(self) -> dict[str, Any]:
-        """The status of a second ago, or an object with ``error``."""
-        with self._changed:
-            return self._sample
-
     def run(self) -> None:
         """Ask until the process ends."""
         while True:
-            self._take(self.ask({"verb": "status"}, WITHIN_S))
+            self._take(self.status())
             time.sleep(EVERY_S)
 
+    def status(self) -> SystemStatus | Refusal:
+        """Ask for the status, or say what went wrong."""
+        status: Any = self.ask(AskStatus().as_dict(), WITHIN_S)
+        return cast("SystemStatus | Refusal", status)
+
+    def journal(self) -> Journal | Refusal:
+        """Ask for the journal's file, or say what went wrong."""
+        journal: Any = self.ask(AskJournal().as_dict(), WITHIN_S)
+        return cast("Journal | Refusal", journal)
+
     def ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """The root's answer, or an object with ``error``."""
+        """The root's answer to a command of the page, or an object with ``error``."""
         try:
             return ask(self._socket, command, timeout_s)
         except (ControlError, ValueError) as error:
             return {"error": f"the root does not answer: {error}", "silent": True}
 
-    def samples(self, within_s: float) -> Iterator[dict[str, Any] | None]:
+    def samples(self, within_s: float) -> Iterator[SystemStatus | Refusal | None]:
         """Each sample as it comes; None where none came in time."""
         seen = -1
         while True:
@@ -70,11 +77,11 @@ class Sampler:
                 seen = self._number
             yield sample
 
-    def _take(self, sample: dict[str, Any]) -> None:
+    def _take(self, sample: SystemStatus | Refusal) -> None:
         with self._changed:
             self._sample = sample
             self._number += 1
-            with contextlib.suppress(KeyError):
+            if "error" not in sample:
                 self._add(_point(sample))
             self._changed.notify_all()
 
@@ -86,7 +93,7 @@ class Sampler:
         self._points.append(point)
 
 
-def _point(status: dict[str, Any]) -> dict[str, float]:
+def _point(status: SystemStatus) -> dict[str, float]:
     accounting = status["accounting"]
     return {
         "at": round(time.time(), 1),
