@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -106,10 +107,15 @@ def test_what_only_looks_bad_is_read(body: bytes, value: object) -> None:
     ],
     ids=["escapes", "keys", "digits"],
 )
-@pytest.mark.timeout(3)
 def test_no_body_takes_long_to_refuse(body: bytes) -> None:
+    began = time.process_time()
+
     with pytest.raises(BadJsonError):
         parse(body)
+
+    # Of the processor, since the machine may have much else to do. What scans a
+    # body again from each of its quotes takes minutes.
+    assert time.process_time() - began < 3
 
 
 def test_the_limit_on_digits_holds_where_pythons_own_is_lifted() -> None:
