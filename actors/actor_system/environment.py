@@ -18,7 +18,7 @@ from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
 from actors.host.reports import Reporter
-from actors.journal.journal import Clock, Journal
+from actors.journal.journal import Clock, Journal, since_boot
 from actors.journal.memory import NoJournal
 from actors.user_code import functions
 
@@ -96,7 +96,7 @@ class Edges:
         self, journal: str | None, fetcher: str, remember_s: float
     ) -> Journal | NoJournal:
         """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
-        clock = Clock(self.wall, self.now)
+        clock = Clock(self.wall, self.now, since_boot)
         if journal is None:
             return NoJournal(clock.monotonic, remember_s)
         return Journal(Path(journal), fetcher, clock, remember_s=remember_s)

@@ -34,7 +34,11 @@ LARGE = 4096
 
 
 class FactWriter:
-    """Writes one fetcher's facts, within a transaction of its journal."""
+    """Writes one fetcher's facts, within a transaction of its journal.
+
+    Attributes:
+        behind_s: By how much an earlier run's clock was ahead of this one's.
+    """
 
     def __init__(
         self, db: sqlite3.Connection, fetcher: int, wall: Callable[[], float]
@@ -42,6 +46,7 @@ class FactWriter:
         self._db = db
         self._fetcher = fetcher
         self._wall = wall
+        self.behind_s = 0.0
 
     def write(self, facts: Iterable[Fact]) -> None:
         """Write facts, in order; one statement for all that come together alike."""
@@ -146,13 +151,14 @@ class FactWriter:
 
     def _end(self, jobs: list[Job], state: JobState) -> None:
         number, now = self._fetcher, self._wall()
+        other = now + self.behind_s if self.behind_s else None
         self._forget_large(jobs)
         # A made-up id never comes again: nothing is to be remembered of it.
         self._db.executemany(
-            "UPDATE job SET state = ?, attempt = ?, payload = NULL, ended_at = ? "
-            "WHERE fetcher = ? AND key = ?",
+            "UPDATE job SET state = ?, attempt = ?, payload = NULL, ended_at = ?, "
+            "not_before = ? WHERE fetcher = ? AND key = ?",
             [
-                (state.value, job.attempt, now, number, job.key)
+                (state.value, job.attempt, now, other, number, job.key)
                 for job in jobs
                 if job.own_id
             ],

@@ -38,10 +38,25 @@ class JournalLockedError(JournalError):
 
 
 class Clock(NamedTuple):
-    """The wall clock, for what is kept, and the monotonic one, for what is done."""
+    """The wall clock, for what is kept, and the monotonic one, for what is done.
+
+    Attributes:
+        elapsed: One that cannot be set and goes on while the machine sleeps, to tell
+            a sleep from a wall clock that was set. None: ``monotonic`` does.
+    """
 
     wall: Callable[[], float]
     monotonic: Callable[[], float]
+    elapsed: Callable[[], float] | None = None
+
+    def ahead(self) -> float:
+        """How far the wall clock is ahead of one that nobody can set."""
+        return self.wall() - (self.elapsed or self.monotonic)()
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, those that it slept among them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class TakenUp(NamedTuple):
@@ -103,11 +118,11 @@ class Journal:
         Raises:
             JournalError: It cannot be read, or that cannot be written.
         """
-        self._clock = clock or Clock(time.time, time.monotonic)
+        self._clock = clock or Clock(time.time, time.monotonic, since_boot)
         self.path = path
         self._remember_s = remember_s
         self._syncs = True
-        self._wall_ahead = self._clock.wall() - self._clock.monotonic()
+        self._wall_ahead = self._clock.ahead()
         with _told():
             self._db = db or connect(path)
             self._fetcher = self._number_of(fetcher)
@@ -145,6 +160,7 @@ class Journal:
         # For who looks into the file: what is leased there counts as ready in
         # any case, and is written with the job's next change.
         with contextlib.suppress(sqlite3.Error), self._transaction():
+            self._facts.behind_s = self._behind_s()
             self._mend_times()
             self._db.execute(
                 "UPDATE job SET state = 'ready', processor = NULL "
@@ -371,30 +387,54 @@ class Journal:
     def _heed_clock(self) -> None:
         # While this process lives it knows by how much the wall clock was set: what
         # is kept by it goes along, so that nothing lasts longer or is over sooner.
-        ahead = self._clock.wall() - self._clock.monotonic()
+        ahead = self._clock.ahead()
         by_s = ahead - self._wall_ahead
         if abs(by_s) < SET_BY_S:
             self._wall_ahead = ahead
             return
         with self._transaction():
-            for column in ("ended_at", "not_before"):
-                self._db.execute(
-                    f"UPDATE job SET {column} = {column} + ? "  # noqa: S608
-                    f"WHERE fetcher = ? AND {column} IS NOT NULL",
-                    (by_s, self._fetcher),
-                )
+            self._db.execute(
+                "UPDATE job SET not_before = not_before + ? "
+                "WHERE fetcher = ? AND ended_at IS NULL AND not_before IS NOT NULL",
+                (by_s, self._fetcher),
+            )
+            self._db.execute(
+                "UPDATE job SET ended_at = ended_at + ?, "
+                "not_before = CASE WHEN ? < 0 THEN max(ended_at, "
+                "coalesce(not_before, 0)) ELSE not_before END "
+                "WHERE fetcher = ? AND ended_at IS NOT NULL",
+                (by_s, by_s, self._fetcher),
+            )
+        self._facts.behind_s = max(0.0, self._facts.behind_s - by_s)
         self._wall_ahead = ahead
 
     def _mend_times(self) -> None:
         # Over a restart nobody knows that: a job that is to have ended in times to
-        # come, or before there was a journal, ended just now as far as it counts.
+        # come, or before there was a journal, ended just now as far as it counts. But
+        # it may be today's clock that is behind. So when a job ended by a clock that
+        # was ahead of today's is kept as well, where it has no other use for a time,
+        # and counts once that can be true.
         now = self._clock.wall()
         oldest = OLDEST if now >= OLDEST else -math.inf
         self._db.execute(
-            "UPDATE job SET ended_at = ? WHERE fetcher = ? AND "
-            "(ended_at > ? OR ended_at < ?)",
+            "UPDATE job SET ended_at = not_before, not_before = NULL WHERE fetcher = ? "
+            "AND ended_at < not_before AND not_before <= ?",
+            (self._fetcher, now),
+        )
+        self._db.execute(
+            "UPDATE job SET not_before = max(ended_at, coalesce(not_before, 0)), "
+            "ended_at = ? WHERE fetcher = ? AND (ended_at > ? OR ended_at < ?)",
             (now, self._fetcher, now, oldest),
         )
+
+    def _behind_s(self) -> float:
+        # By how much an earlier clock was ahead of this one.
+        [latest] = self._db.execute(
+            "SELECT max(max(ended_at, coalesce(not_before, 0))) FROM job "
+            "WHERE fetcher = ? AND ended_at IS NOT NULL",
+            (self._fetcher,),
+        ).fetchone()
+        return max(0.0, (latest or 0.0) - self._clock.wall())
 
     def _shorten_waits(self, jobs: list[Job]) -> None:
         # A wait is no longer than it was when its job failed, whatever the clock says.
@@ -407,7 +447,9 @@ class Journal:
                 (wall, self._fetcher, job.key),
             ).fetchone()
             if row is not None and row[0] is not None:
-                left = min(max(0.0, row[0]), max(0.0, row[1]))
+                # Where it would have been over before it began, the clock was set
+                # since: the failure's time did not go along with it.
+                left = max(0.0, row[1] if row[0] < 0 else min(row))
                 job.not_before = monotonic + left
 
     def _set_sync(self, *, sync: bool) -> None:

@@ -141,6 +141,8 @@ def _job(row: sqlite3.Row) -> dict[str, Any]:
     job["payload"] = json.loads(job["payload"]) if job["payload"] else None
     for name in ("fetched_at", "not_before", "ended_at"):
         job[name] = _moment(job[name])
+    if job["ended_at"]:
+        job["not_before"] = None  # by then it has another meaning: the journal's own
     return job
 
 

@@ -40,7 +40,7 @@ from actors.journal.file import (
     JournalInUseError,
     connect,
 )
-from actors.journal.journal import Clock, Journal, JournalError
+from actors.journal.journal import Clock, Journal, JournalError, since_boot
 from actors.journal.view import JournalView
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
@@ -503,13 +503,23 @@ class Clocks:
     def __init__(self, wall: float = TODAY) -> None:
         self.ahead = wall - 500.0
         self.monotonic = 500.0
+        self.slept = 0.0
 
     def set(self, wall: float) -> None:
         self.ahead = wall - self.monotonic
 
+    def sleep(self, seconds: float) -> None:
+        """The machine is suspended, and the monotonic clock with it."""
+        self.ahead += seconds
+        self.slept += seconds
+
     @property
     def clock(self) -> Clock:
-        return Clock(lambda: self.ahead + self.monotonic, lambda: self.monotonic)
+        return Clock(
+            lambda: self.ahead + self.monotonic,
+            lambda: self.monotonic,
+            lambda: self.monotonic + self.slept,
+        )
 
 
 def done(journal: Journal, key: int) -> None:
@@ -557,6 +567,74 @@ def test_a_clock_that_is_set_while_a_system_runs_changes_no_window(
     assert left == []
 
 
+def test_a_machine_that_sleeps_does_not_set_its_clock(path: Path) -> None:
+    clocks = Clocks()
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        done(journal, 1)
+        known = []
+        for days in (6.9, 0.2):
+            clocks.sleep(days * DAY_S)
+            known.append(journal.known(["id1"]))
+
+    assert known == [{"id1"}, set()]
+
+
+def test_our_own_clocks_tell_a_sleep_from_a_clock_that_is_set(path: Path) -> None:
+    # Both count the same but for a sleep, which no test can have.
+    since = since_boot()
+    assert time.monotonic() - 1 < since <= time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@pytest.mark.parametrize("behind_days", [10, 600])
+@pytest.mark.parametrize("corrected", ["while it is down", "while it runs"])
+def test_a_clock_that_was_behind_in_an_earlier_run_forgets_no_id(
+    path: Path, behind_days: int, corrected: str
+) -> None:
+    with contextlib.closing(Journal(path, "numbers", Clocks().clock)) as journal:
+        done(journal, 1)
+
+    clocks = Clocks(TODAY - behind_days * DAY_S)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        done(journal, 2)
+        journal.purge()
+        if corrected == "while it runs":
+            clocks.set(TODAY)
+            assert journal.known(["id1", "id2"]) == {"id1", "id2"}
+
+    clocks = Clocks(TODAY + DAY_S)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        journal.purge()
+        known = [journal.known(["id1", "id2"])]
+        for days in (5.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            known.append(journal.known(["id1", "id2"]))
+
+    assert known == [{"id1", "id2"}, {"id1", "id2"}, set()]
+
+
+def test_a_clock_that_is_set_back_while_it_runs_and_forth_while_it_is_down(
+    path: Path,
+) -> None:
+    clocks = Clocks()
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        done(journal, 1)
+        clocks.set(TODAY - 10 * DAY_S)
+        done(journal, 2)
+
+    clocks = Clocks(TODAY + DAY_S)
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        journal.purge()
+        known = [journal.known(["id1", "id2"])]
+        clocks.monotonic += 6.1 * DAY_S
+        known.append(journal.known(["id1", "id2"]))
+
+    assert known == [{"id1", "id2"}, set()]
+
+
 @pytest.mark.parametrize(
     ("later", "left_s"),
     [(3.0, 2.0), (-30 * DAY_S, 5.0), (-1.0, 5.0), (30 * DAY_S, 0.0)],
@@ -575,6 +653,23 @@ def test_a_retry_waits_no_longer_over_a_restart_than_it_was_to(
         [taken] = journal.take_up().jobs
 
     assert taken.not_before - clocks.monotonic == pytest.approx(left_s, abs=0.01)
+
+
+def test_a_retry_waits_as_long_where_the_clock_was_set_back_before_a_restart(
+    path: Path,
+) -> None:
+    job, clocks = new_job(1), Clocks()
+    job.attempt = 1
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        failed = JobFailed(job, HERE, Failure("E: no"), 5.0)
+        journal.commit([JobFetched(job), JobLeased(job, HERE), failed])
+        clocks.set(TODAY - DAY_S)
+        journal.commit([])
+
+    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+        [taken] = journal.take_up().jobs
+
+    assert taken.not_before - clocks.monotonic == pytest.approx(5.0, abs=0.01)
 
 
 def test_a_job_of_a_clock_that_was_not_set_is_not_decades_old(path: Path) -> None:
