@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _ROOT = Path(__file__).parents[1]
+#: What fetches and acknowledges, where that is ours as well.
+_DOMAIN = _ROOT.parent / "domain"
 #: Not instructions of the process: what stands for its world.
 _WORLD = _ROOT / "testing"
 
@@ -69,7 +71,8 @@ class Instructions:
         return tracer
 
     def _tracer_of(self, path: Path) -> Any:
-        if not path.is_relative_to(_ROOT) or path.is_relative_to(_WORLD):
+        is_ours = path.is_relative_to(_ROOT) or path.is_relative_to(_DOMAIN)
+        if not is_ours or path.is_relative_to(_WORLD):
             return None
         counts = not self._within or path.stem in self._within
         return self._instruction if counts else self._line

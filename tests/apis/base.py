@@ -58,7 +58,12 @@ class Api:
         budget: Requests in a window at the most, None for any number.
         window_s: The window.
         exceeded: How often more were asked.
+        useful: How many answers had something that none before had.
+        idle: How many had nothing of that kind: to a GET that was not refused.
+        walks: Whether a poll has to ask for each page in any case.
     """
+
+    walks = False
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
@@ -68,6 +73,9 @@ class Api:
         self.budget: int | None = None
         self.window_s = 1.0
         self.exceeded = 0
+        self.useful = 0
+        self.idle = 0
+        self._shown: set[str] = set()
         self.url = ""
         self.lock = threading.RLock()
         self._window: deque[float] = deque()
@@ -95,8 +103,19 @@ class Api:
                 self.exceeded += 1
                 return self.limited(reset_s)
             said = self.answer(asked)
+            if asked.method == "GET" and said.status in (200, 304) and not self.cut:
+                self._count(asked, said)
             said.headers |= self.told(left, reset_s)
             return said
+
+    def _count(self, asked: Asked, said: Said) -> None:
+        shown = set(_elements(said.body))
+        is_next = self.walks and {"page", "page_info"} & asked.query.keys()
+        if shown - self._shown or is_next:
+            self.useful += 1
+        else:
+            self.idle += 1
+        self._shown |= shown
 
     def _spent(self, asked: Asked) -> tuple[int | None, float]:
         if self.budget is None:
@@ -107,6 +126,14 @@ class Api:
         if left >= 0:
             self._window.append(asked.at)
         return left, self._window[0] + self.window_s - asked.at
+
+
+def _elements(body: Any) -> list[str]:
+    if isinstance(body, bytes):
+        return body.decode().split("<entry>")[1:]
+    if isinstance(body, dict):
+        body = next((each for each in body.values() if isinstance(each, list)), [])
+    return [json.dumps(each) for each in body or ()]
 
 
 Kind = TypeVar("Kind", bound=Api)

@@ -151,6 +151,9 @@ class Zendesk(Api):
 class Shopify(Api):
     """Orders: Link pages with opaque tokens, `updated_at_min`, a bucket, 429."""
 
+    #: An overlap is shown again, whatever is new.
+    walks = True
+
     def __init__(self) -> None:
         super().__init__()
         self.orders: dict[int, dict[str, Any]] = {}
@@ -198,6 +201,8 @@ def _by_time(order: dict[str, Any]) -> tuple[str, str]:
 
 class Tickets(Api):
     """A queue: a ticket is shown until it is closed by PATCH."""
+
+    walks = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from domain import api
+from domain.api import budgets, session
 from domain.api.formats import has_feedparser
 from tests.apis import kinds
 from tests.apis.base import Api, Asked, served
@@ -18,12 +20,27 @@ from tests.apis.recipes import VARIABLES, pipeline_of, text_of
 if TYPE_CHECKING:
     from actors.testing.harness import Harness
 
-DEATHS = 8
-SEEDS = range(2)
+DEATHS = 30
+SEEDS = range(int(os.environ.get("TEST_RECIPE_SEEDS", "1")))
+
+
+class Clock:
+    """What budgets go by: the time of the pipeline that runs."""
+
+    pipeline: Harness | None = None
+
+    def __call__(self) -> float:
+        return 1000.0 + (self.pipeline.now if self.pipeline else 0.0)
+
+
+clock = Clock()
 
 
 @pytest.fixture(autouse=True)
 def _around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(budgets, "boot_time", clock)
+    monkeypatch.setattr(session, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(clock, "pipeline", None)
     monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path))
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
@@ -31,18 +48,23 @@ def _around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def run(
-    pipeline: Harness, server: Api, draw: Random, change: Callable[[], Any]
+    pipeline: Harness,
+    server: Api,
+    draw: Random,
+    change: Callable[[], Any],
+    often: float = 0.4,
 ) -> None:
     """Let everything happen, and then nothing any more."""
 
     def before(_: Asked) -> None:
-        if draw.random() < 0.4:
+        if draw.random() < often:
             change()
         if draw.random() < 0.1:
             server.faults.append(draw.choice([500, 502, 503, 429]))
         server.cut += draw.random() < 0.1
 
     [fetcher] = pipeline.sources
+    clock.pipeline = pipeline
     server.before = before
     for _ in range(DEATHS):
         change()
@@ -56,6 +78,12 @@ def run(
     server.cut = 0
     pipeline.advance(400)
     pipeline.run_until_idle()
+    polls = [e for e in pipeline.events if e["event"] == "fetcher.polled"]
+    quiet = sum(e["count"] == 0 and e["outcome"] == "none" for e in polls)
+    # What was answered when the fetcher died is asked for again, and each fetcher
+    # that is started asks.
+    least = server.useful + quiet + DEATHS
+    assert server.useful + server.idle <= 1.2 * least
 
 
 def check(
@@ -146,9 +174,11 @@ def test_shopify(seed: int) -> None:
 def test_tickets(seed: int) -> None:
     with served(kinds.Tickets()) as server:
         server.add(20)
+        server.size = 10
         ran: list[Any] = []
         with pipeline_of(text_of("tickets", server), ran) as pipeline:
-            run(pipeline, server, Random(seed), lambda: server.add(1))
+            # Each page of them is asked for in each poll, and there are more and more.
+            run(pipeline, server, Random(seed), lambda: server.add(1), often=0.05)
             pipeline.advance(100)
 
             check(pipeline, ran, set(server.tickets), by_id)
