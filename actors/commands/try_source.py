@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 #: Jobs that are shown, and characters of each.
 SHOWN = 10
 _WIDTH = 200
+#: Characters of an answer that went wrong.
+_BODY = 400
 #: Jobs of a generator that are waited for.
 _AT_MOST = 1000
 
@@ -72,6 +74,8 @@ def try_source(arguments: Namespace) -> int:
     items = [item_of(each) for each in told.pop("jobs") if each is not None]
     told["jobs"] = [each.payload for each in items if isinstance(each, Fetched)]
     bad = [each for each in items if not isinstance(each, Fetched)]
+    if "body" in told:
+        told["body"] = _shown(str(told["body"]))
     told["unusable"] = [each.failure.error for each in bad]
     if arguments.json:
         print(redact(json.dumps(masked(told))))
@@ -125,6 +129,14 @@ def _told_by(fetcher: FetcherConfig, state: Any) -> dict[str, Any]:
     return told
 
 
+def _shown(body: str) -> str:
+    # Cut last: half a secret is not known as one.
+    with contextlib.suppress(ValueError, RecursionError):
+        body = json.dumps(masked(json.loads(body)), ensure_ascii=False)
+    text = " ".join(redact(body).split())
+    return text if len(text) <= _BODY else text[:_BODY] + "..."
+
+
 def _take(answer: Any, told: dict[str, Any], *, with_state: bool) -> None:
     if with_state:
         page = next(answer, None) if isinstance(answer, Iterator) else answer
@@ -136,10 +148,14 @@ def _take(answer: Any, told: dict[str, Any], *, with_state: bool) -> None:
         told["jobs"] = [answer]
 
 
-def _lines(told: dict[str, Any]) -> Iterable[str]:
+def _lines(  # noqa: C901 - one line a thing
+    told: dict[str, Any],
+) -> Iterable[str]:
     jobs = told["jobs"]
     if "request" in told:
         yield f"{told['request']}: {told.get('status', 'no answer')}"
+    if "body" in told:
+        yield f"the answer begins: {told['body']}"
     yield f"{len(jobs)} would become jobs" + (":" if jobs else "")
     for each in jobs[:SHOWN]:
         text = json.dumps(masked(each), ensure_ascii=False)

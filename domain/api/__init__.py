@@ -32,6 +32,9 @@ _etags: dict[tuple[str, str], dict[str, str] | None] = {}
 _sessions: dict[str, Session] = {}
 _MAX_SESSIONS = 64
 
+#: So many bytes of an answer that went wrong are shown.
+_SEEN = 4096
+
 _NOT_GIVEN: Any = object()
 
 
@@ -164,8 +167,8 @@ def preview(url: str, *, state: Any = None, **options: Any) -> dict[str, Any]:
 
     Returns:
         ``jobs`` and the next ``state``, as far as there are any; and ``request``,
-        ``status``, ``next`` (where the next page is), ``left`` (requests) and
-        ``error``, what is known of them.
+        ``status``, ``next`` (where the next page is), ``left`` (requests),
+        ``error`` and with it ``body``, the start of the answer: what is known of them.
     """
     session = _session({"url": url, **options})
     if session.tokens is not None and session.tokens.may_rotate:
@@ -187,7 +190,16 @@ def preview(url: str, *, state: Any = None, **options: Any) -> dict[str, Any]:
         told["status"] = poll.reply.status
         now = datetime.now(UTC)
         told["left"] = budget_of(poll.reply.headers, poll.reply.status, now).left
+        if "error" in told and poll.reply.body:
+            told["body"] = _seen(poll.reply.body, session)
     return told
+
+
+def _seen(body: bytes, session: Session) -> str:
+    # The token is no secret of the configuration, and nobody else knows it.
+    text = body[:_SEEN].decode(errors="replace")
+    token = session.tokens.last if session.tokens else None
+    return text.replace(token, "***") if token else text
 
 
 def check_options(**options: Any) -> list[tuple[Trail, str]]:

@@ -15,7 +15,7 @@ from actors.journal.journal import Journal
 from actors.main import main
 from domain import api
 from tests.apis import kinds
-from tests.apis.base import served
+from tests.apis.base import Asked, Said, served
 from tests.apis.recipes import VARIABLES, text_of
 
 Try = Callable[..., tuple[int, str]]
@@ -105,7 +105,39 @@ def test_what_goes_wrong_is_shown(tried: Try) -> None:
     assert code == 1
     assert f"GET {server.url}/v1/events: 401" in told
     assert "error: BadStatusError" in told
+    assert "the answer begins: " in told
+    assert "Invalid API Key" in told
     assert "canary" not in told
+
+
+class Telltale(kinds.Stripe):
+    """Says what it was asked with, in the text and under a name of its own."""
+
+    filler = ""
+
+    def answer(self, asked: Asked) -> Said:
+        key = asked.headers["authorization"]
+        if self.filler:
+            return Said(f"{self.filler}{key}".encode(), 500)
+        return Said({"error": f"bad key {key}", "token": "t-canary"}, 403)
+
+
+# The last of them is cut in the middle of the secret.
+@pytest.mark.parametrize("filler", ["", "<p>\n\x1b[2K", "x " * 190])
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_the_answer_that_is_refused_is_shown_without_secrets(
+    tried: Try, filler: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIPE_KEY", "sk_test_canary")
+    with served(Telltale()) as server:
+        server.filler = filler
+        code, told = tried(text_of("stripe", server), *words)
+
+    assert code == 1
+    assert "***" in told
+    assert "canary" not in told
+    assert "sk_test" not in told
+    assert "\x1b" not in told
 
 
 def test_a_refresh_token_is_not_spent(tried: Try) -> None:

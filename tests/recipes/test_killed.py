@@ -61,7 +61,7 @@ def change(server: Any, draw: Random) -> None:
             server.revoke()
 
 
-def expected(server: Any) -> set[str]:
+def expected(server: Any) -> set[str]:  # noqa: PLR0911 - one arm a kind
     """The ids of the jobs that there are to be."""
     match server:
         case kinds.Zendesk():
@@ -110,7 +110,7 @@ def test_nothing_is_skipped_and_nothing_becomes_a_job_twice(
             change(server, draw)
             time.sleep(APART_S + draw.uniform(0.0, 0.5))  # a moment like any other
             fetchers = system.status()["fetchers"]
-            if draw.random() < 0.7 and fetchers[0]["pid"]:
+            if draw.random() < 0.8 and fetchers[0]["pid"]:
                 os.kill(fetchers[0]["pid"], signal.SIGKILL)
             else:
                 system.kill_all()
