@@ -30,8 +30,7 @@ from actors.commands.options import (
     hide_secrets_from_ps,
 )
 from actors.config.errors import ConfigError
-from actors.config.settings import BY_NAME
-from actors.config.value_types import SECONDS
+from actors.config.option import SECONDS
 from actors.demand.job_events import JobState
 from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError
@@ -137,43 +136,48 @@ def _parser() -> tuple[Parser, Verbs]:
         type=_interval,
         const=1.0,
         metavar="SECONDS",
-        help="again and again, until Ctrl-C (1)",
+        help="repeat every so many seconds, until Ctrl-C (default 1)",
     )
     attach = add_verb(
         verbs, "attach", control.attach, "add processors to a running system"
     )
     attach.add_argument(
-        "--count", type=int, default=1, metavar="N", help="how many (1)"
+        "--count", type=int, default=1, metavar="N", help="how many (default 1)"
     )
     attach.add_argument(
-        "--processor", metavar="NAME", help="which, if there are several"
+        "--processor", metavar="NAME", help="which kind, if there are several"
     )
     detach = add_verb(
         verbs, "detach", control.detach, "remove processors, once they finished"
     )
     detach.add_argument("names", nargs="*", metavar="NAME", help="as status shows them")
     detach.add_argument(
-        "--count", type=int, default=1, metavar="N", help="else the last N"
+        "--count",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many, the last ones first, where none is named (default 1)",
     )
     wait = add_verb(
         verbs,
         "wait",
         control.wait_for_ends,
-        "wait until all has ended that was fetched before now",
+        "wait until all jobs are finished that were fetched before now",
     )
     wait.add_argument(
-        "names", nargs="*", metavar="FETCHER", help="by which; all by itself"
+        "names",
+        nargs="*",
+        metavar="FETCHER",
+        help="fetchers to wait for (default: all)",
     )
     wait.add_argument(
         "--within",
         type=_interval,
         metavar="SECONDS",
-        help="give up after so long, with exit code 1 (a day)",
+        help="give up after so many seconds, with exit code 1 (default: a day)",
     )
     stop = add_verb(verbs, "stop", control.stop, "drain and stop a running system")
-    stop.add_argument(
-        "--now", action="store_true", help="do not wait for what is there"
-    )
+    stop.add_argument("--now", action="store_true", help="do not wait for running jobs")
     _add_jobs(verbs)
     state.register(verbs)
     check.register(verbs)
@@ -219,7 +223,11 @@ def _add_jobs(verbs: Verbs) -> None:
     parser.add_argument("--fetcher", metavar="NAME", help="only this fetcher's")
     parser.add_argument("--all", action="store_true", help="every quarantined job")
     parser.add_argument(
-        "--limit", type=int, default=100, metavar="N", help="so many (100); -1: all"
+        "--limit",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how many to show (default 100); -1: all",
     )
     parser.add_argument("--json", action="store_true", help="as JSON on one line")
     add_journal(parser)
@@ -240,15 +248,23 @@ def _add_join(verbs: Verbs) -> None:
     text = "run processors on this machine for a system on another one"
     join = verbs.add_parser("join", help=text, description=f"{text.capitalize()}.")
     join.set_defaults(verb=_join)
-    join.add_argument("leader", metavar="HOST:PORT", help="where that one is bound")
-    for name in MACHINE_SETTINGS:
-        add_setting(join, BY_NAME[name])
+    join.add_argument(
+        "leader",
+        metavar="HOST:PORT",
+        help="the address that the other one was given as --bind",
+    )
+    for option in MACHINE_SETTINGS:
+        add_setting(join, option)
     join.add_argument(
         "--processor", metavar="NAME", help="which kind, if there are several"
     )
-    join.add_argument("--name", metavar="NAME", help="of this machine (its host name)")
     join.add_argument(
-        "--port", metavar="N", help="the number that names it here (a free one)"
+        "--name", metavar="NAME", help="name of this machine (default: its host name)"
+    )
+    join.add_argument(
+        "--port",
+        metavar="N",
+        help="the number that names it here (default: a free one)",
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from actors.commands.exit_codes import Exit
 from actors.config.build import build_noting
 from actors.config.errors import ConfigError, Problems
-from actors.config.function_checks import function_problems
+from actors.config.functions import function_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
 

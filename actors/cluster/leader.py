@@ -24,7 +24,6 @@ from actors.cluster.messages import (
     ToMachine,
     Welcome,
 )
-from actors.config.needs import functions_of
 from actors.supervision.messages import (
     ProcessGone,
     ProcessLost,
@@ -207,7 +206,7 @@ class Remote:
 
     def _welcome(self, machine: Machine) -> None:
         system = self._root.config
-        needed = {f for each in system.processors for f in functions_of(each, system)}
+        needed = {f for each in system.processors for f in system.functions_of(each)}
         welcome = Welcome(
             line=machine.line,
             system=system.for_machines(),

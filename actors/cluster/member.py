@@ -30,7 +30,6 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.cluster.router import Switchboard
-from actors.config.needs import functions_of
 from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Process, Subscribed
 from actors.supervision.control_input import CommandsIn
 from actors.supervision.heartbeat import Pulse
@@ -237,7 +236,7 @@ class MachineActor(Stage):
         except ValueError as error:
             self._give_up(str(error))
             return
-        ours = identity.versions(functions_of(kind, welcome.system))
+        ours = identity.versions(welcome.system.functions_of(kind))
         wrong = [
             f"{name} is {version} here and {welcome.versions.get(name)} at the leader"
             for name, version in ours.items()

@@ -10,8 +10,8 @@ from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
 from actors.commands.table import table
 from actors.commands.validated_config import function_errors, note_way_in
-from actors.config.settings import unknown_variables
 from actors.config.show import config_rows, secrets_of
+from actors.config.values import unknown_variables
 from actors.host import redaction
 from actors.host.redaction import redact
 from actors.user_code import modules

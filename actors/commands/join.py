@@ -16,7 +16,7 @@ from actors.commands.options import MACHINE_SETTINGS
 from actors.commands.run import check_place, claim_number
 from actors.config.build import build
 from actors.config.errors import ConfigError
-from actors.config.settings import BY_NAME
+from actors.config.model import SETTINGS
 from actors.config.values import resolve
 from actors.host import redaction
 
@@ -104,7 +104,8 @@ def run(arguments: Namespace) -> int:
     Raises:
         ConfigError: It cannot be used.
     """
-    flags = {name: getattr(arguments, name) for name in MACHINE_SETTINGS}
+    names = (each.setting for each in MACHINE_SETTINGS)
+    flags = {name: getattr(arguments, name) for name in names}
     values = resolve(flags, os.environ, None)
     leader = identity.place(arguments.leader, None, "the leader")
     try:
@@ -124,16 +125,10 @@ def run(arguments: Namespace) -> int:
     )
     if machine.count < 1:
         raise ConfigError(f"--processors must be at least 1, got {machine.count}")
-    port = None if arguments.port is None else _port(arguments.port)
+    port = arguments.port
+    if port is not None:
+        port = SETTINGS["port"].parse(port, "--port")
     return join(machine, _config(values), port)
-
-
-def _port(text: str) -> int:
-    kind = BY_NAME["port"].kind
-    try:
-        return int(kind.parse(text))
-    except ValueError:
-        raise ConfigError(f"--port must be {kind.expected}, got {text!r}") from None
 
 
 def _config(values: dict[str, Value]) -> SystemConfig:

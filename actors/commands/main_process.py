@@ -26,7 +26,7 @@ from actors.commands.left import left_by_fetcher, left_in_journal, next_number
 from actors.commands.web_process import WebError, WebProcess
 from actors.config.errors import ConfigError
 from actors.config.overrides import Changes
-from actors.config.settings import unknown_variables
+from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
 from actors.host.control_socket import ControlError, Orders
 from actors.host.reports import read_reports

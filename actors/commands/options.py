@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from actors.config.build import build_noting
 from actors.config.errors import ConfigError, Problems, near
-from actors.config.settings import BY_NAME, SETTINGS
+from actors.config.model import SETTINGS
 from actors.config.toml_file import ConfigFile
 from actors.config.values import find, resolve_noting
 from actors.host import redaction
@@ -22,21 +22,14 @@ if TYPE_CHECKING:
     from typing import NoReturn, TypeAlias
 
     from actors.config.model import SystemConfig
-    from actors.config.settings import Setting
+    from actors.config.option import Option
     from actors.config.values import Value
 
     Verbs: TypeAlias = argparse._SubParsersAction["Parser"]  # noqa: SLF001
 
 
 #: The settings that mean something where only processors run.
-MACHINE_SETTINGS = (
-    "processors",
-    "drain_timeout_s",
-    "machine_timeout_s",
-    "cluster_key_file",
-    "log_format",
-    "log_level",
-)
+MACHINE_SETTINGS = tuple(each for each in SETTINGS.values() if each.on_machines)
 
 
 def add_settings(parser: argparse.ArgumentParser) -> None:
@@ -44,18 +37,18 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", metavar="FILE", help="a TOML file (environment: LOWTIDE_CONFIG)"
     )
-    for setting in SETTINGS:
-        add_setting(parser, setting)
+    for option in SETTINGS.values():
+        add_setting(parser, option)
 
 
-def add_setting(parser: argparse.ArgumentParser, setting: Setting) -> None:
+def add_setting(parser: argparse.ArgumentParser, option: Option) -> None:
     """Add the flag of one setting."""
-    default = "" if setting.default is None else f"; default {setting.default}"
+    default = "" if option.default is None else f"; default {option.default}"
     parser.add_argument(
-        setting.flag,
-        dest=setting.name,
-        metavar=setting.metavar,
-        help=f"{setting.help} (environment: {setting.variable}{default})",
+        option.flag,
+        dest=option.setting,
+        metavar=option.type.metavar,
+        help=f"{option.help} (environment: {option.variable}{default})",
     )
 
 
@@ -65,16 +58,17 @@ def add_verb(
     """Add a verb for a running system, with the options that say which."""
     parser = verbs.add_parser(name, help=text, description=f"{text.capitalize()}.")
     parser.set_defaults(verb=verb, finds_system=True)
-    port = BY_NAME["port"]
+    port = SETTINGS["port"]
     parser.add_argument(
         port.flag,
         metavar="N",
-        help=f"the running system's (environment: {port.variable}; {port.default})",
+        help=f"of the running system (environment: {port.variable}; default "
+        f"{port.default})",
     )
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="what it was started with, where its port and journal are found "
+        help="the file it was started with, which names its port and its journal "
         "(environment: LOWTIDE_CONFIG)",
     )
     return parser
@@ -82,11 +76,12 @@ def add_verb(
 
 def add_journal(parser: argparse.ArgumentParser) -> None:
     """Add the flag that names the journal of a system that does not run."""
-    journal = BY_NAME["journal"]
+    journal = SETTINGS["journal"]
     parser.add_argument(
         journal.flag,
         metavar="FILE",
-        help=f"if no system runs (environment: {journal.variable}; {journal.default})",
+        help="where to look if no system runs (environment: "
+        f"{journal.variable}; default {journal.default})",
     )
 
 
@@ -104,7 +99,7 @@ def find_system(arguments: argparse.Namespace) -> None:
     for name in ("port", "journal"):
         if not hasattr(arguments, name):
             continue
-        setting = BY_NAME[name]
+        setting = SETTINGS[name]
         given = getattr(arguments, name) is not None or setting.variable in os.environ
         if not given and file is None:
             file = _file_of(arguments)
@@ -168,7 +163,7 @@ def read_asked(arguments: argparse.Namespace) -> Asked:
         ConfigError: The file cannot be read at all.
     """
     file = _file_of(arguments)
-    flags = {setting.name: getattr(arguments, setting.name) for setting in SETTINGS}
+    flags = {name: getattr(arguments, name) for name in SETTINGS}
     problems = Problems()
     values = resolve_noting(flags, os.environ, file, problems)
     config, unsound = build_noting(values, file, problems)
@@ -198,23 +193,23 @@ def hide_secrets_from_ps(arguments: argparse.Namespace) -> None:
     by its owner only; so that is where they go.
     """
     secret = {
-        setting: value
-        for setting in SETTINGS
-        if isinstance(value := getattr(arguments, setting.name, None), str)
-        and _is_secret(setting, value)
+        option: value
+        for name, option in SETTINGS.items()
+        if isinstance(value := getattr(arguments, name, None), str)
+        and _is_secret(option, value)
     }
     if not secret:
         return
     words = list(sys.orig_argv)
-    for setting, value in secret.items():
-        os.environ[setting.variable] = value
+    for option, value in secret.items():
+        os.environ[option.variable] = value
         words = _without(words, value)
     if len(words) < len(sys.orig_argv):  # else they are not there to be hidden
         os.execv(sys.executable, words)  # noqa: S606 - the very words we were given
 
 
-def _is_secret(setting: Setting, value: str) -> bool:
-    return setting.secret or redaction.redact(value) != value
+def _is_secret(option: Option, value: str) -> bool:
+    return option.secret or redaction.redact(value) != value
 
 
 def _without(words: Sequence[str], value: str) -> list[str]:

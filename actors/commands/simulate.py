@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_config
 from actors.config.errors import ConfigError
-from actors.config.value_types import SECONDS
+from actors.config.option import SECONDS
 from actors.user_code import modules
 from actors.user_code.functions import FunctionError, load
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from actors.commands.control import ANSWER_WITHIN_S, ask_system
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.config.live_values import TUNABLES
+from actors.config.model import LIVE_OPTIONS
 from actors.status.commands import AskJobs, Pause, Resume, SetValues
 
 if TYPE_CHECKING:
@@ -25,15 +25,21 @@ def register(verbs: Verbs) -> None:
     resume = add_verb(verbs, "resume", _resume, "go on after a pause")
     for parser in (pause, resume):
         parser.add_argument(
-            "names", nargs="*", metavar="FETCHER", help="which; all by itself"
+            "names",
+            nargs="*",
+            metavar="FETCHER",
+            help="fetchers to pause or resume (default: all)",
         )
     change = add_verb(verbs, "set", _set, "change settings of a running system")
     change.add_argument(
-        "names", nargs="*", metavar="STAGE", help="which; all that have the setting"
+        "names",
+        nargs="*",
+        metavar="STAGE",
+        help="stages to change (default: all that have the setting)",
     )
-    for name, tunable in TUNABLES.items():
+    for name, option in LIVE_OPTIONS.items():
         change.add_argument(
-            tunable.flag, dest=name, metavar=tunable.metavar, help=tunable.help
+            option.flag, dest=name, metavar=option.live_type.metavar, help=option.help
         )
     ask = add_verb(verbs, "ask", _ask, "let a processor with manual demand have jobs")
     ask.add_argument("name", metavar="NAME", help="as status shows it, or its kind")
@@ -42,7 +48,7 @@ def register(verbs: Verbs) -> None:
         "--from",
         dest="source",
         metavar="FETCHER",
-        help="of one that it takes from; of each by itself",
+        help="the fetcher to ask (default: each that it takes from)",
     )
 
 
@@ -60,8 +66,8 @@ def _resume(arguments: Namespace) -> int:
 
 def _set(arguments: Namespace) -> int:
     values = {
-        name: tunable.parse(text)
-        for name, tunable in TUNABLES.items()
+        name: option.parse_live(text)
+        for name, option in LIVE_OPTIONS.items()
         if (text := getattr(arguments, name)) is not None
     }
     command = SetValues(names=arguments.names, values=values)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.cluster import identity
 from actors.commands.options import read_asked
-from actors.config.function_checks import function_problems
+from actors.config.functions import function_problems
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import is_over_file
 from actors.host import forked_call, redaction

@@ -1,8 +1,4 @@
-"""The whole configuration, from the settings and the tables of the file.
-
-Apart from the configuration itself, since the rest of the program only reads it,
-and apart from the tables, since only here it is known which of the two counts.
-"""
+"""The whole configuration, from the settings and the tables of the file."""
 
 from __future__ import annotations
 
@@ -11,41 +7,24 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.config.checks import check_demand, check_dispatching
 from actors.config.errors import ConfigError, Problems
-from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
-from actors.config.sources import read_sources
-from actors.config.tables import FETCHER_KEYS, PROCESSOR_KEYS, Tables
-from actors.config.topology import problems_of
+from actors.config.model import (
+    STAGE_OPTIONS,
+    SYSTEM_OPTIONS,
+    FetcherConfig,
+    ProcessorConfig,
+    SystemConfig,
+)
+from actors.config.tables import Tables, read_sources
+from actors.config.topology import check_demand, check_dispatching, problems_of
 from actors.config.values import is_over_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from actors.config.subscriptions import SubscriptionOptions
+    from actors.config.model import SubscriptionOptions
     from actors.config.toml_file import ConfigFile
     from actors.config.values import Value
-
-_AS_THEY_ARE = (
-    "port",
-    "job_timeout_s",
-    "lease_s",
-    "retries",
-    "quarantine",
-    "quarantine_mib",
-    "journal_mib",
-    "drain_timeout_s",
-    "log_format",
-    "log_level",
-    "web",
-    "web_token",
-    "bind",
-    "cluster_key_file",
-    "machine_timeout_s",
-)
-_DISPATCHING = ("dispatcher", "partition_by")
-_TAKING = ("selector", "batch_size", "batch_timeout_s", "demand", "cancel")
-_LIMITS = ("on_demand", "buffer_keep", "rate_limit", "rate_interval_s", "demand")
 
 
 def build(values: Mapping[str, Value], file: ConfigFile | None) -> SystemConfig:
@@ -74,15 +53,9 @@ def build_noting(
     processors = stages.processors(tuple(each.name for each in fetchers))
     check_demand(tables, processors, values["max_demand"])
     check_dispatching(tables, fetchers, processors)
-    chosen = {name: values[name].value for name in _AS_THEY_ARE}
-    config = SystemConfig(
-        fetchers=fetchers,
-        processors=processors,
-        journal=journal_path(values["journal"].value),
-        run_for_s=values["for_s"].value,
-        until_idle_s=values["until_idle_s"].value,
-        **chosen,
-    )
+    chosen = {each.field: values[each.setting].value for each in SYSTEM_OPTIONS}
+    chosen["journal"] = journal_path(chosen["journal"])
+    config = SystemConfig(fetchers=fetchers, processors=processors, **chosen)
     return config, tables.unsound_names(fetchers, processors)
 
 
@@ -97,7 +70,7 @@ class _Stages:
     tables: Tables
 
     def fetchers(self) -> tuple[FetcherConfig, ...]:
-        tables = self.tables.read("fetcher", FETCHER_KEYS)
+        tables = self.tables.read("fetcher")
         if not tables:
             fetch = self.values["fetch"].value
             tables = [{"name": fetch.partition(":")[0].rpartition(".")[2]}]
@@ -105,9 +78,7 @@ class _Stages:
         return tuple(self._fetcher(table) for table in tables)
 
     def processors(self, sources: tuple[str, ...]) -> tuple[ProcessorConfig, ...]:
-        tables = self.tables.read("processor", PROCESSOR_KEYS) or [
-            {"name": "processor"}
-        ]
+        tables = self.tables.read("processor") or [{"name": "processor"}]
         self._refuse_ambiguous(len(tables), "processor", ("process", "processors"))
         processors = tuple(
             self._processor(index, table, sources) for index, table in enumerate(tables)
@@ -123,18 +94,7 @@ class _Stages:
         options = dict(table.get("options", {}))
         if self.values["url"].value is not None:
             options["url"] = self.values["url"].value
-        return FetcherConfig(
-            name=table["name"],
-            fetch=self._choose("fetch", table, "fetch"),
-            options=options,
-            every_s=self._choose("every_s", table, "every_s"),
-            buffer=self._choose("buffer", table, "buffer"),
-            buffer_mib=self._choose("buffer_mib", table, "buffer_mib"),
-            remember_s=self._choose("remember_s", table, "remember_s"),
-            idle_cap_s=table.get("idle_cap_s"),
-            settle=table.get("settle"),
-            **_given(table, *_DISPATCHING, *_LIMITS),
-        )
+        return FetcherConfig(**self._chosen("fetcher", table | {"options": options}))
 
     def _processor(
         self, index: int, table: dict[str, Any], fetchers: tuple[str, ...]
@@ -150,23 +110,19 @@ class _Stages:
         except ConfigError as error:
             self.tables.unsound.add(("processor", index))
             self.tables.problems.add(*error.problems)
-        return ProcessorConfig(
-            name=table["name"],
-            process=self._choose("process", table, "process"),
-            sources=names,
-            subscriptions=options,
-            count=self._choose("processors", table, "count"),
-            max_demand=self._choose("max_demand", table, "max_demand"),
-            min_demand=self._choose("min_demand", table, "min_demand"),
-            buffer=self._choose("buffer", table, "buffer"),
-            buffer_mib=self._choose("buffer_mib", table, "buffer_mib"),
-            **_given(table, *_DISPATCHING, *_TAKING),
-        )
+        chosen = self._chosen("processor", table | {"from": names})
+        return ProcessorConfig(**chosen, subscriptions=options)
 
-    def _choose(self, setting: str, table: dict[str, Any], key: str) -> Any:
-        value = self.values[setting]
-        over = is_over_file(value) or key not in table
-        return value.value if over else table[key]
+    def _chosen(self, table: str, given: dict[str, Any]) -> dict[str, Any]:
+        """The values of a stage by field; what is not given has its own default."""
+        chosen = {}
+        for key, option in STAGE_OPTIONS[table].items():
+            setting = self.values.get(option.setting)
+            if setting is not None and (is_over_file(setting) or key not in given):
+                chosen[option.field] = setting.value
+            elif key in given:
+                chosen[option.field] = given[key]
+        return chosen
 
     def _refuse_ambiguous(
         self, tables: int, table: str, names: tuple[str, ...]
@@ -178,7 +134,3 @@ class _Stages:
                     f"{origin}: {name} cannot say which of the {tables} "
                     f"[[{table}]] tables it is for"
                 )
-
-
-def _given(table: dict[str, Any], *keys: str) -> dict[str, Any]:
-    return {key: table[key] for key in keys if key in table}

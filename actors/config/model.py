@@ -1,101 +1,281 @@
-"""What to run, as the rest of the program sees it: checked, complete, frozen."""
+"""What to run, as the rest of the program sees it: checked, complete, frozen.
+
+Each option is declared here and nowhere else: a field with the type of its value, its
+default and what it is. CONTRIBUTING.md says how one is added.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from actors.config.subscriptions import SubscriptionOptions
-from actors.demand.cancel_modes import TEMPORARY
+from actors.config.option import (
+    AUTO,
+    COUNT,
+    COUNT_FROM_0,
+    COUNT_OR_AUTO,
+    FUNCTION,
+    MEBIBYTES,
+    SECONDS,
+    SECONDS_FROM_0,
+    SOURCES,
+    TABLE,
+    TEXT,
+    TRUE_OR_FALSE,
+    Option,
+    choice,
+    count_from,
+    described,
+    option,
+    options_of,
+    seconds_from,
+    text_as,
+    word_or,
+)
+from actors.demand.cancel_modes import MODES, TEMPORARY
+from actors.demand.consumer_subscription import Window
 from actors.demand.dedup import WINDOW_S
+from actors.demand.dispatchers import DemandDispatcher
+from actors.demand.route_dispatchers import BroadcastDispatcher, PartitionDispatcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from actors.demand.dispatchers import Dispatcher
+    from actors.demand.job_events import Job
 
 #: What ``demand`` is where nothing else is said, of a fetcher and of a processor.
 FORWARD, AUTOMATIC = "forward", "automatic"
 #: The other words for it.
 ACCUMULATE, MANUAL = "accumulate", "manual"
 
+#: The dispatchers by the names that a configuration has for them.
+DISPATCHERS: dict[str, Callable[[], Dispatcher[Job]]] = {
+    "demand": DemandDispatcher,
+    "broadcast": BroadcastDispatcher,
+    "partition": PartitionDispatcher,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FetcherConfig:
-    """One fetcher.
+class StageConfig:
+    """What fetchers and processors have in common: how they serve those behind them."""
 
-    Attributes:
-        name: Unique in the system.
-        fetch: ``MODULE:FUNCTION``.
-        options: Keyword arguments of each call.
-        every_s: Between a poll that found nothing more and the next.
-        buffer: Jobs to hold before polling stops.
-        buffer_mib: What they may come to.
-        remember_s: How long after a job's end its id is known.
-        idle_cap_s: How far ``every_s`` may grow while there is nothing to fetch;
-            None for not at all.
-        on_demand: Fetch no more than what processors asked for.
-        settle: ``MODULE:FUNCTION``; None for ``settle`` beside ``fetch``, if it
-            is there.
-        buffer_keep: Drop jobs instead, ``first`` the new ones, ``last`` the old.
-        dispatcher: ``demand``, ``broadcast`` or ``partition``.
-        partition_by: With ``partition``, a key of the job or ``MODULE:FUNCTION``.
-        rate_limit: Jobs to send in any ``rate_interval_s`` at most.
-        demand: ``forward``, or ``accumulate`` to send nothing until it is set so.
+    buffer: int = option(
+        COUNT,
+        1000,
+        "jobs that may wait in a fetcher before it polls no more, or results in a step "
+        "before it stops",
+        setting=True,
+    )
+    buffer_mib: int = option(
+        MEBIBYTES,
+        64,
+        "MiB that the jobs of a buffer may take before it is full",
+        setting=True,
+    )
+    dispatcher: str = option(
+        choice(*DISPATCHERS),
+        "demand",
+        "who gets the next job: whoever asked for most, each kind of processor, or one "
+        "processor for each key",
+    )
+    partition_by: str | None = option(
+        TEXT,
+        None,
+        "with the dispatcher partition, a key of the job or MODULE:FUNCTION; jobs with "
+        "the same value go to the same processor, in order",
+    )
+
+    def new_dispatcher(self) -> Dispatcher[Job]:
+        """Make a dispatcher of the kind that is configured."""
+        return DISPATCHERS[self.dispatcher]()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetcherConfig(StageConfig):
+    """One fetcher."""
+
+    name: str = field(metadata=described(TEXT, "its name, unique in the system"))
+    fetch: str = option(
+        FUNCTION,
+        "domain.numbers:fetch",
+        "returns one job, or None for none now",
+        setting=True,
+    )
+    options: dict[str, Any] = field(
+        default_factory=dict,
+        metadata=described(TABLE, "keyword arguments of each call of fetch"),
+    )
+    every_s: float = option(
+        SECONDS,
+        2.0,
+        "seconds between a poll that found nothing more and the next",
+        setting=True,
+        live=True,
+    )
+    remember_s: float = option(
+        SECONDS_FROM_0,
+        WINDOW_S,
+        "how long after a job's end its id is known, so that it is not run again "
+        "(7 days)",
+        setting=True,
+    )
+    idle_cap_s: float | None = option(
+        SECONDS,
+        None,
+        "how far the time between polls may grow while there is nothing to fetch (not "
+        "at all)",
+    )
+    on_demand: bool = option(
+        TRUE_OR_FALSE,
+        False,  # noqa: FBT003 - its default
+        "fetch no more jobs than processors have asked for, where machines share a "
+        "source",
+    )
+    settle: str | None = option(
+        FUNCTION,
+        None,
+        "acknowledges a job to its source when it has ended (the function settle "
+        "beside fetch, if there is one)",
+    )
+    buffer_keep: str | None = option(
+        choice("first", "last"),
+        None,
+        "drop jobs when the buffer is full, instead of polling no more, and keep the "
+        "first or the last ones",
+    )
+    rate_limit: int | None = option(
+        COUNT, None, "send at most so many jobs in any rate_interval_s", live=True
+    )
+    rate_interval_s: float = option(
+        SECONDS, 1.0, "the seconds in which rate_limit jobs may be sent"
+    )
+    demand: str = option(
+        choice(ACCUMULATE, FORWARD),
+        FORWARD,
+        "accumulate: fetch jobs and send none; forward: send what processors ask for",
+        live=True,
+    )
+
+    @property
+    def wants_url(self) -> bool:
+        """Whether it is the demo's source, and was left without a URL."""
+        return self.fetch == DEMO_FETCH and "url" not in self.options
+
+
+DEMO_FETCH = "domain.numbers:fetch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionOptions:
+    """What a processor's subscription to one source has of its own.
+
+    What is None is as for the processor's other sources.
     """
 
-    name: str
-    fetch: str
-    options: dict[str, Any] = field(default_factory=dict)
-    every_s: float
-    buffer: int
-    buffer_mib: int = 64
-    remember_s: float = WINDOW_S
-    idle_cap_s: float | None = None
-    on_demand: bool = False
-    settle: str | None = None
-    buffer_keep: str | None = None
-    dispatcher: str = "demand"
-    partition_by: str | None = None
-    rate_limit: int | None = None
-    rate_interval_s: float = 1.0
-    demand: str = FORWARD
+    max_demand: int | None = option(
+        COUNT, None, "jobs of this source that it may have asked for and not finished"
+    )
+    min_demand: int | None = option(
+        COUNT_FROM_0, None, "ask this source again when so many of them are left"
+    )
+    cancel: str | None = option(
+        choice(*MODES), None, "what becomes of the processor when this source ends"
+    )
+    selector: str | None = option(
+        FUNCTION, None, "says which jobs of this source's broadcast it takes"
+    )
+
+    @property
+    def window(self) -> Window | None:
+        """How much to ask for, where that is its own.
+
+        Raises:
+            ValueError: It could never ask again.
+        """
+        if self.max_demand is None:
+            return None
+        return Window(max_demand=self.max_demand, min_demand=self.min_demand)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessorConfig:
+class ProcessorConfig(StageConfig):
     """One kind of processor, of which ``count`` are started.
 
     Attributes:
-        name: Unique in the system; each process's has a number behind it.
-        process: ``MODULE:FUNCTION``.
-        sources: Names of the fetchers and processors it subscribes to.
-        max_demand: Jobs it may have asked for and not worked off, or ``auto``.
-        min_demand: It asks again when it is down to this; None for half.
-        buffer: Results that may wait for the next step before it stops.
-        buffer_mib: What they may come to.
-        dispatcher: Towards the next step, as a fetcher's.
-        partition_by: As a fetcher's.
-        selector: ``MODULE:FUNCTION`` that says which jobs of a broadcast it takes.
-        batch_size: Hand jobs over as lists of so many at most, if it is given.
-        batch_timeout_s: The longest that a job waits for company in its list.
-        demand: ``automatic``; ``manual``, to ask for jobs only when somebody says
-            so; or the ``MODULE:FUNCTION`` that does.
-        cancel: What becomes of it when a stage that it takes from ends; see
-            ``actors.demand.cancel_modes``.
         subscriptions: What is otherwise for one of its sources, by name.
     """
 
-    name: str
-    process: str
-    sources: tuple[str, ...]
-    count: int
-    max_demand: int | str
-    min_demand: int | None
-    buffer: int
-    buffer_mib: int = 64
-    dispatcher: str = "demand"
-    partition_by: str | None = None
-    selector: str | None = None
-    batch_size: int | None = None
-    batch_timeout_s: float = 1.0
-    demand: str = AUTOMATIC
-    cancel: str = TEMPORARY
+    name: str = field(
+        metadata=described(
+            TEXT,
+            "its name, unique in the system; its processes have a number behind it",
+        )
+    )
+    process: str = option(
+        FUNCTION,
+        "domain.numbers:process",
+        "takes a job, returns its result",
+        setting=True,
+    )
+    sources: tuple[str, ...] = option(
+        SOURCES,
+        (),
+        "fetchers and processors to take jobs from, or tables of what is otherwise for "
+        "one of them (all fetchers)",
+        key="from",
+    )
+    count: int = option(
+        count_from(0, 256),
+        2,
+        "processes to start",
+        setting="processors",
+        on_machines=True,
+    )
+    max_demand: int | str = option(
+        COUNT_OR_AUTO,
+        1,
+        "jobs a processor may have asked for and not finished; auto follows the time "
+        "of a job",
+        setting=True,
+        live=True,
+    )
+    min_demand: int | None = option(
+        COUNT_FROM_0,
+        None,
+        "a processor asks again when so many jobs are left (half of max_demand)",
+        setting=True,
+    )
+    selector: str | None = option(
+        FUNCTION, None, "says which jobs of a broadcast it takes"
+    )
+    batch_size: int | None = option(
+        COUNT,
+        None,
+        "process gets lists of at most so many jobs and returns a list; an exception "
+        "in that fails its job alone",
+    )
+    batch_timeout_s: float = option(
+        SECONDS, 1.0, "the longest that a job waits for its list to fill"
+    )
+    demand: str = option(
+        word_or(
+            (AUTOMATIC, MANUAL),
+            FUNCTION,
+            f"{AUTOMATIC}, {MANUAL}, or {FUNCTION.expected}",
+        ),
+        AUTOMATIC,
+        "when it asks for jobs: by itself, when lowtide ask says so, or when a "
+        "function does",
+    )
+    cancel: str = option(
+        choice(*MODES),
+        TEMPORARY,
+        "what becomes of it when a source ends; temporary: nothing; transient: it is "
+        "restarted if the source died; permanent: as transient, and it leaves with a "
+        "source that leaves",
+    )
     subscriptions: dict[str, SubscriptionOptions] = field(default_factory=dict)
 
     @property
@@ -107,6 +287,22 @@ class ProcessorConfig:
     def asking(self) -> str | None:
         """The function that says when, if there is one."""
         return self.demand if ":" in self.demand else None
+
+    @property
+    def window(self) -> Window:
+        """What it asks for, where it is not to find out by itself.
+
+        One whose demand is manual asks for what it is told to, in no window.
+        """
+        if self.max_demand == AUTO:
+            return Window()
+        return Window(max_demand=int(self.max_demand), min_demand=self.min_demand)
+
+    @property
+    def windows(self) -> dict[str, Window]:
+        """What it asks single sources for, where that is otherwise."""
+        windows = {name: each.window for name, each in self.subscriptions.items()}
+        return {name: each for name, each in windows.items() if each is not None}
 
     def options_of(self, source: str) -> SubscriptionOptions:
         """What its subscription to a source has of its own."""
@@ -121,53 +317,118 @@ class ProcessorConfig:
         return self.options_of(source).selector or self.selector
 
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+_FILE = text_as("a file", "FILE")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemConfig:
-    """A whole system.
+    """A whole system; a value of None is for none, or for no limit.
 
     Attributes:
-        journal: File, or None to keep jobs in memory only.
-        job_timeout_s: How long one attempt may run; None for any time.
-        lease_s: How long a processor that holds jobs may give no sign.
-        retries: Attempts a job has in all.
-        quarantine: Jobs a fetcher may have set aside before it polls no more.
-        quarantine_mib: What their payloads may come to.
-        journal_mib: What the journal may come to; None for any size.
-        log_format: ``console``, ``json``, or None for what suits the reader.
-        run_for_s: Stop after so long.
-        until_idle_s: Stop when there was nothing left to do for so long.
-        web: Port of the web page on loopback, or None for none.
-        web_token: Who has it may act on the page.
-        bind: Where other machines may join, ``HOST[:PORT]``, or None for nowhere.
-        cluster_key_file: Holds the key that they share.
-        machine_timeout_s: How long another machine may give no sign.
+        fetchers: At least one, but on a joined machine.
+        processors: The kinds of them.
     """
 
     fetchers: tuple[FetcherConfig, ...]
     processors: tuple[ProcessorConfig, ...]
-    port: int
-    journal: str | None
-    job_timeout_s: float | None
-    lease_s: float
-    retries: int
-    quarantine: int
-    quarantine_mib: int
-    journal_mib: int | None
-    drain_timeout_s: float
-    log_format: str | None
-    log_level: str
-    run_for_s: float | None
-    until_idle_s: float | None
-    web: int | None = None
-    web_token: str | None = field(default=None, repr=False)
-    bind: str | None = None
-    cluster_key_file: str | None = None
-    machine_timeout_s: float = 5.0
+    journal: str | None = option(
+        text_as("a file, or none", "FILE|none"),
+        "lowtide.db",
+        "where jobs are kept until they are done",
+        leader_only=True,
+    )
+    job_timeout_s: float | None = option(
+        SECONDS, None, "how long one attempt may run before its process is replaced"
+    )
+    lease_s: float = option(
+        seconds_from(0.1),
+        60.0,
+        "how long a processor that holds jobs may be silent before it is killed; any "
+        "process may be for 15 at least",
+    )
+    retries: int = option(COUNT, 5, "attempts a job has in all")
+    quarantine: int = option(
+        COUNT, 1000, "jobs a fetcher may have set aside before it polls no more"
+    )
+    quarantine_mib: int = option(
+        MEBIBYTES,
+        64,
+        "MiB that jobs set aside may take before their fetcher polls no more",
+    )
+    journal_mib: int | None = option(
+        MEBIBYTES,
+        None,
+        "MiB that the journal may take before fetchers poll no more (any size)",
+    )
+    drain_timeout_s: float = option(
+        SECONDS_FROM_0,
+        25.0,
+        "how long a stop may take to finish the jobs that processors have",
+        on_machines=True,
+    )
+    port: int = option(
+        count_from(0, 65535),
+        4570,
+        "the number that names the system; 0 picks a free one",
+    )
+    bind: str | None = option(
+        text_as("HOST or HOST:PORT", "HOST[:PORT]"),
+        None,
+        "let other machines join at this address, with a key; the port is that of "
+        "--port if none is given; without it there is no way in",
+        leader_only=True,
+    )
+    cluster_key_file: str | None = option(
+        _FILE,
+        None,
+        "of mode 0600, holds the key that all machines share, at least 32 bytes; "
+        "LOWTIDE_CLUSTER_KEY beats it",
+        on_machines=True,
+        leader_only=True,
+    )
+    machine_timeout_s: float = option(
+        seconds_from(0.5),
+        5.0,
+        "how long another machine may be silent before its jobs are done elsewhere",
+        on_machines=True,
+    )
+    log_format: str | None = option(
+        choice("console", "json"),
+        None,
+        "how the log is written (console on a terminal, else json)",
+        on_machines=True,
+    )
+    log_level: str = option(
+        choice(*LOG_LEVELS),
+        "info",
+        "the lowest level of what is logged",
+        on_machines=True,
+    )
+    run_for_s: float | None = option(
+        SECONDS, None, "stop after so many seconds", setting="for_s"
+    )
+    until_idle_s: float | None = option(
+        SECONDS, None, "stop when there was nothing left to do for so many seconds"
+    )
+    web: int | None = option(
+        count_from(1, 65535, "PORT"),
+        None,
+        "serve a page, /metrics, /readyz and the like at this port on loopback",
+        leader_only=True,
+    )
+    web_token: str | None = option(
+        text_as("some text", "TOKEN"),
+        None,
+        "lets whoever has it pause, attach, retry ... on the page (without one it is "
+        "read-only)",
+        secret=True,
+        leader_only=True,
+    )
 
     def for_machines(self) -> SystemConfig:
         """What other machines need of it: nothing of its sources and secrets."""
-        nothing = {"journal": None, "web": None, "web_token": None}
-        nothing |= {"bind": None, "cluster_key_file": None}
+        nothing = {each.field: None for each in SYSTEM_OPTIONS if each.leader_only}
         return replace(self, fetchers=(), **nothing)  # type: ignore[arg-type]
 
     def with_port(self, port: int) -> SystemConfig:
@@ -188,22 +449,74 @@ class SystemConfig:
     @property
     def needs_number_server(self) -> bool:
         """Whether the demo's source was left without a URL."""
-        return any(wants_url(each) for each in self.fetchers)
+        return any(each.wants_url for each in self.fetchers)
 
     def with_url(self, url: str) -> SystemConfig:
         """The same system with the demo's source at ``url``."""
         fetchers = tuple(
             replace(each, options={**each.options, "url": url})
-            if wants_url(each)
+            if each.wants_url
             else each
             for each in self.fetchers
         )
         return replace(self, fetchers=fetchers)
 
+    def selectors_of(self, stage: str) -> dict[str, str | None]:
+        """The selectors of a stage's broadcast, by the processor that has one."""
+        return {
+            each.name: each.selector_of(stage)
+            for each in self.processors
+            if stage in each.sources
+        }
 
-DEMO_FETCH = "domain.numbers:fetch"
+    def functions_of(self, processor: ProcessorConfig) -> Iterator[str]:
+        """Names, ``MODULE:FUNCTION``, that a processor of this kind loads."""
+        yield processor.process
+        if processor.asking is not None:
+            yield processor.asking
+        if processor.partition_by is not None and ":" in processor.partition_by:
+            yield processor.partition_by
+        if processor.dispatcher == "broadcast":
+            selectors = self.selectors_of(processor.name).values()
+            yield from (each for each in selectors if each is not None)
 
 
-def wants_url(fetcher: FetcherConfig) -> bool:
-    """Whether it is the demo's source, and was left without a URL."""
-    return fetcher.fetch == DEMO_FETCH and "url" not in fetcher.options
+#: The fetcher's option ``url`` as a setting; it is for a system with one fetcher.
+URL = Option(
+    setting="url",
+    type=text_as("a URL", "URL"),
+    help="the API to poll; without it the bundled number server is started",
+)
+
+
+def _by_key(*options: Option) -> dict[str, Option]:
+    return {each.key: each for each in options}
+
+
+FETCHER_OPTIONS = _by_key(*options_of(FetcherConfig))
+PROCESSOR_OPTIONS = _by_key(*options_of(ProcessorConfig))
+#: Of a table in a processor's ``from``.
+SOURCE_OPTIONS = _by_key(
+    Option(key="name", type=TEXT, required=True, help="the source"),
+    *options_of(SubscriptionOptions),
+)
+SYSTEM_OPTIONS = tuple(options_of(SystemConfig, is_system=True))
+#: The options of stages, by the name of their tables.
+STAGE_OPTIONS = {"fetcher": FETCHER_OPTIONS, "processor": PROCESSOR_OPTIONS}
+#: What has a flag, a variable and a key at the top of the file, by that key.
+SETTINGS = {
+    each.setting: each
+    for each in (
+        URL,
+        *FETCHER_OPTIONS.values(),
+        *PROCESSOR_OPTIONS.values(),
+        *SYSTEM_OPTIONS,
+    )
+    if each.setting
+}
+#: What ``set`` may change while a system runs, by the tables of its stages.
+LIVE = {
+    table: {key: each for key, each in options.items() if each.live}
+    for table, options in STAGE_OPTIONS.items()
+}
+LIVE_OPTIONS = LIVE["fetcher"] | LIVE["processor"]

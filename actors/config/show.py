@@ -5,21 +5,24 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from actors.config.settings import BY_NAME
+from actors.config.model import (
+    SETTINGS,
+    SOURCE_OPTIONS,
+    STAGE_OPTIONS,
+    SYSTEM_OPTIONS,
+    URL,
+    ProcessorConfig,
+)
 from actors.config.values import is_over_file
 from actors.host.redaction import MASK, filled_in, secrets_in, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from actors.config.model import SystemConfig
+    from actors.config.model import FetcherConfig, SystemConfig
+    from actors.config.option import Option
     from actors.config.toml_file import ConfigFile
     from actors.config.values import Value
-
-#: A processor's keys that go by another name than their setting.
-_SETTING_OF = {"count": "processors"}
-#: Keys that stand under another name in the file.
-_KEY_OF = {"sources": "from"}
 
 
 def config_rows(
@@ -27,21 +30,28 @@ def config_rows(
 ) -> list[dict[str, str]]:
     """One row for each value: ``name``, ``value``, ``origin``.
 
-    Settings come first, then each table's keys as ``fetcher.NAME.KEY``.
+    Settings come first, then each table's keys as ``fetcher.NAME.KEY``. The default of
+    a setting is left out where every stage has a value of its own.
     """
-    rows = [
-        _row(name, value.value, value.origin, secret=BY_NAME[name].secret)
-        for name, value in values.items()
-    ]
-    tables: dict[str, tuple[Any, ...]] = {
+    tables: dict[str, tuple[FetcherConfig | ProcessorConfig, ...]] = {
         "fetcher": config.fetchers,
         "processor": config.processors,
     }
-    for table, members in tables.items():
-        for index, member in enumerate(members):
-            origins = _Origins(values, file, table, index)
-            rows += list(_table_rows(f"{table}.{member.name}", member, origins))
-    return rows
+    stages = [
+        _Stage(values, file, table, index, member)
+        for table, members in tables.items()
+        for index, member in enumerate(members)
+    ]
+    taken = {name for stage in stages for name in stage.settings()}
+    taken |= {option.setting for option in SYSTEM_OPTIONS}
+    if config.needs_number_server:
+        taken.add(URL.setting)
+    rows = [
+        _row(name, value.value, value.origin, secret=SETTINGS[name].secret)
+        for name, value in values.items()
+        if name in taken or value.origin != "default"
+    ]
+    return rows + [row for stage in stages for row in stage.rows()]
 
 
 def secrets_of(config: SystemConfig) -> Iterator[str]:
@@ -50,70 +60,76 @@ def secrets_of(config: SystemConfig) -> Iterator[str]:
     for fetcher in config.fetchers:
         yield from secrets_in(fetcher.options)
         yield from filled_in(fetcher.options, os.environ)
-    if config.web_token is not None:
-        yield config.web_token
+    for option in SYSTEM_OPTIONS:
+        if option.secret and (value := getattr(config, option.field)) is not None:
+            yield value
 
 
-def _table_rows(
-    prefix: str, member: Any, origins: _Origins
-) -> Iterator[dict[str, str]]:
-    for field in member.__dataclass_fields__:
-        key = _KEY_OF.get(field, field)
-        value = getattr(member, field)
-        if key == "subscriptions":
-            yield from _source_rows(f"{prefix}.from", value, origins)
-            continue
-        if key != "options":
-            yield _row(f"{prefix}.{key}", value, origins.of(key))
-            continue
-        for option, each in value.items():
-            origin = origins.of_option(option)
-            yield _row(f"{prefix}.options.{option}", each, origin)
+class _Stage:
+    """One stage, and where each of its values comes from."""
 
-
-def _source_rows(
-    prefix: str, subscriptions: Mapping[str, Any], origins: _Origins
-) -> Iterator[dict[str, str]]:
-    for source, options in subscriptions.items():
-        for key in options.__dataclass_fields__:
-            if (value := getattr(options, key)) is not None:
-                origin = origins.of_source(source, key)
-                yield _row(f"{prefix}.{source}.{key}", value, origin)
-
-
-class _Origins:
     def __init__(
         self,
         values: Mapping[str, Value],
         file: ConfigFile | None,
         table: str,
         index: int,
+        config: FetcherConfig | ProcessorConfig,
     ) -> None:
         self._values = values
         self._file = file
         self._table = table
         self._index = index
+        self._config = config
         tables = file.content.get(table) if file else None
         content = tables[index] if tables and isinstance(tables, list) else {}
         self._content: dict[str, Any] = content if isinstance(content, dict) else {}
 
-    def of(self, key: str) -> str:
-        setting = self._values.get(_SETTING_OF.get(key, key))
-        in_table = key in self._content
+    def settings(self) -> Iterator[str]:
+        """The settings that its table leaves to others."""
+        for key, option in STAGE_OPTIONS[self._table].items():
+            if option.setting and key not in self._content:
+                yield option.setting
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """One for each of its values."""
+        prefix = f"{self._table}.{self._config.name}"
+        for key, option in STAGE_OPTIONS[self._table].items():
+            value = getattr(self._config, option.field)
+            if key == "options":
+                for name, each in value.items():
+                    origin = self._origin_of_argument(name)
+                    yield _row(f"{prefix}.options.{name}", each, origin)
+                continue
+            yield _row(
+                f"{prefix}.{key}", value, self._origin(option), secret=option.secret
+            )
+        if isinstance(self._config, ProcessorConfig):
+            yield from self._source_rows(f"{prefix}.from", self._config)
+
+    def _source_rows(
+        self, prefix: str, config: ProcessorConfig
+    ) -> Iterator[dict[str, str]]:
+        for source, options in config.subscriptions.items():
+            for key, option in SOURCE_OPTIONS.items():
+                value = getattr(options, option.field) if option.field else None
+                if value is not None:
+                    place = config.sources.index(source)
+                    origin = self._where("from", place, key)
+                    yield _row(f"{prefix}.{source}.{key}", value, origin)
+
+    def _origin(self, option: Option) -> str:
+        setting = self._values.get(option.setting)
+        in_table = option.key in self._content
         if setting is not None and (is_over_file(setting) or not in_table):
             return setting.origin
-        return self._where(key) if in_table else "default"
+        return self._where(option.key) if in_table else "default"
 
-    def of_source(self, source: str, key: str) -> str:
-        entries = self._content["from"]
-        names = [e["name"] if isinstance(e, dict) else e for e in entries]
-        return self._where("from", names.index(source), key)
-
-    def of_option(self, option: str) -> str:
-        setting = self._values.get(option)
-        if option == "url" and setting is not None and setting.value is not None:
+    def _origin_of_argument(self, name: str) -> str:
+        setting = self._values.get(name)
+        if name == "url" and setting is not None and setting.value is not None:
             return setting.origin
-        return self._where("options", option)
+        return self._where("options", name)
 
     def _where(self, *key: str | int) -> str:
         file = self._file

@@ -1,4 +1,4 @@
-"""The tables of the file: which keys they have, and what they come to, read one by one.
+"""The tables of the file, read one by one.
 
 Apart from what is built of them, since a table is read without a thought to the
 settings or to its neighbours; here it is known, too, which of them are not as they
@@ -8,81 +8,22 @@ were meant, so that nobody complains of them twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.config.errors import ConfigError, near
-from actors.config.model import AUTOMATIC, MANUAL
-from actors.config.sources import SOURCES
+from actors.config.errors import ConfigError, Problems, near
+from actors.config.model import SOURCE_OPTIONS, STAGE_OPTIONS, SubscriptionOptions
 from actors.config.toml_file import lacks
-from actors.config.value_types import (
-    COUNT,
-    COUNT_FROM_0,
-    COUNT_OR_AUTO,
-    FUNCTION,
-    GATE,
-    PROCESSES,
-    SECONDS,
-    TABLE,
-    TEXT,
-    TRUE_OR_FALSE,
-    Kind,
-    checked,
-    choice,
-    seconds,
-)
-from actors.demand.cancel_modes import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TypeVar
 
-    from actors.config.errors import Problems
     from actors.config.model import FetcherConfig, ProcessorConfig
+    from actors.config.option import Option
     from actors.config.toml_file import ConfigFile
 
     Stage = TypeVar("Stage", FetcherConfig, ProcessorConfig)
-
-_DEMAND = Kind(
-    f"{AUTOMATIC}, {MANUAL}, or {FUNCTION.expected}",
-    str,
-    lambda value: value if value in (AUTOMATIC, MANUAL) else FUNCTION.check(value),
-)
-
-FETCHER_KEYS: dict[str, Kind] = {
-    "name": TEXT,
-    "fetch": FUNCTION,
-    "options": TABLE,
-    "every_s": SECONDS,
-    "buffer": COUNT,
-    "buffer_mib": COUNT,
-    "remember_s": seconds(0.0),
-    "idle_cap_s": SECONDS,
-    "on_demand": TRUE_OR_FALSE,
-    "settle": FUNCTION,
-    "buffer_keep": choice("first", "last"),
-    "dispatcher": choice("demand", "broadcast", "partition"),
-    "partition_by": TEXT,
-    "rate_limit": COUNT,
-    "rate_interval_s": SECONDS,
-    "demand": GATE,
-}
-PROCESSOR_KEYS: dict[str, Kind] = {
-    "name": TEXT,
-    "process": FUNCTION,
-    "from": SOURCES,
-    "count": PROCESSES,
-    "max_demand": COUNT_OR_AUTO,
-    "min_demand": COUNT_FROM_0,
-    "buffer": COUNT,
-    "buffer_mib": COUNT,
-    "dispatcher": choice("demand", "broadcast", "partition"),
-    "partition_by": TEXT,
-    "selector": FUNCTION,
-    "batch_size": COUNT,
-    "batch_timeout_s": SECONDS,
-    "demand": _DEMAND,
-    "cancel": choice(*MODES),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +43,7 @@ class Tables:
     unsound: set[tuple[str, int]] = field(default_factory=set)
     nameless: set[tuple[str, int]] = field(default_factory=set)
 
-    def read(self, table: str, keys: Mapping[str, Kind]) -> list[dict[str, Any]]:
+    def read(self, table: str) -> list[dict[str, Any]]:
         """The values of each table of a kind, and a name in any case.
 
         What cannot be used is noted, and left out.
@@ -117,7 +58,7 @@ class Tables:
         read = []
         for index, each in enumerate(tables):
             before = len(self.problems)
-            read.append(self._read_one(each, table, index, keys))
+            read.append(self._read_one(each, table, index))
             if len(self.problems) > before:
                 self.unsound.add((table, index))
         names = [each["name"] for each in read]
@@ -128,9 +69,7 @@ class Tables:
                 self.nameless.add((table, index))
         return read
 
-    def _read_one(
-        self, content: Any, table: str, index: int, keys: Mapping[str, Kind]
-    ) -> dict[str, Any]:
+    def _read_one(self, content: Any, table: str, index: int) -> dict[str, Any]:
         read: dict[str, Any] = {}
         where = self.where("", table, index)
         if not isinstance(content, dict):
@@ -139,13 +78,10 @@ class Tables:
             self.problems.add(f"{where}: a name is missing")
         for key, value in content.items() if isinstance(content, dict) else ():
             with self.problems.noted():
-                kind, place = keys.get(key), self.where(key, table, index)
-                if kind is None:
-                    raise ConfigError(
-                        f"{place}: unknown key {key!r} in [[{table}]], "
-                        f"expected one of {', '.join(keys)}{near(key, keys)}"
-                    )
-                read[key] = checked(kind, value, key, place)
+                place = self.where(key, table, index)
+                read[key] = _checked(
+                    STAGE_OPTIONS[table], key, value, f"[[{table}]]", place
+                )
         if "name" not in read:
             self.nameless.add((table, index))
         return {"name": f"[[{table}]] {index + 1}"} | read
@@ -177,3 +113,57 @@ class Tables:
     def where(self, key: str, table: str, index: int) -> str:
         """``file:line`` of a table's key."""
         return self.file.where(table, index, key) if self.file else "default"
+
+
+def read_sources(
+    entries: Sequence[Any], where: Callable[..., str]
+) -> tuple[tuple[str, ...], dict[str, SubscriptionOptions]]:
+    """The names, and the options of those that have some of their own.
+
+    Args:
+        entries: A list of names and tables.
+        where: ``file:line`` of what stands at a place below ``from``.
+
+    Raises:
+        ConfigError: A table has a key or a value that cannot be, or a source is
+            there twice.
+    """
+    names: list[str] = []
+    options: dict[str, SubscriptionOptions] = {}
+    problems = Problems()
+    for index, entry in enumerate(entries):
+        with problems.noted():
+            table = {"name": entry}
+            if isinstance(entry, dict):
+                table = _read_source(entry, partial(where, index))
+            name = table.pop("name")
+            if name in names:
+                raise ConfigError(f"{where(index)}: {name!r} is in from already")
+            names.append(name)
+            if isinstance(entry, dict):
+                options[name] = SubscriptionOptions(**table)
+    problems.refuse()
+    return tuple(names), options
+
+
+def _read_source(entry: Mapping[str, Any], where: Callable[..., str]) -> dict[str, Any]:
+    problems = Problems()
+    read: dict[str, Any] = {}
+    if lacks("name", entry):
+        problems.add(f"{where()}: a name is missing in from")
+    for key, value in entry.items():
+        with problems.noted():
+            read[key] = _checked(SOURCE_OPTIONS, key, value, "from", where(key))
+    problems.refuse()
+    return read
+
+
+def _checked(
+    options: Mapping[str, Option], key: str, value: Any, table: str, where: str
+) -> Any:
+    if key not in options:
+        raise ConfigError(
+            f"{where}: unknown key {key!r} in {table}, expected one of "
+            f"{', '.join(options)}{near(key, options)}"
+        )
+    return options[key].check(value, key, where)

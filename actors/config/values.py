@@ -2,7 +2,7 @@
 
 A value comes from a flag, else from the environment, else from the file, else it
 is the default. Whatever is wrong is said with where it stands and what was
-expected. Apart from the settings themselves, which are a list to look things up in.
+expected.
 """
 
 from __future__ import annotations
@@ -10,15 +10,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.config.errors import ConfigError, Problems, near
-from actors.config.settings import BY_NAME, SETTINGS
-from actors.config.value_types import checked
+from actors.config.errors import Problems, near
+from actors.config.model import SETTINGS, STAGE_OPTIONS
+from actors.host.descendants import COOKIE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from actors.config.settings import Setting
+    from actors.config.option import Option
     from actors.config.toml_file import ConfigFile
+
+#: Variables of ours that are no settings.
+_OTHER_VARIABLES = frozenset(
+    {
+        "LOWTIDE_CLUSTER_KEY",
+        "LOWTIDE_CONFIG",
+        "LOWTIDE_STATE_DIR",
+        "LOWTIDE_TEST_MARK",
+        COOKIE,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,24 +74,25 @@ def resolve_noting(
     problems: Problems,
 ) -> dict[str, Value]:
     """As ``resolve``; a value that cannot be used is noted, and its default taken."""
+    known = (*SETTINGS, *STAGE_OPTIONS)
     for key in file.content if file else ():
-        if key not in BY_NAME and key not in ("fetcher", "processor"):
+        if key not in known:
             assert file is not None  # noqa: S101 - it has the key
+            tables = (f"[[{table}]]" for table in STAGE_OPTIONS)
             problems.add(
                 f"{file.where(key)}: unknown key {key!r}, expected one of "
-                f"{', '.join((*BY_NAME, '[[fetcher]]', '[[processor]]'))}"
-                f"{near(key, (*BY_NAME, 'fetcher', 'processor'))}"
+                f"{', '.join((*SETTINGS, *tables))}{near(key, known)}"
             )
     values = {}
-    for setting in SETTINGS:
-        values[setting.name] = Value(setting.default, "default")
+    for name, option in SETTINGS.items():
+        values[name] = Value(option.default, "default")
         with problems.noted():
-            values[setting.name] = find(setting, flags, environment, file)
+            values[name] = find(option, flags, environment, file)
     return values
 
 
 def find(
-    setting: Setting,
+    option: Option,
     flags: Mapping[str, str | None],
     environment: Mapping[str, str],
     file: ConfigFile | None,
@@ -90,21 +102,26 @@ def find(
     Raises:
         ConfigError: It is not what the setting may be.
     """
-    if (text := flags.get(setting.name)) is not None:
-        return _parsed(setting, text, setting.flag)
-    if (text := environment.get(setting.variable)) is not None:
-        return _parsed(setting, text, setting.variable)
-    if file is not None and setting.name in file.content:
-        where = file.where(setting.name)
-        value = file.content[setting.name]
-        return Value(checked(setting.kind, value, setting.name, where), where)
-    return Value(setting.default, "default")
+    name = option.setting
+    texts = {
+        option.flag: flags.get(name),
+        option.variable: environment.get(option.variable),
+    }
+    for origin, text in texts.items():
+        if text is not None:
+            return Value(option.parse(text, origin), origin)
+    if file is not None and name in file.content:
+        where = file.where(name)
+        return Value(option.check(file.content[name], name, where), where)
+    return Value(option.default, "default")
 
 
-def _parsed(setting: Setting, text: str, origin: str) -> Value:
-    try:
-        return Value(setting.kind.parse(text), origin)
-    except ValueError:
-        raise ConfigError(
-            f"{origin} must be {setting.kind.expected}, got {text!r}"
-        ) from None
+def unknown_variables(environment: Iterable[str]) -> list[str]:
+    """Names that look like settings of ours and are none.
+
+    They are logged and not refused: Kubernetes sets some of its own making for a
+    service of our name.
+    """
+    known = {option.variable for option in SETTINGS.values()} | _OTHER_VARIABLES
+    ours = {name for name in environment if name.startswith("LOWTIDE_")}
+    return sorted(ours - known)

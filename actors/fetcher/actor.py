@@ -6,9 +6,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
-from actors.config.factories import dispatcher_of, routing_of
+from actors.config.functions import routing_of
 from actors.config.model import ACCUMULATE
-from actors.config.settings import MIB
 from actors.demand.barriers import Marks
 from actors.demand.buffer import Buffer
 from actors.demand.job_events import JobState
@@ -20,6 +19,7 @@ from actors.demand.polling import PollState
 from actors.demand.producer import Decision, LeasePolicy, Producer
 from actors.demand.quarantine import Quarantine
 from actors.demand.retries import RetryPolicy
+from actors.demand.sizes import MIB
 from actors.demand.source_state import SourceState
 from actors.fetcher.acknowledgements import Settler
 from actors.fetcher.commit_queue import Outbox
@@ -291,7 +291,7 @@ class FetcherActor(Stage):
         limit = config.rate_limit
         self.producer = Producer(
             life,
-            dispatcher_of(config),
+            config.new_dispatcher(),
             LeasePolicy.of(system.lease_s),
             Rate(limit, config.rate_interval_s) if limit else None,
         )

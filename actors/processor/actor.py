@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
 from actors.cluster.messages import Up
-from actors.config.factories import routing_of, window_of, windows_of
-from actors.config.value_types import AUTO
+from actors.config.functions import routing_of
+from actors.config.option import AUTO
 from actors.demand.batching import Batching
 from actors.demand.consumer import Consumer, Send
 from actors.demand.job_routing import ANYWHERE
@@ -190,7 +190,7 @@ class ProcessorActor(Stage):
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
         process = self._describe(message)
         self.consumer = Consumer(
-            process, allowance=allowance_of(config), windows=windows_of(config)
+            process, allowance=allowance_of(config), windows=config.windows
         )
         self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
@@ -247,7 +247,7 @@ class ProcessorActor(Stage):
 
     def _tune(self, config: ProcessorConfig) -> None:
         self.is_auto = config.max_demand == AUTO and not config.is_manual
-        window = self._pace.window if self.is_auto else window_of(config)
+        window = self._pace.window if self.is_auto else config.window
         self._send(self.consumer.retune(window))
 
     def _asker_spoke(self) -> None:

@@ -6,7 +6,6 @@ import secrets
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from actors.config.factories import dispatcher_of
 from actors.demand.buffer import Buffer
 from actors.demand.coalescing import Linger
 from actors.demand.job_events import JobDone, JobFailed, JobLeased, JobReturned
@@ -60,7 +59,7 @@ class Downstream:
         first_key = secrets.randbits(40) << 20
         life = Life(buffer, RetryPolicy(attempts=system.retries), first_key=first_key)
         lease = LeasePolicy.of(system.lease_s)
-        producer = Producer(life, dispatcher_of(config), lease)
+        producer = Producer(life, config.new_dispatcher(), lease)
         self.relay = Relay(consumer, producer)
         self._linger = Linger()
         self._addresses: dict[SubscriptionId, Address] = {}

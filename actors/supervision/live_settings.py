@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from actors.config.live_values import TUNABLES
+from actors.config.model import LIVE, LIVE_OPTIONS
 from actors.supervision.messages import Pause, Resume, Tune
 
 if TYPE_CHECKING:
@@ -145,15 +145,15 @@ class Tuning:
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     if not values:
-        raise TuningError(f"nothing to set, expected one of {', '.join(TUNABLES)}")
+        raise TuningError(f"nothing to set, expected one of {', '.join(LIVE_OPTIONS)}")
     checked = {}
     for name, value in values.items():
-        if name not in TUNABLES:
+        if name not in LIVE_OPTIONS:
             raise TuningError(
                 f"{name!r} cannot be set while it runs, expected one of "
-                f"{', '.join(TUNABLES)}"
+                f"{', '.join(LIVE_OPTIONS)}"
             )
-        kind = TUNABLES[name].kind
+        kind = LIVE_OPTIONS[name].live_type
         try:
             checked[name] = kind.check(value)
         except ValueError:
@@ -164,9 +164,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _only(values: dict[str, Any], kind: str) -> dict[str, Any]:
-    chosen = {
-        name: value for name, value in values.items() if TUNABLES[name].table == kind
-    }
+    chosen = {name: value for name, value in values.items() if name in LIVE[kind]}
     # A floor for asking again that suited the old window need not suit the new.
     return chosen | ({"min_demand": None} if "max_demand" in chosen else {})
 

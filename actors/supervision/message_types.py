@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from actors.cluster import messages as cluster_messages
-from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
-from actors.config.subscriptions import SubscriptionOptions
+from actors.config.model import (
+    FetcherConfig,
+    ProcessorConfig,
+    SubscriptionOptions,
+    SystemConfig,
+)
 from actors.demand import messages as protocol
 from actors.demand.job_events import Accounting
 from actors.supervision import messages

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from actors.config.build import build
 from actors.config.errors import ConfigError, near
-from actors.config.model import SystemConfig
-from actors.config.settings import SETTINGS
-from actors.config.tables import FETCHER_KEYS
+from actors.config.model import FETCHER_OPTIONS, SETTINGS, SystemConfig
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 from actors.demand.source_state import NO_STATE
@@ -399,8 +397,8 @@ class _Recorder(Observer):
 
 
 def _configure(processors: int, settings: dict[str, Any]) -> SystemConfig:
-    known = {each.name for each in SETTINGS}
-    own = FETCHER_KEYS.keys() - known
+    known = SETTINGS.keys()
+    own = FETCHER_OPTIONS.keys() - known
     for name in settings:
         if name not in known | own:
             raise ConfigError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from actors.config.subscriptions import Misfit, SubscriptionOptions, misfits
+from actors.config.model import SubscriptionOptions
+from actors.config.topology import Misfit, misfits
 from actors.demand.consumer import Consumer
 from actors.demand.consumer_subscription import Window
 from actors.demand.messages import Cancel

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.config.build import build
-from actors.config.settings import BY_NAME
+from actors.config.model import SETTINGS
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 from actors.testing import Harness
@@ -157,7 +157,7 @@ class OnProcesses:
         self._spool.mkdir()
         file = directory / "test.toml"
         file.write_text(table(config, self._spool, fetch or "fetch"))
-        words = [(BY_NAME[name].flag, value) for name, value in settings.items()]
+        words = [(SETTINGS[name].flag, value) for name, value in settings.items()]
         self.system = start_system("--config", str(file), *chain(*words))
         self.status = self.system.status
         self._waiting: list[_Command] = []

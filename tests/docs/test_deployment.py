@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.config.settings import unknown_variables
+from actors.config.values import unknown_variables
 from tests.docs.blocks import ROOT
 
 SYSTEMD = shutil.which("systemd-analyze")

@@ -22,7 +22,7 @@ from _pythons import found
 
 from actors.cluster import messages as cluster_messages
 from actors.config import model
-from actors.config.subscriptions import SubscriptionOptions
+from actors.config.model import SubscriptionOptions
 from actors.demand import messages as protocol
 from actors.demand.job_events import Accounting
 from actors.demand.json_values import as_json

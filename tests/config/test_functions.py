@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from actors.config.build import build
-from actors.config.function_checks import Misfit, function_problems
+from actors.config.functions import Misfit, function_problems
 from actors.config.show import secrets_of
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve

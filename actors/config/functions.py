@@ -1,11 +1,12 @@
-"""The functions that a configuration names: are they there, and do they fit?"""
+"""The functions that a configuration names: whether they fit, and a stage's routing."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.config.model import FetcherConfig, wants_url
+from actors.config.model import FetcherConfig
+from actors.demand.job_routing import Routing, key_reader
 from actors.host.texts import line_of
 from actors.user_code.functions import (
     FunctionError,
@@ -17,7 +18,7 @@ from actors.user_code.functions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from actors.config.model import ProcessorConfig, SystemConfig
 
@@ -127,7 +128,7 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
 
 
 def _named_by_fetcher(fetcher: FetcherConfig) -> Iterator[NamedFunction]:
-    options = (*fetcher.options, *(["url"] if wants_url(fetcher) else []))
+    options = (*fetcher.options, *(["url"] if fetcher.wants_url else []))
     yield NamedFunction("fetch", fetcher.fetch, (), options, is_fetch=True)
     words = ("job", "outcome")
     if fetcher.settle is not None:
@@ -137,3 +138,42 @@ def _named_by_fetcher(fetcher: FetcherConfig) -> Iterator[NamedFunction]:
         yield NamedFunction("fetch", beside, words, options)
     if load_beside(fetcher.fetch, "hurry") is not None:
         yield NamedFunction("fetch", name_beside(fetcher.fetch, "hurry"), ())
+
+
+def routing_of(
+    config: FetcherConfig | ProcessorConfig,
+    system: SystemConfig,
+    load: Callable[[str], Callable[..., Any]],
+) -> Routing:
+    """How the jobs of a stage find those that take from it.
+
+    Args:
+        config: The stage's.
+        system: Names those that take from it.
+        load: Finds a function by its name.
+
+    Raises:
+        FunctionError: A function that the configuration names is not there, or
+            cannot be called with a job.
+    """
+
+    def function(name: str) -> Callable[..., Any]:
+        loaded = load(name)
+        check_call(loaded, name, "job")
+        return loaded
+
+    if config.partition_by is not None:
+        by = config.partition_by
+        if ":" in by:
+            return Routing(key_of=function(by), asks_user=True)
+        return Routing(key_of=key_reader(by))
+    if config.dispatcher != "broadcast":
+        return Routing()
+    names = system.selectors_of(config.name)
+    return Routing(
+        selectors={
+            kind: None if name is None else function(name)
+            for kind, name in names.items()
+        },
+        asks_user=any(names.values()),
+    )

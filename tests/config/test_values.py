@@ -1,0 +1,47 @@
+"""What is said of a value that cannot be used."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from actors.config.build import build
+from actors.config.errors import ConfigError
+from actors.config.toml_file import ConfigFile
+from actors.config.values import resolve
+
+EXPECTED = "must be MODULE:FUNCTION, as in domain.numbers:fetch, got"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint"),
+    [
+        ("process", "mine", "; did you mean mine:process?"),
+        ("process", "jobs.mine", "; did you mean jobs.mine:process?"),
+        ("fetch", "mine", "; did you mean mine:fetch?"),
+        ("process", "mine.py", "; did you mean mine:process?"),
+        ("process", "mine:", ""),
+        ("process", "a:b:c", ""),
+    ],
+)
+def test_a_module_without_a_function_is_told_with_the_one_that_may_be_meant(
+    name: str, text: str, hint: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve({name: text}, {}, None)
+
+    assert str(refused.value) == f"--{name} {EXPECTED} {text!r}{hint}"
+
+
+def test_so_it_is_in_a_table() -> None:
+    text = '[[fetcher]]\nname = "a"\nsettle = "mine"\n'
+    file = ConfigFile(Path("f.toml"), tomllib.loads(text), text)
+
+    with pytest.raises(ConfigError) as refused:
+        build(resolve({}, {}, file), file)
+
+    assert str(refused.value) == (
+        f"f.toml:3: settle {EXPECTED} 'mine'; did you mean mine:settle?"
+    )
