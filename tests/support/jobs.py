@@ -59,6 +59,12 @@ def many(count: int) -> Any:
     return {"id": number, "text": "x" * 1000} if number <= count else None
 
 
+def long(count: int) -> Any:
+    """Return ``count`` jobs of four kilobytes each, then none."""
+    job = many(count)
+    return job and {"id": job["id"], "text": job["text"] * 4}
+
+
 def heavy(count: int) -> Any:
     """Return ``count`` jobs of a megabyte each, the second of five, then none."""
     job = many(count)

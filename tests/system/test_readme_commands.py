@@ -14,13 +14,13 @@ from _pythons import OLDEST, found
 
 from actors.testing.processes import WITHIN_S, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.slow]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(400)]
 
 ROOT = Path(__file__).parents[2]
 #: What Debian's own Python is called, which is first on a plain PATH.
 SYSTEMS_PYTHON = Path("/usr/bin/python3")
 #: It makes an environment and installs what is needed into it.
-INSTALLED_WITHIN_S = 200.0
+INSTALLED_WITHIN_S = 300.0
 
 
 def copy_of_the_tree(to: Path) -> Path:
