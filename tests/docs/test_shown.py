@@ -53,6 +53,7 @@ BY_CLOCK = taken("docs/demand.md", "toml", "demand = ")
 WAIT = taken("docs/demand.md", "console", "$ lowtide wait")
 SETTLE = taken("docs/polling.md", "python", "def settle")
 FAIR = taken("docs/dispatchers.md", "python", "# actors/demand/fair.py")
+OPTION = taken("CONTRIBUTING.md", "python", "    poll_jobs")
 
 
 class Shell:
