@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 from hypothesis import HealthCheck, settings
+
+from tests.support.schema import mistakes
 
 if TYPE_CHECKING:
     from actors.testing.processes import Program, System, Systems
@@ -201,3 +204,29 @@ def start_system(
     left = systems.close()
     request.node.add_report_section("teardown", "system log", systems.log())
     assert not left, f"processes left over: {left}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _every_status_is_as_the_docs_say() -> Iterator[None]:
+    """Hold each status that a test asks for against the schema in the docs."""
+    try:
+        from actors.testing import Harness  # noqa: PLC0415 - see above
+        from actors.testing.processes import System  # noqa: PLC0415
+    except ImportError:
+        yield
+        return
+    text = (ROOT / "docs" / "schemas" / "status.schema.json").read_text()
+    schema = json.loads(text)
+
+    def checked(status: Callable[..., Any]) -> Callable[..., Any]:
+        def ask(*arguments: Any, **more: Any) -> Any:
+            answer = status(*arguments, **more)
+            assert mistakes(answer, schema) == []
+            return answer
+
+        return ask
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Harness, "status", checked(Harness.status))
+        patched.setattr(System, "status", checked(System.status))
+        yield

@@ -26,7 +26,6 @@ _OTHER_VARIABLES = frozenset(
         "LOWTIDE_CLUSTER_KEY",
         "LOWTIDE_CONFIG",
         "LOWTIDE_STATE_DIR",
-        "LOWTIDE_TEST_MARK",
         COOKIE,
     }
 )

@@ -14,8 +14,9 @@ lost, repeated or delayed.
 from __future__ import annotations
 
 import pickle
+import random
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from thespian.actors import (
     ActorAddress,
@@ -25,20 +26,51 @@ from thespian.actors import (
     WatchMessage,
 )
 
+from actors.demand.messages import (
+    Cancel,
+    Confirm,
+    Demand,
+    Done,
+    Jobs,
+    Ping,
+    Subscribe,
+    Subscribed,
+)
 from actors.host import unpickling
 from actors.host.frames import MAX_MESSAGE
 from actors.supervision.message_types import ADMITTED
-from actors.testing.faults import Calm, Killed
+from actors.testing.instructions import Killed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     from actors.actor_system.environment import Edges
     from actors.actor_system.stage import Stage
+    from actors.demand.job_events import Fact
     from actors.testing.agenda import Agenda
     from actors.testing.instructions import Instructions
-    from actors.testing.observer import Observer
+
+#: How long a message takes between two processes of one machine, in seconds.
+LATENCY_S = 0.0003
+
+#: What the demand protocol can lose: it says everything again that got no answer.
+LOSABLE = (Cancel, Confirm, Demand, Done, Jobs, Ping, Subscribe, Subscribed)
+
+#: Delays of the copies of a message, and whether each keeps its turn on the wire.
+Route: TypeAlias = tuple[tuple[float, bool], ...]
+
+#: Where a process can be made to die.
+POINTS = (
+    "handler.began",
+    "handler.ended",
+    "message.sent",
+    "call.began",
+    "call.ended",
+    "commit.began",
+    "commit.ended",
+    "sync.began",
+)
 
 #: A parent hears of its child's end after so long, in seconds.
 NEWS_S = 0.003
@@ -164,6 +196,70 @@ class Node:
                 self.handle(WatchMessage(ready), self.address)
 
         self.later(0.0, tell)
+
+
+class Calm:
+    """Nothing goes wrong but what is asked for."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - it is to be repeatable
+        self.call_s: dict[str, float] = {}
+        self._lost: list[type] = []
+
+    def chance(self) -> float:
+        """Uniform in 0 to 1."""
+        return self.random.random()
+
+    def lose(self, kind: type, count: int) -> None:
+        """Lose the next ``count`` messages of a kind."""
+        self._lost += [kind] * count
+
+    def route(self, sender: Node, receiver: Node, message: Any) -> Route:  # noqa: ARG002
+        """Say when a message arrives; nothing for never, several for a repetition."""
+        if type(message) in self._lost:
+            self._lost.remove(type(message))
+            return ()
+        return ((LATENCY_S, True),)
+
+    def reach(self, point: str, node: Node) -> None:
+        """A process has come to one of the ``POINTS``.
+
+        Raises:
+            Killed: It goes no further.
+        """
+
+    def commit_error(self, node: Node) -> str | None:  # noqa: ARG002
+        """Why this process cannot write to the disk, if it cannot."""
+        return None
+
+    def duration_s(self, worker: str) -> float:
+        """How long a worker's next call takes; its kind stands before the dash."""
+        return self.call_s.get(worker.partition("-")[0], 0.0)
+
+
+class Observer:
+    """Sees every message and handler, and changes nothing; this one looks away."""
+
+    def before(self, node: Node, message: Any) -> None:
+        """A stage is about to handle a message."""
+
+    def after(self, node: Node, message: Any) -> None:
+        """A stage has handled a message; nothing of it has been sent yet."""
+
+    def sent(self, sender: Node, receiver: Node | None, message: Any) -> None:
+        """A message was put on the wire; None where nobody is at its end."""
+
+    def committed(self, node: Node, facts: Iterable[Fact]) -> None:
+        """A fetcher's facts are in its journal."""
+
+    def killed(self, node: Node) -> None:
+        """A process is no more."""
+
+    def stopped(self) -> None:
+        """The root reported that the drain is over."""
+
+    def told(self, node: Node, level: str, event: str, fields: dict[str, Any]) -> None:
+        """A process wrote a line to its log."""
 
 
 class Base:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.testing.faults import LATENCY_S, LOSABLE, POINTS, Calm, Killed, Route
+from actors.testing.base import LATENCY_S, LOSABLE, POINTS, Calm, Route
+from actors.testing.instructions import Killed
 
 if TYPE_CHECKING:
     from actors.testing.base import Node

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import sqlite3
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from actors.actor_system.environment import Edges
 from actors.actor_system.worker import Gate, Worker
 from actors.host.reports import Reporter
+from actors.journal.file import SCHEMA
 from actors.journal.journal import Clock, Journal, JournalError
 from actors.journal.memory import NoJournal
-from actors.testing.faults import Killed
+from actors.testing.instructions import Killed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -19,18 +23,63 @@ if TYPE_CHECKING:
     from actors.actor_system.worker import Failed, Run
     from actors.demand.job_events import Fact
     from actors.testing.base import Node
-    from actors.testing.world import World
 
 _BLOCKED = object()
 _ENDED = object()
 
 
+@functools.cache
+def _empty_journal() -> bytes:
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(SCHEMA)
+        return database.serialize()
+
+
+class _Kept(sqlite3.Connection):
+    """A database in memory is gone with its connection: stages cannot close it."""
+
+    def close(self) -> None:
+        return
+
+    def shut(self) -> None:
+        super().close()
+
+
+class Surroundings:
+    """What the processes of one machine find around them.
+
+    Attributes:
+        functions: The user's, by name.
+        control: Where the test's commands arrive, once a root is there.
+        calling: The process whose job function runs now.
+        databases: Each stands for a file of SQLite's, by its path.
+    """
+
+    def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
+        self.functions = functions
+        self.control: VirtualControl | None = None
+        self.calling: Node | None = None
+        self.databases: dict[str, _Kept] = {}
+
+    def database(self, path: str) -> sqlite3.Connection:
+        """The database that stands for the file at ``path``."""
+        if path not in self.databases:
+            database = sqlite3.connect(":memory:", isolation_level=None, factory=_Kept)
+            database.deserialize(_empty_journal())
+            self.databases[path] = database
+        return self.databases[path]
+
+    def reported(self, report: dict[str, Any]) -> None:
+        """Act on a report of the root's."""
+        raise NotImplementedError
+
+
 class VirtualEdges(Edges):
     """What one node sees of its world."""
 
-    def __init__(self, node: Node, world: World) -> None:
+    def __init__(self, node: Node, around: Surroundings) -> None:
         self._node = node
-        self._world = world
+        self._around = around
 
     def begin_process(self) -> None:
         """Nothing: the process is the test's."""
@@ -44,15 +93,15 @@ class VirtualEdges(Edges):
 
     def now(self) -> float:
         """Virtual monotonic seconds."""
-        return self._world.agenda.now
+        return self._node.base.agenda.now
 
     def wall(self) -> float:
         """Virtual seconds since the epoch."""
-        return self._world.agenda.wall
+        return self._node.base.agenda.wall
 
     def chance(self) -> float:
         """From the world's seed."""
-        return self._world.faults.chance()
+        return self._node.base.faults.chance()
 
     def process_id(self) -> int:
         """The node's own."""
@@ -62,18 +111,18 @@ class VirtualEdges(Edges):
         """A log that the world reads; it also tells the node's name."""
         if bound:
             self._node.name = next(iter(bound.values()))
-        return VirtualLog(self._node, self._world, bound)
+        return VirtualLog(self._node, bound)
 
     def worker(self, name: str) -> Worker:
         """Calls one after another, without a thread."""
-        return VirtualWorker(self._node, self._world, name)
+        return VirtualWorker(self._node, self._around, name)
 
     def apart(self) -> None:
         """Nothing: there are no processes here."""
 
     def function(self, name: str) -> Callable[..., Any]:
         """The world's, or whatever Python finds under that name."""
-        known = self._world.functions.get(name)
+        known = self._around.functions.get(name)
         return super().function(name) if known is None else known
 
     def keeper(
@@ -83,35 +132,35 @@ class VirtualEdges(Edges):
         if journal is None:
             return NoJournal(self.now, remember_s)
         clock = Clock(self.wall, self.now)
-        db = self._world.database(journal)
+        db = self._around.database(journal)
         kept = VirtualJournal(Path(journal), fetcher, clock, db, remember_s)
         return kept.at(self._node)
 
     def control(self, path: str, orders_fd: int) -> Any:  # noqa: ARG002 - only one
         """Where the test's commands arrive."""
-        self._world.control = VirtualControl(self._node)
-        return self._world.control
+        self._around.control = VirtualControl(self._node)
+        return self._around.control
 
     def reporter(self, fd: int) -> Any:  # noqa: ARG002 - there is only one
         """The line to who stands for the main process."""
-        return VirtualReporter(self._world)
+        return VirtualReporter(self._around)
 
     def kill(self, pid: int) -> None:
         """End another node."""
-        self._world.kill_pid(pid)
+        if (node := self._node.base.nodes.get(pid)) is not None:
+            self._node.base.kill(node)
 
 
 class VirtualLog:
     """Stands for a structlog logger."""
 
-    def __init__(self, node: Node, world: World, bound: dict[str, Any]) -> None:
+    def __init__(self, node: Node, bound: dict[str, Any]) -> None:
         self._node = node
-        self._world = world
         self._bound = {"pid": node.pid} | bound
 
     def bind(self, **more: Any) -> VirtualLog:
         """The same log with more on each line."""
-        return VirtualLog(self._node, self._world, self._bound | more)
+        return VirtualLog(self._node, self._bound | more)
 
     def debug(self, event: str, **fields: Any) -> None:
         """Write a line."""
@@ -132,7 +181,7 @@ class VirtualLog:
     exception = error
 
     def _tell(self, level: str, event: str, fields: dict[str, Any]) -> None:
-        self._world.observer.told(self._node, level, event, self._bound | fields)
+        self._node.base.observer.told(self._node, level, event, self._bound | fields)
 
 
 class VirtualGate(Gate):
@@ -157,11 +206,11 @@ class VirtualGate(Gate):
 class VirtualWorker(Worker):
     """Runs calls step by step; what a step yields arrives when its time is over."""
 
-    def __init__(self, node: Node, world: World, name: str) -> None:
+    def __init__(self, node: Node, around: Surroundings, name: str) -> None:
         self.fd = node.base.new_fd()
         self.running: Iterator[Any] | None = None
         self._node = node
-        self._world = world
+        self._around = around
         self._name = name
         self._waiting: deque[tuple[Run, Failed]] = deque()
         self._failed: Failed
@@ -219,9 +268,9 @@ class VirtualWorker(Worker):
     def _step(self, running: Iterator[Any] | None) -> None:
         if self.running is not running or running is None:
             return
-        faults = self._world.faults
+        faults = self._node.base.faults
         faults.reach("call.began", self._node)
-        self._world.calling = self._node
+        self._around.calling = self._node
         # A call may yield None: a source that was told of a job's end does.
         value = self._next_value()
         if value is _ENDED:
@@ -246,7 +295,7 @@ class VirtualWorker(Worker):
     def _arrived(self, value: Any, running: Iterator[Any] | None) -> None:
         if self.running is not running:
             return
-        self._world.faults.reach("call.ended", self._node)
+        self._node.base.faults.reach("call.ended", self._node)
         # A thread goes on before the mailbox looks: what was handed over by
         # reference is what the user's next lines made of it.
         self._step_later()
@@ -324,16 +373,13 @@ class VirtualControl:
         """There is nothing to look for."""
         return None
 
-    def close(self) -> None:
-        """There is nothing to close."""
-
 
 class VirtualReporter(Reporter):
     """Stands for the pipe to the main process."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, around: Surroundings) -> None:
         super().__init__(fd=-1)
-        object.__setattr__(self, "_world", world)
+        object.__setattr__(self, "_around", around)
 
     def _report(self, report: dict[str, Any]) -> None:
-        self._world.reported(report)  # type: ignore[attr-defined]
+        self._around.reported(report)  # type: ignore[attr-defined]

@@ -14,9 +14,8 @@ from actors.config.model import FETCHER_OPTIONS, SETTINGS, SystemConfig
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 from actors.demand.source_state import NO_STATE
-from actors.testing.faults import Calm
+from actors.testing.base import Calm, Observer
 from actors.testing.instructions import Instructions
-from actors.testing.observer import Observer
 from actors.testing.source import Source
 from actors.testing.world import World
 

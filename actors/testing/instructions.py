@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.testing.faults import Killed
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -17,6 +15,10 @@ _ROOT = Path(__file__).parents[1]
 _DOMAIN = _ROOT.parent / "domain"
 #: Not instructions of the process: what stands for its world.
 _WORLD = _ROOT / "testing"
+
+
+class Killed(BaseException):
+    """The process in which this is raised dies here."""
 
 
 class Instructions:

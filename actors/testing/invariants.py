@@ -27,7 +27,7 @@ from actors.demand.messages import Confirm, Demand, Done, Jobs
 from actors.demand.windows import MOST
 from actors.fetcher.actor import FetcherActor
 from actors.processor.actor import ProcessorActor
-from actors.testing.observer import Observer
+from actors.testing.base import Observer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -212,7 +212,7 @@ class System:
 
     def pids(self) -> set[int]:
         """Every process that carries this system's mark in its environment."""
-        mark = f"LOWTIDE_TEST_MARK={self.env['LOWTIDE_TEST_MARK']}".encode()
+        mark = f"SYSTEM_TEST_MARK={self.env['SYSTEM_TEST_MARK']}".encode()
         found = set()
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
@@ -266,7 +266,7 @@ class Systems:
         self.env = kept | {
             "LOWTIDE_STATE_DIR": str(directory / "state"),
             "LOWTIDE_JOURNAL": str(directory / "lowtide.db"),
-            "LOWTIDE_TEST_MARK": uuid.uuid4().hex,
+            "SYSTEM_TEST_MARK": uuid.uuid4().hex,
             "PYTHONPATH": os.pathsep.join(map(str, path)),
             "PYTHONUNBUFFERED": "1",
             # Process titles would overwrite the environment, and the mark in it.
@@ -311,7 +311,7 @@ class Systems:
             prefix: What to run the command by.
             ready: Whether to wait until its processors work.
         """
-        env = self.env | {"LOWTIDE_TEST_MARK": uuid.uuid4().hex}
+        env = self.env | {"SYSTEM_TEST_MARK": uuid.uuid4().hex}
         port = free_port()
         options = ["--port", str(port), "--log-format", "json"]
         command = ("-m", "actors.main", "join", leader, *words, *options)

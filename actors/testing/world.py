@@ -2,54 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import sqlite3
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.config.overrides import Changes
-from actors.journal.file import LIVE, SCHEMA
+from actors.journal.file import LIVE
 from actors.supervision.children import StageState
 from actors.supervision.heartbeat import Pulse
 from actors.supervision.messages import StartSystem
 from actors.supervision.root import RootActor
 from actors.testing.agenda import Agenda
 from actors.testing.base import Base
-from actors.testing.environment import VirtualControl, VirtualEdges, VirtualRequest
+from actors.testing.environment import Surroundings, VirtualEdges, VirtualRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.config.model import SystemConfig
-    from actors.testing.base import Node
-    from actors.testing.faults import Calm
-    from actors.testing.observer import Observer
-
-
-@functools.cache
-def _empty_journal() -> bytes:
-    with contextlib.closing(sqlite3.connect(":memory:")) as database:
-        database.executescript(SCHEMA)
-        return database.serialize()
+    from actors.testing.base import Calm, Node, Observer
 
 
 class SystemEndedError(RuntimeError):
     """The system has ended, or never started; the text says why."""
 
 
-class _Kept(sqlite3.Connection):
-    """A database in memory is gone with its connection: stages cannot close it."""
-
-    def close(self) -> None:
-        return
-
-    def shut(self) -> None:
-        super().close()
-
-
-class World:
+class World(Surroundings):
     """Runs one system after another over the same disk.
 
     The journal is the real one, over SQLite's database in memory: every
@@ -64,24 +42,21 @@ class World:
         faults: Calm,
         observer: Observer,
     ) -> None:
+        super().__init__(functions)
         # Other machines are not of this world.
         self.config = replace(config, bind=None)
-        self.functions = functions
         self.faults = faults
         self.observer = observer
         self.agenda = Agenda()
-        edges = partial(VirtualEdges, world=self)
+        edges = partial(VirtualEdges, around=self)
         self.base = Base(self.agenda, faults, observer, edges)
         self.base.on_death = self._undo
-        self.control: VirtualControl | None = None
         self.changes = Changes()
         self.root: Node | None = None
-        self.calling: Node | None = None
         self.runs = 0
         self.started = False
         self.ended: dict[str, Any] | None = None
         self._pulse = Pulse(config.lease_s)
-        self._databases: dict[str, _Kept] = {}
 
     def start(self, changes: Changes | None = None) -> None:
         """Start the system, or with the changes so far a new root, as main does."""
@@ -122,7 +97,7 @@ class World:
 
     def _undo(self) -> None:
         # As SQLite does with the file when a process is gone within a transaction.
-        for database in self._databases.values():
+        for database in self.databases.values():
             if database.in_transaction:
                 database.rollback()
 
@@ -134,7 +109,7 @@ class World:
     def close(self) -> None:
         """Let go of everything."""
         self.kill()
-        for database in self._databases.values():
+        for database in self.databases.values():
             database.shut()
 
     def command(self, command: dict[str, Any]) -> VirtualRequest:
@@ -213,11 +188,6 @@ class World:
         if self.root is None or not self.root.alive:
             raise SystemEndedError("the root's process ended")
 
-    def kill_pid(self, pid: int) -> None:
-        """End one process."""
-        if (node := self.base.nodes.get(pid)) is not None:
-            self.base.kill(node)
-
     def kill_running(self) -> None:
         """End the process whose job function calls this."""
         if self.calling is not None:
@@ -238,11 +208,3 @@ class World:
                 self.agenda.after(0.0, self.kill)
             case _:
                 return
-
-    def database(self, path: str) -> sqlite3.Connection:
-        """The database that stands for the file at ``path``."""
-        if path not in self._databases:
-            database = sqlite3.connect(":memory:", isolation_level=None, factory=_Kept)
-            database.deserialize(_empty_journal())
-            self._databases[path] = database
-        return self._databases[path]
