@@ -31,7 +31,7 @@ from actors.commands.options import (
 )
 from actors.config.errors import ConfigError
 from actors.config.option import SECONDS
-from actors.demand.job_events import JobState
+from actors.demand.job import JobState
 from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError
 from actors.user_code import modules

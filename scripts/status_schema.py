@@ -16,7 +16,7 @@ from typing import (
     get_type_hints,
 )
 
-from actors.demand.job_events import AccountingCounts
+from actors.demand.job import AccountingCounts
 from actors.demand.producer import KindCounts
 from actors.host.logs import Event
 from actors.status.model import (

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from actors.actor_system.stage import Address
-    from actors.demand.messages import Process
+    from actors.demand.job import Process
     from actors.status.model import ProcessorAnswer
     from actors.supervision.messages import StatusAnswer
     from actors.supervision.root import RootActor

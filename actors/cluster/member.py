@@ -30,7 +30,8 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.cluster.router import Switchboard
-from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Process, Subscribed
+from actors.demand.job import Process
+from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
 from actors.supervision.control_input import CommandsIn
 from actors.supervision.heartbeat import Pulse
 from actors.supervision.messages import (
@@ -47,6 +48,7 @@ from actors.supervision.messages import (
 
 if TYPE_CHECKING:
     from actors.config.model import ProcessorConfig, SystemConfig
+    from actors.demand.job import Process
     from actors.demand.messages import ToConsumer
     from actors.host.control_socket import Request
     from actors.host.reports import Reporter

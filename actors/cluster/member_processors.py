@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.cancel_modes import Fate
-from actors.demand.messages import Process
+from actors.demand.job import Process
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Member, Roster, StageState
 from actors.supervision.heartbeat import Pulse

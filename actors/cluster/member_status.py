@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from actors.actor_system.stage import Stage
     from actors.cluster.member_processors import Crew
-    from actors.demand.messages import Process
+    from actors.demand.job import Process
     from actors.status.model import MemberProcessorStatus
     from actors.supervision.messages import StatusAnswer
 

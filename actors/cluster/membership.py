@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from actors.demand.messages import Process
+    from actors.demand.job import Process
 
 #: How long a machine whose line ended has to come back, in seconds.
 RETURN_S = 2.0

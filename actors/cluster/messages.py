@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from actors.config.model import SystemConfig
-    from actors.demand.messages import Process, ToConsumer, ToProducer
+    from actors.demand.job import Process
+    from actors.demand.messages import ToConsumer, ToProducer
     from actors.supervision.messages import StatusAnswer
 
 

@@ -33,16 +33,19 @@ from actors.config.option import (
     word_or,
 )
 from actors.demand.cancel_modes import MODES, TEMPORARY
-from actors.demand.consumer_subscription import Window
 from actors.demand.dedup import WINDOW_S
-from actors.demand.dispatchers import DemandDispatcher
-from actors.demand.route_dispatchers import BroadcastDispatcher, PartitionDispatcher
+from actors.demand.dispatchers import (
+    BroadcastDispatcher,
+    DemandDispatcher,
+    PartitionDispatcher,
+)
+from actors.demand.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from actors.demand.dispatchers import Dispatcher
-    from actors.demand.job_events import Job
+    from actors.demand.job import Job
 
 #: What ``demand`` is where nothing else is said, of a fetcher and of a processor.
 FORWARD, AUTOMATIC = "forward", "automatic"

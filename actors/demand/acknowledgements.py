@@ -12,11 +12,12 @@ import heapq
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.job_events import Fact, JobDone, JobDropped, JobQuarantined, JobState
+from actors.demand.job import JobState
+from actors.demand.job_events import JobDone, JobDropped, JobEvent, JobQuarantined
 from actors.demand.polling import MAX_DOUBLINGS, MAX_RETRY_AFTER_S
 
 if TYPE_CHECKING:
-    from actors.demand.messages import Failure, JobId
+    from actors.demand.job import Failure, JobId
 
 
 class Settlement(NamedTuple):
@@ -34,9 +35,9 @@ class Settlement(NamedTuple):
     outcome: dict[str, Any]
 
 
-def settlement_of(fact: Fact) -> Settlement | None:
-    """What follows from a fact for the source, if anything does."""
-    match fact:
+def settlement_of(event: JobEvent) -> Settlement | None:
+    """What follows from a event for the source, if anything does."""
+    match event:
         case JobDone(job, result=result):
             said = {"state": JobState.DONE.value, "result": result}
         case JobQuarantined(job, failure=failure):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.demand.job_store import Life
+    from actors.demand.job_store import JobStore
 
 #: Marks that have passed are remembered, to answer a question that is repeated.
 FORMER = 64
@@ -40,29 +40,29 @@ class Marks:
     def __len__(self) -> int:
         return len(self._set)
 
-    def put(self, number: int, life: Life) -> None:
+    def put(self, number: int, store: JobStore) -> None:
         """Set a mark behind all jobs that are there now."""
         if number in self._former:
             self._repeated.append(number)
         elif all(each.number != number for each in self._set):
             # What is still in the journal was fetched before as well: the place is
             # known once all of it is here, and nothing new comes in between.
-            self._set.append(_Mark(number, None if life.backlog else life.place))
+            self._set.append(_Mark(number, None if store.backlog else store.place))
 
-    def passed(self, life: Life) -> list[int]:
+    def passed(self, store: JobStore) -> list[int]:
         """Take the marks that pass now, in order."""
-        self._find_places(life)
+        self._find_places(store)
         passing, self._repeated = self._repeated, []
-        while self._set and self._passes(self._set[0], life):
+        while self._set and self._passes(self._set[0], store):
             mark = self._set.popleft()
             self._former.append(mark.number)
             passing.append(mark.number)
         return passing
 
-    def _find_places(self, life: Life) -> None:
-        if not life.backlog:
+    def _find_places(self, store: JobStore) -> None:
+        if not store.backlog:
             for mark in self._set:
-                mark.place = life.place if mark.place is None else mark.place
+                mark.place = store.place if mark.place is None else mark.place
 
-    def _passes(self, mark: _Mark, life: Life) -> bool:
-        return mark.place is not None and not life.holds_before(mark.place)
+    def _passes(self, mark: _Mark, store: JobStore) -> bool:
+        return mark.place is not None and not store.holds_before(mark.place)

@@ -1,16 +1,19 @@
-"""The bounded buffer: what was fetched and waits for demand, oldest first."""
+"""Where jobs wait: the buffer, for demand; the quarantine, for a person."""
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-T = TypeVar("T")
-C = TypeVar("C")
 
+T = TypeVar("T")
+
+C = TypeVar("C")
 
 #: What a full buffer is emptied to, of its bytes, before more is fetched.
 LOW_WATER = 0.75
@@ -147,3 +150,42 @@ class Buffer(Generic[T]):
             self._full = True
         elif self.is_low:
             self._full = False
+
+
+@dataclass(slots=True)
+class Quarantine:
+    """One fetcher's.
+
+    Attributes:
+        most: Jobs that it may hold; None for any number.
+        most_bytes: What their payloads may come to, as JSON; None for any size.
+        count: Jobs that it holds.
+        size: What their payloads come to, in bytes.
+    """
+
+    most: int | None = None
+    most_bytes: int | None = None
+    count: int = 0
+    size: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has reached either of them."""
+        many = self.most is not None and self.count >= self.most
+        large = self.most_bytes is not None and self.size >= self.most_bytes
+        return many or large
+
+    def put(self, payload: Any) -> None:
+        """A job was set aside."""
+        self.count += 1
+        self.size += size_of(payload)
+
+    def take(self, payload: Any) -> None:
+        """A job has left: it was released or discarded, or is done after all."""
+        self.count -= 1
+        self.size = max(0, self.size - size_of(payload))
+
+
+def size_of(payload: Any) -> int:
+    """How many bytes a payload takes where it is kept."""
+    return len(json.dumps(payload))

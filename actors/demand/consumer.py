@@ -13,7 +13,13 @@ from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.demand.consumer_subscription import AGAIN_S, QUIET_S, Feed, Window
+from actors.demand.consumer_subscription import (
+    AGAIN_S,
+    QUIET_S,
+    ConsumerSubscription,
+    Unconfirmed,
+)
+from actors.demand.json_values import size_of
 from actors.demand.messages import (
     Assignment,
     Cancel,
@@ -21,18 +27,17 @@ from actors.demand.messages import (
     Jobs,
     Outcome,
     Ping,
-    Process,
     Subscribed,
     SubscriptionId,
     ToConsumer,
     ToProducer,
 )
-from actors.demand.sizes import size_of
-from actors.demand.unconfirmed import Owed
+from actors.demand.windows import Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from actors.demand.job import Process
     from actors.demand.manual_demand import Allowance
 
 #: Subscriptions that have ended are remembered, to answer what comes late.
@@ -79,24 +84,27 @@ class Consumer:
         self.need: int | None = None
         self.draining = False
         self.excess = 0
-        self._feeds: dict[str, Feed] = {}
+        self._subscriptions: dict[str, ConsumerSubscription] = {}
         self._queue: deque[Task] = deque()
         self._running: deque[Task] = deque()
         self._given: set[str] = set()
-        self._owed: dict[str, Owed] = {}
+        self._unconfirmed: dict[str, Unconfirmed] = {}
         self._issued: dict[SubscriptionId, str] = {}
         self._opened = 0
 
     @property
-    def feeds(self) -> tuple[Feed, ...]:
+    def subscriptions(self) -> tuple[ConsumerSubscription, ...]:
         """The subscriptions that stand, oldest first."""
-        return tuple(self._feeds.values())
+        return tuple(self._subscriptions.values())
 
     @property
     def demand(self) -> int:
         """Jobs asked for that have not arrived, those still to be asked included."""
         allowed = self.allowance.total if self.allowance else 0
-        unmet = sum(feed.total - feed.received for feed in self._feeds.values())
+        unmet = sum(
+            subscription.total - subscription.received
+            for subscription in self._subscriptions.values()
+        )
         return allowed + unmet
 
     @property
@@ -120,24 +128,26 @@ class Consumer:
         return self._running[0] if self._running else None
 
     @property
-    def owes(self) -> bool:
+    def has_unconfirmed(self) -> bool:
         """Whether an outcome is not confirmed."""
-        return any(self._owed.values())
+        return any(self._unconfirmed.values())
 
     @property
     def drained(self) -> bool:
         """Whether nothing is left to get, to do or to deliver."""
-        closed = all(feed.closed for feed in self._feeds.values())
-        return self.draining and closed and not self.held and not self.owes
+        closed = all(
+            subscription.closed for subscription in self._subscriptions.values()
+        )
+        return self.draining and closed and not self.held and not self.has_unconfirmed
 
     def addressed(self, message: ToProducer) -> list[Send]:
         """A message of this consumer, for the producer of its subscription."""
         source = self._issued.get(message.subscription)
         return [] if source is None else [Send(source, message)]
 
-    def issued(self, subscription: SubscriptionId) -> bool:
+    def issued(self, subscription_id: SubscriptionId) -> bool:
         """Whether this consumer opened the subscription, at any time."""
-        return subscription.startswith(f"{self.process.run}/")
+        return subscription_id.startswith(f"{self.process.run}/")
 
     def open(self, source: str, now: float, kind: str = "") -> list[Send]:
         """Subscribe to a producer, anew if there was a subscription before.
@@ -151,40 +161,40 @@ class Consumer:
             kind: What stands for it in the configuration, if not its name.
         """
         self._forget(source)
-        feed = Feed(source, self._new_id(source), now + AGAIN_S)
-        feed.kind = kind or source
-        feed.window = self.windows.get(feed.kind)
-        feed.unfinished = sum(task.source == source for task in self._running)
+        subscription = ConsumerSubscription(source, self._new_id(source), now + AGAIN_S)
+        subscription.kind = kind or source
+        subscription.window = self.windows.get(subscription.kind)
+        subscription.unfinished = sum(task.source == source for task in self._running)
         if self.draining:
-            feed.closing, feed.closed_at = True, 0
-        self._feeds[source] = feed
-        self._owed.setdefault(source, Owed())
-        subscribe = Send(source, feed.subscribe(self.process))
+            subscription.closing, subscription.closed_at = True, 0
+        self._subscriptions[source] = subscription
+        self._unconfirmed.setdefault(source, Unconfirmed())
+        subscribe = Send(source, subscription.subscribe(self.process))
         # What was granted for a step may now be asked of others of its processes.
-        asks = self._ask(feed) if self.allowance is None else self.ask()
+        asks = self._ask(subscription) if self.allowance is None else self.ask()
         return [subscribe, *asks]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
-        feed = self._feed(message.subscription)
-        if feed is None:
+        subscription = self._subscription(message.subscription)
+        if subscription is None:
             return self._disown(message)
-        feed.heard(now)
+        subscription.heard(now)
         match message:
             case Subscribed():
-                return self._deliver_all(feed, now)
+                return self._deliver_all(subscription, now)
             case Jobs():
-                self._owed[feed.source].confirm(message.confirmed)
-                return self._take_in(feed, message, now)
+                self._unconfirmed[subscription.source].confirm(message.confirmed)
+                return self._take_in(subscription, message, now)
             case Confirm():
-                self._owed[feed.source].confirm(message.outcomes)
+                self._unconfirmed[subscription.source].confirm(message.outcomes)
                 return []
             case Ping():
-                missing = feed.received < message.sent
-                demand = Send(feed.source, feed.demand(resend=missing))
-                return [demand, *self._deliver_all(feed, now)]
+                missing = subscription.received < message.sent
+                demand = Send(subscription.source, subscription.demand(resend=missing))
+                return [demand, *self._deliver_all(subscription, now)]
             case Cancel():
-                return self._cancelled(feed, message, now)
+                return self._cancelled(subscription, message, now)
 
     def next(self) -> Task | None:
         """Take the next job to run; None while one runs or none is here."""
@@ -195,7 +205,9 @@ class Consumer:
 
         None while the results that are not confirmed are as large as they may be.
         """
-        if self._running or any(self._owed[each].is_full for each in self._feeds):
+        if self._running or any(
+            self._unconfirmed[each].is_full for each in self._subscriptions
+        ):
             return ()
         count = min(count, len(self._queue))
         self._running.extend(self._queue.popleft() for _ in range(count))
@@ -217,18 +229,20 @@ class Consumer:
             return []
         given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
         for source, job in reversed(given):
-            feed = self._feeds[source]
-            feed.unfinished -= 1
-            self._owed[source].add([Outcome(job.key, job.attempt, begun=False)], now)
+            subscription = self._subscriptions[source]
+            subscription.unfinished -= 1
+            self._unconfirmed[source].add(
+                [Outcome(job.key, job.attempt, begun=False)], now
+            )
             if self.allowance is not None:
-                self.allowance.give_back(feed.kind, 1)
+                self.allowance.give_back(subscription.kind, 1)
         sources = {task.source for task in given}
         self._given |= sources
         return [
             send
-            for source, feed in self._feeds.items()
+            for source, subscription in self._subscriptions.items()
             if source in sources
-            for send in _done(feed, self._owed[source].take_unsent(now))
+            for send in _done(subscription, self._unconfirmed[source].take_unsent(now))
         ]
 
     def finished(self, outcome: Outcome, now: float) -> list[Send]:
@@ -250,34 +264,34 @@ class Consumer:
         # What was given back was asked for; only now is there time for it again.
         given, self._given = self._given, set()
         told = {send.source for send in sends}
-        for source in sorted((given & self._feeds.keys()) - told):
-            feed = self._feeds[source]
-            self._raise(feed)
-            sends.append(Send(source, feed.demand()))
+        for source in sorted((given & self._subscriptions.keys()) - told):
+            subscription = self._subscriptions[source]
+            self._raise(subscription)
+            sends.append(Send(source, subscription.demand()))
         return sends
 
     def passed_on(self) -> Task:
         """The running job's work here is done, while its outcome is still to come."""
         task = self._running.popleft()
-        if (feed := self._feeds.get(task.source)) is not None:
-            feed.unfinished -= 1
+        if (subscription := self._subscriptions.get(task.source)) is not None:
+            subscription.unfinished -= 1
         return task
 
     def settled(
         self, source: str, outcomes: Iterable[Outcome], now: float
     ) -> list[Send]:
         """Record outcomes of jobs that run no more, and ask if it is time."""
-        owed = self._owed.get(source)
-        if owed is None:
+        unconfirmed = self._unconfirmed.get(source)
+        if unconfirmed is None:
             return []
-        owed.add(outcomes, now)
-        feed = self._feeds.get(source)
-        if feed is None:
+        unconfirmed.add(outcomes, now)
+        subscription = self._subscriptions.get(source)
+        if subscription is None:
             return []
-        more = self._queue or len(self._running) > 1 or not owed.is_quiet(now)
-        due = self._raise(feed) or not more or feed.closing
-        if due or (owed.flush_at is not None and now >= owed.flush_at):
-            return _done(feed, owed.take_unsent(now))
+        more = self._queue or len(self._running) > 1 or not unconfirmed.is_quiet(now)
+        due = self._raise(subscription) or not more or subscription.closing
+        if due or (unconfirmed.flush_at is not None and now >= unconfirmed.flush_at):
+            return _done(subscription, unconfirmed.take_unsent(now))
         return []
 
     def retune(self, window: Window) -> list[Send]:
@@ -298,7 +312,11 @@ class Consumer:
 
     def ask(self) -> list[Send]:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
-        return [send for feed in self.feeds for send in self._ask(feed)]
+        return [
+            send
+            for subscription in self.subscriptions
+            for send in self._ask(subscription)
+        ]
 
     def close(self, source: str) -> list[Send]:
         """Forget a producer that is gone for good, and what it was owed.
@@ -306,30 +324,30 @@ class Consumer:
         What it was asked for by hand others of its kind are asked for.
         """
         self._forget(source)
-        self._owed.pop(source, None)
+        self._unconfirmed.pop(source, None)
         return self.ask() if self.allowance is not None else []
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
         self.draining = True
         sends = []
-        for feed in self._feeds.values():
-            if feed.closing:
+        for subscription in self._subscriptions.values():
+            if subscription.closing:
                 continue
-            feed.closing, feed.again_at = True, now + AGAIN_S
-            sends.append(Send(feed.source, feed.cancel("drain")))
+            subscription.closing, subscription.again_at = True, now + AGAIN_S
+            sends.append(Send(subscription.source, subscription.cancel("drain")))
         return sends
 
     def tick(self, now: float) -> list[Send]:
         """Send what waited for company, repeat what got no answer."""
         sends = []
-        for feed in self._feeds.values():
-            sends += self._ask_again(feed, now)
-            owed = self._owed[feed.source]
-            if owed.repeat_at is not None and now >= owed.repeat_at:
-                sends += self._deliver_all(feed, now)
-            elif owed.flush_at is not None and now >= owed.flush_at:
-                sends += _done(feed, owed.take_unsent(now))
+        for subscription in self._subscriptions.values():
+            sends += self._ask_again(subscription, now)
+            unconfirmed = self._unconfirmed[subscription.source]
+            if unconfirmed.repeat_at is not None and now >= unconfirmed.repeat_at:
+                sends += self._deliver_all(subscription, now)
+            elif unconfirmed.flush_at is not None and now >= unconfirmed.flush_at:
+                sends += _done(subscription, unconfirmed.take_unsent(now))
         return sends
 
     def next_tick(self) -> float | None:
@@ -337,31 +355,46 @@ class Consumer:
         return min(self._times(), default=None)
 
     def _times(self) -> Iterator[float]:
-        for feed in self._feeds.values():
-            for at in (feed.again_at, self._owed[feed.source].next_tick()):
+        for subscription in self._subscriptions.values():
+            for at in (
+                subscription.again_at,
+                self._unconfirmed[subscription.source].next_tick(),
+            ):
                 if at is not None:
                     yield at
 
-    def _take_in(self, feed: Feed, message: Jobs, now: float) -> list[Send]:
-        arrival = feed.receive(message)
+    def _take_in(
+        self, subscription: ConsumerSubscription, message: Jobs, now: float
+    ) -> list[Send]:
+        arrival = subscription.receive(message)
         if arrival.gap:
-            missing = [Send(feed.source, feed.demand(resend=True))]
-            return missing if feed.misses(now) else []
+            missing = [Send(subscription.source, subscription.demand(resend=True))]
+            return missing if subscription.misses(now) else []
         self.excess += arrival.excess
         if self.allowance is not None:
-            self.allowance.give_back(feed.kind, arrival.left_out)
-        self._queue.extend(map(_task, zip(repeat(feed.source), arrival.fresh)))
-        return [] if arrival.fresh else self._ask(feed)
+            self.allowance.give_back(subscription.kind, arrival.left_out)
+        self._queue.extend(map(_task, zip(repeat(subscription.source), arrival.fresh)))
+        return [] if arrival.fresh else self._ask(subscription)
 
-    def _cancelled(self, feed: Feed, message: Cancel, now: float) -> list[Send]:
-        if feed.closing and message.sent is not None:
-            feed.closed_at = message.sent
-            feed.again_at = None if feed.closed else now + AGAIN_S
-            return [] if feed.closed else [Send(feed.source, feed.demand(resend=True))]
-        if self.draining and not self._owed[feed.source] and self.running is None:
-            self._forget(feed.source)
+    def _cancelled(
+        self, subscription: ConsumerSubscription, message: Cancel, now: float
+    ) -> list[Send]:
+        if subscription.closing and message.sent is not None:
+            subscription.closed_at = message.sent
+            subscription.again_at = None if subscription.closed else now + AGAIN_S
+            return (
+                []
+                if subscription.closed
+                else [Send(subscription.source, subscription.demand(resend=True))]
+            )
+        if (
+            self.draining
+            and not self._unconfirmed[subscription.source]
+            and self.running is None
+        ):
+            self._forget(subscription.source)
             return []
-        return self.open(feed.source, now, feed.kind)
+        return self.open(subscription.source, now, subscription.kind)
 
     def _disown(self, message: ToConsumer) -> list[Send]:
         source = self._issued.get(message.subscription)
@@ -372,62 +405,75 @@ class Consumer:
         )
         return [Send(source, cancel)]
 
-    def _ask(self, feed: Feed) -> list[Send]:
-        if self._raise(feed):
-            return [Send(feed.source, feed.demand())]
+    def _ask(self, subscription: ConsumerSubscription) -> list[Send]:
+        if self._raise(subscription):
+            return [Send(subscription.source, subscription.demand())]
         return []
 
-    def _raise(self, feed: Feed) -> bool:
+    def _raise(self, subscription: ConsumerSubscription) -> bool:
         if (allowance := self.allowance) is not None:
-            more = feed.raise_by(self._allowed(feed, allowance), self.need)
-            allowance.spend(feed.kind, more)
+            more = subscription.raise_by(
+                self._allowed(subscription, allowance), self.need
+            )
+            allowance.spend(subscription.kind, more)
             return more > 0
-        return feed.raise_total(feed.window or self.window, self.need)
+        return subscription.raise_total(subscription.window or self.window, self.need)
 
-    def _allowed(self, feed: Feed, allowance: Allowance) -> int:
-        if feed.kind == feed.source:
-            return allowance.left(feed.kind)
+    def _allowed(self, subscription: ConsumerSubscription, allowance: Allowance) -> int:
+        if subscription.kind == subscription.source:
+            return allowance.left(subscription.kind)
         # One of a step's processes, which share what is allowed.
-        if feed.total > feed.received:
+        if subscription.total > subscription.received:
             return 0
         open_ones = sum(
-            each.kind == feed.kind and not each.closing for each in self._feeds.values()
+            each.kind == subscription.kind and not each.closing
+            for each in self._subscriptions.values()
         )
-        return allowance.share(feed.kind, open_ones)
+        return allowance.share(subscription.kind, open_ones)
 
-    def _ask_again(self, feed: Feed, now: float) -> list[Send]:
-        if feed.again_at is None or now < feed.again_at:
+    def _ask_again(self, subscription: ConsumerSubscription, now: float) -> list[Send]:
+        if subscription.again_at is None or now < subscription.again_at:
             return []
-        if feed.known and feed.closed:
-            feed.again_at = None
+        if subscription.known and subscription.closed:
+            subscription.again_at = None
             return []
-        feed.again_at = now + (QUIET_S if feed.settled else AGAIN_S)
-        if feed.closing and feed.closed_at is None:
-            return [Send(feed.source, feed.cancel("drain"))]
-        missing = feed.closing and not feed.closed
-        demand = Send(feed.source, feed.demand(resend=missing))
-        if feed.known:
+        subscription.again_at = now + (QUIET_S if subscription.settled else AGAIN_S)
+        if subscription.closing and subscription.closed_at is None:
+            return [Send(subscription.source, subscription.cancel("drain"))]
+        missing = subscription.closing and not subscription.closed
+        demand = Send(subscription.source, subscription.demand(resend=missing))
+        if subscription.known:
             return [demand]
-        return [Send(feed.source, feed.subscribe(self.process)), demand]
+        return [Send(subscription.source, subscription.subscribe(self.process)), demand]
 
-    def _deliver_all(self, feed: Feed, now: float) -> list[Send]:
-        outcomes = self._owed[feed.source].take_all(now)
-        return _done(feed, outcomes) if outcomes else []
+    def _deliver_all(
+        self, subscription: ConsumerSubscription, now: float
+    ) -> list[Send]:
+        outcomes = self._unconfirmed[subscription.source].take_all(now)
+        return _done(subscription, outcomes) if outcomes else []
 
-    def _feed(self, subscription: SubscriptionId) -> Feed | None:
-        feed = self._feeds.get(self._issued.get(subscription, ""))
-        return feed if feed and feed.id == subscription else None
+    def _subscription(
+        self, subscription_id: SubscriptionId
+    ) -> ConsumerSubscription | None:
+        subscription = self._subscriptions.get(self._issued.get(subscription_id, ""))
+        return (
+            subscription
+            if subscription and subscription.id == subscription_id
+            else None
+        )
 
     def _forget(self, source: str) -> None:
-        feed = self._feeds.pop(source, None)
+        subscription = self._subscriptions.pop(source, None)
         queued = len(self._queue)
         self._queue = deque(task for task in self._queue if task.source != source)
-        if feed is not None and self.allowance is not None:
-            never_ran = feed.total - feed.received + queued - len(self._queue)
-            self.allowance.give_back(feed.kind, never_ran)
+        if subscription is not None and self.allowance is not None:
+            never_ran = (
+                subscription.total - subscription.received + queued - len(self._queue)
+            )
+            self.allowance.give_back(subscription.kind, never_ran)
 
     def _new_id(self, source: str) -> SubscriptionId:
-        former = [each for each in self._issued if self._feed(each) is None]
+        former = [each for each in self._issued if self._subscription(each) is None]
         if len(former) > FORMER:
             del self._issued[former[0]]
         self._opened += 1
@@ -436,5 +482,9 @@ class Consumer:
         return new
 
 
-def _done(feed: Feed, outcomes: tuple[Outcome, ...]) -> list[Send]:
-    return [Send(feed.source, message) for message in feed.done(outcomes)]
+def _done(
+    subscription: ConsumerSubscription, outcomes: tuple[Outcome, ...]
+) -> list[Send]:
+    return [
+        Send(subscription.source, message) for message in subscription.done(outcomes)
+    ]

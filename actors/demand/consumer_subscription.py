@@ -1,58 +1,28 @@
-"""One subscription as its consumer sees it, and the window that it keeps."""
+"""A subscription as its consumer sees it, and the outcomes that are owed there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.demand.messages import Cancel, Demand, Done, Subscribe
-from actors.demand.sizes import in_parts
-from actors.demand.unconfirmed import bytes_of
+from actors.demand.json_values import size_of
+from actors.demand.messages import Cancel, Demand, Done, Subscribe, in_parts
+from actors.demand.windows import WINDOW_BYTES
 
 if TYPE_CHECKING:
-    from actors.demand.messages import (
-        Assignment,
-        Jobs,
-        Outcome,
-        Process,
-        SubscriptionId,
-    )
+    from collections.abc import Iterable
+
+    from actors.demand.job import Process
+    from actors.demand.messages import Assignment, Jobs, Outcome, SubscriptionId
+    from actors.demand.windows import Window
+
 
 #: What gets no answer is repeated after this many seconds.
 AGAIN_S = 1.0
+
 #: After so many seconds without a sign of the producer the totals are told
 #: again: one that has ended the subscription answers that with ``Cancel``.
 QUIET_S = 300.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
-    """How much a consumer asks for.
-
-    Attributes:
-        max_demand: The most jobs asked for and not worked off; 1 suits a quiet
-            source, where the next free processor should get the next job.
-        min_demand: It asks again when it is down to this; half of the maximum
-            unless given, as in GenStage.
-    """
-
-    max_demand: int = 1
-    min_demand: int | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse windows that could never ask again."""
-        if self.max_demand < 1:
-            raise ValueError(f"max_demand must be at least 1, got {self.max_demand}")
-        if not 0 <= self.floor < self.max_demand:
-            raise ValueError(
-                f"min_demand must be from 0 to max_demand - 1 "
-                f"({self.max_demand - 1}), got {self.min_demand}"
-            )
-
-    @property
-    def floor(self) -> int:
-        """The demand at which to ask again."""
-        return self.max_demand // 2 if self.min_demand is None else self.min_demand
 
 
 class Arrival(NamedTuple):
@@ -72,7 +42,7 @@ class Arrival(NamedTuple):
 
 
 @dataclass(slots=True)
-class Feed:
+class ConsumerSubscription:
     """One subscription's totals.
 
     Attributes:
@@ -204,3 +174,86 @@ class Feed:
     def cancel(self, reason: str) -> Cancel:
         """The request to end this subscription."""
         return Cancel(subscription=self.id, reason=reason)
+
+
+#: Outcomes that are not confirmed are repeated after this many seconds.
+REPEAT_S = 2.0
+
+#: A finished job's outcome waits for company at most this many seconds.
+FLUSH_S = 0.05
+
+
+@dataclass(slots=True)
+class Unconfirmed:
+    """What one producer is owed; it outlives the subscription to it."""
+
+    held: dict[tuple[int, int], Outcome] = field(default_factory=dict)
+    unsent: list[Outcome] = field(default_factory=list)
+    flush_at: float | None = None
+    repeat_at: float | None = None
+    sent_at: float | None = None
+    size: int = 0
+    _sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.held)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what is not confirmed is as large as it may be."""
+        return self.size >= WINDOW_BYTES
+
+    def is_quiet(self, now: float) -> bool:
+        """Whether nothing was sent just before, so that company is unlikely."""
+        return self.sent_at is None or now >= self.sent_at + FLUSH_S
+
+    def add(self, outcomes: Iterable[Outcome], now: float) -> None:
+        """Hold outcomes, to be sent soon."""
+        for outcome in outcomes:
+            key = outcome.key, outcome.attempt
+            size = bytes_of(outcome)
+            self.size += size - self._sizes.get(key, 0)
+            self.held[key], self._sizes[key] = outcome, size
+            self.unsent.append(outcome)
+        if self.flush_at is None:
+            self.flush_at = now + FLUSH_S
+
+    def confirm(self, settled: Iterable[tuple[int, int]]) -> None:
+        """Forget what the producer has kept."""
+        for key in settled:
+            self.held.pop(key, None)
+            self.size -= self._sizes.pop(key, 0)
+        if not self.held:
+            self.repeat_at = None
+
+    def take_unsent(self, now: float) -> tuple[Outcome, ...]:
+        """What has not been sent yet, to be sent now."""
+        outcomes = tuple(self.unsent)
+        self.unsent, self.flush_at = [], None
+        if outcomes:
+            self.sent_at = now
+        # Not later than before: new outcomes must not put off a lost one for ever.
+        if self.held and self.repeat_at is None:
+            self.repeat_at = now + REPEAT_S
+        return outcomes
+
+    def take_all(self, now: float) -> tuple[Outcome, ...]:
+        """Everything that is not confirmed, to be sent now."""
+        self.unsent, self.flush_at = [], None
+        if self.held:
+            self.sent_at = now
+        self.repeat_at = now + REPEAT_S if self.held else None
+        return tuple(self.held.values())
+
+    def next_tick(self) -> float | None:
+        """When something is to be sent, in monotonic seconds."""
+        times = [each for each in (self.flush_at, self.repeat_at) if each is not None]
+        return min(times, default=None)
+
+
+def bytes_of(outcome: Outcome) -> int:
+    """Estimate what an outcome takes in a message."""
+    failure = outcome.failure
+    if failure is not None:
+        return size_of(failure.error) + size_of(failure.trace)
+    return size_of(outcome.result)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.demand.messages import JobId
+    from actors.demand.job import JobId
 
 #: A job that a source sends again within this many seconds of its end is not run
 #: again, where nothing else is set.

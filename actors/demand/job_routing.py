@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.deferred_values import pending
-from actors.demand.json_values import as_json
+from actors.demand.json_values import as_json, pending
 from actors.host.texts import class_name, encodable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from actors.demand.messages import Failure, JobId
+    from actors.demand.job import Failure, JobId
 
 _NONE: Mapping[str, Failure] = MappingProxyType({})
 

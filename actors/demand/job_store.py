@@ -1,4 +1,4 @@
-"""The life of a job: ready, leased, retrying, done, quarantined.
+"""The jobs of one fetcher: ready, leased, retrying, done, quarantined.
 
 Rule 1: a job is in exactly one state, and in exactly one of the places that go
 with the states (buffer, leases, retries).
@@ -7,7 +7,7 @@ lease that stands (fencing), a success for any: the work was done.
 Rule 3: a job is leased ``attempts`` times at most, whatever became of each lease;
 only what was not begun does not count. One whose last lease ended without a word
 is set aside, and a success that comes late still ends it well.
-Rule 4: each change returns its facts; nothing is told that did not happen.
+Rule 4: each change returns its events; nothing is told that did not happen.
 Rule 5: a job whose route has to be found out is held apart until it is: it is in
 no buffer, and nobody gets it.
 """
@@ -19,13 +19,13 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.demand.buffer import Quarantine
+from actors.demand.job import Accounting, Failure, Job, JobState
 from actors.demand.job_events import (
     NOT_BEGUN,
-    Accounting,
-    Fact,
-    Job,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
@@ -33,18 +33,16 @@ from actors.demand.job_events import (
     JobReleased,
     JobReturned,
     JobRouted,
-    JobState,
     OutcomeIgnored,
 )
 from actors.demand.job_routing import Incoming, Routes
-from actors.demand.messages import Failure
-from actors.demand.quarantine import Quarantine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from actors.demand.buffer import Buffer
-    from actors.demand.messages import JobId, Outcome, Process
+    from actors.demand.job import JobId, Process
+    from actors.demand.messages import Outcome
     from actors.demand.retries import RetryPolicy
 
 
@@ -57,7 +55,7 @@ _job_leased = partial(tuple.__new__, JobLeased)
 _job_done = partial(tuple.__new__, JobDone)
 
 
-class Life:
+class JobStore:
     """Holds every job that a fetcher has not seen the end of.
 
     A full buffer leaves no room. With ``keep`` it drops jobs instead: ``first``
@@ -198,35 +196,35 @@ class Life:
 
     def fetched(
         self, jobs: Iterable[Incoming | tuple[JobId | None, Any]], now: float
-    ) -> list[Fact]:
+    ) -> list[JobEvent]:
         """Take in jobs from the source, oldest first; they are ready.
 
         One that the source gives no id gets one that says its key. Of several
         made from one, for several routes, the first stands for the source's id.
         One that any processor may have needs no more than its id and payload.
         """
-        facts: list[Fact] = []
+        events: list[JobEvent] = []
         ready: list[Job] = []
         for each in jobs:
             if isinstance(each, Incoming):
-                facts += self._take_in(each, now, ready)
+                events += self._take_in(each, now, ready)
             elif self.keep is not None:
-                facts += self._take_in(Incoming(*each), now, ready)
+                events += self._take_in(Incoming(*each), now, ready)
             else:
                 job = self._admit(*each, now)
-                facts.append(_job_fetched((job, True)))
+                events.append(_job_fetched((job, True)))
                 ready.append(job)
         self.buffer.store(ready)
-        return facts
+        return events
 
-    def routed(self, found: Iterable[tuple[int, Routes]]) -> list[Fact]:
+    def routed(self, found: Iterable[tuple[int, Routes]]) -> list[JobEvent]:
         """Let jobs go where they are to, which is known by now.
 
         Args:
             found: Keys and routes, in the order in which the jobs came; those that
                 have ended meanwhile are passed over.
         """
-        facts: list[Fact] = []
+        events: list[JobEvent] = []
         ready: list[Job] = []
         newest = next(reversed(self._live.values()), None)
         for key, routes in found:
@@ -235,18 +233,18 @@ class Life:
                 job.is_routed = True
                 first = routes.names[:1]
                 job.route = first[0] if first else ""
-                facts.append(JobRouted(job))
-                facts += self._let_go(job, routes, ready)
+                events.append(JobRouted(job))
+                events += self._let_go(job, routes, ready)
         self.buffer.store(ready)
-        copies = [fact.job for fact in facts if type(fact) is JobFetched]
+        copies = [event.job for event in events if type(event) is JobFetched]
         if newest and any(each.place < newest.place for each in copies):
             by_place = sorted(self._live.items(), key=lambda each: each[1].place)
             self._live = dict(by_place)
-        return facts
+        return events
 
     def set_aside(
         self, own_id: JobId | None, payload: Any, failure: Failure, now: float
-    ) -> list[Fact]:
+    ) -> list[JobEvent]:
         """Take in what the source served and no processor can use: quarantined."""
         job_id = f"#{self._next_key}" if own_id is None else own_id
         job = Job(self._next_key, job_id, payload, now, own_id=own_id is not None)
@@ -256,7 +254,7 @@ class Life:
         job.state = JobState.QUARANTINED
         return [JobFetched(job), JobQuarantined(job, None, failure)]
 
-    def take_up(self, jobs: Iterable[Job], *, more: bool) -> list[Fact]:
+    def take_up(self, jobs: Iterable[Job], *, more: bool) -> list[JobEvent]:
         """Take in jobs that an earlier run left in the journal, oldest first.
 
         Those that were out at its end may have had their last attempt there.
@@ -265,14 +263,14 @@ class Life:
             jobs: Ready or retrying; those that are here already are passed over.
             more: Whether there are ready ones behind them.
         """
-        facts: list[Fact] = []
+        events: list[JobEvent] = []
         ready: list[Job] = []
         new = [job for job in jobs if job.key not in self._live]
         counted = sum(job.state is JobState.READY for job in new)
         for job in new:
             self._hold(job)
             if self._is_spent(job):
-                facts.append(self._quarantine_unheard(job, _spent(job), None))
+                events.append(self._quarantine_unheard(job, _spent(job), None))
                 continue
             job.is_routed = bool(job.route) or not self._routed
             if job.state is JobState.RETRYING:
@@ -281,9 +279,9 @@ class Life:
                 ready.append(job)
         self._store(ready)
         self.backlog = max(0, self.backlog - counted) if more else 0
-        return facts
+        return events
 
-    def released(self, job: Job) -> Fact:
+    def released(self, job: Job) -> JobEvent:
         """Make a quarantined job ready again, with all its attempts before it."""
         self.quarantine.take(job.payload)
         self._unheard.pop(job.key, None)
@@ -293,7 +291,7 @@ class Life:
         self._store([job])
         return JobReleased(job)
 
-    def discarded(self, job: Job, reason: str) -> Fact:
+    def discarded(self, job: Job, reason: str) -> JobEvent:
         """Give a quarantined job up."""
         self.quarantine.take(job.payload)
         self._unheard.pop(job.key, None)
@@ -301,19 +299,19 @@ class Life:
         job.state = JobState.DROPPED
         return JobDropped(job, reason)
 
-    def leased(self, jobs: Iterable[Job], process: Process) -> list[Fact]:
+    def leased(self, jobs: Iterable[Job], process: Process) -> list[JobEvent]:
         """Record that jobs, already taken from the buffer, go to a processor."""
-        facts: list[Fact] = []
+        events: list[JobEvent] = []
         for job in jobs:
             job.state = _LEASED
             job.attempt += 1
-            facts.append(_job_leased((job, process)))
-        self._in_flight += len(facts)
-        return facts
+            events.append(_job_leased((job, process)))
+        self._in_flight += len(events)
+        return events
 
     def settle(
         self, outcome: Outcome, process: Process, now: float, chance: float
-    ) -> Fact:
+    ) -> JobEvent:
         """Apply an outcome, whenever and however often it comes."""
         key, attempt, result, failure, duration_s, _ = outcome
         job = self._live.get(key)
@@ -327,21 +325,23 @@ class Life:
         self._unplace(job)
         return self._fail(job, failure, process, now, chance)
 
-    def hand_back(self, outcomes: Iterable[Outcome], process: Process) -> list[Fact]:
+    def hand_back(
+        self, outcomes: Iterable[Outcome], process: Process
+    ) -> list[JobEvent]:
         """Make jobs ready again that a processor has not begun, oldest first."""
-        facts: list[Fact] = []
+        events: list[JobEvent] = []
         ready: list[Job] = []
         for key, attempt, *_ in outcomes:
             job = self._live.get(key)
             if job is None or job.state is not _LEASED or job.attempt != attempt:
-                facts.append(OutcomeIgnored(key, attempt, "its lease has ended"))
+                events.append(OutcomeIgnored(key, attempt, "its lease has ended"))
                 continue
             self._unplace(job)
             job.state, job.forgiven = JobState.READY, job.forgiven + 1
             (self._suspects if job.crashes else ready).append(job)
-            facts.append(JobReturned(job, process, NOT_BEGUN))
+            events.append(JobReturned(job, process, NOT_BEGUN))
         self.buffer.put_back(ready)
-        return facts
+        return events
 
     def give_back(
         self,
@@ -350,7 +350,7 @@ class Life:
         reason: str,
         *,
         crash: bool,
-    ) -> list[Fact]:
+    ) -> list[JobEvent]:
         """Make leased jobs ready again: the processor that had them is gone.
 
         Args:
@@ -365,7 +365,7 @@ class Life:
             for job, attempt in leases
             if job.state is JobState.LEASED and job.attempt == attempt
         ]
-        facts: list[Fact] = []
+        events: list[JobEvent] = []
         ready = []
         for job in standing:
             self._unplace(job)
@@ -373,16 +373,16 @@ class Life:
                 self._blame(job, alone=len(standing) == 1)
             if self._is_spent(job) or (crash and self._is_poison(job)):
                 gone = _gone(job, reason)
-                facts.append(self._quarantine_unheard(job, gone, process))
+                events.append(self._quarantine_unheard(job, gone, process))
                 continue
             job.state = JobState.READY
             ready.append(job)
-            facts.append(JobReturned(job, process, reason))
+            events.append(JobReturned(job, process, reason))
         if crash:
             self._suspects.extend(ready)
         else:
             self.buffer.put_back(ready)
-        return facts
+        return events
 
     def retry_due(self, now: float) -> None:
         """Make jobs ready whose delay is over."""
@@ -407,7 +407,9 @@ class Life:
         self._live[key] = job
         return job
 
-    def _take_in(self, incoming: Incoming, now: float, ready: list[Job]) -> list[Fact]:
+    def _take_in(
+        self, incoming: Incoming, now: float, ready: list[Job]
+    ) -> list[JobEvent]:
         routes = incoming.routes
         job = self._admit(incoming.id, incoming.payload, now)
         if routes is None:
@@ -417,16 +419,16 @@ class Life:
         job.route = routes.names[0] if routes.names else ""
         return [JobFetched(job), *self._let_go(job, routes, ready)]
 
-    def _let_go(self, job: Job, routes: Routes, ready: list[Job]) -> list[Fact]:
+    def _let_go(self, job: Job, routes: Routes, ready: list[Job]) -> list[JobEvent]:
         if not routes.names:
             return [self._drop(job, "no selector takes it")]
-        facts = self._put_in_place(job, routes, ready)
+        events = self._put_in_place(job, routes, ready)
         for route in routes.names[1:]:
             copy = self._admit(job.id, job.payload, job.fetched_at)
             copy.route, copy.own_id, copy.place = route, False, job.place
-            facts.append(JobFetched(copy, first=False))
-            facts += self._put_in_place(copy, routes, ready)
-        return facts
+            events.append(JobFetched(copy, first=False))
+            events += self._put_in_place(copy, routes, ready)
+        return events
 
     def _store(self, ready: Iterable[Job]) -> None:
         routed = []
@@ -442,22 +444,24 @@ class Life:
         self._place += 1
         self._live[job.key] = job
 
-    def _put_in_place(self, job: Job, routes: Routes, ready: list[Job]) -> list[Fact]:
+    def _put_in_place(
+        self, job: Job, routes: Routes, ready: list[Job]
+    ) -> list[JobEvent]:
         if (failure := routes.failures.get(job.route)) is not None:
             return [self._quarantine(job, failure, None)]
         if self.keep is None:
             ready.append(job)
             return []
         self.buffer.store([job])
-        facts = []
+        events = []
         while self.buffer.is_over:
             keeps_last = self.keep == "last"
             [dropped] = self.buffer.take(1) if keeps_last else self.buffer.pop()
             reason = f"the buffer is full and keeps the {self.keep}"
-            facts.append(self._drop(dropped, reason))
-        return facts
+            events.append(self._drop(dropped, reason))
+        return events
 
-    def _drop(self, job: Job, reason: str) -> Fact:
+    def _drop(self, job: Job, reason: str) -> JobEvent:
         del self._live[job.key]
         self._dropped += 1
         job.state = JobState.DROPPED
@@ -472,7 +476,7 @@ class Life:
         del self._live[job.key]
         self._done += 1
 
-    def _settle_late(self, outcome: Outcome, process: Process) -> Fact:
+    def _settle_late(self, outcome: Outcome, process: Process) -> JobEvent:
         key, attempt, result, failure, duration_s, _ = outcome
         job = self._unheard.get(key)
         if job is None or failure is not None:
@@ -485,7 +489,7 @@ class Life:
 
     def _fail(
         self, job: Job, failure: Failure, process: Process, now: float, chance: float
-    ) -> Fact:
+    ) -> JobEvent:
         delay = self._retry.delay_s(job.tries, failure, chance)
         if delay is None:
             return self._quarantine(job, failure, process)
@@ -502,7 +506,9 @@ class Life:
         self._retrying += sign
         self._retrying_bytes += sign * job.size
 
-    def _quarantine(self, job: Job, failure: Failure, process: Process | None) -> Fact:
+    def _quarantine(
+        self, job: Job, failure: Failure, process: Process | None
+    ) -> JobEvent:
         job.state = JobState.QUARANTINED
         del self._live[job.key]
         self.quarantine.put(job.payload)
@@ -510,7 +516,7 @@ class Life:
 
     def _quarantine_unheard(
         self, job: Job, failure: Failure, process: Process | None
-    ) -> Fact:
+    ) -> JobEvent:
         self._unheard[job.key] = job
         return self._quarantine(job, failure, process)
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import types
+from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 #: Integers of less than so many bits are written without a second thought; of
 #: the long ones some cannot be (see ``sys.set_int_max_str_digits``).
 _SHORT = 1 << 63
+
 #: Nested deeper than this, a value is left to the encoder to judge.
 _DEPTH = 32
+
 #: Arrays and objects inside each other. JSON and pickle fail where the
 #: interpreter's stack ends, each at another depth, and another in each process:
 #: what one can write the other may not, and a job would be under way for good.
@@ -45,6 +50,7 @@ def as_json(value: Any) -> Any:
 
 
 _TOO_DEEP = f"nested more than {MAX_DEPTH} deep"
+
 #: Stands for a value that is not plain.
 _ODD = object()
 
@@ -107,3 +113,59 @@ def _copy_array(value: list[Any], depth: int) -> Any:
                 return _ODD
             copy[index] = own
     return copy
+
+
+#: What a value takes beside its content: quotes, commas, a number's digits.
+_AROUND = 8
+
+
+def size_of(value: Any) -> int:
+    """Estimate the bytes that a JSON value takes in a message or a file.
+
+    It is the same for equal values, on both sides of a message.
+    """
+    if type(value) is str:
+        length = len(value) if value.isascii() else len(value.encode(errors="replace"))
+        return length + _AROUND
+    if type(value) is dict:
+        return _AROUND + sum(map(size_of, chain(value, value.values())))
+    if type(value) is list:
+        return _AROUND + sum(map(size_of, value))
+    if type(value) is int:
+        return _AROUND + value.bit_length() // 8
+    return _AROUND
+
+
+_PENDING: dict[type, str] = {
+    types.CoroutineType: "a coroutine",
+    types.GeneratorType: "a generator",
+    types.AsyncGeneratorType: "an async generator",
+}
+
+
+def pending(value: Any) -> str | None:
+    """What a value is that stands for work still to be done, in words.
+
+    The call of an async function or of a generator returns such a value. A
+    coroutine is closed here: nobody is going to run it, and Python would complain
+    of that on standard error.
+
+    Args:
+        value: Anything; no code of its class is run.
+
+    Returns:
+        ``a coroutine`` and the like; None where it is none of them.
+    """
+    kind = type(value)
+    if kind is types.CoroutineType:
+        # One that runs, or ends otherwise than it should, is the user's affair.
+        with suppress(BaseException):
+            value.close()
+    if kind in _PENDING:
+        return _PENDING[kind]
+    classes = type.__dict__["__mro__"].__get__(kind)
+    return "something to await" if any(map(_is_awaited, classes)) else None
+
+
+def _is_awaited(kind: type) -> bool:
+    return "__await__" in type.__dict__["__dict__"].__get__(kind)

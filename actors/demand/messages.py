@@ -16,38 +16,19 @@ totals: that renews its leases, and heals whatever got lost.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
+
+from actors.demand.job import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from actors.demand.job_events import Job
+    from actors.demand.job import Job, JobId, Process
+
 
 SubscriptionId: TypeAlias = str
-
-#: What a source calls its job, or what its fetcher called it: unique per fetcher.
-JobId: TypeAlias = int | str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """One run of a consumer: a restarted one has the same name and a new run.
-
-    Attributes:
-        name: The processor's name, unique in the system.
-        run: Unique for each start, so that a late message of an earlier one
-            is told apart.
-        pid: Operating system's process id, on ``host``.
-        kind: What it is one of: its name in the configuration.
-    """
-
-    name: str
-    run: str
-    pid: int
-    host: str
-    kind: str = ""
 
 
 class Assignment(NamedTuple):
@@ -58,22 +39,6 @@ class Assignment(NamedTuple):
     attempt: int
     id: JobId
     payload: Any
-
-
-class Failure(NamedTuple):
-    """Why an attempt failed, as text: the exception itself may not unpickle.
-
-    Attributes:
-        error: One line, ``ClassName: message``.
-        permanent: Another attempt would fail as well.
-        retry_after_s: The delay that the error asked for, if it did.
-        trace: The traceback, or an empty string.
-    """
-
-    error: str
-    permanent: bool = False
-    retry_after_s: float | None = None
-    trace: str = ""
 
 
 class Outcome(NamedTuple):
@@ -204,12 +169,13 @@ class Cancel:
 
 
 ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel
-ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel
 
+ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel
 
 # A named tuple's own constructor is written in Python, and costs as much as all the
 # rest of unpickling it.
 _assignment = partial(tuple.__new__, Assignment)
+
 _outcome = partial(tuple.__new__, Outcome)
 
 
@@ -256,3 +222,70 @@ def done_of_columns(
         total=total,
         received=received,
     )
+
+
+T = TypeVar("T")
+
+#: What several jobs, or outcomes, in one message come to at most, in bytes; one that
+#: is larger travels alone.
+MESSAGE_BYTES = 1 << 20
+
+
+def in_parts(
+    many: Iterable[T], size: Callable[[T], int], most: int = MESSAGE_BYTES
+) -> Iterator[tuple[list[T], int]]:
+    """Cut a sequence into parts of at most so many bytes, each with its size.
+
+    One that is larger is a part by itself; of an empty sequence there is none.
+    """
+    part: list[T] = []
+    total = 0
+    for each in many:
+        more = size(each)
+        if part and total + more > most:
+            yield part, total
+            part, total = [], 0
+        part.append(each)
+        total += more
+    if part:
+        yield part, total
+
+
+def halves_of_jobs(message: Jobs) -> tuple[Jobs, Jobs] | None:
+    """Two messages with the same numbers; None if it holds one job or none."""
+    jobs = message.jobs
+    if len(jobs) < 2:  # noqa: PLR2004 - one cannot be halved
+        return None
+    half = len(jobs) // 2
+    between = jobs[half].number
+    return (
+        replace(message, upto=between, jobs=jobs[:half]),
+        replace(message, first=between, jobs=jobs[half:], confirmed=()),
+    )
+
+
+def undeliverable(subscription: str, job: Assignment, size: int, limit: int) -> Done:
+    """What the consumer would say of a job that cannot be sent to it.
+
+    Its totals say nothing that is not known already.
+    """
+    text = f"MessageTooLongError: the job takes {size} bytes, at most {limit} are sent"
+    outcome = Outcome(job.key, job.attempt, None, Failure(text, permanent=True))
+    return Done(subscription=subscription, outcomes=(outcome,), total=0, received=0)
+
+
+def shorter(message: Done, size: int, limit: int) -> tuple[Done, ...]:
+    """The same outcomes in two messages, or as the failure of a result too long."""
+    outcomes = message.outcomes
+    half = len(outcomes) // 2
+    if half:
+        return (
+            replace(message, outcomes=outcomes[:half]),
+            replace(message, outcomes=outcomes[half:]),
+        )
+    text = f"MessageTooLongError: the result takes {size} bytes, at most {limit}"
+    failed = tuple(
+        each._replace(result=None, failure=Failure(text, permanent=True))
+        for each in outcomes
+    )
+    return (replace(message, outcomes=failed),)

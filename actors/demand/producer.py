@@ -1,6 +1,6 @@
 """The producer's side of the protocol: what each message leads to.
 
-Every method takes what came in and returns a ``Decision``: the facts to keep
+Every method takes what came in and returns a ``Decision``: the events to keep
 first, then the messages to send, in order. Nothing that a peer sends can make
 one raise, and a message that comes twice decides nothing the second time.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from actors.demand.dispatchers import BroadcastDispatcher
 from actors.demand.job_events import JobReturned
 from actors.demand.limits import Rate
 from actors.demand.messages import (
@@ -25,18 +26,17 @@ from actors.demand.messages import (
     SubscriptionId,
     ToConsumer,
 )
-from actors.demand.producer_subscription import Subscription
-from actors.demand.route_dispatchers import BroadcastDispatcher
-from actors.demand.suspects import Isolation
+from actors.demand.producer_subscription import ProducerSubscription
+from actors.demand.suspects import Suspects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from actors.demand.dispatchers import Dispatcher
-    from actors.demand.job_events import Fact, Job
+    from actors.demand.job import Failure, Job, JobId, Process
+    from actors.demand.job_events import JobEvent
     from actors.demand.job_routing import Incoming, Routes
-    from actors.demand.job_store import Life
-    from actors.demand.messages import Failure, JobId, Process
+    from actors.demand.job_store import JobStore
 
 
 #: The reason of a Cancel for a subscription that its receiver has not opened.
@@ -50,10 +50,10 @@ _key_and_attempt = itemgetter(0, 1)
 
 @dataclass(slots=True)
 class Decision:
-    """What is to be done: keep the facts, then send the messages.
+    """What is to be done: keep the events, then send the messages.
 
     Attributes:
-        facts: Changes of jobs, in order.
+        events: Changes of jobs, in order.
         sends: Messages, in order, each for the consumer of its subscription.
         lost: Processes whose lease ended without a sign of them.
         fetched: How many jobs came from the source, those made of one counted once.
@@ -61,7 +61,7 @@ class Decision:
         pages: How many pages of a source with a state; its fetch waits for them.
     """
 
-    facts: list[Fact] = field(default_factory=list)
+    events: list[JobEvent] = field(default_factory=list)
     sends: list[ToConsumer] = field(default_factory=list)
     lost: list[Process] = field(default_factory=list)
     fetched: int = 0
@@ -102,28 +102,28 @@ class KindCounts(TypedDict):
 
 
 class Producer:
-    """Serves subscriptions from a ``Life``'s buffer, against demand only."""
+    """Serves subscriptions from a ``JobStore``'s buffer, against demand only."""
 
     def __init__(
         self,
-        life: Life,
+        store: JobStore,
         dispatcher: Dispatcher[Job],
         policy: LeasePolicy | None = None,
         rate: Rate | None = None,
     ) -> None:
-        self.life = life
+        self.store = store
         self.rate = rate
         self.gate_open = True
         self._dispatcher = dispatcher
-        self._isolation = Isolation(dispatcher)
+        self._suspects = Suspects(dispatcher)
         self._resting: set[SubscriptionId] = set()
         self._full: set[SubscriptionId] = set()
         self._policy = policy or LeasePolicy()
-        self._subscriptions: dict[SubscriptionId, Subscription] = {}
+        self._subscriptions: dict[SubscriptionId, ProducerSubscription] = {}
         self._former: deque[SubscriptionId] = deque(maxlen=FORMER)
 
     @property
-    def subscriptions(self) -> tuple[Subscription, ...]:
+    def subscriptions(self) -> tuple[ProducerSubscription, ...]:
         """Those that are open, oldest first."""
         return tuple(self._subscriptions.values())
 
@@ -140,7 +140,7 @@ class Producer:
     def limited_until(self, now: float) -> float | None:
         """When its rate lets a job through that is here and asked for, if not now."""
         at = self.rate.next_at if self.rate is not None else None
-        waits = self.life.waiting and self.demand and at is not None and at > now
+        waits = self.store.waiting and self.demand and at is not None and at > now
         return at if waits else None
 
     @property
@@ -148,27 +148,27 @@ class Producer:
         """With broadcast, what each kind of processor has here and has asked for."""
         if not isinstance(self._dispatcher, BroadcastDispatcher):
             return {}
-        buffered = Counter(job.route for job in self.life.buffer)
+        buffered = Counter(job.route for job in self.store.buffer)
         demand = self._dispatcher.demand_by_kind()
         return {
             kind: {"buffered": buffered[kind], "demand": demand[kind]}
             for kind in sorted(buffered | demand)
         }
 
-    def is_resting(self, subscription: Subscription) -> bool:
+    def is_resting(self, subscription: ProducerSubscription) -> bool:
         """Whether it gave jobs back, and has not been heard of since.
 
         What it asked for stands, but is not served: it would get the same again.
         """
         return subscription.id in self._resting
 
-    def is_full(self, subscription: Subscription) -> bool:
+    def is_full(self, subscription: ProducerSubscription) -> bool:
         """Whether it holds as much as it may, in bytes: what it asked for waits."""
         return subscription.id in self._full
 
-    def isolates(self, subscription: Subscription) -> bool:
+    def isolates(self, subscription: ProducerSubscription) -> bool:
         """Whether it gets one job at a time now, to find who crashes it."""
-        return self._isolation.holds(subscription)
+        return self._suspects.holds(subscription)
 
     def limit(self, count: int | None, interval_s: float) -> None:
         """Send no more than so many jobs in so long from now on; None lifts it.
@@ -187,34 +187,34 @@ class Producer:
         self, jobs: Sequence[Incoming | tuple[JobId | None, Any]], now: float
     ) -> Decision:
         """Take in jobs from the source, and send what was asked for."""
-        facts, count = self.life.fetched(jobs, now), len(jobs)
-        decision = Decision(facts=facts, fetched=count, useful=count)
+        events, count = self.store.fetched(jobs, now), len(jobs)
+        decision = Decision(events=events, fetched=count, useful=count)
         return self._dispatch(decision, now)
 
     def routed(self, found: Iterable[tuple[int, Routes]], now: float) -> Decision:
         """Let jobs go where they are to, and send what was asked for."""
-        return self._dispatch(Decision(facts=self.life.routed(found)), now)
+        return self._dispatch(Decision(events=self.store.routed(found)), now)
 
     def set_aside(
         self, own_id: JobId | None, payload: Any, failure: Failure, now: float
     ) -> Decision:
         """Quarantine what the source served and no processor can use."""
-        facts = self.life.set_aside(own_id, payload, failure, now)
-        return Decision(facts=facts, fetched=1)
+        events = self.store.set_aside(own_id, payload, failure, now)
+        return Decision(events=events, fetched=1)
 
     def taken_up(self, jobs: Iterable[Job], now: float, *, more: bool) -> Decision:
         """Take in jobs that an earlier run left, and send what was asked for."""
-        facts = self.life.take_up(jobs, more=more)
-        return self._dispatch(Decision(facts=facts), now)
+        events = self.store.take_up(jobs, more=more)
+        return self._dispatch(Decision(events=events), now)
 
     def released(self, jobs: Iterable[Job], now: float) -> Decision:
         """Take jobs out of the quarantine, and send what was asked for."""
-        facts = [self.life.released(job) for job in jobs]
-        return self._dispatch(Decision(facts=facts), now)
+        events = [self.store.released(job) for job in jobs]
+        return self._dispatch(Decision(events=events), now)
 
     def discarded(self, jobs: Iterable[Job], reason: str) -> Decision:
         """Give quarantined jobs up."""
-        return Decision(facts=[self.life.discarded(job, reason) for job in jobs])
+        return Decision(events=[self.store.discarded(job, reason) for job in jobs])
 
     def subscribe(self, message: Subscribe, now: float) -> Decision:
         """Open a subscription; a repeated request is answered again."""
@@ -222,7 +222,9 @@ class Producer:
             return _unknown(message.subscription)
         subscription = self._subscriptions.get(message.subscription)
         if subscription is None:
-            subscription = Subscription(message.subscription, message.process, now, now)
+            subscription = ProducerSubscription(
+                message.subscription, message.process, now, now
+            )
             self._dispatcher.subscribe(message.subscription, message.process)
             self._subscriptions[message.subscription] = subscription
         subscription.heard_at = now
@@ -246,20 +248,20 @@ class Producer:
         if subscription is None:
             return _unknown(message.subscription)
         decision = Decision()
-        process, settle = subscription.process, self.life.settle
+        process, settle = subscription.process, self.store.settle
         settled = tuple(map(_key_and_attempt, message.outcomes))
         subscription.release(settled)
         self._reopen(subscription)
-        decision.facts += [
+        decision.events += [
             settle(outcome, process, now, chance)
             for outcome in message.outcomes
             if outcome.begun
         ]
         not_begun = [outcome for outcome in message.outcomes if not outcome.begun]
-        returned = self.life.hand_back(not_begun, process)
-        if any(isinstance(fact, JobReturned) for fact in returned):
+        returned = self.store.hand_back(not_begun, process)
+        if any(isinstance(event, JobReturned) for event in returned):
             self._rest(subscription)
-        decision.facts += returned
+        decision.events += returned
         decision.sends.append(Confirm(subscription=subscription.id, outcomes=settled))
         self._close_if_finished(subscription)
         return self._dispatch(decision, now)
@@ -274,13 +276,13 @@ class Producer:
             return _unknown(message.subscription)
         if message.reason == UNKNOWN:
             returned = self._end(subscription, UNKNOWN, crash=False)
-            return self._dispatch(Decision(facts=returned), now)
+            return self._dispatch(Decision(events=returned), now)
         subscription.heard_at = now
         subscription.closing = True
         self._dispatcher.cancel(subscription.id)
         self._resting.discard(subscription.id)
         self._full.discard(subscription.id)
-        self._isolation.forget(subscription)
+        self._suspects.forget(subscription)
         answer = Cancel(
             subscription=subscription.id, reason="cancelled", sent=subscription.sent
         )
@@ -310,7 +312,7 @@ class Producer:
         runs = {process.run, *(each.run for each in others)}
         for subscription in self.subscriptions:
             if subscription.process.run in runs:
-                decision.facts += self._end(subscription, reason, crash=crash)
+                decision.events += self._end(subscription, reason, crash=crash)
         return self._dispatch(decision, now)
 
     def excuse(self, now: float) -> None:
@@ -320,13 +322,13 @@ class Producer:
 
     def tick(self, now: float) -> Decision:
         """Do what time brings: retries, pings, and the end of silent leases."""
-        self.life.retry_due(now)
+        self.store.retry_due(now)
         decision = Decision()
         for subscription in self.subscriptions:
             if not self._owes_a_sign(subscription) or now < self._ping_at(subscription):
                 continue
             if self._is_lost(subscription, now):
-                decision.facts += self._end(subscription, "lease ended", crash=True)
+                decision.events += self._end(subscription, "lease ended", crash=True)
                 decision.lost.append(subscription.process)
                 cancel = Cancel(subscription=subscription.id, reason="lease ended")
                 decision.sends.append(cancel)
@@ -340,14 +342,14 @@ class Producer:
         """When ``tick`` has something to do next, in monotonic seconds."""
         owing = filter(self._owes_a_sign, self.subscriptions)
         times = [self._ping_at(each) for each in owing]
-        if self.life.next_retry is not None:
-            times.append(self.life.next_retry)
-        waiting = self.gate_open and self.life.waiting and self.demand
+        if self.store.next_retry is not None:
+            times.append(self.store.next_retry)
+        waiting = self.gate_open and self.store.waiting and self.demand
         if waiting and self.rate and (next_at := self.rate.next_at) is not None:
             times.append(next_at)
         return min(times, default=None)
 
-    def _heard(self, message: Demand | Done, now: float) -> Subscription | None:
+    def _heard(self, message: Demand | Done, now: float) -> ProducerSubscription | None:
         subscription = self._subscriptions.get(message.subscription)
         if subscription is None:
             return None
@@ -360,25 +362,25 @@ class Producer:
             self._dispatcher.ask(subscription.id, more)
         return subscription
 
-    def _is_served(self, subscription: Subscription) -> bool:
+    def _is_served(self, subscription: ProducerSubscription) -> bool:
         return not (
             subscription.closing
-            or self._isolation.holds(subscription)
+            or self._suspects.holds(subscription)
             or subscription.id in self._full
             or subscription.id in self._resting
         )
 
-    def _rest(self, subscription: Subscription) -> None:
-        if not (subscription.closing or self._isolation.holds(subscription)):
+    def _rest(self, subscription: ProducerSubscription) -> None:
+        if not (subscription.closing or self._suspects.holds(subscription)):
             self._withhold(subscription)
             self._resting.add(subscription.id)
 
-    def _withhold(self, subscription: Subscription) -> None:
+    def _withhold(self, subscription: ProducerSubscription) -> None:
         # What it asked for stands; for now the dispatcher is to know nothing of it.
         self._dispatcher.cancel(subscription.id)
         self._dispatcher.subscribe(subscription.id, subscription.process)
 
-    def _reopen(self, subscription: Subscription) -> None:
+    def _reopen(self, subscription: ProducerSubscription) -> None:
         if subscription.id in self._full and not subscription.is_full:
             self._full.discard(subscription.id)
             if self._is_served(subscription):
@@ -395,7 +397,7 @@ class Producer:
     def _dispatch_fitting(self, decision: Decision, now: float) -> bool:
         """Lease what fits; returns whether more may fit others."""
         most = None if self.rate is None else self.rate.allowed(now)
-        sent = self._dispatcher.dispatch(self.life.buffer, self._held(), most)
+        sent = self._dispatcher.dispatch(self.store.buffer, self._held(), most)
         too_much: list[Job] = []
         for subscription_id, jobs in sent:
             subscription = self._subscriptions[subscription_id]
@@ -406,12 +408,12 @@ class Producer:
                 self._full.add(subscription.id)
                 self._withhold(subscription)
         # In the order in which they came to be held, whomever they were for.
-        self.life.buffer.put_back(sorted(too_much, key=attrgetter("place")))
+        self.store.buffer.put_back(sorted(too_much, key=attrgetter("place")))
         return bool(too_much)
 
     def _held(self) -> Iterator[tuple[SubscriptionId, Job]]:
         # Jobs that wait to be sent alone keep others of their route from passing.
-        for job in self.life.suspects:
+        for job in self.store.suspects:
             yield "", job
         yield from self._leased()
 
@@ -421,7 +423,7 @@ class Producer:
                 yield subscription.id, job
 
     def _dispatch_suspects(self, decision: Decision, now: float) -> None:
-        suspects = self.life.suspects if self.life.has_suspects else ()
+        suspects = self.store.suspects if self.store.has_suspects else ()
         taken = {job.route for _, job in self._leased()} if suspects else set()
         for job in suspects:
             if self.rate is not None and not self.rate.allowed(now):
@@ -429,15 +431,15 @@ class Producer:
             if self._dispatcher.exclusive and job.route in taken:
                 continue
             taken.add(job.route)
-            subscription = self._isolation.choose(self.subscriptions, job)
+            subscription = self._suspects.choose(self.subscriptions, job)
             if subscription is not None:
-                self.life.take_suspect(job)
+                self.store.take_suspect(job)
                 self._lease(subscription, (job,), decision, now)
-        self._isolation.release(self.life.suspects)
+        self._suspects.release(self.store.suspects)
 
     def _lease(
         self,
-        subscription: Subscription,
+        subscription: ProducerSubscription,
         jobs: Sequence[Job],
         decision: Decision,
         now: float,
@@ -446,41 +448,41 @@ class Producer:
             subscription.heard_at = now
         if self.rate is not None:
             self.rate.spent(len(jobs), now)
-        decision.facts += self.life.leased(jobs, subscription.process)
+        decision.events += self.store.leased(jobs, subscription.process)
         decision.sends += subscription.send(jobs)
 
-    def _owes_a_sign(self, subscription: Subscription) -> bool:
+    def _owes_a_sign(self, subscription: ProducerSubscription) -> bool:
         if subscription.leases:
             return True
-        starved = self.life.waiting and self.gate_open
+        starved = self.store.waiting and self.gate_open
         return bool(starved and not subscription.closing)
 
-    def _is_lost(self, subscription: Subscription, now: float) -> bool:
+    def _is_lost(self, subscription: ProducerSubscription, now: float) -> bool:
         ends_at = subscription.heard_at + self._policy.lease_s
         # A producer that was itself held up asks once more before it gives up.
         was_asked = subscription.pinged_at >= ends_at - self._policy.ping_s
         return bool(subscription.leases) and now >= ends_at and was_asked
 
-    def _ping_at(self, subscription: Subscription) -> float:
+    def _ping_at(self, subscription: ProducerSubscription) -> float:
         last = max(subscription.heard_at, subscription.pinged_at)
         return last + self._policy.ping_s
 
     def _end(
-        self, subscription: Subscription, reason: str, *, crash: bool
-    ) -> list[Fact]:
+        self, subscription: ProducerSubscription, reason: str, *, crash: bool
+    ) -> list[JobEvent]:
         self._remove(subscription)
         leases = subscription.leases.values()
-        return self.life.give_back(leases, subscription.process, reason, crash=crash)
+        return self.store.give_back(leases, subscription.process, reason, crash=crash)
 
-    def _close_if_finished(self, subscription: Subscription) -> None:
+    def _close_if_finished(self, subscription: ProducerSubscription) -> None:
         if subscription.closing and not subscription.leases:
             self._remove(subscription)
 
-    def _remove(self, subscription: Subscription) -> None:
+    def _remove(self, subscription: ProducerSubscription) -> None:
         self._dispatcher.cancel(subscription.id)
         self._resting.discard(subscription.id)
         self._full.discard(subscription.id)
-        self._isolation.forget(subscription)
+        self._suspects.forget(subscription)
         del self._subscriptions[subscription.id]
         self._former.append(subscription.id)
 

@@ -7,23 +7,36 @@ and ``asked - sent`` is its credit, which the dispatcher spends.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from actors.demand.job_events import JobState
-from actors.demand.messages import Jobs, assignments_of
-from actors.demand.sizes import WINDOW_BYTES, in_parts
+from actors.demand.job import JobState
+from actors.demand.messages import (
+    MESSAGE_BYTES,
+    Confirm,
+    Demand,
+    Done,
+    Jobs,
+    assignments_of,
+    in_parts,
+)
+from actors.demand.windows import WINDOW_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
-    from actors.demand.job_events import Job
-    from actors.demand.messages import Assignment, Process, SubscriptionId
+    from actors.demand.job import Job, Process
+    from actors.demand.messages import (
+        Assignment,
+        SubscriptionId,
+        ToConsumer,
+        ToProducer,
+    )
 
 
 @dataclass(slots=True, eq=False)
-class Subscription:
+class ProducerSubscription:
     """One consumer's standing with a producer.
 
     Attributes:
@@ -136,3 +149,115 @@ class Subscription:
             messages.append(message)
             first = upto
         return messages
+
+
+#: How long jobs wait for company, in seconds.
+LINGER_S = 0.02
+
+#: How long at most, where what went before does not arrive.
+LONGEST_S = 2.0
+
+
+@dataclass(slots=True)
+class _Line:
+    received: int = 0
+    sent: int = 0
+    wait_s: float = LINGER_S
+    open_at: float = 0.0
+    held: Jobs | None = None
+
+
+class Linger:
+    """Stands between a producer's decisions and the network."""
+
+    def __init__(self) -> None:
+        self._lines: dict[SubscriptionId, _Line] = {}
+
+    def heard(self, message: ToProducer) -> None:
+        """Note how much has arrived."""
+        if isinstance(message, Demand | Done):
+            line = self._line(message.subscription)
+            line.received = max(line.received, message.received)
+            if line.received >= line.sent:
+                line.wait_s = LINGER_S
+
+    def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
+        """Take messages to send; returns those that go now, in order.
+
+        A confirmation goes along with jobs for the same consumer, where there are.
+        """
+        out: list[ToConsumer] = []
+        confirms: dict[SubscriptionId, Confirm] = {}
+        for message in messages:
+            line = self._line(message.subscription)
+            confirm = confirms.pop(message.subscription, None)
+            if isinstance(message, Jobs):
+                out += _confirming(_put_jobs(line, message, now), confirm)
+                continue
+            if confirm is not None:
+                out.append(confirm)
+            if isinstance(message, Confirm):
+                confirms[message.subscription] = message
+                continue
+            if line.held is not None:
+                out.append(line.held)
+                line.held = None
+            out.append(message)
+        return [*out, *confirms.values()]
+
+    def due(self, now: float) -> list[ToConsumer]:
+        """Take the jobs that have waited long enough."""
+        out: list[ToConsumer] = []
+        for line in self._lines.values():
+            if line.held is not None and now >= line.open_at:
+                out.append(line.held)
+                _going(line, line.held, now)
+                line.held = None
+        return out
+
+    def next_tick(self) -> float | None:
+        """When ``due`` has something, in monotonic seconds."""
+        times = [each.open_at for each in self._lines.values() if each.held is not None]
+        return min(times, default=None)
+
+    def keep(self, subscriptions: Collection[SubscriptionId]) -> None:
+        """Forget all subscriptions but these."""
+        if len(self._lines) > len(subscriptions):
+            self._lines = {
+                each: line
+                for each, line in self._lines.items()
+                if each in subscriptions
+            }
+
+    def _line(self, subscription: SubscriptionId) -> _Line:
+        return self._lines.setdefault(subscription, _Line())
+
+
+def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:
+    if confirm is None or not going:
+        return [*([] if confirm is None else [confirm]), *going]
+    first, *rest = going
+    return [replace(first, confirmed=first.confirmed + confirm.outcomes), *rest]
+
+
+def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
+    held, line.held = line.held, None
+    # Those that fill a message gain nothing by waiting.
+    size = message.size + (held.size if held else 0)
+    if held is not None and held.upto == message.first and size <= MESSAGE_BYTES:
+        jobs = held.jobs + message.jobs
+        message = replace(held, upto=message.upto, jobs=jobs, size=size)
+        held = None
+    early = now < line.open_at and message.first > line.received
+    if early and held is None and message.size < MESSAGE_BYTES // 2:
+        line.held = message
+        return []
+    _going(line, message, now)
+    return [message] if held is None else [held, message]
+
+
+def _going(line: _Line, message: Jobs, now: float) -> None:
+    if message.first > line.received:
+        line.wait_s = min(2 * line.wait_s, LONGEST_S)
+    line.sent = max(line.sent, message.upto)
+    line.open_at = now + line.wait_s

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from actors.demand.messages import Failure
+    from actors.demand.job import Failure
 
 #: No source and no error may hold a job for longer than this, in seconds.
 MAX_RETRY_AFTER_S = 3600.0

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.job_events import JobDone, JobDropped, JobFetched, JobQuarantined
 from actors.demand.job_routing import ANYWHERE, Incoming
-from actors.demand.messages import Failure, Outcome
+from actors.demand.messages import Outcome
 from actors.demand.producer import Decision
 
 if TYPE_CHECKING:
     from actors.demand.consumer import Consumer, Send, Task
-    from actors.demand.job_events import Fact
+    from actors.demand.job import Failure
+    from actors.demand.job_events import JobEvent
     from actors.demand.job_routing import Routes
     from actors.demand.producer import Producer
 
@@ -94,25 +95,25 @@ class Relay:
         job_id = passage.task.assignment.id
         incoming = Incoming(job_id, outcome.result, routes)
         decision = self.producer.fetched([incoming], now)
-        for fact in decision.facts:
-            if isinstance(fact, JobFetched):
+        for event in decision.events:
+            if isinstance(event, JobFetched):
                 passage.left += 1
-                self._passages[fact.job.key] = passage
+                self._passages[event.job.key] = passage
         return Turn(self.decided(decision, now), decision)
 
     def decided(self, decision: Decision, now: float) -> list[Send]:
         """Say upstream what a decision of the producer comes to there."""
         self._update_need()
         sends = []
-        for fact in decision.facts:
-            passage = self._ended(fact)
+        for event in decision.events:
+            passage = self._ended(event)
             if passage is not None and not passage.left:
                 source = passage.task.source
                 sends += self.consumer.settled(source, [passage.outcome()], now)
         return sends + self.consumer.ask()
 
-    def _ended(self, fact: Fact) -> Passage | None:
-        match fact:
+    def _ended(self, event: JobEvent) -> Passage | None:
+        match event:
             case JobDone(job, _, _, result, duration_s):
                 passage = self._passages.pop(job.key, None)
                 if passage is None:
@@ -135,4 +136,4 @@ class Relay:
     def _update_need(self) -> None:
         # Results that wait for a retry, or for the one processor that may have
         # them, take room; beyond that they stop the step as a full buffer does.
-        self.consumer.need = self.producer.demand if self.producer.life.room else 0
+        self.consumer.need = self.producer.demand if self.producer.store.room else 0

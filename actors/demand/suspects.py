@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from actors.demand.dispatchers import Dispatcher
-    from actors.demand.job_events import Job
-    from actors.demand.producer_subscription import Subscription
+    from actors.demand.job import Job
+    from actors.demand.producer_subscription import ProducerSubscription
 
 
-class Isolation:
+class Suspects:
     """Keeps subscriptions from the dispatcher while they serve suspects."""
 
     def __init__(self, dispatcher: Dispatcher[Job]) -> None:
         self._dispatcher = dispatcher
-        self._held: list[Subscription] = []
+        self._held: list[ProducerSubscription] = []
 
-    def holds(self, subscription: Subscription) -> bool:
+    def holds(self, subscription: ProducerSubscription) -> bool:
         """Whether it gets nothing but suspects now."""
         return subscription in self._held
 
     def choose(
-        self, subscriptions: Iterable[Subscription], suspect: Job
-    ) -> Subscription | None:
+        self, subscriptions: Iterable[ProducerSubscription], suspect: Job
+    ) -> ProducerSubscription | None:
         """Find a consumer for a suspect: one that holds nothing and asks.
 
         Where all are busy, one of them is held back until it has finished: in a
@@ -59,11 +59,11 @@ class Isolation:
                 self._dispatcher.subscribe(each.id, each.process)
                 self._dispatcher.ask(each.id, each.credit)
 
-    def forget(self, subscription: Subscription) -> None:
+    def forget(self, subscription: ProducerSubscription) -> None:
         """The subscription is closed or closing."""
         if subscription in self._held:
             self._held.remove(subscription)
 
-    def _hold(self, subscription: Subscription) -> None:
+    def _hold(self, subscription: ProducerSubscription) -> None:
         self._dispatcher.cancel(subscription.id)
         self._held.append(subscription)

@@ -1,23 +1,64 @@
-"""How many jobs are worth one message, by how long a job takes."""
+"""How much a consumer asks for, and how many jobs go together."""
 
 from __future__ import annotations
 
-from actors.demand.consumer_subscription import Window
+from dataclasses import dataclass
+
+#: Bytes.
+MIB = 1 << 20
+
+#: A consumer that holds jobs of so many bytes is sent no more, whatever it asked for,
+#: and one that owes results of so many begins none.
+WINDOW_BYTES = 4 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """How much a consumer asks for.
+
+    Attributes:
+        max_demand: The most jobs asked for and not worked off; 1 suits a quiet
+            source, where the next free processor should get the next job.
+        min_demand: It asks again when it is down to this; half of the maximum
+            unless given, as in GenStage.
+    """
+
+    max_demand: int = 1
+    min_demand: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse windows that could never ask again."""
+        if self.max_demand < 1:
+            raise ValueError(f"max_demand must be at least 1, got {self.max_demand}")
+        if not 0 <= self.floor < self.max_demand:
+            raise ValueError(
+                f"min_demand must be from 0 to max_demand - 1 "
+                f"({self.max_demand - 1}), got {self.min_demand}"
+            )
+
+    @property
+    def floor(self) -> int:
+        """The demand at which to ask again."""
+        return self.max_demand // 2 if self.min_demand is None else self.min_demand
+
 
 #: A window holds about so much work, in seconds: long beside the millisecond that
 #: a message between processes costs, short beside what a person notices.
 WORK_S = 0.05
+
 #: A job that has run for so long keeps none waiting behind it, in seconds.
 LATE_S = WORK_S / 2
+
 #: The most jobs that are asked for, however short they are.
 MOST = 1024
+
 #: How much a shorter job counts beside those before it: after a long one, each that
 #: is trivial doubles the window. One that is too large costs little, since what
 #: waits behind a job for `LATE_S` is given back.
 WEIGHT = 0.5
 
 
-class Pace:
+class AutoWindow:
     """Follows the measured time of a job.
 
     A longer job counts at once, shorter ones by half (an exponentially
@@ -65,3 +106,34 @@ class Pace:
         # In powers of two, lest each job's chance moves it.
         self._most = min(1 << (fitting.bit_length() - 1), before * 2)
         return self._most != before
+
+
+class Batching:
+    """Waits for ``size`` jobs, or until the first of them has waited long enough."""
+
+    def __init__(self, size: int, timeout_s: float) -> None:
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        if not timeout_s >= 0:
+            raise ValueError(f"timeout_s must be at least 0, got {timeout_s}")
+        self.size = size
+        self.timeout_s = timeout_s
+        self.due_at: float | None = None
+
+    def due(self, queued: int, now: float, *, flush: bool = False) -> int:
+        """How many to hand over now; 0 is to wait.
+
+        Args:
+            queued: Jobs that are here.
+            now: Monotonic seconds.
+            flush: No more are to come.
+        """
+        if not queued:
+            self.due_at = None
+            return 0
+        if self.due_at is None:
+            self.due_at = now + self.timeout_s
+        if queued < self.size and now < self.due_at and not flush:
+            return 0
+        self.due_at = None
+        return min(queued, self.size)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.actor_system.worker import Worker
-    from actors.demand.job_events import Fact, JobState
-    from actors.demand.messages import Failure, JobId
+    from actors.demand.job import Failure, JobId, JobState
+    from actors.demand.job_events import JobEvent
     from actors.demand.source_state import SourceState
 
 
@@ -59,10 +59,10 @@ class Settler:
         """
         return not self._rules or self._rules.failing
 
-    def ended(self, facts: Iterable[Fact], now: float) -> None:
+    def ended(self, events: Iterable[JobEvent], now: float) -> None:
         """Jobs have ended, and that is in the journal."""
-        for fact in facts:
-            settlement = settlement_of(fact)
+        for event in events:
+            settlement = settlement_of(event)
             if settlement is not None and not is_raw(settlement.id):
                 self._add(settlement, now)
 

@@ -9,20 +9,26 @@ from actors.actor_system.stage import Address, Stage
 from actors.config.functions import routing_of
 from actors.config.model import ACCUMULATE
 from actors.demand.barriers import Marks
-from actors.demand.buffer import Buffer
-from actors.demand.job_events import JobState
-from actors.demand.job_store import Life
+from actors.demand.buffer import Buffer, Quarantine
+from actors.demand.job import JobState
+from actors.demand.job_store import JobStore
 from actors.demand.limits import Rate
-from actors.demand.long_messages import halves_of_jobs, undeliverable
-from actors.demand.messages import Cancel, Demand, Done, Jobs, Subscribe
+from actors.demand.messages import (
+    Cancel,
+    Demand,
+    Done,
+    Jobs,
+    Subscribe,
+    halves_of_jobs,
+    undeliverable,
+)
 from actors.demand.polling import PollState
 from actors.demand.producer import Decision, LeasePolicy, Producer
-from actors.demand.quarantine import Quarantine
 from actors.demand.retries import RetryPolicy
-from actors.demand.sizes import MIB
 from actors.demand.source_state import SourceState
+from actors.demand.windows import MIB
 from actors.fetcher.acknowledgements import Settler
-from actors.fetcher.commit_queue import Outbox
+from actors.fetcher.commit_queue import CommitQueue
 from actors.fetcher.fetcher_status import Standing
 from actors.fetcher.intake import Intake
 from actors.fetcher.journal_room import look_at_size
@@ -61,7 +67,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.config.model import FetcherConfig, SystemConfig
-    from actors.demand.job_events import Job
+    from actors.demand.job import Job
     from actors.demand.job_routing import Routing
     from actors.demand.messages import ToProducer
     from actors.fetcher.commit_queue import Keeper
@@ -90,7 +96,7 @@ class FetcherActor(Stage):
     config: FetcherConfig
     producer: Producer
     source: Source
-    outbox: Outbox
+    commit_queue: CommitQueue
     standing: Standing
     _backlog: Backlog
     _intake: Intake
@@ -124,7 +130,7 @@ class FetcherActor(Stage):
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)
             case AskSign():
-                accounting = self.producer.life.accounting()
+                accounting = self.producer.store.accounting()
                 self.send(sender, Sign(name=self.config.name, accounting=accounting))
             case Begin():
                 self.source.poller.start(now)
@@ -139,7 +145,7 @@ class FetcherActor(Stage):
             case DecideState():
                 self.send(self._root, self._steering.decide_state(message, now))
             case SetMark(number=number):
-                self._marks.put(number, self.producer.life)
+                self._marks.put(number, self.producer.store)
             case StartFetcher():
                 pass
             case _:
@@ -165,7 +171,7 @@ class FetcherActor(Stage):
             self._outlet.tick(now)
             if self._finder is not None:
                 self._carry_out_found(self._finder.overdue(now), now)
-            if self.outbox.retry_at is not None:
+            if self.commit_queue.retry_at is not None:
                 self.producer.excuse(now)
             self._carry_out(self.producer.tick(now), now)
             self._purge_if_due(now)
@@ -175,7 +181,7 @@ class FetcherActor(Stage):
         """The next poll, retry, ping, lease end, or try at the journal."""
         if self._root is None:
             return None
-        times = [self.producer.next_tick(), self.outbox.next_tick]
+        times = [self.producer.next_tick(), self.commit_queue.next_tick]
         times += [self.standing.next_tick, self.standing.quota.next_tick]
         times.append(self._outlet.next_tick())
         poller = self.source.poller
@@ -219,7 +225,7 @@ class FetcherActor(Stage):
             config.name,
             self.producer,
             self.source,
-            self.outbox,
+            self.commit_queue,
             self._tally,
             routed=config.dispatcher != "demand",
             on_demand=config.on_demand,
@@ -228,7 +234,7 @@ class FetcherActor(Stage):
         self._steering = Steering(
             self.producer,
             self.source,
-            self.outbox,
+            self.commit_queue,
             self._keeper,
             self.standing,
             self._carry_out,
@@ -273,7 +279,7 @@ class FetcherActor(Stage):
         buffer: Buffer[Job] = Buffer(
             config.buffer, config.buffer_mib * MIB, attrgetter("size")
         )
-        life = Life(
+        store = JobStore(
             buffer,
             RetryPolicy(attempts=system.retries),
             first_key=taken.next_key,
@@ -282,7 +288,7 @@ class FetcherActor(Stage):
             routed=routed,
         )
         self._tally.recovered(sum(job.state is JobState.READY for job in taken.jobs))
-        life.quarantine = Quarantine(
+        store.quarantine = Quarantine(
             system.quarantine,
             system.quarantine_mib * MIB,
             taken.accounting.quarantined,
@@ -290,16 +296,16 @@ class FetcherActor(Stage):
         )
         limit = config.rate_limit
         self.producer = Producer(
-            life,
+            store,
             config.new_dispatcher(),
             LeasePolicy.of(system.lease_s),
             Rate(limit, config.rate_interval_s) if limit else None,
         )
-        self.outbox = Outbox(self._keeper)
+        self.commit_queue = CommitQueue(self._keeper)
 
     def _take_up(self, taken: TakenUp) -> None:
-        self.outbox.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
-        left = self.producer.life.accounting().left
+        self.commit_queue.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
+        left = self.producer.store.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)
 
@@ -309,10 +315,10 @@ class FetcherActor(Stage):
         self.watch(self.source.fd, self._source_spoke)
         if not routing.is_open:
             worker = self.edges.worker(f"route-{self.config.name}")
-            life, limit_s = self.producer.life, system.job_timeout_s
+            store, limit_s = self.producer.store, system.job_timeout_s
             self._finder = RouteFinder(
                 routing,
-                life,
+                store,
                 worker,
                 limit_s,
                 self.log,
@@ -326,7 +332,7 @@ class FetcherActor(Stage):
             self.source, self._keeper, self.producer, routing, self.log, self.settler
         )
         self._outlet = Outlet(
-            self, root, self.outbox, self.producer, self.source, self.settler
+            self, root, self.commit_queue, self.producer, self.source, self.settler
         )
 
     def _tell_started(self, root: Address, error: str | None = None) -> None:
@@ -338,7 +344,7 @@ class FetcherActor(Stage):
     def _go_on(self, now: float) -> None:
         self._send_released(now)
         self._load_backlog(now)
-        if self._finder is not None and self.outbox.has_kept_all:
+        if self._finder is not None and self.commit_queue.has_kept_all:
             self._finder.go_on(now)
         self._look_at_size(now)
         standing = self.standing
@@ -355,7 +361,7 @@ class FetcherActor(Stage):
         try:
             look_at_size(self.standing.quota, self._keeper, self.log, now)
         except JournalError as error:
-            self.outbox.failed(error, now)
+            self.commit_queue.failed(error, now)
 
     def _decide(self, message: ToProducer, now: float) -> Decision:
         match message:
@@ -391,7 +397,7 @@ class FetcherActor(Stage):
                 self.source.note_room(full=not self.standing.room)
                 self._carry_out(decision, now)
         except JournalError as error:
-            self.outbox.failed(error, now)
+            self.commit_queue.failed(error, now)
 
     def _finder_spoke(self) -> None:
         if self._finder is not None:
@@ -410,49 +416,49 @@ class FetcherActor(Stage):
             self._go_on(now)
 
     def _carry_out(self, decision: Decision, now: float) -> None:
-        self.outbox.put(decision)
+        self.commit_queue.put(decision)
         self._send_released(now)
 
     def _send_released(self, now: float) -> None:
-        if self._intake and now >= (self.outbox.retry_at or now):
+        if self._intake and now >= (self.commit_queue.retry_at or now):
             self._take_in(now)
         self._outlet.release(now)
 
     def _load_backlog(self, now: float) -> None:
-        life = self.producer.life
-        while life.wants_backlog and not self.outbox.error:
+        store = self.producer.store
+        while store.wants_backlog and not self.commit_queue.error:
             try:
-                jobs, more = self._backlog.page(life)
+                jobs, more = self._backlog.page(store)
             except JournalError as error:
-                self.outbox.failed(error, now)
+                self.commit_queue.failed(error, now)
                 return
             self._carry_out(self.producer.taken_up(jobs, now, more=more), now)
-            self._backlog.tell(life.backlog, now)
+            self._backlog.tell(store.backlog, now)
 
     def _purge_if_due(self, now: float) -> None:
         if now < self._purge_at:
             return
         self._purge_at = now + PURGE_S
         try:
-            if not self.outbox.error and self._keeper.purge():
+            if not self.commit_queue.error and self._keeper.purge():
                 self._purge_at = now + PURGE_MORE_S
         except JournalError as error:
-            self.outbox.failed(error, now)
+            self.commit_queue.failed(error, now)
 
     def _tell_marks(self) -> None:
         # Nobody is to hear of an end that a restart would know nothing of.
-        if not self.outbox:
-            for number in self._marks.passed(self.producer.life):
+        if not self.commit_queue:
+            for number in self._marks.passed(self.producer.store):
                 passed = MarkPassed(number=number, name=self.config.name)
                 self.send(self._root, passed)
 
     def _tell_if_drained(self) -> None:
         if not self.standing.draining or self._told_drained or not self.source.stopped:
             return
-        accounting = self.producer.life.accounting()
+        accounting = self.producer.store.accounting()
         left = accounting.in_flight if self._keeper.durable else accounting.left
         settled = self.settler is None or self.settler.drained
-        if left == 0 and settled and not self.outbox:
+        if left == 0 and settled and not self.commit_queue:
             self._told_drained = True
             self.send(self._root, Drained(name=self.config.name))
 
@@ -462,6 +468,6 @@ class FetcherActor(Stage):
             name=self.config.name,
             fetcher=self.standing.status(now, self.edges.process_id()),
             events=logs.recent(),
-            accounting=self.producer.life.accounting(),
+            accounting=self.producer.store.accounting(),
         )
         self.send(sender, answer)

@@ -21,8 +21,8 @@ from actors.status.counters import Histogram
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.demand.job_events import Fact, Job, JobState
-    from actors.demand.messages import JobId
+    from actors.demand.job import Job, JobId, JobState
+    from actors.demand.job_events import JobEvent
     from actors.demand.producer import Decision
     from actors.demand.source_state import KeptState
     from actors.journal.journal import TakenUp
@@ -74,15 +74,15 @@ class Keeper(Protocol):
     def size(self) -> int:
         """What is kept, in bytes."""
 
-    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
-        """Keep the facts, all or none; with ``sync``, on the disk."""
+    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
+        """Keep the events, all or none; with ``sync``, on the disk."""
 
     def sync(self) -> None:
         """Wait until everything that was kept is on the disk."""
 
 
-class Outbox:
-    """Holds decisions back until the journal has their facts.
+class CommitQueue:
+    """Holds decisions back until the journal has their events.
 
     Where it cannot be written (the disk is full), nothing is told or sent that
     a restart would know nothing of; all waits, in order, and one commit keeps
@@ -129,7 +129,7 @@ class Outbox:
 
     def put(self, decision: Decision) -> None:
         """Add a decision behind those that wait."""
-        if decision.facts or decision.sends or decision.lost or decision.pages:
+        if decision.events or decision.sends or decision.lost or decision.pages:
             self._waiting.append(decision)
 
     def failed(self, error: JournalError, now: float) -> None:
@@ -154,10 +154,10 @@ class Outbox:
         due = self._sync_at is not None and now >= self._sync_at
         if not (self._waiting or due or self.retry_at is not None):
             return []
-        facts = [fact for each in self._waiting for fact in each.facts]
-        urgent = not _CAN_WAIT.issuperset(map(type, facts))
+        events = [event for each in self._waiting for event in each.events]
+        urgent = not _CAN_WAIT.issuperset(map(type, events))
         try:
-            self._keep(facts, sync=urgent or due)
+            self._keep(events, sync=urgent or due)
         except JournalError as error:
             self.failed(error, now)
             return []
@@ -173,21 +173,21 @@ class Outbox:
         return released
 
     def take_synced(self) -> list[Decision]:
-        """Those whose facts have come to the disk since the last call, in order."""
+        """Those whose events have come to the disk since the last call, in order."""
         synced, self._synced = self._synced, []
         return synced
 
-    def _keep(self, facts: list[Fact], *, sync: bool) -> None:
+    def _keep(self, events: list[JobEvent], *, sync: bool) -> None:
         began = time.perf_counter()
-        if facts:
-            self._keeper.commit(facts, sync=sync)
+        if events:
+            self._keeper.commit(events, sync=sync)
             self.commit_s.observe(time.perf_counter() - began)
         elif sync:
             self._keeper.sync()
 
 
 def _waits_for_sync(decision: Decision) -> bool:
-    ends = not _ENDS.isdisjoint(map(type, decision.facts))
+    ends = not _ENDS.isdisjoint(map(type, decision.events))
     return ends or any(type(each) is Confirm for each in decision.sends)
 
 

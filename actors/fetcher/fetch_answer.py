@@ -7,9 +7,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from actors.demand.job_ids import id_of
+from actors.demand.job import Failure, JobId, id_of
 from actors.demand.json_values import as_json
-from actors.demand.messages import Failure, JobId
 from actors.host.texts import class_name, encodable, text_of
 from actors.user_code import error_attributes
 from actors.user_code.failures import LONGEST_ERROR, describe, masked

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.worker import Gate
 from actors.demand.answer_lengths import Lengths
-from actors.demand.deferred_values import pending
-from actors.demand.json_values import as_json
-from actors.demand.messages import Failure
+from actors.demand.job import Failure
+from actors.demand.json_values import as_json, pending
 from actors.fetcher.fetch_answer import (
     Fetched,
     FetchStep,
@@ -28,7 +27,7 @@ from actors.fetcher.fetch_answer import (
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
-    from actors.demand.messages import JobId
+    from actors.demand.job import JobId
 
 #: Of one answer, so many jobs may be under way to the journal at a time.
 AHEAD = 1000

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.demand.producer import Producer
-    from actors.fetcher.commit_queue import Outbox
+    from actors.fetcher.commit_queue import CommitQueue
     from actors.fetcher.source import Source
     from actors.status.counters import Tally
     from actors.status.model import FetcherAnswer
@@ -32,7 +32,7 @@ class Standing:
     name: str
     producer: Producer
     source: Source
-    outbox: Outbox
+    commit_queue: CommitQueue
     tally: Tally
     routed: bool = False
     on_demand: bool = False
@@ -43,8 +43,8 @@ class Standing:
     @property
     def room(self) -> int:
         """How many jobs can be kept."""
-        kept_out = self.outbox.error or self.quota.is_reached
-        return 0 if kept_out else self.producer.life.room
+        kept_out = self.commit_queue.error or self.quota.is_reached
+        return 0 if kept_out else self.producer.store.room
 
     @property
     def may_take(self) -> int:
@@ -52,7 +52,7 @@ class Standing:
         return may_take(
             room=self.room,
             demand=self.producer.demand,
-            waiting=self.producer.life.waiting + self.producer.life.unrouted_count,
+            waiting=self.producer.store.waiting + self.producer.store.unrouted_count,
             on_demand=self.on_demand,
         )
 
@@ -82,8 +82,8 @@ class Standing:
                 unasked=not self.may_take,
                 backing_off=poller.failing,
                 throttled=poller.state is PollState.THROTTLED,
-                buffered=self.producer.life.waiting,
-                unrouted=self.producer.life.unrouted_count,
+                buffered=self.producer.store.waiting,
+                unrouted=self.producer.store.unrouted_count,
                 held=not self.producer.gate_open,
                 limited=self.producer.limited_until(now) is not None,
             )
@@ -96,8 +96,8 @@ class Standing:
 
     def tell_if_stalled(self, now: float, log: FilteringBoundLogger) -> None:
         """Log it where jobs and demand wait beside one another for long."""
-        jobs, demand = self.producer.life.waiting, self.producer.demand
-        unsent = self.outbox.error is not None
+        jobs, demand = self.producer.store.waiting, self.producer.demand
+        unsent = self.commit_queue.error is not None
         # A route or a limit may keep jobs and demand apart for good reason.
         free = not self.routed and not self.producer.is_limited
         both_wait = ((jobs > 0 and demand > 0 and free) or unsent) and not self.draining
@@ -112,14 +112,14 @@ class Standing:
                 buffered=jobs,
                 demand=demand,
                 since_s=round(since_s, 1),
-                error=self.outbox.error,
+                error=self.commit_queue.error,
             )
 
     def status(self, now: float, pid: int) -> FetcherAnswer:
         """This fetcher's part of ``status --json``."""
-        life, poller = self.producer.life, self.source.poller
-        accounting, states = life.accounting(), self.source.states
-        commits = self.outbox.commit_s.as_dict()
+        store, poller = self.producer.store, self.source.poller
+        accounting, states = store.accounting(), self.source.states
+        commits = self.commit_queue.commit_s.as_dict()
         return {
             "pid": pid,
             "state": self.state,
@@ -131,25 +131,25 @@ class Standing:
             "fetch_may_take_s": poller.policy.may_take_s,
             "last_poll_age_s": _ago(now, poller.last_poll),
             "next_poll_s": _until(now, poller.next_poll),
-            "oldest_job_age_s": _ago(now, life.oldest_fetched_at),
+            "oldest_job_age_s": _ago(now, store.oldest_fetched_at),
             "every_s": poller.policy.every_s,
             "on_demand": self.on_demand,
-            "capacity": life.buffer.size,
-            "buffered_bytes": life.buffer.bytes,
-            "capacity_bytes": life.buffer.most_bytes,
+            "capacity": store.buffer.size,
+            "buffered_bytes": store.buffer.bytes,
+            "capacity_bytes": store.buffer.most_bytes,
             "in_flight_bytes": sum(
                 each.held_bytes for each in self.producer.subscriptions
             ),
-            "backlog": life.backlog,
-            "low_water": life.buffer.low_water,
+            "backlog": store.backlog,
+            "low_water": store.buffer.low_water,
             "kinds": self.producer.kinds,
             "rate_next_s": _until(now, self.producer.limited_until(now)),
-            "unrouted": life.unrouted_count,
+            "unrouted": store.unrouted_count,
             "in_flight": accounting.in_flight,
             "retrying": accounting.retrying,
             "quarantined": accounting.quarantined,
-            "quarantined_bytes": life.quarantine.size,
-            "quarantine_full": life.is_quarantine_full,
+            "quarantined_bytes": store.quarantine.size,
+            "quarantine_full": store.is_quarantine_full,
             "journal_full": self.quota.is_reached,
             "last_error": self.source.last_error,
             "throttled_s": self._throttled_s(now),
@@ -158,7 +158,7 @@ class Standing:
             "state_age_s": states.age_s(now) if states else None,
             "state_bytes": len(states.kept.text) if states else None,
             "tally": {**self.tally.as_dict(), "commit_s": commits},
-            "journal_error": self.outbox.error,
+            "journal_error": self.commit_queue.error,
         }
 
 

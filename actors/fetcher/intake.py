@@ -6,8 +6,8 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.dedup import SeenIds
+from actors.demand.job import odd_id_of
 from actors.demand.job_events import StateMoved
-from actors.demand.job_ids import odd_id_of
 from actors.demand.job_routing import Incoming
 from actors.demand.producer import Decision
 from actors.fetcher.fetch_answer import Fetched, Page, RunEnded, Unusable
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from actors.demand.job import JobId
     from actors.demand.job_routing import Routes, Routing
-    from actors.demand.messages import JobId
     from actors.demand.producer import Producer
     from actors.fetcher.acknowledgements import Settler
     from actors.fetcher.commit_queue import Keeper
@@ -136,11 +136,11 @@ class Intake:
         for job in page.jobs:
             if isinstance(job, Unusable):
                 for aside in self._set_aside(job, seen, now):
-                    decision.facts += aside.facts
+                    decision.events += aside.events
                     decision.fetched += aside.fetched
         states = self._source.states
         if states is not None and states.follows(page.given) and states.tell(page.told):
-            decision.facts.append(StateMoved(page.told))
+            decision.events.append(StateMoved(page.told))
         decision.pages = 1
         return decision
 

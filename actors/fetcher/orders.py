@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.demand.producer import Producer
-    from actors.fetcher.commit_queue import Keeper, Outbox
+    from actors.fetcher.commit_queue import CommitQueue, Keeper
     from actors.fetcher.fetcher_status import Standing
     from actors.fetcher.source import Source
     from actors.supervision.messages import DecideJobs, DecideState
@@ -36,7 +36,7 @@ class Steering:
 
     _producer: Producer
     _source: Source
-    _outbox: Outbox
+    _commit_queue: CommitQueue
     _keeper: Keeper
     _standing: Standing
     _carry_out: Callable[[Decision, float], None]
@@ -67,7 +67,7 @@ class Steering:
         """Release or discard jobs of the quarantine; returns what came of it."""
         # What is on the disk is told: while it cannot be written, a job that was
         # decided on would still be found in the quarantine, and be released twice.
-        jobs, error = [], self._outbox.not_kept
+        jobs, error = [], self._commit_queue.not_kept
         try:
             jobs = [] if error else self._keeper.quarantined(message.keys)
         except JournalError as failed:
@@ -77,7 +77,9 @@ class Steering:
         else:
             self._carry_out(self._producer.discarded(jobs, "discarded by hand"), now)
         return JobsDecided(
-            number=message.number, count=len(jobs), error=error or self._outbox.not_kept
+            number=message.number,
+            count=len(jobs),
+            error=error or self._commit_queue.not_kept,
         )
 
     def decide_state(self, message: DecideState, now: float) -> StateDecided:
@@ -88,9 +90,11 @@ class Steering:
             return StateDecided(number=number, text=NO_STATE, error=none)
         failed: str | None = None
         if message.text is not None:
-            if (failed := self._outbox.not_kept) is None and states.tell(message.text):
-                self._carry_out(Decision(facts=[StateMoved(message.text)]), now)
-                failed = self._outbox.not_kept
+            if (failed := self._commit_queue.not_kept) is None and states.tell(
+                message.text
+            ):
+                self._carry_out(Decision(events=[StateMoved(message.text)]), now)
+                failed = self._commit_queue.not_kept
             if failed is None:
                 self._source.restate(now)
         age_s = states.age_s(now)

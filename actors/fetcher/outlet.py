@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from actors.demand.coalescing import Linger
 from actors.demand.messages import Confirm
-from actors.status.job_log import log_facts
+from actors.demand.producer_subscription import Linger
+from actors.status.job_log import log_events
 from actors.supervision.messages import ProcessLost
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from actors.demand.messages import SubscriptionId, ToConsumer, ToProducer
     from actors.demand.producer import Producer
     from actors.fetcher.acknowledgements import Settler
-    from actors.fetcher.commit_queue import Outbox
+    from actors.fetcher.commit_queue import CommitQueue
     from actors.fetcher.source import Source
 
 
@@ -31,7 +31,7 @@ class Outlet:
 
     _stage: Stage
     _root: Address
-    _outbox: Outbox
+    _commit_queue: CommitQueue
     _producer: Producer
     _source: Source
     _settler: Settler | None
@@ -52,9 +52,9 @@ class Outlet:
 
     def release(self, now: float) -> None:
         """Have the journal keep what waits, then tell and send it."""
-        for decision in self._outbox.release(now):
-            log_facts(self._stage.log, decision.facts)
-            self._source.tally.note(decision.facts, now)
+        for decision in self._commit_queue.release(now):
+            log_events(self._stage.log, decision.events)
+            self._source.tally.note(decision.events, now)
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
             others = [each for each in decision.sends if type(each) is not Confirm]
@@ -74,14 +74,14 @@ class Outlet:
         return self._linger.next_tick()
 
     def _let_go(self, now: float) -> None:
-        for decision in self._outbox.take_synced():
+        for decision in self._commit_queue.take_synced():
             if self._settler is not None:
-                self._settler.ended(decision.facts, now)
+                self._settler.ended(decision.events, now)
             confirms = [each for each in decision.sends if type(each) is Confirm]
             self.send(self._linger.put(confirms, now))
 
     def _forget_closed(self) -> None:
-        if self._outbox:
+        if self._commit_queue:
             return  # a closed one may be waiting for its confirmation
         subscriptions = self._producer.subscriptions
         if len(self._addresses) > len(subscriptions):
@@ -92,7 +92,7 @@ class Outlet:
             self._linger.keep(still)
 
     def _tell_journal(self) -> None:
-        error = self._outbox.error
+        error = self._commit_queue.error
         if error == self._told_error:
             return
         self._told_error = error

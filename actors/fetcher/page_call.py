@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.demand.deferred_values import pending
-from actors.demand.messages import Failure
+from actors.demand.job import Failure
+from actors.demand.json_values import pending
 from actors.demand.source_state import StateError, state_text
 from actors.fetcher.fetch_answer import (
     Fetched,

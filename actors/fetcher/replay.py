@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from actors.demand.job_events import JobState
+from actors.demand.job import JobState
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from actors.demand.job_events import Job
-    from actors.demand.job_store import Life
+    from actors.demand.job import Job
+    from actors.demand.job_store import JobStore
     from actors.fetcher.commit_queue import Keeper
 
 #: How often it is told how much is left, in seconds.
@@ -27,14 +27,14 @@ class Backlog:
     _loaded_key: int = 0
     _tell_at: float | None = None
 
-    def page(self, life: Life) -> tuple[list[Job], bool]:
+    def page(self, store: JobStore) -> tuple[list[Job], bool]:
         """As many jobs as there is room for, and whether there may be more."""
-        limit = life.buffer.size - len(life.buffer) - life.unrouted_count
-        left = life.buffer.most_bytes
+        limit = store.buffer.size - len(store.buffer) - store.unrouted_count
+        left = store.buffer.most_bytes
         most = (
             None
             if left is None
-            else max(1, left - life.buffer.bytes - life.unrouted_bytes)
+            else max(1, left - store.buffer.bytes - store.unrouted_bytes)
         )
         jobs = self._keeper.load(JobState.READY, self._loaded_key, limit, most)
         self._loaded_key = jobs[-1].key if jobs else self._loaded_key

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.demand.job import Failure
 from actors.demand.job_routing import Routes
-from actors.demand.messages import Failure
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.actor_system.worker import Worker
-    from actors.demand.job_events import Job
+    from actors.demand.job import Job
     from actors.demand.job_routing import Routing
-    from actors.demand.job_store import Life
+    from actors.demand.job_store import JobStore
 
     Apart: TypeAlias = Callable[[Callable[[], str], float], str]
 
@@ -53,7 +53,7 @@ class RouteFinder:
     def __init__(
         self,
         routing: Routing,
-        life: Life,
+        store: JobStore,
         worker: Worker,
         limit_s: float | None,
         log: FilteringBoundLogger,
@@ -65,7 +65,7 @@ class RouteFinder:
 
         Args:
             routing: What asks.
-            life: What has the jobs.
+            store: What has the jobs.
             worker: The thread to ask in.
             limit_s: How long a job may take; None is `LIMIT_S`.
             log: This fetcher's.
@@ -73,7 +73,7 @@ class RouteFinder:
             first_key: The first job's that this fetcher can have fetched itself.
         """
         self._routing = routing
-        self._life = life
+        self._life = store
         self._worker = worker
         self._limit_s = LIMIT_S if limit_s is None else limit_s
         self._log = log

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from actors.actor_system.environment import Edges
     from actors.config.model import FetcherConfig
-    from actors.demand.messages import Failure
+    from actors.demand.job import Failure
     from actors.demand.producer import Decision
     from actors.demand.source_state import SourceState
     from actors.status.counters import Tally
@@ -145,9 +145,9 @@ class Source:
 
     def pages_kept(self, decision: Decision, now: float) -> None:
         """A decision's pages are in the journal, with the state that was told."""
-        for fact in decision.facts:
-            if type(fact) is StateMoved and self.states is not None:
-                self.states.keep(fact.text, now)
+        for event in decision.events:
+            if type(event) is StateMoved and self.states is not None:
+                self.states.keep(event.text, now)
         if decision.pages:
             self._signals.kept.release(decision.pages)
 

@@ -5,14 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from actors.demand.job_events import (
-    Fact,
-    Job,
-    JobDropped,
-    JobReleased,
-    JobState,
-    StateMoved,
-)
+from actors.demand.job import Job, JobState
+from actors.demand.job_events import JobDropped, JobEvent, JobReleased, StateMoved
 from actors.journal.file import JournalFile
 from actors.journal.journal import Journal
 
@@ -41,9 +35,9 @@ def decide(path: Path, action: str, keys: dict[str, list[int]]) -> int:
         file.prepare()
         for fetcher, wanted in keys.items():
             with contextlib.closing(Journal(path, fetcher)) as journal:
-                facts = [_fact(job, action) for job in journal.quarantined(wanted)]
-                journal.commit(facts)
-                count += len(facts)
+                events = [_fact(job, action) for job in journal.quarantined(wanted)]
+                journal.commit(events)
+                count += len(events)
     return count
 
 
@@ -62,7 +56,7 @@ def set_state(path: Path, fetcher: str, text: str) -> None:
             journal.commit([StateMoved(text)])
 
 
-def _fact(job: Job, action: str) -> Fact:
+def _fact(job: Job, action: str) -> JobEvent:
     if action == "discard":
         job.state = JobState.DROPPED
         return JobDropped(job, BY_HAND)

@@ -1,4 +1,4 @@
-"""What each fact about a job changes in the journal's file."""
+"""What each event about a job changes in the journal's file."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from actors.demand.job import Job, JobState
 from actors.demand.job_events import (
     NOT_BEGUN,
-    Fact,
-    Job,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
@@ -19,7 +19,6 @@ from actors.demand.job_events import (
     JobReleased,
     JobReturned,
     JobRouted,
-    JobState,
     StateMoved,
 )
 from actors.journal.file import PAYLOAD
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
 LARGE = 4096
 
 
-class FactWriter:
-    """Writes one fetcher's facts, within a transaction of its journal.
+class JobEventWriter:
+    """Writes one fetcher's events, within a transaction of its journal.
 
     Attributes:
         behind_s: By how much an earlier run's clock was ahead of this one's.
@@ -48,20 +47,20 @@ class FactWriter:
         self._wall = wall
         self.behind_s = 0.0
 
-    def write(self, facts: Iterable[Fact]) -> None:
-        """Write facts, in order; one statement for all that come together alike."""
-        for kind, alike in groupby(facts, type):
+    def write(self, events: Iterable[JobEvent]) -> None:
+        """Write events, in order; one statement for all that come together alike."""
+        for kind, alike in groupby(events, type):
             if (keep := _KEEP.get(kind)) is not None:
                 keep(self, list(alike))
 
-    def _fetched(self, facts: list[JobFetched]) -> None:
+    def _fetched(self, events: list[JobFetched]) -> None:
         now, number = self._wall(), self._fetcher
         # An id whose window is over may come again.
         self._db.executemany(
             "DELETE FROM job WHERE fetcher = ? AND own_id = 1 AND id = ?",
-            [(number, _dumps(job.id)) for job, _ in facts if job.own_id],
+            [(number, _dumps(job.id)) for job, _ in events if job.own_id],
         )
-        large = [job for job, _ in facts if job.size >= LARGE]
+        large = [job for job, _ in events if job.size >= LARGE]
         self._db.executemany(
             "INSERT OR REPLACE INTO large VALUES (?, ?, ?)",
             [(number, job.key, _dumps(job.payload)) for job in large],
@@ -75,48 +74,48 @@ class FactWriter:
                     None if job.size >= LARGE else _dumps(job.payload),
                     *(job.route, now),
                 )
-                for job, _ in facts
+                for job, _ in events
             ],
         )
         self._db.execute(
             "UPDATE fetcher SET fetched = fetched + ?, next_key = ? WHERE number = ?",
-            (len(facts), facts[-1].job.key + 1, number),
+            (len(events), events[-1].job.key + 1, number),
         )
 
-    def _routed(self, facts: list[JobRouted]) -> None:
+    def _routed(self, events: list[JobRouted]) -> None:
         self._db.executemany(
             "UPDATE job SET route = ? WHERE fetcher = ? AND key = ?",
-            [(job.route, self._fetcher, job.key) for (job,) in facts],
+            [(job.route, self._fetcher, job.key) for (job,) in events],
         )
 
-    def _leased(self, facts: list[JobLeased]) -> None:
+    def _leased(self, events: list[JobLeased]) -> None:
         number = self._fetcher
         self._db.executemany(
             "UPDATE job SET state = 'leased', attempt = ?, processor = ? "
             "WHERE fetcher = ? AND key = ?",
-            [(job.attempt, process.name, number, job.key) for job, process in facts],
+            [(job.attempt, process.name, number, job.key) for job, process in events],
         )
 
-    def _returned(self, facts: list[JobReturned]) -> None:
-        for job, process, reason in facts:
+    def _returned(self, events: list[JobReturned]) -> None:
+        for job, process, reason in events:
             self._set(job, JobState.READY, forgiven=job.forgiven)
             if reason != NOT_BEGUN:
                 self._tell(job, "returned", process.name, reason)
 
-    def _done(self, facts: list[JobDone]) -> None:
-        self._end([fact.job for fact in facts], JobState.DONE)
+    def _done(self, events: list[JobDone]) -> None:
+        self._end([event.job for event in events], JobState.DONE)
 
-    def _dropped(self, facts: list[JobDropped]) -> None:
-        self._end([fact.job for fact in facts], JobState.DROPPED)
+    def _dropped(self, events: list[JobDropped]) -> None:
+        self._end([event.job for event in events], JobState.DROPPED)
 
-    def _failed(self, facts: list[JobFailed]) -> None:
-        for job, process, failure, retry_in_s in facts:
+    def _failed(self, events: list[JobFailed]) -> None:
+        for job, process, failure, retry_in_s in events:
             wait = self._wall() + retry_in_s
             self._set(job, JobState.RETRYING, error=failure.error, not_before=wait)
             self._tell(job, "failed", process.name, failure.error, failure.trace)
 
-    def _quarantined(self, facts: list[JobQuarantined]) -> None:
-        for job, process, failure in facts:
+    def _quarantined(self, events: list[JobQuarantined]) -> None:
+        for job, process, failure in events:
             if job.size >= LARGE:
                 self._db.execute(
                     f"UPDATE job SET payload = {PAYLOAD} "  # noqa: S608
@@ -128,16 +127,16 @@ class FactWriter:
             self._set(job, JobState.QUARANTINED, error=failure.error, processor=name)
             self._tell(job, "quarantined", name, failure.error, failure.trace)
 
-    def _released(self, facts: list[JobReleased]) -> None:
-        for (job,) in facts:
+    def _released(self, events: list[JobReleased]) -> None:
+        for (job,) in events:
             self._set(job, JobState.READY, not_before=None, forgiven=job.forgiven)
             self._tell(job, "released", None, "")
 
-    def _state_moved(self, facts: list[StateMoved]) -> None:
+    def _state_moved(self, events: list[StateMoved]) -> None:
         self._db.execute(
             "INSERT INTO state VALUES (?, ?, ?) ON CONFLICT (fetcher) DO UPDATE "
             "SET value = excluded.value, at = excluded.at",
-            (self._fetcher, facts[-1].text, self._wall()),
+            (self._fetcher, events[-1].text, self._wall()),
         )
 
     def _set(self, job: Job, state: JobState, **columns: Any) -> None:
@@ -192,18 +191,18 @@ class FactWriter:
         )
 
 
-#: What keeps the facts of each type; the others change nothing in the file.
-_KEEP: dict[type, Callable[[FactWriter, list[Any]], None]] = {
-    JobFetched: FactWriter._fetched,  # noqa: SLF001
-    JobRouted: FactWriter._routed,  # noqa: SLF001
-    JobLeased: FactWriter._leased,  # noqa: SLF001
-    JobReturned: FactWriter._returned,  # noqa: SLF001
-    JobDone: FactWriter._done,  # noqa: SLF001
-    JobFailed: FactWriter._failed,  # noqa: SLF001
-    JobQuarantined: FactWriter._quarantined,  # noqa: SLF001
-    JobReleased: FactWriter._released,  # noqa: SLF001
-    JobDropped: FactWriter._dropped,  # noqa: SLF001
-    StateMoved: FactWriter._state_moved,  # noqa: SLF001
+#: What keeps the events of each type; the others change nothing in the file.
+_KEEP: dict[type, Callable[[JobEventWriter, list[Any]], None]] = {
+    JobFetched: JobEventWriter._fetched,  # noqa: SLF001
+    JobRouted: JobEventWriter._routed,  # noqa: SLF001
+    JobLeased: JobEventWriter._leased,  # noqa: SLF001
+    JobReturned: JobEventWriter._returned,  # noqa: SLF001
+    JobDone: JobEventWriter._done,  # noqa: SLF001
+    JobFailed: JobEventWriter._failed,  # noqa: SLF001
+    JobQuarantined: JobEventWriter._quarantined,  # noqa: SLF001
+    JobReleased: JobEventWriter._released,  # noqa: SLF001
+    JobDropped: JobEventWriter._dropped,  # noqa: SLF001
+    StateMoved: JobEventWriter._state_moved,  # noqa: SLF001
 }
 
 _dumps = json.JSONEncoder().encode

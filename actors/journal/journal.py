@@ -1,6 +1,6 @@
 """The journal: one SQLite file that outlives every process of the system.
 
-A fact is committed before anything that follows from it leaves the fetcher, and
+A event is committed before anything that follows from it leaves the fetcher, and
 synced to the disk before anybody lets go of a job that relies on it. What is in
 the file at the start is taken up again, in order. Each fetcher of a system writes
 its own jobs; the system as a whole holds the file's lock, so that no second
@@ -17,16 +17,17 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.dedup import WINDOW_S
-from actors.demand.job_events import Accounting, Fact, Job, JobState
+from actors.demand.job import Accounting, Job, JobState
 from actors.demand.source_state import KeptState
-from actors.journal.event_rows import FactWriter
+from actors.journal.event_rows import JobEventWriter
 from actors.journal.file import LIVE, PAYLOAD, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from actors.demand.messages import JobId
+    from actors.demand.job import JobId
+    from actors.demand.job_events import JobEvent
 
 
 class JournalError(Exception):
@@ -126,7 +127,7 @@ class Journal:
         with _told():
             self._db = db or connect(path)
             self._fetcher = self._number_of(fetcher)
-        self._facts = FactWriter(self._db, self._fetcher, self._clock.wall)
+        self._writer = JobEventWriter(self._db, self._fetcher, self._clock.wall)
 
     def _number_of(self, fetcher: str) -> int:
         query = "SELECT number FROM fetcher WHERE name = ?"
@@ -160,7 +161,7 @@ class Journal:
         # For who looks into the file: what is leased there counts as ready in
         # any case, and is written with the job's next change.
         with contextlib.suppress(sqlite3.Error), self._transaction():
-            self._facts.behind_s = self._behind_s()
+            self._writer.behind_s = self._behind_s()
             self._mend_times()
             self._db.execute(
                 "UPDATE job SET state = 'ready', processor = NULL "
@@ -318,11 +319,11 @@ class Journal:
         age = max(0.0, self._clock.wall() - at)
         return KeptState(text, self._clock.monotonic() - age)
 
-    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
-        """Keep the facts, all or none.
+    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
+        """Keep the events, all or none.
 
         Args:
-            facts: In order.
+            events: In order.
             sync: Wait until they are on the disk, with all that was kept before.
                 What is not synced outlives every process, but not the machine.
 
@@ -334,7 +335,7 @@ class Journal:
                 self._heed_clock()
                 self._set_sync(sync=sync)
                 with self._transaction():
-                    self._facts.write(facts)
+                    self._writer.write(events)
         except JournalError:
             # It may be the log itself that fills the disk: once what is in it is
             # in the file, its place is used again. That does not wait for anyone.
@@ -405,7 +406,7 @@ class Journal:
                 "WHERE fetcher = ? AND ended_at IS NOT NULL",
                 (by_s, by_s, self._fetcher),
             )
-        self._facts.behind_s = max(0.0, self._facts.behind_s - by_s)
+        self._writer.behind_s = max(0.0, self._writer.behind_s - by_s)
         self._wall_ahead = ahead
 
     def _mend_times(self) -> None:

@@ -8,15 +8,13 @@ import time
 from typing import TYPE_CHECKING
 
 from actors.demand.dedup import WINDOW_S, SeenIds
+from actors.demand.job import Accounting, Job, JobState
 from actors.demand.job_events import (
-    Accounting,
-    Fact,
-    Job,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFetched,
     JobQuarantined,
-    JobState,
 )
 from actors.demand.source_state import KeptState
 from actors.journal.journal import TakenUp
@@ -24,7 +22,7 @@ from actors.journal.journal import TakenUp
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.demand.messages import JobId
+    from actors.demand.job import JobId
 
 _ENDS = (JobDone, JobQuarantined, JobDropped)
 
@@ -98,14 +96,14 @@ class NoJournal:
         """Nothing is kept."""
         return False
 
-    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:  # noqa: ARG002
+    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:  # noqa: ARG002
         """Remember the ids."""
         now = self._now()
-        for fact in facts:
-            if type(fact) is JobFetched:
-                if fact.job.own_id:
-                    self._live.add((type(fact.job.id), fact.job.id))
-            elif isinstance(fact, _ENDS) and fact.job.own_id:
-                self._live.discard((type(fact.job.id), fact.job.id))
-                self._ended[JobState.QUARANTINED].forget(fact.job.id)
-                self._ended[fact.job.state].add(fact.job.id, now)
+        for event in events:
+            if type(event) is JobFetched:
+                if event.job.own_id:
+                    self._live.add((type(event.job.id), event.job.id))
+            elif isinstance(event, _ENDS) and event.job.own_id:
+                self._live.discard((type(event.job.id), event.job.id))
+                self._ended[JobState.QUARANTINED].forget(event.job.id)
+                self._ended[event.job.state].add(event.job.id, now)

@@ -8,7 +8,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from actors.demand.job_ids import named_by
+from actors.demand.job import named_by
 from actors.demand.source_state import NO_STATE
 from actors.journal.file import LIVE, PAYLOAD, JournalDamagedError, look
 

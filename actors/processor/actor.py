@@ -16,27 +16,26 @@ from actors.actor_system.stage import Address, Stage
 from actors.cluster.messages import Up
 from actors.config.functions import routing_of
 from actors.config.option import AUTO
-from actors.demand.batching import Batching
 from actors.demand.consumer import Consumer, Send
+from actors.demand.job import Failure, Process
 from actors.demand.job_routing import ANYWHERE
-from actors.demand.long_messages import halves_of_jobs, shorter, undeliverable
 from actors.demand.messages import (
     Assignment,
     Cancel,
     Confirm,
     Demand,
     Done,
-    Failure,
     Jobs,
     Outcome,
     Ping,
-    Process,
     Subscribe,
     Subscribed,
+    halves_of_jobs,
+    shorter,
+    undeliverable,
 )
 from actors.demand.producer import Decision
-from actors.demand.sizes import WINDOW_BYTES
-from actors.demand.windows import LATE_S, Pace
+from actors.demand.windows import LATE_S, WINDOW_BYTES, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
 from actors.processor.manual_demand import Asking, allowance_of
@@ -90,7 +89,7 @@ class ProcessorActor(Stage):
         self._process: Callable[[Any], Any] | None = None
         self._find_routes: Callable[[Any], Routes] | None = None
         self._batching: Batching | None = None
-        self._pace = Pace()
+        self._auto_window = AutoWindow()
         self.is_auto = False
         self._done = 0
         self._failed = 0
@@ -247,7 +246,7 @@ class ProcessorActor(Stage):
 
     def _tune(self, config: ProcessorConfig) -> None:
         self.is_auto = config.max_demand == AUTO and not config.is_manual
-        window = self._pace.window if self.is_auto else config.window
+        window = self._auto_window.window if self.is_auto else config.window
         self._send(self.consumer.retune(window))
 
     def _asker_spoke(self) -> None:
@@ -260,7 +259,7 @@ class ProcessorActor(Stage):
 
     def _run_next(self) -> None:
         if self._overdue:
-            if self._overdue_at is not None and not self.consumer.owes:
+            if self._overdue_at is not None and not self.consumer.has_unconfirmed:
                 self._tell_overdue()
             return
         if self._worker is None:
@@ -298,7 +297,7 @@ class ProcessorActor(Stage):
     def _look(self, now: float) -> None:
         self._look_at = None
         waiting = len(self._waiting) + self.consumer.queued
-        excess = self._pace.excess(waiting, now - self._began_at)
+        excess = self._auto_window.excess(waiting, now - self._began_at)
         if excess and not self.consumer.draining:
             self._hand_back(excess, now)
 
@@ -317,7 +316,7 @@ class ProcessorActor(Stage):
 
     def _count(self) -> int:
         if self._batching is None:
-            return self._pace.share
+            return self._auto_window.share
         if self.consumer.running is not None:
             return 0
         # Nobody sends more to one who has so much: the batch would wait in vain.
@@ -371,9 +370,9 @@ class ProcessorActor(Stage):
         failed = sum(each.failure is not None for each in outcomes)
         self._failed += failed
         self._done += len(outcomes) - failed
-        changed = [self._pace.measured(each.duration_s) for each in outcomes]
+        changed = [self._auto_window.measured(each.duration_s) for each in outcomes]
         if any(changed) and self.is_auto:
-            self.consumer.window = self._pace.window
+            self.consumer.window = self._auto_window.window
         if self._downstream is None:
             self._send(self.consumer.all_finished(outcomes, self.now()))
         else:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.demand.job import Failure
 from actors.demand.manual_demand import Allowance
-from actors.demand.messages import Failure
 from actors.supervision.messages import Asked
 from actors.user_code.failures import describe
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.deferred_values import pending
 from actors.demand.job_routing import ANYWHERE
-from actors.demand.json_values import as_json
+from actors.demand.json_values import as_json, pending
 from actors.demand.messages import Assignment, Outcome
 from actors.host.texts import class_name, text_of
 from actors.user_code.failures import describe
@@ -16,8 +15,8 @@ if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Iterator, Sequence
 
+    from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
-    from actors.demand.messages import Failure
 
 
 class ResultError(TypeError):

@@ -7,15 +7,15 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.buffer import Buffer
-from actors.demand.coalescing import Linger
 from actors.demand.job_events import JobDone, JobFailed, JobLeased, JobReturned
-from actors.demand.job_store import Life
+from actors.demand.job_store import JobStore
 from actors.demand.messages import Cancel, Demand, Done, Subscribe
 from actors.demand.producer import Decision, LeasePolicy, Producer
+from actors.demand.producer_subscription import Linger
 from actors.demand.retries import RetryPolicy
-from actors.demand.sizes import MIB
 from actors.demand.step import Relay
-from actors.status.job_log import log_facts
+from actors.demand.windows import MIB
+from actors.status.job_log import log_events
 from actors.supervision.messages import ProcessLost
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Address
     from actors.config.model import ProcessorConfig, SystemConfig
     from actors.demand.consumer import Consumer, Send
-    from actors.demand.job_events import Fact, Job
+    from actors.demand.job import Job
+    from actors.demand.job_events import JobEvent
     from actors.demand.job_routing import Routes, Routing
     from actors.demand.messages import Outcome, SubscriptionId, ToProducer
     from actors.supervision.messages import ProcessGone
@@ -57,9 +58,11 @@ class Downstream:
         )
         # Keys of an earlier run of this step must not be taken for its own.
         first_key = secrets.randbits(40) << 20
-        life = Life(buffer, RetryPolicy(attempts=system.retries), first_key=first_key)
+        store = JobStore(
+            buffer, RetryPolicy(attempts=system.retries), first_key=first_key
+        )
         lease = LeasePolicy.of(system.lease_s)
-        producer = Producer(life, config.new_dispatcher(), lease)
+        producer = Producer(store, config.new_dispatcher(), lease)
         self.relay = Relay(consumer, producer)
         self._linger = Linger()
         self._addresses: dict[SubscriptionId, Address] = {}
@@ -84,7 +87,7 @@ class Downstream:
     ) -> tuple[list[Send], Decision]:
         """Pass a result on."""
         turn = self.relay.finished(outcome, now, routes)
-        self._tell(turn.decision.facts)
+        self._tell(turn.decision.events)
         return turn
 
     def gone(self, message: ProcessGone, now: float) -> tuple[list[Send], Decision]:
@@ -137,17 +140,17 @@ class Downstream:
 
     def _turn(self, decision: Decision, now: float) -> tuple[list[Send], Decision]:
         sends = self.relay.decided(decision, now)
-        self._tell(decision.facts)
+        self._tell(decision.events)
         return sends, decision
 
-    def _tell(self, facts: Iterable[Fact]) -> None:
+    def _tell(self, events: Iterable[JobEvent]) -> None:
         # The job's fetcher tells of its end; here is told what it does not hear.
-        log_facts(
+        log_events(
             self._log,
-            [each for each in facts if isinstance(each, JobFailed | JobReturned)],
+            [each for each in events if isinstance(each, JobFailed | JobReturned)],
         )
-        for fact in facts:
-            match fact:
+        for event in events:
+            match event:
                 case JobLeased(job, process):
                     self._log.debug(
                         "job.passed_on", job_id=job.id, to=process.name, job=job.payload

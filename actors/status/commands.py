@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from actors.demand.job_events import AccountingCounts
+    from actors.demand.job import AccountingCounts
 
 Answer = TypeVar("Answer")
 

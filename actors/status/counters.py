@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.demand.job_events import (
     NOT_BEGUN,
-    Fact,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
@@ -84,7 +84,7 @@ class Histogram:
 
 
 class Tally:
-    """Counts polls, facts and times."""
+    """Counts polls, events and times."""
 
     def __init__(self) -> None:
         # All at nothing from the start: of a count that first appears at 1,
@@ -125,26 +125,26 @@ class Tally:
         """Count jobs that an earlier run had leased."""
         self._redelivered["recovered"] += count
 
-    def note(self, facts: Iterable[Fact], now: float) -> None:
+    def note(self, events: Iterable[JobEvent], now: float) -> None:
         """Count what happened to jobs."""
-        for kind, alike in groupby(facts, type):
+        for kind, alike in groupby(events, type):
             several: list[Any] = list(alike)
             if kind is JobFetched:
                 self._counts["fetched"] += len(several)
             elif kind is JobLeased:
                 self._counts["dispatched"] += len(several)
-                jobs = (fact.job for fact in several)
+                jobs = (event.job for event in several)
                 waited = [now - job.fetched_at for job in jobs if job.attempt == 1]
                 self._wait_s.observe_all(waited)
             elif kind is JobDone:
                 self._finished["ok"] += len(several)
-                self._job_s.observe_all([fact.duration_s for fact in several])
+                self._job_s.observe_all([event.duration_s for event in several])
             else:
-                for fact in several:
-                    self._note_trouble(fact)
+                for event in several:
+                    self._note_trouble(event)
 
-    def _note_trouble(self, fact: Fact) -> None:
-        match fact:
+    def _note_trouble(self, event: JobEvent) -> None:
+        match event:
             case JobFailed():
                 self._finished["failed"] += 1
                 self._redelivered["nack"] += 1
@@ -153,7 +153,7 @@ class Tally:
             case JobDropped():
                 self._finished["discarded"] += 1
             case JobReturned():
-                reason = _REASONS.get(fact.reason, "exit")
+                reason = _REASONS.get(event.reason, "exit")
                 self._redelivered[reason] += 1
             case OutcomeIgnored():
                 self._counts["stale"] += 1

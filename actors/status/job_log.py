@@ -1,4 +1,4 @@
-"""The log's account of what happened to jobs: one event for each fact."""
+"""The log's account of what happened to jobs: one event for each event."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from actors.demand.job_events import (
     NOT_BEGUN,
-    Fact,
-    Job,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
@@ -27,19 +26,19 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from actors.demand.messages import Process
+    from actors.demand.job import Job, Process
 
 
 #: What goes well: a log without the level ``info`` says nothing of it.
 _ORDINARY = frozenset((JobFetched, JobRouted, JobLeased, JobDone))
 
 
-def log_facts(log: FilteringBoundLogger, facts: Iterable[Fact]) -> None:
-    """Write one line for each fact that a reader of the log relies on."""
+def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
+    """Write one line for each event that a reader of the log relies on."""
     if not _tells_of_what_goes_well(log):
-        facts = [fact for fact in facts if type(fact) not in _ORDINARY]
-    for fact in facts:
-        _log_fact(log, fact)
+        events = [event for event in events if type(event) not in _ORDINARY]
+    for event in events:
+        _log_event(log, event)
 
 
 def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
@@ -48,10 +47,10 @@ def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
     return enabled is None or bool(enabled(logging.INFO))
 
 
-def _log_fact(  # noqa: C901 - one arm a fact
-    log: FilteringBoundLogger, fact: Fact
+def _log_event(  # noqa: C901 - one arm a event
+    log: FilteringBoundLogger, event: JobEvent
 ) -> None:
-    match fact:
+    match event:
         case JobFetched(job):
             log.info("job.fetched", job_id=job.id, job=job.payload)
         case JobRouted(job):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict, final
 
 if TYPE_CHECKING:
-    from actors.demand.job_events import AccountingCounts
+    from actors.demand.job import AccountingCounts
     from actors.demand.producer import KindCounts
     from actors.host.logs import Event
 

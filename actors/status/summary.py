@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.demand.buffer import LOW_WATER
-from actors.demand.sizes import MIB
+from actors.demand.windows import MIB
 from actors.status import reasons
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from actors.supervision.messages import Drain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from actors.demand.job_events import AccountingCounts
+    from actors.demand.job import AccountingCounts
     from actors.supervision.messages import StatusAnswer
     from actors.supervision.root import RootActor
 

@@ -16,7 +16,7 @@ from actors.config.model import (
     SystemConfig,
 )
 from actors.demand import messages as protocol
-from actors.demand.job_events import Accounting
+from actors.demand.job import Accounting, Failure, Process
 from actors.supervision import messages
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 CLASSES: tuple[type, ...] = (
     # The demand protocol.
-    protocol.Process,
+    Process,
     protocol.Assignment,
-    protocol.Failure,
+    Failure,
     protocol.Outcome,
     protocol.Subscribe,
     protocol.Subscribed,

@@ -10,8 +10,7 @@ if TYPE_CHECKING:
 
     from actors.actor_system.stage import Address
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
-    from actors.demand.job_events import Accounting
-    from actors.demand.messages import Process
+    from actors.demand.job import Accounting, Process
     from actors.host.logs import Event
     from actors.status.model import FetcherAnswer, ProcessorAnswer
 

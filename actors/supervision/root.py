@@ -8,7 +8,7 @@ from actors.actor_system.stage import NOT_MADE, Address, Stage
 from actors.cluster.gateway import GATE
 from actors.cluster.leader import LocalSource, Remote
 from actors.cluster.messages import FromMachine, LineEnded
-from actors.demand.job_events import Accounting
+from actors.demand.job import Accounting
 from actors.supervision.children import Member, Roster, StageState
 from actors.supervision.control_input import CommandsIn
 from actors.supervision.control_verbs import Commands

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.cluster.gateway import GATE
 from actors.demand.cancel_modes import Fate
-from actors.demand.messages import Process
+from actors.demand.job import Process
 from actors.fetcher.actor import FetcherActor
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Member, StageState

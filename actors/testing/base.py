@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from actors.actor_system.environment import Edges
     from actors.actor_system.stage import Stage
-    from actors.demand.job_events import Fact
+    from actors.demand.job_events import JobEvent
     from actors.testing.agenda import Agenda
     from actors.testing.instructions import Instructions
 
@@ -249,8 +249,8 @@ class Observer:
     def sent(self, sender: Node, receiver: Node | None, message: Any) -> None:
         """A message was put on the wire; None where nobody is at its end."""
 
-    def committed(self, node: Node, facts: Iterable[Fact]) -> None:
-        """A fetcher's facts are in its journal."""
+    def committed(self, node: Node, events: Iterable[JobEvent]) -> None:
+        """A fetcher's events are in its journal."""
 
     def killed(self, node: Node) -> None:
         """A process is no more."""

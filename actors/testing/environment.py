@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.actor_system.worker import Failed, Run
-    from actors.demand.job_events import Fact
+    from actors.demand.job_events import JobEvent
     from actors.testing.base import Node
 
 _BLOCKED = object()
@@ -320,13 +320,13 @@ class VirtualJournal(Journal):
             raise JournalError(error)
         super().sync()
 
-    def commit(self, facts: Iterable[Fact], *, sync: bool = True) -> None:
-        """Keep the facts."""
+    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
+        """Keep the events."""
         faults = self._node.base.faults
         faults.reach("commit.began", self._node)
         if error := faults.commit_error(self._node):
             raise JournalError(error)
-        kept = tuple(facts)
+        kept = tuple(events)
         super().commit(kept, sync=sync)
         self._node.base.observer.committed(self._node, kept)
         faults.reach("commit.ended", self._node)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
-    from actors.demand.job_events import AccountingCounts
+    from actors.demand.job import AccountingCounts
     from actors.status.model import SystemStatus
     from actors.testing.base import Node
 

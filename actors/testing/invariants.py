@@ -22,7 +22,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from actors.demand.job_events import JobFetched, JobLeased, JobState, StateMoved
+from actors.demand.job import JobState
+from actors.demand.job_events import JobFetched, JobLeased, StateMoved
 from actors.demand.messages import Confirm, Demand, Done, Jobs
 from actors.demand.windows import MOST
 from actors.fetcher.actor import FetcherActor
@@ -32,7 +33,8 @@ from actors.testing.base import Observer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from actors.demand.job_events import Fact, Job
+    from actors.demand.job import Job
+    from actors.demand.job_events import JobEvent
     from actors.demand.messages import SubscriptionId
     from actors.testing.base import Node
     from actors.testing.world import World
@@ -100,24 +102,24 @@ class Invariants(Observer):
         """Jobs that were handed out and are not on the disk."""
         return [job for jobs in self._unkept.values() for job in jobs]
 
-    def committed(self, node: Node, facts: Iterable[Fact]) -> None:
-        """A fetcher's facts are on the disk."""
+    def committed(self, node: Node, events: Iterable[JobEvent]) -> None:
+        """A fetcher's events are on the disk."""
         unkept = self._unkept.get(node.name)
-        for fact in facts:
-            if isinstance(fact, JobFetched):
-                self._keep(fact, unkept)
-            if isinstance(fact, JobLeased):
-                self._check_leased(node, fact.job)
+        for event in events:
+            if isinstance(event, JobFetched):
+                self._keep(event, unkept)
+            if isinstance(event, JobLeased):
+                self._check_leased(node, event.job)
         if node.name in self._lists:
-            self._check_state(node.name, facts)
+            self._check_state(node.name, events)
 
-    def _check_state(self, name: str, facts: Iterable[Fact]) -> None:
+    def _check_state(self, name: str, events: Iterable[JobEvent]) -> None:
         taken = self._taken[name]
-        for fact in facts:
-            if isinstance(fact, JobFetched) and fact.first:
-                taken.add(fact.job.id)
-            elif isinstance(fact, StateMoved):
-                self.positions[name] = int(fact.text)
+        for event in events:
+            if isinstance(event, JobFetched) and event.first:
+                taken.add(event.job.id)
+            elif isinstance(event, StateMoved):
+                self.positions[name] = int(event.text)
         position = self.positions[name]
         before = {job["id"] for job in self._lists[name][:position]}
         if taken != before:
@@ -127,12 +129,12 @@ class Invariants(Observer):
                 f"not behind it {taken - before}",
             )
 
-    def _keep(self, fact: JobFetched, unkept: list[Any] | None) -> None:
+    def _keep(self, event: JobFetched, unkept: list[Any] | None) -> None:
         # Where a job goes to several kinds, it is several from here on.
         self.made += 1
-        self.kept += fact.first
-        if unkept and fact.first:
-            unkept.remove(fact.job.payload)
+        self.kept += event.first
+        if unkept and event.first:
+            unkept.remove(event.job.payload)
 
     def told(self, node: Node, level: str, event: str, fields: dict[str, Any]) -> None:
         """Look for what a log must never say."""
@@ -161,7 +163,7 @@ class Invariants(Observer):
         self._stale.clear()
         if type(message) is not Done or not hasattr(node.stage, "producer"):
             return
-        live = node.stage.producer.life.live
+        live = node.stage.producer.store.live
         keys = Counter(each.key for each in message.outcomes)
         for outcome in message.outcomes:
             job = live(outcome.key)
@@ -267,7 +269,7 @@ class Invariants(Observer):
 
     def _check_producer(self, name: str, stage: FetcherActor) -> None:
         producer = stage.producer
-        accounting = producer.life.accounting()
+        accounting = producer.store.accounting()
         if not (accounting.balanced):
             self.fail("account", (f"{name}: {accounting}"))
         unmet = leased = 0
@@ -302,7 +304,7 @@ class Invariants(Observer):
                     f"{leased} are leased"
                 ),
             )
-        waiting = len(producer.life.buffer)
+        waiting = len(producer.store.buffer)
         # A route, or a limit, keeps jobs and demand apart for good reason.
         free = producer.gate_open and not _is_routed(stage) and not producer.is_limited
         if free and waiting and producer.demand:
@@ -315,20 +317,22 @@ class Invariants(Observer):
         consumer = stage.consumer
         if consumer.excess:
             self.fail("demand", (f"{name} got more than it asked for"))
-        for feed in consumer.feeds:
-            outstanding = feed.total - feed.received + feed.unfinished
+        for subscription in consumer.subscriptions:
+            outstanding = (
+                subscription.total - subscription.received + subscription.unfinished
+            )
             # A window that follows its jobs may have shrunk since it asked.
             most = MOST if stage.is_auto else consumer.window.max_demand
-            if feed.window is not None:
-                most = feed.window.max_demand
+            if subscription.window is not None:
+                most = subscription.window.max_demand
             if consumer.allowance is not None:
                 most = outstanding
-            if not (0 <= feed.unfinished <= outstanding <= most):
+            if not (0 <= subscription.unfinished <= outstanding <= most):
                 self.fail(
                     "demand",
                     (
-                        f"{name} has {feed.unfinished} and asked for {outstanding} "
-                        f"of {most}"
+                        f"{name} has {subscription.unfinished} and asked for "
+                        f"{outstanding} of {most}"
                     ),
                 )
 

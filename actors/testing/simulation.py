@@ -180,7 +180,7 @@ class Simulation:
         # A full quarantine stops the polling until somebody decides.
         node = self.world.base.named(name)
         producer = getattr(node.stage, "producer", None) if node else None
-        return producer is None or not producer.life.is_quarantine_full
+        return producer is None or not producer.store.is_quarantine_full
 
     def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
         request = self.world.command(command)

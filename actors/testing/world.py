@@ -137,8 +137,11 @@ class World(Surroundings):
             if hasattr(each.stage, "producer")
         ]
         busy = [
-            each.producer.life.accounting().left
-            or (each.settler is not None and (each.outbox or not each.settler.drained))
+            each.producer.store.accounting().left
+            or (
+                each.settler is not None
+                and (each.commit_queue or not each.settler.drained)
+            )
             for each in fetchers
         ]
         return len(busy) >= len(self.config.fetchers) and not any(busy)

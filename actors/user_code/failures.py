@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 
-from actors.demand.messages import Failure
+from actors.demand.job import Failure
 from actors.host.redaction import redact
 from actors.host.texts import encodable, line_of
 from actors.user_code import error_attributes

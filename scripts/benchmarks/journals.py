@@ -8,7 +8,8 @@ import shutil
 import time
 from typing import TYPE_CHECKING
 
-from actors.demand.job_events import Job, JobFetched
+from actors.demand.job import Job
+from actors.demand.job_events import JobFetched
 from actors.journal.file import JournalFile
 from actors.journal.journal import Journal
 

@@ -31,7 +31,8 @@ from multiprocessing import connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.job_events import Job, JobFetched
+from actors.demand.job import Job
+from actors.demand.job_events import JobFetched
 from actors.journal.file import JournalFile
 from actors.journal.journal import Journal
 from benchmarks import jobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.cluster.membership import RETURN_S, Machines, NameTakenError, Signs
-from actors.demand.messages import Process
+from actors.demand.job import Process
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from actors.demand.job_events import Job, JobFetched, JobQuarantined
-from actors.demand.messages import Failure
+from actors.demand.job import Failure, Job
+from actors.demand.job_events import JobFetched, JobQuarantined
 from actors.journal.file import JournalFile
 from actors.journal.journal import Journal
 from actors.main import main

@@ -7,8 +7,8 @@ import pytest
 from actors.config.model import SubscriptionOptions
 from actors.config.topology import Misfit, misfits
 from actors.demand.consumer import Consumer
-from actors.demand.consumer_subscription import Window
 from actors.demand.messages import Cancel
+from actors.demand.windows import Window
 from tests.conformance.line import process
 
 
@@ -28,7 +28,7 @@ def found(
 
 
 def asked(consumer: Consumer) -> dict[str, int]:
-    return {feed.source: feed.total for feed in consumer.feeds}
+    return {feed.source: feed.total for feed in consumer.subscriptions}
 
 
 def test_what_is_not_given_fits_anything() -> None:
@@ -102,7 +102,7 @@ def test_all_processes_of_a_step_have_the_window_of_its_kind_at_each_run() -> No
     consumer = Consumer(process("a"), windows={"step": Window(max_demand=3)})
     for source in ("step-1", "step-2"):
         consumer.open(source, 1.0, "step")
-    [first, _] = consumer.feeds
+    [first, _] = consumer.subscriptions
 
     consumer.received(Cancel(subscription=first.id, reason="lease ended"), 2.0)
 

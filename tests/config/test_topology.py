@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actors.config.topology import Problem, problems_of
+from actors.demand.job import Failure
 from actors.demand.job_routing import Routes, Routing, key_reader
-from actors.demand.messages import Failure
 
 
 def describe(error: BaseException) -> Failure:

@@ -23,7 +23,7 @@ from actors.testing.world import SystemEndedError
 from tests.support import spooled
 
 if TYPE_CHECKING:
-    from actors.demand.job_events import AccountingCounts
+    from actors.demand.job import AccountingCounts
     from actors.status.model import SystemStatus
     from actors.testing.world import World
 

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer, Send
 from actors.demand.dispatchers import DemandDispatcher, Dispatcher
+from actors.demand.job import Failure, Process
 from actors.demand.job_routing import Incoming, Routes
-from actors.demand.job_store import Life
+from actors.demand.job_store import JobStore
 from actors.demand.messages import (
     Cancel,
     Demand,
     Done,
-    Failure,
     Outcome,
-    Process,
     Subscribe,
     SubscriptionId,
     ToConsumer,
@@ -27,9 +26,10 @@ from actors.demand.producer import Decision, Producer
 from actors.demand.retries import RetryPolicy
 
 if TYPE_CHECKING:
-    from actors.demand.consumer_subscription import Window
-    from actors.demand.job_events import Fact, Job
+    from actors.demand.job import Job
+    from actors.demand.job_events import JobEvent
     from actors.demand.manual_demand import Allowance
+    from actors.demand.windows import Window
 
 
 def process(name: str, kind: str = "") -> Process:
@@ -54,7 +54,7 @@ class Line:
     Attributes:
         asks: By consumer, by how much each message raised its total.
         ran: Consumer and payload of each job that was begun.
-        facts: What the producer decided.
+        events: What the producer decided.
         answers: What the producer sent, with the consumer it went to.
     """
 
@@ -67,12 +67,14 @@ class Line:
         retry: RetryPolicy | None = None,
     ) -> None:
         self.now = 100.0
-        self.life = Life(Buffer(buffer), retry or RetryPolicy(jitter=0.0), keep=keep)
-        self.producer = Producer(self.life, dispatcher or DemandDispatcher())
+        self.store = JobStore(
+            Buffer(buffer), retry or RetryPolicy(jitter=0.0), keep=keep
+        )
+        self.producer = Producer(self.store, dispatcher or DemandDispatcher())
         self.consumers: dict[str, Consumer] = {}
         self.asks: defaultdict[str, list[int]] = defaultdict(list)
         self.ran: list[tuple[str, Any]] = []
-        self.facts: list[Fact] = []
+        self.events: list[JobEvent] = []
         self.answers: list[tuple[str, ToConsumer]] = []
         self._totals: defaultdict[SubscriptionId, int] = defaultdict(int)
         self._routes: dict[SubscriptionId, str] = {}
@@ -114,7 +116,7 @@ class Line:
             self.carry_out(decide)
 
     def carry_out(self, decision: Decision) -> None:
-        self.facts += decision.facts
+        self.events += decision.events
         for message in decision.sends:
             name = self._routes[message.subscription]
             self.answers.append((name, message))
@@ -149,8 +151,8 @@ class Line:
         self.carry_out(self.producer.gone(consumer.process, "killed", self.now))
 
     def payloads(self, kind: type[Any]) -> list[Any]:
-        """The payloads of the jobs that facts of one kind are about."""
-        return [fact.job.payload for fact in self.facts if isinstance(fact, kind)]
+        """The payloads of the jobs that events of one kind are about."""
+        return [event.job.payload for event in self.events if isinstance(event, kind)]
 
     def _hear(self, name: str, message: ToConsumer) -> None:
         if name in self.consumers:

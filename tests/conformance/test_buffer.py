@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actors.demand.barriers import Marks
-from actors.demand.consumer_subscription import Window
 from actors.demand.job_events import JobDropped
+from actors.demand.windows import Window
 from tests.conformance.line import Line
 
 
@@ -34,11 +34,11 @@ def test_13_without_a_choice_to_drop_a_full_buffer_stops_the_poller() -> None:
 
     rooms = []
     for number in range(5):
-        rooms.append(line.life.room)
+        rooms.append(line.store.room)
         line.fetch(number)
 
     assert rooms == [5, 4, 3, 2, 1]
-    assert line.life.room == 0
+    assert line.store.room == 0
     assert line.payloads(JobDropped) == []
 
 
@@ -47,23 +47,23 @@ def test_14_each_dropped_job_is_told_by_its_id_and_counted() -> None:
 
     line.fetch(*"abcd")
 
-    dropped = [fact for fact in line.facts if isinstance(fact, JobDropped)]
-    assert [(fact.job.id, fact.reason) for fact in dropped] == [
+    dropped = [event for event in line.events if isinstance(event, JobDropped)]
+    assert [(event.job.id, event.reason) for event in dropped] == [
         ("#3", "the buffer is full and keeps the first"),
         ("#4", "the buffer is full and keeps the first"),
     ]
-    assert line.life.accounting().dropped == 2
+    assert line.store.accounting().dropped == 2
 
 
 def test_15_the_account_is_exact_before_during_and_after() -> None:
     line = Line()
 
     line.fetch(*range(4))
-    before = line.life.accounting()
+    before = line.store.accounting()
     line.join("a", Window(max_demand=3))
-    during = line.life.accounting()
+    during = line.store.accounting()
     line.work("a", 4)
-    after = line.life.accounting()
+    after = line.store.accounting()
 
     assert (before.buffered, before.in_flight, before.done) == (4, 0, 0)
     assert (during.buffered, during.in_flight, during.done) == (1, 3, 0)
@@ -74,13 +74,13 @@ def test_16_a_mark_passes_after_exactly_what_was_there_before_it() -> None:
     line, marks = Line(), Marks()
     line.fetch(*range(3))
     for number in (1, 2):
-        marks.put(number, line.life)
+        marks.put(number, line.store)
     line.fetch(*range(3, 6))
     line.join("a")
 
     passed = []
     while line.work("a"):
-        passed.append(marks.passed(line.life))
+        passed.append(marks.passed(line.store))
 
     assert passed == [[], [], [1, 2], [], [], []]
 
@@ -88,19 +88,19 @@ def test_16_a_mark_passes_after_exactly_what_was_there_before_it() -> None:
 def test_17_a_mark_behind_a_job_that_is_dropped_passes_at_once() -> None:
     line, marks = Line(buffer=2, keep="last"), Marks()
     line.fetch("old")
-    marks.put(1, line.life)
+    marks.put(1, line.store)
 
-    before = marks.passed(line.life)
+    before = marks.passed(line.store)
     line.fetch("new", "newer")
 
     assert line.payloads(JobDropped) == ["old"]
-    assert (before, marks.passed(line.life)) == ([], [1])
+    assert (before, marks.passed(line.store)) == ([], [1])
 
 
 def test_18_a_mark_holds_up_nothing_that_is_behind_it() -> None:
     line, marks = Line(), Marks()
     line.fetch(1)
-    marks.put(1, line.life)
+    marks.put(1, line.store)
     line.fetch(2)
 
     line.join("a")
@@ -108,7 +108,7 @@ def test_18_a_mark_holds_up_nothing_that_is_behind_it() -> None:
 
     assert [each.held for each in line.consumers.values()] == [1, 1]
     assert line.work("b") == [2]
-    assert marks.passed(line.life) == []
+    assert marks.passed(line.store) == []
 
 
 def test_19_nothing_passes_a_closed_gate_until_it_opens() -> None:
@@ -165,4 +165,4 @@ def test_22_consumers_may_change_before_a_closed_gate() -> None:
     line.tick(0.0)
 
     assert line.work("b", 5) == [1, 2, 3]
-    assert line.life.accounting().buffered == 0
+    assert line.store.accounting().buffered == 0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from actors.demand.buffer import Buffer
-from actors.demand.consumer_subscription import Window
 from actors.demand.manual_demand import Allowance
+from actors.demand.windows import Window
 from tests.conformance.line import Line
 
 

@@ -7,13 +7,16 @@ from itertools import permutations
 import pytest
 
 from actors.demand.buffer import Buffer
-from actors.demand.consumer_subscription import Window
-from actors.demand.dispatchers import DemandDispatcher
-from actors.demand.errors import DuplicateSubscriptionError
+from actors.demand.dispatchers import (
+    BroadcastDispatcher,
+    DemandDispatcher,
+    DuplicateSubscriptionError,
+    PartitionDispatcher,
+)
 from actors.demand.job_events import JobDropped, JobQuarantined
 from actors.demand.job_routing import Incoming, Routing
 from actors.demand.messages import Subscribe
-from actors.demand.route_dispatchers import BroadcastDispatcher, PartitionDispatcher
+from actors.demand.windows import Window
 from actors.user_code.failures import describe
 from tests.conformance.line import Line
 
@@ -72,7 +75,7 @@ def test_26_what_a_cancelled_consumer_asked_for_is_not_owed_to_another() -> None
 
     line.fetch(*range(8))
 
-    assert (consumer.held, line.life.accounting().buffered) == (5, 3)
+    assert (consumer.held, line.store.accounting().buffered) == (5, 3)
 
 
 def test_27_a_consumer_that_leaves_one_producer_keeps_its_place_at_another() -> None:
@@ -102,7 +105,7 @@ def test_31_32_a_kind_that_is_slow_holds_up_no_other() -> None:
 
     assert line.work("fast-1", 20) == [*range(9)]
     assert line.consumers["slow-1"].held == 1
-    assert line.life.accounting().buffered == 8
+    assert line.store.accounting().buffered == 8
 
 
 def test_32_a_silent_kind_stops_the_poller_once_the_buffer_is_full() -> None:
@@ -110,10 +113,10 @@ def test_32_a_silent_kind_stops_the_poller_once_the_buffer_is_full() -> None:
     line.join("fast-1", Window(max_demand=20))
 
     line.route(*((number, kind) for number in range(4) for kind in ("fast", "slow")))
-    full = line.life.room
+    full = line.store.room
     line.join("slow-1", Window(max_demand=20))
 
-    assert (full, line.life.room) == (0, 4)
+    assert (full, line.store.room) == (0, 4)
 
 
 def test_33_one_that_comes_late_gets_what_waits_for_its_kind_only() -> None:
@@ -141,7 +144,7 @@ def test_34_what_no_selector_takes_is_dropped_and_told() -> None:
     names = [job.routes.names for job in jobs if job.routes]
     assert names == [(), ("even",), ("large", "even")]
     assert line.payloads(JobDropped) == [3]
-    assert line.life.accounting().buffered == 3
+    assert line.store.accounting().buffered == 3
 
 
 def _is_even(job: int) -> bool:
@@ -151,7 +154,9 @@ def _is_even(job: int) -> bool:
 def test_35_a_subscription_is_opened_once() -> None:
     line = Line()
     consumer = line.join("a", Window(max_demand=3))
-    again = Subscribe(subscription=consumer.feeds[0].id, process=consumer.process)
+    again = Subscribe(
+        subscription=consumer.subscriptions[0].id, process=consumer.process
+    )
 
     line.carry_out(line.producer.subscribe(again, line.now))
 
@@ -173,7 +178,7 @@ def test_36_no_partition_gets_more_than_it_asked_for() -> None:
     line.route(*((number, "hot") for number in range(10)))
 
     assert sorted(each.held for each in line.consumers.values()) == [0, 3]
-    assert line.life.accounting().buffered == 7
+    assert line.store.accounting().buffered == 7
 
 
 def test_37_jobs_wait_for_a_processor_to_come() -> None:
@@ -193,9 +198,9 @@ def test_39_a_job_without_a_place_is_set_aside_with_the_error() -> None:
     job = Incoming("17", payload, routing.routes_of(payload, describe))
     line.carry_out(line.producer.fetched([job], line.now))
 
-    [fact] = [each for each in line.facts if isinstance(each, JobQuarantined)]
-    assert fact.failure.error == "KeyError: 'key' (where it goes)"
-    assert line.life.accounting().quarantined == 1
+    [event] = [each for each in line.events if isinstance(each, JobQuarantined)]
+    assert event.failure.error == "KeyError: 'key' (where it goes)"
+    assert line.store.accounting().quarantined == 1
 
 
 def test_40_a_partition_whose_processor_goes_loses_nothing() -> None:

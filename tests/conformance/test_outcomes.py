@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from actors.demand.batching import Batching
-from actors.demand.consumer_subscription import Window
+from actors.demand.dispatchers import PartitionDispatcher
+from actors.demand.job import Failure
 from actors.demand.job_events import (
-    Fact,
     JobDone,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
     JobQuarantined,
 )
 from actors.demand.limits import Rate
-from actors.demand.messages import Assignment, Confirm, Failure, Outcome
-from actors.demand.route_dispatchers import PartitionDispatcher
+from actors.demand.messages import Assignment, Confirm, Outcome
+from actors.demand.windows import Batching, Window
 from actors.processor.process_call import BatchCall, JobCalls
 from tests.conformance.line import Line
 
@@ -84,7 +84,7 @@ def test_60_a_job_that_cannot_be_done_is_kept_with_its_errors() -> None:
 
     told = [
         each.failure.error
-        for each in line.facts
+        for each in line.events
         if isinstance(each, JobFailed | JobQuarantined)
     ]
     assert told == ["E: once", "E: for good"]
@@ -183,8 +183,8 @@ def test_69_an_outcome_counts_once_however_often_it_comes() -> None:
 
     line.send("a", [*sends, *sends])
 
-    assert len([each for each in line.facts if isinstance(each, JobDone)]) == 1
-    assert line.life.accounting().done == 1
+    assert len([each for each in line.events if isinstance(each, JobDone)]) == 1
+    assert line.store.accounting().done == 1
 
 
 def test_70_the_facts_tell_each_job_s_way_in_order() -> None:
@@ -196,8 +196,8 @@ def test_70_the_facts_tell_each_job_s_way_in_order() -> None:
     line.tick(3.0)
     line.work("a")
 
-    kinds: list[type[Fact]] = [JobFetched, JobLeased, JobFailed, JobLeased, JobDone]
-    assert [type(fact) for fact in line.facts] == kinds
-    done = line.facts[-1]
+    kinds: list[type[JobEvent]] = [JobFetched, JobLeased, JobFailed, JobLeased, JobDone]
+    assert [type(event) for event in line.events] == kinds
+    done = line.events[-1]
     assert isinstance(done, JobDone)
     assert (done.attempt, done.process.name, done.result) == (2, "a", "done")

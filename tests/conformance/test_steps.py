@@ -7,14 +7,15 @@ from typing import Any
 
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer
-from actors.demand.consumer_subscription import Window
 from actors.demand.dispatchers import DemandDispatcher
+from actors.demand.job import Failure
 from actors.demand.job_events import JobDone, JobQuarantined, JobReturned
-from actors.demand.job_store import Life
-from actors.demand.messages import Failure, Outcome
+from actors.demand.job_store import JobStore
+from actors.demand.messages import Outcome
 from actors.demand.producer import Producer
 from actors.demand.retries import RetryPolicy
 from actors.demand.step import Relay
+from actors.demand.windows import Window
 from tests.conformance.line import Line, hand, process
 
 
@@ -25,8 +26,10 @@ class Steps:
         self.now = 100.0
         self.line = Line()
         first = self.line.join("first", window, need=0)
-        life = Life(Buffer(10), RetryPolicy(attempts=2, jitter=0.0), first_key=1000)
-        self.relay = Relay(first, Producer(life, DemandDispatcher()))
+        store = JobStore(
+            Buffer(10), RetryPolicy(attempts=2, jitter=0.0), first_key=1000
+        )
+        self.relay = Relay(first, Producer(store, DemandDispatcher()))
         self.last = Consumer(process("last"), window)
 
     def open(self) -> None:
@@ -91,7 +94,7 @@ def test_41_a_step_asks_for_nothing_while_nothing_is_asked_of_it() -> None:
 
     assert before == []
     assert steps.line.asks["first"] == [4]
-    assert steps.line.life.accounting().buffered == 6
+    assert steps.line.store.accounting().buffered == 6
 
 
 def test_41_a_slow_last_step_stops_the_first_at_one_job_each() -> None:
@@ -104,7 +107,7 @@ def test_41_a_slow_last_step_stops_the_first_at_one_job_each() -> None:
     second = [steps.step(double), steps.step(double)]
 
     assert (first, ended, second) == ([0, None], 0, [1, None])
-    assert steps.line.life.accounting().in_flight == 1
+    assert steps.line.store.accounting().in_flight == 1
 
 
 def test_42_a_step_that_filters_everything_out_goes_on() -> None:
@@ -115,7 +118,7 @@ def test_42_a_step_that_filters_everything_out_goes_on() -> None:
     seen = [steps.step(lambda _: None) for _ in range(5)]
 
     assert seen == [0, 1, 2, 3, 4]
-    assert steps.line.life.accounting().done == 5
+    assert steps.line.store.accounting().done == 5
     assert steps.end() is None
 
 
@@ -147,10 +150,10 @@ def test_a_job_is_done_when_its_last_step_is() -> None:
     steps.line.fetch(7)
 
     steps.step(double)
-    between = steps.line.life.accounting()
+    between = steps.line.store.accounting()
     steps.end()
 
-    [done] = [fact for fact in steps.line.facts if isinstance(fact, JobDone)]
+    [done] = [event for event in steps.line.events if isinstance(event, JobDone)]
     assert (between.done, between.in_flight) == (0, 1)
     assert (done.job.payload, done.result) == (7, "ended 14")
     assert steps.relay.passed_on == 0
@@ -168,10 +171,10 @@ def test_a_failure_is_tried_again_where_it_was_and_then_fails_the_job_for_good()
     steps.tick(10.0)
     again = steps.end(Failure("E: still no"))
 
-    [fact] = [each for each in steps.line.facts if isinstance(each, JobQuarantined)]
+    [event] = [each for each in steps.line.events if isinstance(each, JobQuarantined)]
     assert again == 14
-    assert fact.failure == Failure("E: still no (at last)", permanent=True)
-    assert fact.job.payload == 7
+    assert event.failure == Failure("E: still no (at last)", permanent=True)
+    assert event.job.payload == 7
 
 
 def test_a_last_step_that_dies_gives_its_job_to_the_next() -> None:
@@ -185,7 +188,7 @@ def test_a_last_step_that_dies_gives_its_job_to_the_next() -> None:
     steps.open()
 
     assert steps.end() == 14
-    assert steps.line.life.accounting().done == 1
+    assert steps.line.store.accounting().done == 1
 
 
 def test_a_middle_step_that_dies_starts_its_jobs_over() -> None:
@@ -197,7 +200,7 @@ def test_a_middle_step_that_dies_starts_its_jobs_over() -> None:
     steps.line.gone("first")
     steps.line.join("second")
 
-    [returned] = [each for each in steps.line.facts if isinstance(each, JobReturned)]
+    [returned] = [each for each in steps.line.events if isinstance(each, JobReturned)]
     assert returned.job.payload == 7
     assert steps.line.work("second") == [7]
 

@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from actors.demand.consumer import Consumer
-from actors.demand.consumer_subscription import Window
+from actors.demand.job import Failure
 from actors.demand.job_events import JobReturned
 from actors.demand.messages import (
     Cancel,
     Demand,
     Done,
-    Failure,
     Jobs,
     Outcome,
     Subscribe,
     SubscriptionId,
 )
+from actors.demand.windows import Window
 from actors.supervision.restarts import Restarts
 from tests.conformance.line import Line, process
 
@@ -29,12 +29,12 @@ def test_45_a_consumer_outlives_its_subscription_and_opens_another(
 ) -> None:
     consumer = Consumer(process("a"))
     consumer.open("source", 1.0)
-    [first] = consumer.feeds
+    [first] = consumer.subscriptions
 
     cancel = Cancel(subscription=first.id, reason=reason)
     sends = consumer.received(cancel, 2.0)
 
-    [second] = consumer.feeds
+    [second] = consumer.subscriptions
     assert first.id != second.id
     assert [type(send.message) for send in sends] == [Subscribe, Demand]
     assert {send.message.subscription for send in sends} == {second.id}
@@ -47,9 +47,9 @@ def test_46_a_producer_tells_who_is_gone_and_why_with_each_job() -> None:
 
     line.gone("a")
 
-    returned = [fact for fact in line.facts if isinstance(fact, JobReturned)]
+    returned = [event for event in line.events if isinstance(event, JobReturned)]
     assert [
-        (fact.job.payload, fact.process.name, fact.reason) for fact in returned
+        (event.job.payload, event.process.name, event.reason) for event in returned
     ] == [
         (1, "a", "killed"),
         (2, "a", "killed"),
@@ -93,7 +93,7 @@ def _to_source(message: Demand | Done | Cancel) -> Any:
 def test_48_jobs_for_a_subscription_that_has_ended_are_disowned() -> None:
     consumer = Consumer(process("a"))
     consumer.open("source", 1.0)
-    former: SubscriptionId = consumer.feeds[0].id
+    former: SubscriptionId = consumer.subscriptions[0].id
     consumer.open("source", 2.0)
 
     late = Jobs(subscription=former, first=0, upto=0, jobs=())
@@ -167,7 +167,7 @@ def test_55_a_running_job_survives_its_producer_and_is_delivered_after() -> None
     sends = consumer.finished(Outcome(job.key, job.attempt, "result"), line.now)
     line.send("a", sends)
 
-    assert line.life.accounting().done == 1
+    assert line.store.accounting().done == 1
 
 
 def test_56_a_stage_that_dies_too_often_is_given_up() -> None:
@@ -209,6 +209,6 @@ def test_a_failure_of_a_lease_that_was_taken_back_does_not_count() -> None:
     line.join("b")
 
     late = Outcome(task.assignment.key, 1, failure=Failure("E: late"))
-    line.life.settle(late, process("a"), line.now, 0.5)
+    line.store.settle(late, process("a"), line.now, 0.5)
 
     assert line.work("b") == ["job"]

@@ -6,24 +6,23 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from actors.demand.job import Accounting, Job, JobState
 from actors.demand.job_events import (
-    Accounting,
-    Fact,
-    Job,
     JobDone,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
     JobQuarantined,
     JobReturned,
-    JobState,
     OutcomeIgnored,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.demand.messages import Outcome, Process
+    from actors.demand.job import Process
+    from actors.demand.messages import Outcome
 
 ENDS = frozenset({JobState.DONE, JobState.QUARANTINED})
 
@@ -43,9 +42,9 @@ class Book:
         self._holders: dict[int, Process] = {}
         self._unheard: set[int] = set()
 
-    def note(self, facts: Iterable[Fact]) -> None:
-        for fact in facts:
-            match fact:
+    def note(self, events: Iterable[JobEvent]) -> None:
+        for event in events:
+            match event:
                 case JobFetched(job):
                     self.jobs[job.key] = job
                     self.next_key = job.key + 1
@@ -56,13 +55,13 @@ class Book:
                     assert self._holders.pop(job.key) == process, "not its own"
                 case JobDone(job) | JobFailed(job) | JobQuarantined(job):
                     self._holders.pop(job.key, None)
-                    if isinstance(fact, JobQuarantined) and _is_unheard(fact):
+                    if isinstance(event, JobQuarantined) and _is_unheard(event):
                         self._unheard.add(job.key)
                 case _:
                     pass
 
-    def expect(self, outcome: Outcome) -> tuple[type[Fact], ...]:
-        """Which facts may follow from an outcome that arrives now."""
+    def expect(self, outcome: Outcome) -> tuple[type[JobEvent], ...]:
+        """Which events may follow from an outcome that arrives now."""
         job = self.jobs.get(outcome.key)
         succeeded = outcome.begun and outcome.failure is None
         late = succeeded and outcome.key in self._unheard
@@ -101,6 +100,6 @@ class Book:
         )
 
 
-def _is_unheard(fact: JobQuarantined) -> bool:
+def _is_unheard(event: JobQuarantined) -> bool:
     # It was set aside by what became of others, not by its own failure.
-    return "was gone" in fact.failure.error or "before it heard" in fact.failure.error
+    return "was gone" in event.failure.error or "before it heard" in event.failure.error

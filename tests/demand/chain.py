@@ -8,31 +8,29 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer, Send
-from actors.demand.job_events import Job, JobState
+from actors.demand.dispatchers import PartitionDispatcher
+from actors.demand.job import Failure, Job, JobState, Process
 from actors.demand.job_routing import Incoming, Routes
-from actors.demand.job_store import Life
+from actors.demand.job_store import JobStore
 from actors.demand.manual_demand import Allowance
 from actors.demand.messages import (
     Cancel,
     Demand,
     Done,
-    Failure,
     Outcome,
-    Process,
     Subscribe,
     ToConsumer,
     ToProducer,
 )
 from actors.demand.producer import Decision, Producer
 from actors.demand.retries import RetryPolicy
-from actors.demand.route_dispatchers import PartitionDispatcher
 from actors.demand.step import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from actors.demand.consumer_subscription import Window
     from actors.demand.dispatchers import Dispatcher
+    from actors.demand.windows import Window
 
     Make: TypeAlias = Callable[[], Dispatcher[Job]]
 
@@ -211,10 +209,10 @@ class Chain:
             for name in self.nodes:
                 self.work(name, "result")
             self.check()
-            if not self.busy and not self.source.life.accounting().left:
+            if not self.busy and not self.source.store.accounting().left:
                 return
             self.tick(0.5)
-        raise AssertionError(f"stuck: {self.source.life.accounting()}")
+        raise AssertionError(f"stuck: {self.source.store.accounting()}")
 
     def check(self) -> None:
         """Hold every producer and every consumer against the rules."""
@@ -222,18 +220,20 @@ class Chain:
         for producer in (self.source, *(relay.producer for relay in relays)):
             _check_producer(producer)
         for relay in relays:
-            assert relay.passed_on == relay.producer.life.accounting().left
+            assert relay.passed_on == relay.producer.store.accounting().left
             assert (relay.consumer.need or 0) <= relay.producer.demand
         for node in self.nodes.values():
-            for feed in node.consumer.feeds:
-                outstanding = feed.total - feed.received + feed.unfinished
+            for subscription in node.consumer.subscriptions:
+                outstanding = (
+                    subscription.total - subscription.received + subscription.unfinished
+                )
                 assert outstanding >= 0
                 manual = node.consumer.allowance is not None
                 assert manual or outstanding <= self.window.max_demand
 
     def _producer(self, make: Make, first_key: int) -> Producer:
         retry = RetryPolicy(attempts=3, crashes=3, jitter=0.0)
-        return Producer(Life(Buffer(6), retry, first_key=first_key), make())
+        return Producer(JobStore(Buffer(6), retry, first_key=first_key), make())
 
     def _send(self, node: Node, sends: Iterable[Send]) -> None:
         for source, message in sends:
@@ -252,7 +252,7 @@ class Chain:
 
 
 def _check_producer(producer: Producer) -> None:
-    assert producer.life.accounting().balanced
+    assert producer.store.accounting().balanced
     places: defaultdict[str, set[str]] = defaultdict(set)
     for each in producer.subscriptions:
         assert each.received <= each.sent <= each.asked

@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from actors.demand.job_events import JobState
+from actors.demand.job import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.demand.consumer import Consumer
-    from actors.demand.job_store import Life
+    from actors.demand.job_store import JobStore
     from actors.demand.messages import SubscriptionId
     from actors.demand.producer import Producer
     from tests.demand.book import Book
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 def check_accounting(producer: Producer, book: Book) -> None:
     """Every job that was fetched is in one place and counted there."""
-    accounting = producer.life.accounting()
+    accounting = producer.store.accounting()
     assert accounting == book.accounting()
     assert accounting.balanced
 
 
 def check_places(producer: Producer, book: Book) -> None:
     """Those that are ready wait in one place; new ones go out as they came in."""
-    buffer = copy.deepcopy(producer.life.buffer)
+    buffer = copy.deepcopy(producer.store.buffer)
     buffered = [job.key for job in buffer.take(len(buffer))]
-    suspects = _suspects(producer.life) if producer.life.has_suspects else []
+    suspects = _suspects(producer.store) if producer.store.has_suspects else []
     assert sorted(buffered + suspects) == book.keys(JobState.READY)
     new = [key for key in buffered if not book.jobs[key].attempt]
     tried = [key for key, job in book.jobs.items() if job.attempt]
@@ -63,27 +63,29 @@ def check_ledger(producer: Producer, asked: Mapping[SubscriptionId, int]) -> Non
         held = each.closing or isolated or withheld
         unmet += 0 if held else each.credit
         if isolated and producer.gate_open:
-            assert each.leases or (producer.life.has_suspects and not each.credit)
+            assert each.leases or (producer.store.has_suspects and not each.credit)
     assert producer.demand == unmet
-    assert not (producer.gate_open and len(producer.life.buffer) and unmet)
+    assert not (producer.gate_open and len(producer.store.buffer) and unmet)
 
 
 def check_consumer(consumer: Consumer) -> None:
     """What was asked for and is not worked off fits the window."""
     assert consumer.excess == 0
-    assert consumer.held == sum(each.unfinished for each in consumer.feeds)
-    for feed in consumer.feeds:
-        assert feed.total >= feed.received
-        assert feed.unfinished >= 0
+    assert consumer.held == sum(each.unfinished for each in consumer.subscriptions)
+    for subscription in consumer.subscriptions:
+        assert subscription.total >= subscription.received
+        assert subscription.unfinished >= 0
         if consumer.allowance is not None:
             continue
         most = consumer.window.max_demand
-        assert feed.total - feed.received + feed.unfinished <= most
+        assert (
+            subscription.total - subscription.received + subscription.unfinished <= most
+        )
 
 
-def _suspects(life: Life) -> list[int]:
-    life = copy.deepcopy(life)
+def _suspects(store: JobStore) -> list[int]:
+    store = copy.deepcopy(store)
     keys = []
-    while life.has_suspects:
-        keys.append(life.take_suspect().key)
+    while store.has_suspects:
+        keys.append(store.take_suspect().key)
     return keys

@@ -8,16 +8,15 @@ from actors.demand.acknowledgements import (
     SettlePolicy,
     settlement_of,
 )
+from actors.demand.job import Failure, Job, Process
 from actors.demand.job_events import (
-    Fact,
-    Job,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobQuarantined,
 )
-from actors.demand.messages import Failure, Process
 
 NOW = 100.0
 DOWN = Failure("UnreachableError: down")
@@ -32,7 +31,7 @@ def settlements() -> Settlements:
 
 
 @pytest.mark.parametrize(
-    ("fact", "outcome"),
+    ("event", "outcome"),
     [
         (JobDone(JOB, 1, PROCESS, 4.0, 0.1), {"state": "done", "result": 4.0}),
         (
@@ -45,11 +44,11 @@ def settlements() -> Settlements:
     ],
 )
 def test_a_source_is_told_of_ends_only(
-    fact: Fact, outcome: dict[str, object] | None
+    event: JobEvent, outcome: dict[str, object] | None
 ) -> None:
     told = Settlement("a", {"id": "a"}, outcome) if outcome else None
 
-    assert settlement_of(fact) == told
+    assert settlement_of(event) == told
 
 
 def test_one_is_told_at_a_time_and_in_order(settlements: Settlements) -> None:

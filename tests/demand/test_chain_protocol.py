@@ -14,10 +14,13 @@ from hypothesis.stateful import (
     rule,
 )
 
-from actors.demand.consumer_subscription import Window
-from actors.demand.dispatchers import DemandDispatcher
-from actors.demand.messages import Failure
-from actors.demand.route_dispatchers import BroadcastDispatcher, PartitionDispatcher
+from actors.demand.dispatchers import (
+    BroadcastDispatcher,
+    DemandDispatcher,
+    PartitionDispatcher,
+)
+from actors.demand.job import Failure
+from actors.demand.windows import Window
 from tests.demand.chain import LAST, STEPS, Chain
 
 if TYPE_CHECKING:
@@ -109,7 +112,7 @@ class ChainProtocol(RuleBasedStateMachine):
         self.chain.settle()
         assert [self.chain.relay(step).passed_on for step in STEPS] == [0, 0]
         copies = 2 if self.chain.routes == STEPS else 1
-        assert self.chain.source.life.accounting().fetched == self.chain.count * copies
+        assert self.chain.source.store.accounting().fetched == self.chain.count * copies
 
 
 TestChain = ChainProtocol.TestCase

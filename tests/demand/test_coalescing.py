@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actors.demand.coalescing import LINGER_S, Linger
 from actors.demand.messages import Assignment, Confirm, Demand, Jobs, Ping, ToConsumer
+from actors.demand.producer_subscription import LINGER_S, Linger
 
 
 def jobs(first: int, upto: int, subscription: str = "a") -> Jobs:

@@ -5,22 +5,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.demand.consumer import FORMER, Consumer, Send, Task
-from actors.demand.consumer_subscription import Window
+from actors.demand.job import Failure, Process
 from actors.demand.messages import (
     Assignment,
     Cancel,
     Confirm,
     Demand,
     Done,
-    Failure,
     Jobs,
     Outcome,
     Ping,
-    Process,
     Subscribe,
     Subscribed,
     ToConsumer,
 )
+from actors.demand.windows import Window
 
 NOW = 100.0
 P, Q = "numbers", "letters"
@@ -298,13 +297,16 @@ def test_outcomes_are_repeated_until_they_are_confirmed() -> None:
     due = [consumer.next_tick()]
     repeats = [consumer.tick(NOW + after) for after in (1.9, 2.0, 3.9, 4.0)]
     due.append(consumer.next_tick())
-    owes = [consumer.owes]
+    has_unconfirmed = [consumer.has_unconfirmed]
     consumer.received(Confirm(subscription=A, outcomes=((11, 1),)), NOW + 5.0)
 
     again = [done(0, total=2, received=1)]
     assert repeats == [[], again, [], again]
     assert due == [NOW + 2.0, NOW + 6.0]
-    assert ([*owes, consumer.owes], consumer.tick(NOW + 9.0)) == ([True, False], [])
+    assert ([*has_unconfirmed, consumer.has_unconfirmed], consumer.tick(NOW + 9.0)) == (
+        [True, False],
+        [],
+    )
 
 
 def test_a_confirmation_of_one_outcome_leaves_the_others_owed() -> None:
@@ -480,7 +482,10 @@ def test_each_producer_has_its_own_demand_and_its_own_outcomes() -> None:
     report = Done(subscription=B, outcomes=(outcome(0),), total=2, received=1)
     assert tasks == [task(0, Q), task(0, P)]
     assert sends == [Send(Q, report)]
-    assert [(each.source, each.total) for each in consumer.feeds] == [(P, 1), (Q, 2)]
+    assert [(each.source, each.total) for each in consumer.subscriptions] == [
+        (P, 1),
+        (Q, 2),
+    ]
 
 
 def test_a_draining_consumer_finishes_what_it_has_and_asks_for_no_more() -> None:
@@ -575,7 +580,7 @@ def test_a_subscription_that_the_producer_does_not_know_is_drained() -> None:
 
     sends = consumer.received(Cancel(subscription=A, reason=UNKNOWN), NOW)
 
-    assert (sends, consumer.feeds, consumer.drained) == ([], (), True)
+    assert (sends, consumer.subscriptions, consumer.drained) == ([], (), True)
 
 
 def test_a_draining_consumer_opens_anew_only_to_deliver_what_it_owes() -> None:
@@ -651,8 +656,8 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
                 assert not isinstance(step, str)
                 consumer.received(step, now)
 
-        assert consumer.held == sum(each.unfinished for each in consumer.feeds)
-        for each in consumer.feeds:
+        assert consumer.held == sum(each.unfinished for each in consumer.subscriptions)
+        for each in consumer.subscriptions:
             assert 0 <= each.received <= each.total
             assert each.unfinished >= 0
 
@@ -668,10 +673,10 @@ def test_what_is_not_begun_is_handed_back_and_owed_until_confirmed() -> None:
     given = tuple(Outcome(11 + number, 1, begun=False) for number in (2, 3))
     message = Done(subscription=A, outcomes=given, total=4, received=4)
     assert sends == [Send(P, message)]
-    assert (consumer.held, consumer.queued, consumer.owes) == (2, 1, True)
+    assert (consumer.held, consumer.queued, consumer.has_unconfirmed) == (2, 1, True)
     assert consumer.tick(NOW + 3.0) == [Send(P, message)]
     consumer.received(Confirm(subscription=A, outcomes=((13, 1), (14, 1))), NOW)
-    assert not consumer.owes
+    assert not consumer.has_unconfirmed
 
 
 def test_what_was_taken_and_not_begun_comes_next() -> None:

@@ -8,8 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.demand.buffer import Buffer
-from actors.demand.dispatchers import DemandDispatcher
-from actors.demand.errors import DuplicateSubscriptionError, UnknownSubscriptionError
+from actors.demand.dispatchers import (
+    DemandDispatcher,
+    DuplicateSubscriptionError,
+    UnknownSubscriptionError,
+)
 
 A, B, C = "a", "b", "c"
 

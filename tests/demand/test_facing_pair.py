@@ -6,9 +6,9 @@ from collections import Counter
 
 import pytest
 
-from actors.demand.consumer_subscription import Window
-from actors.demand.job_events import Accounting
-from actors.demand.messages import Confirm, Demand, Done, Failure, Jobs, Subscribe
+from actors.demand.job import Accounting, Failure
+from actors.demand.messages import Confirm, Demand, Done, Jobs, Subscribe
+from actors.demand.windows import Window
 from tests.demand.world import Options, World
 
 
@@ -55,7 +55,7 @@ def test_every_job_is_done_once_and_in_order(
     world.settle()
 
     done = Accounting(fetched=17, done=17)
-    assert [each.life.accounting() for each in world.producers.values()] == [
+    assert [each.store.accounting() for each in world.producers.values()] == [
         done
     ] * producers
     assert len(world.started) == 17 * producers
@@ -101,7 +101,7 @@ def test_a_slow_consumer_holds_up_nobody_but_itself() -> None:
         deliver_all(world)
 
     assert shares(world) == {"c0.1": 1, "c1.1": 8}
-    assert world.producers["p0"].life.accounting() == Accounting(
+    assert world.producers["p0"].store.accounting() == Accounting(
         fetched=9, done=8, in_flight=1
     )
 
@@ -113,7 +113,7 @@ def test_a_busy_consumer_asks_for_nothing() -> None:
 
     deliver_all(world)
 
-    assert world.producers["p0"].life.accounting() == Accounting(
+    assert world.producers["p0"].store.accounting() == Accounting(
         fetched=20, buffered=18, in_flight=2
     )
     assert world.producers["p0"].demand == 0
@@ -206,7 +206,7 @@ def test_jobs_of_a_killed_consumer_are_run_by_another() -> None:
     world.settle()
 
     assert order(world, "c0.1") + order(world, "c1.1") == [1, 2, 1, 3, 4]
-    assert world.producers["p0"].life.accounting() == Accounting(fetched=4, done=4)
+    assert world.producers["p0"].store.accounting() == Accounting(fetched=4, done=4)
 
 
 def test_failures_are_tried_again_and_those_for_good_are_set_aside() -> None:
@@ -221,7 +221,7 @@ def test_failures_are_tried_again_and_those_for_good_are_set_aside() -> None:
     world.settle()
 
     assert order(world, "c0.1") == [1, 2, 3, 1]
-    assert world.producers["p0"].life.accounting() == Accounting(
+    assert world.producers["p0"].store.accounting() == Accounting(
         fetched=3, done=2, quarantined=1
     )
 
@@ -236,7 +236,7 @@ def test_a_restarted_producer_is_asked_anew() -> None:
     world.restart("p0")
     world.settle()
 
-    assert world.producers["p0"].life.accounting() == Accounting(fetched=5, done=5)
+    assert world.producers["p0"].store.accounting() == Accounting(fetched=5, done=5)
 
 
 def test_a_consumer_that_nobody_tells_of_a_restart_finds_out() -> None:
@@ -248,7 +248,7 @@ def test_a_consumer_that_nobody_tells_of_a_restart_finds_out() -> None:
     world.fetch("p0", 3)
     world.settle()
 
-    assert world.producers["p0"].life.accounting() == Accounting(fetched=3, done=3)
+    assert world.producers["p0"].store.accounting() == Accounting(fetched=3, done=3)
 
 
 def test_a_pause_holds_jobs_and_forgets_no_demand() -> None:
@@ -257,13 +257,13 @@ def test_a_pause_holds_jobs_and_forgets_no_demand() -> None:
     world.open_gate("p0", is_open=False)
     world.fetch("p0", 2)
     deliver_all(world)
-    paused = world.producers["p0"].life.accounting(), world.producers["p0"].demand
+    paused = world.producers["p0"].store.accounting(), world.producers["p0"].demand
 
     world.open_gate("p0", is_open=True)
     world.flow()
 
     assert paused == (Accounting(fetched=2, buffered=2), 1)
-    assert world.producers["p0"].life.accounting() == Accounting(fetched=2, done=2)
+    assert world.producers["p0"].store.accounting() == Accounting(fetched=2, done=2)
 
 
 def test_a_late_request_to_subscribe_leaves_no_job_behind() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.demand.job_ids import id_of, named_by, odd_id_of, word_of
+from actors.demand.job import id_of, named_by, odd_id_of, word_of
 
 
 @pytest.mark.parametrize("job_id", [0, -7, 10**30, "", "a", "17", " "])

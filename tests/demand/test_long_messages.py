@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from actors.demand.consumer_subscription import Feed
-from actors.demand.long_messages import halves_of_jobs, shorter, undeliverable
-from actors.demand.messages import Assignment, Done, Failure, Jobs, Outcome
+from actors.demand.consumer_subscription import ConsumerSubscription
+from actors.demand.job import Failure
+from actors.demand.messages import (
+    Assignment,
+    Done,
+    Jobs,
+    Outcome,
+    halves_of_jobs,
+    shorter,
+    undeliverable,
+)
 
 
 def jobs(*numbers: int, upto: int) -> Jobs:
@@ -24,14 +32,17 @@ def test_halves_have_the_same_numbers_between_them() -> None:
 
 
 def test_who_receives_both_halves_misses_nothing() -> None:
-    whole, feed = jobs(0, 1, 3, upto=5), Feed("numbers", "s", 0.0)
+    whole, subscription = (
+        jobs(0, 1, 3, upto=5),
+        ConsumerSubscription("numbers", "s", 0.0),
+    )
     halves = halves_of_jobs(Jobs(subscription="s", first=0, upto=5, jobs=whole.jobs))
     assert halves is not None
 
-    arrivals = [feed.receive(half) for half in halves]
+    arrivals = [subscription.receive(half) for half in halves]
 
     assert [each.gap for each in arrivals] == [False, False]
-    assert feed.received == 5
+    assert subscription.received == 5
 
 
 def test_one_job_is_not_halved() -> None:

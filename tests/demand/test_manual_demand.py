@@ -15,7 +15,10 @@ def consumer(*names: str) -> Consumer:
 
 
 def asked(consumer: Consumer) -> dict[str, int]:
-    return {feed.source: feed.total for feed in consumer.feeds}
+    return {
+        subscription.source: subscription.total
+        for subscription in consumer.subscriptions
+    }
 
 
 def test_each_name_is_asked_for_all_of_it() -> None:
@@ -45,7 +48,7 @@ def test_a_producer_that_comes_back_is_asked_for_what_is_still_to_come() -> None
     manual = consumer("source")
     manual.open("source", 1.0)
     manual.grant(3)
-    [first] = manual.feeds
+    [first] = manual.subscriptions
     jobs = Jobs(subscription=first.id, first=0, upto=2, jobs=())
     manual.received(jobs, 1.0)
     left_out = manual.demand
@@ -80,8 +83,8 @@ def test_a_finished_job_asks_for_no_other() -> None:
     manual = consumer("source")
     manual.open("source", 1.0)
     manual.grant(1)
-    [feed] = manual.feeds
-    feed.unfinished, feed.received = 1, 1
+    [subscription] = manual.subscriptions
+    subscription.unfinished, subscription.received = 1, 1
 
     manual.settled("source", [Outcome(1, 1, "done")], 1.0)
 
@@ -97,10 +100,16 @@ def two_of_a_step() -> Consumer:
 
 def deliver(consumer: Consumer, source: str) -> None:
     """Let a process of a step send all that it was asked for, and see it done."""
-    [feed] = [each for each in consumer.feeds if each.source == source]
-    jobs = tuple(Assignment(n, n, 1, n, None) for n in range(feed.received, feed.total))
+    [subscription] = [each for each in consumer.subscriptions if each.source == source]
+    jobs = tuple(
+        Assignment(n, n, 1, n, None)
+        for n in range(subscription.received, subscription.total)
+    )
     message = Jobs(
-        subscription=feed.id, first=feed.received, upto=feed.total, jobs=jobs
+        subscription=subscription.id,
+        first=subscription.received,
+        upto=subscription.total,
+        jobs=jobs,
     )
     consumer.received(message, 2.0)
     while task := consumer.next():
@@ -158,8 +167,8 @@ def test_what_is_given_back_by_one_that_leaves_is_still_to_come() -> None:
     manual.open("source", 1.0)
     manual.grant(3)
     jobs = tuple(Assignment(n, n, 1, n, None) for n in range(3))
-    [feed] = manual.feeds
-    manual.received(Jobs(subscription=feed.id, first=0, upto=3, jobs=jobs), 1.0)
+    [subscription] = manual.subscriptions
+    manual.received(Jobs(subscription=subscription.id, first=0, upto=3, jobs=jobs), 1.0)
     manual.next()
     stays = manual.hand_back(0, 1.0)
     manual.drain(1.0)

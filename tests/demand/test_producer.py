@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from actors.demand.buffer import Buffer
 from actors.demand.dispatchers import DemandDispatcher
+from actors.demand.job import Accounting, Failure, Job, Process
 from actors.demand.job_events import (
-    Accounting,
-    Job,
     JobDone,
     JobDropped,
     JobFailed,
@@ -17,18 +16,16 @@ from actors.demand.job_events import (
     JobReturned,
     OutcomeIgnored,
 )
-from actors.demand.job_store import Life
+from actors.demand.job_store import JobStore
 from actors.demand.messages import (
     Assignment,
     Cancel,
     Confirm,
     Demand,
     Done,
-    Failure,
     Jobs,
     Outcome,
     Ping,
-    Process,
     Subscribe,
     Subscribed,
     ToProducer,
@@ -49,8 +46,8 @@ def producer() -> Producer:
 
 
 def new_producer() -> Producer:
-    life = Life(Buffer(9), RetryPolicy(attempts=3, jitter=0.0))
-    return Producer(life, DemandDispatcher(), LeasePolicy(lease_s=60.0, ping_s=5.0))
+    store = JobStore(Buffer(9), RetryPolicy(attempts=3, jitter=0.0))
+    return Producer(store, DemandDispatcher(), LeasePolicy(lease_s=60.0, ping_s=5.0))
 
 
 def subscribe(producer: Producer, *subscriptions: str, now: float = NOW) -> None:
@@ -85,7 +82,7 @@ def assignments(*keys: int, attempt: int = 1) -> tuple[Assignment, ...]:
 
 
 def jobs_of(decision: Decision) -> list[Job]:
-    return [fact.job for fact in decision.facts if isinstance(fact, JobLeased)]
+    return [event.job for event in decision.events if isinstance(event, JobLeased)]
 
 
 def unknown(subscription: str) -> Decision:
@@ -98,7 +95,7 @@ def test_nothing_is_sent_before_it_is_asked_for(producer: Producer) -> None:
     decision = fetch(producer, 2)
 
     assert decision.sends == []
-    assert producer.life.accounting() == Accounting(fetched=2, buffered=2)
+    assert producer.store.accounting() == Accounting(fetched=2, buffered=2)
 
 
 def test_a_subscription_is_confirmed_however_often_it_is_requested(
@@ -125,7 +122,7 @@ def test_what_was_asked_for_is_sent_when_it_is_there(producer: Producer) -> None
     assert jobs_of(decision) == [
         job for job, _ in producer.subscriptions[0].leases.values()
     ]
-    assert (demand, producer.demand, len(producer.life.buffer)) == (2, 0, 1)
+    assert (demand, producer.demand, len(producer.store.buffer)) == (2, 0, 1)
 
 
 def test_what_is_there_is_sent_when_it_is_asked_for(producer: Producer) -> None:
@@ -179,7 +176,7 @@ def test_outcomes_are_confirmed_and_the_demand_beside_them_is_served(
     (leased,) = jobs_of(decision)
     second = Assignment(1, 2, 1, "id1", 1)
     assert decision == Decision(
-        facts=[JobDone(job, 1, FIRST, 8, 0.0), JobLeased(leased, FIRST)],
+        events=[JobDone(job, 1, FIRST, 8, 0.0), JobLeased(leased, FIRST)],
         sends=[
             Confirm(subscription=A, outcomes=((1, 1),)),
             Jobs(subscription=A, first=1, upto=2, jobs=(second,)),
@@ -198,10 +195,10 @@ def test_outcomes_that_come_twice_are_confirmed_twice_and_counted_once(
     decision = report(producer, Outcome(1, 1), total=1, received=1)
 
     assert decision == Decision(
-        facts=[OutcomeIgnored(1, 1, "the job has ended")],
+        events=[OutcomeIgnored(1, 1, "the job has ended")],
         sends=[Confirm(subscription=A, outcomes=((1, 1),))],
     )
-    assert producer.life.accounting() == Accounting(fetched=1, done=1)
+    assert producer.store.accounting() == Accounting(fetched=1, done=1)
 
 
 def test_a_failed_job_is_sent_again_when_its_time_has_come(producer: Producer) -> None:
@@ -214,10 +211,10 @@ def test_a_failed_job_is_sent_again_when_its_time_has_come(producer: Producer) -
     early, due = producer.tick(NOW + 0.9), producer.tick(NOW + 1.0)
 
     again = Assignment(1, 1, 2, "id0", 0)
-    assert failed.facts == [JobFailed(job, FIRST, ERROR, 1.0)]
+    assert failed.events == [JobFailed(job, FIRST, ERROR, 1.0)]
     assert (at, early) == (NOW + 1.0, Decision())
     assert due == Decision(
-        facts=[JobLeased(job, FIRST)],
+        events=[JobLeased(job, FIRST)],
         sends=[Jobs(subscription=A, first=1, upto=2, jobs=(again,))],
     )
 
@@ -294,7 +291,7 @@ def test_jobs_of_a_process_that_is_gone_go_to_another(producer: Producer) -> Non
 
     again = Assignment(0, 1, 2, "id0", 0)
     assert decision == Decision(
-        facts=[JobReturned(job, FIRST, "killed"), JobLeased(job, SECOND)],
+        events=[JobReturned(job, FIRST, "killed"), JobLeased(job, SECOND)],
         sends=[Jobs(subscription=B, first=0, upto=1, jobs=(again,))],
     )
     assert ([each.id for each in producer.subscriptions], producer.demand) == ([B], 0)
@@ -308,8 +305,8 @@ def test_what_went_with_a_process_is_not_given_its_jobs(producer: Producer) -> N
 
     decision = producer.gone(FIRST, "cut off", NOW, crash=False, others=[SECOND])
 
-    assert decision == Decision(facts=[JobReturned(job, FIRST, "cut off")])
-    assert (producer.subscriptions, producer.life.waiting) == ((), 1)
+    assert decision == Decision(events=[JobReturned(job, FIRST, "cut off")])
+    assert (producer.subscriptions, producer.store.waiting) == ((), 1)
 
 
 def test_another_run_of_a_process_that_is_gone_keeps_its_jobs(
@@ -383,7 +380,7 @@ def test_jobs_of_a_disowned_subscription_are_ready_again_and_no_crash(
 
     decision = producer.cancelled(Cancel(subscription=A, reason=UNKNOWN), NOW)
 
-    assert decision == Decision(facts=[JobReturned(job, FIRST, UNKNOWN)])
+    assert decision == Decision(events=[JobReturned(job, FIRST, UNKNOWN)])
     assert (job.crashes, producer.subscriptions) == (0, ())
 
 
@@ -454,7 +451,7 @@ def test_a_lease_without_a_sign_ends_and_its_job_goes_to_another(
 
     again = Assignment(0, 1, 2, "id0", 0)
     assert decision == Decision(
-        facts=[JobReturned(job, FIRST, "lease ended"), JobLeased(job, SECOND)],
+        events=[JobReturned(job, FIRST, "lease ended"), JobLeased(job, SECOND)],
         sends=[
             Cancel(subscription=A, reason="lease ended"),
             Jobs(subscription=B, first=0, upto=1, jobs=(again,)),
@@ -518,8 +515,8 @@ def test_a_process_that_was_ended_on_purpose_did_not_crash_over_its_jobs(
 
     producer.gone(FIRST, "replaced", NOW, crash=False)
 
-    assert (job.crashes, producer.life.has_suspects) == (0, False)
-    assert producer.life.buffer.oldest is job
+    assert (job.crashes, producer.store.has_suspects) == (0, False)
+    assert producer.store.buffer.oldest is job
 
 
 def test_jobs_of_an_earlier_run_are_sent_when_they_are_there(
@@ -548,9 +545,9 @@ def test_jobs_that_leave_the_quarantine_are_sent_or_given_up(
     released = producer.released(jobs[:1], NOW)
     discarded = producer.discarded(jobs[1:], "by hand")
 
-    assert released.facts == [JobReleased(jobs[0]), JobLeased(jobs[0], FIRST)]
-    assert discarded == Decision(facts=[JobDropped(jobs[1], "by hand")])
-    assert producer.life.accounting() == Accounting(fetched=2, in_flight=1, dropped=1)
+    assert released.events == [JobReleased(jobs[0]), JobLeased(jobs[0], FIRST)]
+    assert discarded == Decision(events=[JobDropped(jobs[1], "by hand")])
+    assert producer.store.accounting() == Accounting(fetched=2, in_flight=1, dropped=1)
 
 
 def test_a_decision_says_how_many_jobs_came_from_the_source(
@@ -633,9 +630,9 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
                 producer.cancelled(message, now)
         producer.tick(now)
 
-        accounting = producer.life.accounting()
+        accounting = producer.store.accounting()
         assert accounting.balanced
-        assert not (len(producer.life.buffer) and producer.demand)
+        assert not (len(producer.store.buffer) and producer.demand)
         for each in producer.subscriptions:
             assert 0 <= each.received <= each.sent <= each.asked
 

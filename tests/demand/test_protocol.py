@@ -19,8 +19,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from actors.demand.consumer_subscription import Window
-from actors.demand.messages import Failure
+from actors.demand.job import Failure
+from actors.demand.windows import Window
 from tests.demand.world import Options, Wire, World
 
 if TYPE_CHECKING:

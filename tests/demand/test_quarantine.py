@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.demand.quarantine import Quarantine
+from actors.demand.buffer import Quarantine
 from actors.journal.quota import LOOK_AGAIN_S, LOOK_S, Quota
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.demand.messages import Failure
+from actors.demand.job import Failure
 from actors.demand.retries import MAX_RETRY_AFTER_S, RetryPolicy
 
 ERROR = Failure("ValueError: no")

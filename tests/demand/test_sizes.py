@@ -11,30 +11,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.demand.buffer import Buffer
-from actors.demand.coalescing import Linger
 from actors.demand.consumer import Consumer
-from actors.demand.consumer_subscription import Window
-from actors.demand.dispatchers import DemandDispatcher
-from actors.demand.job_events import Job, JobDropped
+from actors.demand.consumer_subscription import REPEAT_S
+from actors.demand.dispatchers import DemandDispatcher, PartitionDispatcher
+from actors.demand.job import Failure, Job, Process
+from actors.demand.job_events import JobDropped
 from actors.demand.job_routing import Incoming, Routes
-from actors.demand.job_store import Life
+from actors.demand.job_store import JobStore
+from actors.demand.json_values import size_of
 from actors.demand.messages import (
+    MESSAGE_BYTES,
     Assignment,
     Confirm,
     Demand,
     Done,
-    Failure,
     Jobs,
     Outcome,
-    Process,
     Subscribe,
     Subscribed,
+    in_parts,
 )
 from actors.demand.producer import Decision, Producer
+from actors.demand.producer_subscription import Linger
 from actors.demand.retries import RetryPolicy
-from actors.demand.route_dispatchers import PartitionDispatcher
-from actors.demand.sizes import MESSAGE_BYTES, MIB, WINDOW_BYTES, in_parts, size_of
-from actors.demand.unconfirmed import AGAIN_S
+from actors.demand.windows import MIB, WINDOW_BYTES, Window
 
 NOW = 100.0
 A, B = "r1/1", "r2/1"
@@ -50,8 +50,8 @@ JSON = st.recursive(
 
 def producer_of(count: int, payload: Any = LARGE, dispatcher: Any = None) -> Producer:
     """One that was asked for a thousand jobs by one consumer and then another."""
-    life = Life(Buffer(9999), RetryPolicy())
-    producer = Producer(life, dispatcher or DemandDispatcher())
+    store = JobStore(Buffer(9999), RetryPolicy())
+    producer = Producer(store, dispatcher or DemandDispatcher())
     for subscription, process in ((A, FIRST), (B, SECOND)):
         producer.subscribe(Subscribe(subscription=subscription, process=process), NOW)
     producer.fetched([(n, payload) for n in range(count)], NOW)
@@ -141,7 +141,7 @@ def test_a_consumer_holds_no_more_than_so_many_bytes() -> None:
         assert WINDOW_BYTES <= size < WINDOW_BYTES + 2 * len(LARGE)
     assert producer.demand == 0
     assert all(map(producer.is_full, producer.subscriptions))
-    assert len(producer.life.buffer) > 100
+    assert len(producer.store.buffer) > 100
     assert producer.tick(NOW).sends == []
 
 
@@ -155,7 +155,7 @@ def test_what_a_full_consumer_asked_for_is_sent_as_it_gets_room() -> None:
         numbers += whole(going)
 
     assert numbers == list(range(100))
-    assert producer.life.accounting().done == 100
+    assert producer.store.accounting().done == 100
     assert producer.demand == 900
 
 
@@ -168,7 +168,7 @@ def test_jobs_that_do_not_fit_one_consumer_go_to_another_in_order() -> None:
 
     keys = [job.key for each in sent(decision, A) for job in each.jobs]
     more = [job.key for each in sent(decision, B) for job in each.jobs]
-    left = [job.key for job in producer.life.buffer.take(999)]
+    left = [job.key for job in producer.store.buffer.take(999)]
     assert keys + more + left == list(range(1, 201))
     assert len(keys) == len(more) == 42
 
@@ -230,7 +230,7 @@ def test_outcomes_are_cut_into_messages_and_so_they_are_repeated() -> None:
 
     outcomes = [Outcome(each.assignment.key, 1, LARGE) for each in tasks]
     sends = consumer.all_finished(outcomes, NOW)
-    repeated = consumer.tick(NOW + AGAIN_S)
+    repeated = consumer.tick(NOW + REPEAT_S)
 
     for each in (sends, repeated):
         messages = [send.message for send in each if isinstance(send.message, Done)]
@@ -290,27 +290,27 @@ def test_a_buffer_that_may_hold_nothing_is_refused() -> None:
 
 def test_jobs_that_wait_for_a_retry_take_room_by_their_bytes() -> None:
     buffer: Buffer[Job] = Buffer(100, 3 * len(LARGE), lambda job: job.size)
-    life = Life(buffer, RetryPolicy(attempts=3))
-    life.fetched([(n, LARGE) for n in range(2)], NOW)
-    rooms = [life.room]
-    jobs = life.buffer.take(2)
-    life.leased(jobs, FIRST)
-    rooms.append(life.room)
+    store = JobStore(buffer, RetryPolicy(attempts=3))
+    store.fetched([(n, LARGE) for n in range(2)], NOW)
+    rooms = [store.room]
+    jobs = store.buffer.take(2)
+    store.leased(jobs, FIRST)
+    rooms.append(store.room)
 
     for job in jobs:
         failure = Outcome(job.key, 1, None, Failure("ValueError: no"))
-        life.settle(failure, FIRST, NOW, 0.5)
-    life.fetched([(9, LARGE)], NOW)
+        store.settle(failure, FIRST, NOW, 0.5)
+    store.fetched([(9, LARGE)], NOW)
 
     assert rooms == [98, 100]
-    assert life.room == 0
+    assert store.room == 0
 
 
 def test_a_buffer_that_drops_does_so_by_its_bytes() -> None:
     buffer: Buffer[Job] = Buffer(100, 3 * len(LARGE), lambda job: job.size)
-    life = Life(buffer, RetryPolicy(), keep="last")
+    store = JobStore(buffer, RetryPolicy(), keep="last")
 
-    facts = life.fetched([(n, LARGE) for n in range(5)], NOW)
+    events = store.fetched([(n, LARGE) for n in range(5)], NOW)
 
-    assert [each.job.id for each in facts if isinstance(each, JobDropped)] == [0, 1, 2]
-    assert life.accounting().balanced
+    assert [each.job.id for each in events if isinstance(each, JobDropped)] == [0, 1, 2]
+    assert store.accounting().balanced

@@ -6,17 +6,10 @@ import pytest
 
 from actors.demand.buffer import Buffer
 from actors.demand.dispatchers import DemandDispatcher
+from actors.demand.job import Process
 from actors.demand.job_events import JobQuarantined, JobReturned
-from actors.demand.job_store import Life
-from actors.demand.messages import (
-    Cancel,
-    Demand,
-    Done,
-    Jobs,
-    Outcome,
-    Process,
-    Subscribe,
-)
+from actors.demand.job_store import JobStore
+from actors.demand.messages import Cancel, Demand, Done, Jobs, Outcome, Subscribe
 from actors.demand.producer import Decision, Producer
 from actors.demand.retries import RetryPolicy
 
@@ -26,7 +19,7 @@ NOW = 100.0
 @pytest.fixture
 def producer() -> Producer:
     policy = RetryPolicy(attempts=9, crashes=3, jitter=0.0)
-    producer = Producer(Life(Buffer(99), policy), DemandDispatcher())
+    producer = Producer(JobStore(Buffer(99), policy), DemandDispatcher())
     producer.fetched([(f"id{key}", None) for key in range(1, 10)], NOW)
     return producer
 
@@ -127,20 +120,20 @@ def test_the_job_that_crashes_alone_is_the_one_to_blame(producer: Producer) -> N
     join(producer, "a")
     crash(producer, "a")
     join(producer, "b", 1)
-    facts = crash(producer, "b").facts
+    events = crash(producer, "b").events
     join(producer, "c", 1)
     finish(producer, "c", (2, 2))
     ask(producer, "c", 2)
 
-    facts += crash(producer, "c").facts
+    events += crash(producer, "c").events
 
     blamed = [
-        (fact.job.key, fact.job.crashes, type(fact))
-        for fact in facts
-        if isinstance(fact, JobReturned | JobQuarantined)
+        (event.job.key, event.job.crashes, type(event))
+        for event in events
+        if isinstance(event, JobReturned | JobQuarantined)
     ]
     assert blamed == [(1, 3, JobReturned), (1, 3, JobQuarantined)]
-    assert producer.life.accounting().quarantined == 1
+    assert producer.store.accounting().quarantined == 1
 
 
 def test_a_consumer_that_drains_while_it_is_held_back_is_let_go(

@@ -7,15 +7,8 @@ from typing import Any
 import pytest
 
 from actors.demand.buffer import Buffer
-from actors.demand.job_events import (
-    Accounting,
-    Job,
-    JobDropped,
-    JobFetched,
-    JobQuarantined,
-    JobRouted,
-    JobState,
-)
+from actors.demand.job import Accounting, Failure, Job, JobState, Process
+from actors.demand.job_events import JobDropped, JobFetched, JobQuarantined, JobRouted
 from actors.demand.job_routing import (
     Incoming,
     RouteError,
@@ -23,8 +16,8 @@ from actors.demand.job_routing import (
     Routing,
     partition_of,
 )
-from actors.demand.job_store import Life
-from actors.demand.messages import Failure, Outcome, Process
+from actors.demand.job_store import JobStore
+from actors.demand.messages import Outcome
 from actors.demand.retries import RetryPolicy
 from tests.support.spooled import MuteError, double_later
 
@@ -33,49 +26,49 @@ HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
 FAILURE = Failure("ValueError: no", permanent=True)
 
 
-def made(keep: str | None = None) -> Life:
+def made(keep: str | None = None) -> JobStore:
     policy = RetryPolicy(attempts=3, jitter=0.0)
-    return Life(Buffer(4), policy, keep=keep, routed=True)
+    return JobStore(Buffer(4), policy, keep=keep, routed=True)
 
 
-def fetch(life: Life, *payloads: Any) -> list[Job]:
-    life.fetched([Incoming(None, each, None) for each in payloads], NOW)
-    return list(life.unrouted)
+def fetch(store: JobStore, *payloads: Any) -> list[Job]:
+    store.fetched([Incoming(None, each, None) for each in payloads], NOW)
+    return list(store.unrouted)
 
 
 def test_a_job_without_a_route_is_in_no_buffer_and_counted() -> None:
-    life = made()
+    store = made()
 
-    first, second = fetch(life, "a", "b")
+    first, second = fetch(store, "a", "b")
 
-    assert (len(life.buffer), life.waiting, life.room) == (0, 0, 2)
-    assert life.accounting() == Accounting(fetched=2, buffered=2)
+    assert (len(store.buffer), store.waiting, store.room) == (0, 0, 2)
+    assert store.accounting() == Accounting(fetched=2, buffered=2)
     assert (first.is_routed, first.route, first.state) == (False, "", JobState.READY)
-    assert life.live(second.key) is second
+    assert store.live(second.key) is second
 
 
 def test_a_route_lets_it_go_once() -> None:
-    life = made()
-    (job,) = fetch(life, "a")
+    store = made()
+    (job,) = fetch(store, "a")
 
-    facts = life.routed([(job.key, Routes(("x",)))])
-    again = life.routed([(job.key, Routes(("y",))), (99, Routes(("y",)))])
+    events = store.routed([(job.key, Routes(("x",)))])
+    again = store.routed([(job.key, Routes(("y",))), (99, Routes(("y",)))])
 
-    assert (facts, again) == ([JobRouted(job)], [])
-    assert life.buffer.take(9) == (job,)
-    assert (job.route, job.is_routed, life.unrouted_count) == ("x", True, 0)
+    assert (events, again) == ([JobRouted(job)], [])
+    assert store.buffer.take(9) == (job,)
+    assert (job.route, job.is_routed, store.unrouted_count) == ("x", True, 0)
 
 
 def test_several_routes_make_several_jobs_and_a_failure_is_that_ones() -> None:
-    life = made()
-    (job,) = fetch(life, "a")
+    store = made()
+    (job,) = fetch(store, "a")
 
-    facts = life.routed([(job.key, Routes(("x", "y", "z"), {"y": FAILURE}))])
+    events = store.routed([(job.key, Routes(("x", "y", "z"), {"y": FAILURE}))])
 
-    [y] = [each.job for each in facts if isinstance(each, JobQuarantined)]
-    copies = [each.job for each in facts if isinstance(each, JobFetched)]
-    assert life.accounting() == Accounting(fetched=3, buffered=2, quarantined=1)
-    assert [each.route for each in life.buffer.take(9)] == ["x", "z"]
+    [y] = [each.job for each in events if isinstance(each, JobQuarantined)]
+    copies = [each.job for each in events if isinstance(each, JobFetched)]
+    assert store.accounting() == Accounting(fetched=3, buffered=2, quarantined=1)
+    assert [each.route for each in store.buffer.take(9)] == ["x", "z"]
     assert (y.route, copies[0], [each.own_id for each in copies]) == (
         "y",
         y,
@@ -84,67 +77,67 @@ def test_several_routes_make_several_jobs_and_a_failure_is_that_ones() -> None:
 
 
 def test_no_route_at_all_drops_it() -> None:
-    life = made()
-    (job,) = fetch(life, "a")
+    store = made()
+    (job,) = fetch(store, "a")
 
-    facts = life.routed([(job.key, Routes(()))])
+    events = store.routed([(job.key, Routes(()))])
 
-    assert facts[-1] == JobDropped(job, "no selector takes it")
-    assert life.accounting() == Accounting(fetched=1, dropped=1)
+    assert events[-1] == JobDropped(job, "no selector takes it")
+    assert store.accounting() == Accounting(fetched=1, dropped=1)
 
 
 def test_a_buffer_that_keeps_the_last_drops_when_routes_are_known() -> None:
-    life = made(keep="last")
-    jobs = fetch(life, *"abcdef")
+    store = made(keep="last")
+    jobs = fetch(store, *"abcdef")
 
-    facts = life.routed([(job.key, Routes(("x",))) for job in jobs])
+    events = store.routed([(job.key, Routes(("x",))) for job in jobs])
 
-    dropped = [each.job for each in facts if isinstance(each, JobDropped)]
-    assert (life.room, dropped) == (4, jobs[:2])
+    dropped = [each.job for each in events if isinstance(each, JobDropped)]
+    assert (store.room, dropped) == (4, jobs[:2])
 
 
 def test_a_copy_stands_where_its_job_stood() -> None:
-    life = made()
-    (job,) = fetch(life, "a")
-    mark = life.place
-    (_, later) = fetch(life, "b")
+    store = made()
+    (job,) = fetch(store, "a")
+    mark = store.place
+    (_, later) = fetch(store, "b")
 
-    life.routed([(job.key, Routes(("x", "y")))])
-    (first, copy) = life.buffer.take(9)
-    life.leased([first, copy], HERE)
-    life.settle(Outcome(first.key, 1), HERE, NOW, 0.5)
+    store.routed([(job.key, Routes(("x", "y")))])
+    (first, copy) = store.buffer.take(9)
+    store.leased([first, copy], HERE)
+    store.settle(Outcome(first.key, 1), HERE, NOW, 0.5)
 
-    assert life.holds_before(mark)
-    life.settle(Outcome(copy.key, 1), HERE, NOW, 0.5)
-    assert not life.holds_before(mark)
-    assert life.holds_before(later.place + 1)
+    assert store.holds_before(mark)
+    store.settle(Outcome(copy.key, 1), HERE, NOW, 0.5)
+    assert not store.holds_before(mark)
+    assert store.holds_before(later.place + 1)
 
 
 def test_what_the_journal_has_without_a_route_is_asked_about() -> None:
-    life = made()
+    store = made()
     old = [
         Job(1, 1, "a", NOW),
         Job(2, 2, "b", NOW, route="x"),
         Job(3, 3, "c", NOW, state=JobState.RETRYING, not_before=NOW + 1),
     ]
 
-    life.take_up(old, more=False)
-    at_first = life.unrouted
-    life.retry_due(NOW + 1)
+    store.take_up(old, more=False)
+    at_first = store.unrouted
+    store.retry_due(NOW + 1)
 
-    assert (at_first, life.unrouted) == ((old[0],), (old[0], old[2]))
-    assert life.buffer.take(9) == (old[1],)
+    assert (at_first, store.unrouted) == ((old[0],), (old[0], old[2]))
+    assert store.buffer.take(9) == (old[1],)
 
 
 def test_a_job_that_ends_meanwhile_is_asked_about_no_more() -> None:
-    life = made()
+    store = made()
     job = Job(1, 1, "a", NOW, attempt=1)
-    life.take_up([job], more=False)
+    store.take_up([job], more=False)
 
-    life.settle(Outcome(1, 1, "late"), HERE, NOW, 0.5)
+    store.settle(Outcome(1, 1, "late"), HERE, NOW, 0.5)
 
-    assert (life.unrouted, life.routed([(1, Routes(("x",)))])) == ((), [])
-    assert life.accounting().done == 1
+    assert (store.unrouted, store.routed([(1, Routes(("x",)))])) == ((), [])
+    assert store.accounting().done == 1
 
 
 def described(error: BaseException) -> Failure:

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.demand.windows import LATE_S, MOST, WORK_S, Pace
+from actors.demand.windows import LATE_S, MOST, WORK_S, AutoWindow
 
 
 def after(*durations: float) -> int:
-    pace = Pace()
+    pace = AutoWindow()
     for each in durations:
         pace.measured(each)
     return pace.window.max_demand
 
 
 def test_it_begins_with_one_job() -> None:
-    assert (Pace().window.max_demand, Pace().share) == (1, 1)
+    assert (AutoWindow().window.max_demand, AutoWindow().share) == (1, 1)
 
 
 def test_it_doubles_with_each_short_job_up_to_the_most() -> None:
@@ -51,7 +51,7 @@ def test_each_short_job_after_a_long_one_doubles_the_window() -> None:
 
 
 def test_a_part_of_the_window_is_begun_together() -> None:
-    pace = Pace()
+    pace = AutoWindow()
 
     for _ in range(10):
         pace.measured(1e-6)
@@ -60,7 +60,7 @@ def test_a_part_of_the_window_is_begun_together() -> None:
 
 
 def test_it_says_when_the_window_has_changed() -> None:
-    pace = Pace()
+    pace = AutoWindow()
 
     changes = [pace.measured(duration_s) for duration_s in (0.02, 0.02, 0.06)]
 
@@ -77,7 +77,7 @@ def test_no_times_lead_out_of_bounds_or_hold_back_long_jobs(times: list[float]) 
 
 
 def test_nothing_waits_behind_a_job_that_takes_long() -> None:
-    pace = Pace()
+    pace = AutoWindow()
     for _ in range(20):
         pace.measured(1e-6)
 
@@ -85,7 +85,7 @@ def test_nothing_waits_behind_a_job_that_takes_long() -> None:
 
 
 def test_no_more_wait_than_the_window_holds() -> None:
-    pace = Pace()
+    pace = AutoWindow()
     for duration_s in (*[1e-6] * 20, 1e-3):
         pace.measured(duration_s)
 

@@ -14,19 +14,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from actors.demand.barriers import Marks
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer, Send, Task
-from actors.demand.consumer_subscription import Window
 from actors.demand.dispatchers import DemandDispatcher
-from actors.demand.job_events import Fact, JobState
-from actors.demand.job_store import Life
+from actors.demand.job import Failure, JobState, Process
+from actors.demand.job_store import JobStore
 from actors.demand.manual_demand import Allowance
 from actors.demand.messages import (
     Cancel,
     Demand,
     Done,
-    Failure,
     Jobs,
     Outcome,
-    Process,
     Subscribe,
     SubscriptionId,
     ToConsumer,
@@ -34,11 +31,14 @@ from actors.demand.messages import (
 )
 from actors.demand.producer import UNKNOWN, Decision, LeasePolicy, Producer
 from actors.demand.retries import RetryPolicy
+from actors.demand.windows import Window
 from tests.demand import rules
 from tests.demand.book import Book
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from actors.demand.job_events import JobEvent
 
 Message: TypeAlias = ToProducer | ToConsumer
 
@@ -130,7 +130,7 @@ class World:
         marks = self.marks[source]
         number = self._mark_count = self._mark_count + 1
         self.marked[source, number] = self._unfinished(source)
-        marks.put(number, self.producers[source].life)
+        marks.put(number, self.producers[source].store)
         self._see_marks(source)
 
     def fetch(self, source: str, count: int) -> None:
@@ -149,8 +149,8 @@ class World:
             self._routes[message.subscription] = wire.run
             expected = self._expect(wire.source, message)
             decision = self._hand(self.producers[wire.source], message)
-            for fact, types in zip(decision.facts, expected, strict=False):
-                assert isinstance(fact, types)
+            for event, types in zip(decision.events, expected, strict=False):
+                assert isinstance(event, types)
             self._carry_out(wire.source, decision)
         elif consumer := self.consumers.get(wire.run):
             assert not isinstance(message, Subscribe | Demand | Done)
@@ -323,9 +323,10 @@ class World:
             for each in producer.subscriptions
         }
         return all(
-            served.get((feed.source, feed.id)) == (feed.total, feed.received)
+            served.get((subscription.source, subscription.id))
+            == (subscription.total, subscription.received)
             for consumer in self.consumers.values()
-            for feed in consumer.feeds
+            for subscription in consumer.subscriptions
             if not consumer.draining
         )
 
@@ -368,13 +369,13 @@ class World:
         self.tick_due()
 
     def _produce(self, source: str, book: Book) -> None:
-        life = Life(
+        store = JobStore(
             Buffer(self.options.buffer),
             self.options.retry,
             first_key=book.next_key,
             kept=book.kept,
         )
-        producer = Producer(life, DemandDispatcher(), self.options.lease)
+        producer = Producer(store, DemandDispatcher(), self.options.lease)
         self.producers[source] = producer
         self.books[source] = book
         self.marks[source] = Marks()
@@ -396,7 +397,9 @@ class World:
             case _:
                 raise AssertionError(message)
 
-    def _expect(self, source: str, message: Message) -> list[tuple[type[Fact], ...]]:
+    def _expect(
+        self, source: str, message: Message
+    ) -> list[tuple[type[JobEvent], ...]]:
         producer, book = self.producers[source], self.books[source]
         if not isinstance(message, Done):
             return []
@@ -411,7 +414,7 @@ class World:
         return [book.expect(outcome) for outcome in outcomes]
 
     def _carry_out(self, source: str, decision: Decision) -> None:
-        self.books[source].note(decision.facts)
+        self.books[source].note(decision.events)
         self._see_marks(source)
         if decision.lost:
             self.disturbed = True
@@ -425,7 +428,7 @@ class World:
 
     def _see_marks(self, source: str) -> None:
         unfinished = self._unfinished(source)
-        for number in self.marks[source].passed(self.producers[source].life):
+        for number in self.marks[source].passed(self.producers[source].store):
             held_up = self.marked.pop((source, number)) & unfinished
             assert not held_up, "a mark has overtaken jobs"
         for (of_source, _), before in self.marked.items():
@@ -436,7 +439,7 @@ class World:
         # takes them to be behind all that it has.
         for number in [number for of, number in self.marked if of == source]:
             self.marked[source, number] = self._unfinished(source)
-            self.marks[source].put(number, self.producers[source].life)
+            self.marks[source].put(number, self.producers[source].store)
 
     def _unfinished(self, source: str) -> set[int]:
         return {job.key for job in self.books[source].unfinished}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors.demand.messages import Failure
+from actors.demand.job import Failure
 from actors.fetcher.fetch_answer import (
     KEPT_BYTES,
     Fetched,

@@ -14,6 +14,7 @@ import sys
 import types
 import typing
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ from _pythons import found
 from actors.cluster import messages as cluster_messages
 from actors.config import model
 from actors.config.model import SubscriptionOptions
+from actors.demand import job as jobs
 from actors.demand import messages as protocol
-from actors.demand.job_events import Accounting
+from actors.demand.job import Accounting, Failure, Process
 from actors.demand.json_values import as_json
-from actors.demand.messages import Assignment, Cancel, Failure, Jobs, Outcome
-from actors.host import unpickling
+from actors.demand.messages import Assignment, Cancel, Jobs, Outcome
+from actors.host import logs, unpickling
 from actors.host.frames import FrameError, Refusal
+from actors.status import model as status
 from actors.supervision import message_types, messages
 
 ROOT = Path(__file__).parents[2]
@@ -50,6 +53,8 @@ def test_every_class_of_messages_is_admitted_and_no_other() -> None:
 
     assert set(message_types.CLASSES) == ours | {
         Accounting,
+        Failure,
+        Process,
         model.FetcherConfig,
         model.ProcessorConfig,
         SubscriptionOptions,
@@ -67,10 +72,18 @@ def test_every_class_that_a_message_may_hold_is_admitted() -> None:
 
 
 #: What hints name that is imported for the type checker only.
-HINTS = {"Address": str, "Accounting": Accounting}
+HINTS = {
+    "Address": str,
+    "Sequence": Sequence,
+    **vars(jobs),
+    **vars(logs),
+    **vars(status),
+}
 
 
 def parts_of(hint: Any) -> set[Any]:
+    if typing.is_typeddict(hint):
+        return {dict}  # what it is at run time
     if typing.get_origin(hint) is None:
         return set() if hint is Any or hint is Ellipsis else {hint}
     parts = set()

@@ -15,22 +15,19 @@ from typing import Any
 
 import pytest
 
+from actors.demand.job import Accounting, Failure, Job, JobState, Process
 from actors.demand.job_events import (
-    Accounting,
-    Fact,
-    Job,
     JobDone,
     JobDropped,
+    JobEvent,
     JobFailed,
     JobFetched,
     JobLeased,
     JobQuarantined,
     JobReleased,
     JobReturned,
-    JobState,
     StateMoved,
 )
-from actors.demand.messages import Failure, Process
 from actors.demand.source_state import KeptState
 from actors.host import file_lock
 from actors.journal.edit import decide
@@ -63,9 +60,9 @@ def reopened(path: Path, fetcher: str = "numbers") -> Journal:
     return Journal(path, fetcher)
 
 
-def keep(path: Path, facts: Iterable[Fact], fetcher: str = "numbers") -> None:
+def keep(path: Path, events: Iterable[JobEvent], fetcher: str = "numbers") -> None:
     journal = Journal(path, fetcher)
-    journal.commit(facts)
+    journal.commit(events)
     journal.close()
 
 
@@ -354,11 +351,11 @@ def test_an_empty_file_with_a_log_beside_it_is_refused(path: Path) -> None:
     assert path.read_bytes() == b""
 
 
-def way_of(job: Job) -> list[list[Fact]]:
+def way_of(job: Job) -> list[list[JobEvent]]:
     """The commits of one job's life: done, quarantined or dropped by its key."""
     job.attempt = 1
-    retried: list[Fact] = [JobFailed(job, HERE, Failure("once"), 1.0)]
-    ends: list[Fact] = [
+    retried: list[JobEvent] = [JobFailed(job, HERE, Failure("once"), 1.0)]
+    ends: list[JobEvent] = [
         JobDone(job, 1, HERE, 1, 0.1),
         JobQuarantined(job, HERE, Failure("never")),
         JobDropped(job, "by hand"),
@@ -383,8 +380,8 @@ def test_after_power_loss_everything_committed_is_there(
     journal = Journal(path, "numbers")
     ends, states = [], []
     for key in range(1, 13):
-        for facts in way_of(new_job(key)):
-            journal.commit(facts)
+        for events in way_of(new_job(key)):
+            journal.commit(events)
             ends.append(wal.stat().st_size)
             states.append(states_in(path))
     log = wal.read_bytes()
@@ -413,8 +410,8 @@ def test_after_power_loss_at_any_commit_the_copied_files_are_sound(
     journal = Journal(path, "numbers")
     with contextlib.closing(connect(path)) as other:
         for key in range(1, 40):
-            for facts in way_of(new_job(key)):
-                journal.commit(facts)
+            for events in way_of(new_job(key)):
+                journal.commit(events)
             if key % 5 == 0:
                 other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             copy = tmp_path / f"{key}.db"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.demand.job import Failure, Job, Process
 from actors.demand.job_events import (
     NOT_BEGUN,
-    Job,
     JobDone,
     JobDropped,
     JobFailed,
@@ -18,7 +18,6 @@ from actors.demand.job_events import (
     JobReturned,
     OutcomeIgnored,
 )
-from actors.demand.messages import Failure, Process
 from actors.status.counters import Histogram, Tally
 
 PROCESS = Process(name="p-1", run="r", pid=1, host="h")

@@ -9,6 +9,7 @@ import pickle
 import sys
 import types
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ from thespian.actors import ActorAddress
 from actors.actor_system.base import THESPIANS
 from actors.cluster import messages as cluster_messages
 from actors.config import model
+from actors.demand import job as jobs
 from actors.demand import messages as protocol
-from actors.demand.job_events import Accounting
-from actors.host import unpickling
+from actors.host import logs, unpickling
+from actors.status import model as status
 from actors.supervision import message_types, messages
 
 _SPACES = vars(protocol) | vars(model) | vars(messages) | vars(cluster_messages)
-_SPACES |= {"Address": ActorAddress, "Accounting": Accounting}
+_SPACES |= {"Address": ActorAddress, "Sequence": Sequence}
+_SPACES |= vars(jobs) | vars(logs) | vars(status)
 _ADDRESS = ActorAddress("FetcherActor-0123456789abcdef")
 _PLAIN = (
     dt.date(2026, 2, 3),
@@ -47,11 +50,11 @@ def _sample(kind: type) -> Any:
 
 def _value(hint: Any) -> Any:
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any or origin is dict:
+    if hint is Any or origin is dict or typing.is_typeddict(hint):
         return {"any": [1, 2.5, None, True, "ü", *_PLAIN]}
     if origin in (typing.Union, types.UnionType):
         return _value(inner[0])
-    if origin is tuple:
+    if origin in (tuple, Sequence):
         return tuple(_value(each) for each in inner if each is not Ellipsis)
     if hint is ActorAddress:
         return _ADDRESS

@@ -15,7 +15,7 @@ from actors.testing.processes import System, wait_until
 from tests.support import spooled
 
 if TYPE_CHECKING:
-    from actors.demand.job_events import AccountingCounts
+    from actors.demand.job import AccountingCounts
     from actors.testing import Harness
 
 pytestmark = pytest.mark.system

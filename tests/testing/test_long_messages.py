@@ -8,8 +8,9 @@ from typing import Any
 from actors.config.build import build
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
-from actors.demand.messages import Done, Jobs
-from actors.demand.sizes import MESSAGE_BYTES, MIB, size_of
+from actors.demand.json_values import size_of
+from actors.demand.messages import MESSAGE_BYTES, Done, Jobs
+from actors.demand.windows import MIB
 from actors.host.frames import MAX_MESSAGE
 from actors.testing import Harness
 
