@@ -101,7 +101,7 @@ def test_nothing_is_skipped_and_nothing_becomes_a_job_twice(
     words = (*words, "--process", "builtins:len", "--processors", "2")
     with served(served_by(name)) as server:
         server.before = lambda _: change(server, draw) if draw.random() < 0.2 else None
-        text = text_of(name, server, *[SMALL[name]] * (name in SMALL))
+        text = text_of(name, server, *([SMALL[name]] if name in SMALL else ()))
         config.write_text("every_s = 0.3\n" + text.replace("every_s", "# every_s"))
         for _ in range(30):
             change(server, draw)
