@@ -522,4 +522,10 @@ LIVE = {
     table: {key: each for key, each in options.items() if each.live}
     for table, options in STAGE_OPTIONS.items()
 }
-LIVE_OPTIONS = LIVE["fetcher"] | LIVE["processor"]
+#: The same of all stages, those first that are settings.
+LIVE_OPTIONS = dict(
+    sorted(
+        (LIVE["fetcher"] | LIVE["processor"]).items(),
+        key=lambda each: not each[1].setting,
+    )
+)

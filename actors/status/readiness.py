@@ -51,7 +51,7 @@ def _full(fetcher: FetcherStatus) -> str:
         count = fetcher["quarantined"]
         return f"polls no more: its quarantine is full ({count} jobs)"
     if fetcher.get("journal_full"):
-        return "polls no more: the journal has come to --journal-mib"
+        return "polls no more: the journal has reached --journal-mib"
     return ""
 
 

@@ -59,8 +59,9 @@ def _broken(stage: FetcherStatus) -> str:
         )
     if stage.get("journal_full"):
         return (
-            f"{stage['name']} polls no more, the journal has come to --journal-mib: "
-            "what is done, retried or discarded makes room, and so does time"
+            f"{stage['name']} polls no more, the journal has reached --journal-mib: "
+            "finishing, retrying or discarding jobs frees space; so does the end of "
+            "--remember for the ids of ended jobs"
         )
     if stage["state"] == "faulted":
         return f"{stage['name']} is refused by its source: {stage.get('last_error')}"

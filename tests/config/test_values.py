@@ -9,6 +9,7 @@ import pytest
 
 from actors.config.build import build
 from actors.config.errors import ConfigError
+from actors.config.model import DISPATCHERS, LIVE_OPTIONS, STAGE_OPTIONS
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 
@@ -45,3 +46,14 @@ def test_so_it_is_in_a_table() -> None:
     assert str(refused.value) == (
         f"f.toml:3: settle {EXPECTED} 'mine'; did you mean mine:settle?"
     )
+
+
+def test_what_set_may_change_is_listed_with_the_settings_first() -> None:
+    assert [*LIVE_OPTIONS] == ["every_s", "max_demand", "rate_limit", "demand"]
+
+
+@pytest.mark.parametrize("table", ["fetcher", "processor"])
+def test_a_dispatcher_has_its_name_in_one_place(table: str) -> None:
+    expected = STAGE_OPTIONS[table]["dispatcher"].type.expected
+
+    assert expected == "one of " + ", ".join(DISPATCHERS)

@@ -79,7 +79,7 @@ def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> Non
         ),
         (
             {"waiting_for": "room", "journal_full": True},
-            "numbers polls no more: the journal has come to --journal-mib",
+            "numbers polls no more: the journal has reached --journal-mib",
         ),
     ],
 )

@@ -221,8 +221,9 @@ def status(
         (
             status(fetcher(journal_full=True, waiting_for="room"), in_flight=3),
             (
-                "numbers polls no more, the journal has come to --journal-mib: what is "
-                "done, retried or discarded makes room, and so does time"
+                "numbers polls no more, the journal has reached --journal-mib: "
+                "finishing, retrying or discarding jobs frees space; so does the end "
+                "of --remember for the ids of ended jobs"
             ),
         ),
         (

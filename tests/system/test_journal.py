@@ -281,7 +281,7 @@ def test_a_journal_that_has_come_to_its_size_loses_nothing_and_goes_on(
     def is_full() -> Any:
         # Where SQLite has put its log away since, there was room for a few more.
         status = system.status()
-        told = "the journal has come to --journal-mib" in status["why"]
+        told = "the journal has reached --journal-mib" in status["why"]
         return told and status["accounting"]
 
     accounting = wait_until(is_full, "a full journal")

@@ -198,7 +198,7 @@ def test_a_journal_of_its_size_stops_the_polling_until_there_is_room() -> None:
         fetched = fetcher["buffered"]
         assert 50 < fetched < 150
         assert (fetcher["waiting_for"], fetcher["journal_full"]) == ("room", True)
-        assert "the journal has come to --journal-mib" in status["why"]
+        assert "the journal has reached --journal-mib" in status["why"]
 
         pipeline.attach()
         pipeline.run_until_idle()
