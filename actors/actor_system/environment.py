@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.worker import Worker
-from actors.cluster import connection, identity
 from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
-
-    from actors.cluster.connection import GateListener, Line
 
 
 class Edges:
@@ -104,22 +101,6 @@ class Edges:
     def control(self, path: str, orders_fd: int) -> ControlServer:
         """Where commands arrive: other terminals', and the main process's orders."""
         return ControlServer(Path(path), orders_fd)
-
-    def gate(self, place: identity.Place, key: bytes, limit_s: float) -> GateListener:
-        """Where other machines dial in.
-
-        Raises:
-            OSError: The address cannot be used.
-        """
-        return connection.GateListener(place.host, place.port, key, limit_s)
-
-    def dial(self, host: str, port: int, key: bytes, limit_s: float) -> Line:
-        """Call another machine.
-
-        Raises:
-            LineEndedError: It cannot be called.
-        """
-        return connection.dial(host, port, key, limit_s)
 
     def reporter(self, fd: int) -> Reporter:
         """The root's line to the main process."""

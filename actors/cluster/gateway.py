@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
 from actors.cluster import identity
-from actors.cluster.connection import FLUSH_S, LineEndedError
-from actors.cluster.membership import Signs
+from actors.cluster.connection import FLUSH_S, GateListener, LineEndedError
 from actors.cluster.messages import (
     Beat,
     Down,
@@ -23,17 +22,24 @@ from actors.cluster.messages import (
     ProcessIs,
     StartGate,
     ToMachine,
-    Up,
 )
-from actors.cluster.router import Switchboard
+from actors.cluster.router import Peer, Router
 from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
 from actors.host.frames import FrameError, Quiet
-from actors.supervision.messages import AskSign, Sign, SourceGone, SourceUp, Started
+from actors.supervision.heartbeat import Heartbeat
+from actors.supervision.messages import (
+    AskSign,
+    Sign,
+    SourceGone,
+    SourceUp,
+    Started,
+    Up,
+)
 
 if TYPE_CHECKING:
-    from actors.cluster.connection import GateListener, Line
+    from actors.cluster.connection import Line
+    from actors.cluster.router import Passed
     from actors.config.model import SystemConfig
-    from actors.demand.messages import ToConsumer
 
 GATE = "gate"
 #: Callers that have not shown the key; more are not let in at a time.
@@ -43,7 +49,6 @@ MAX_STRANGERS = 64
 @dataclass(slots=True, eq=False)
 class _Call:
     line: Line
-    signs: Signs
     run: str | None = None
 
 
@@ -52,13 +57,14 @@ class GateActor(Stage):
 
     system: SystemConfig
     _listener: GateListener
+    _signs: Heartbeat[int]
 
     def __init__(self) -> None:
         super().__init__()
         self._root: Address | None = None
         self._calls: dict[int, _Call] = {}
         self._by_run: dict[str, _Call] = {}
-        self._board: Switchboard[Any] = Switchboard()
+        self._router = Router()
         self._quiet = Quiet()
 
     def receive(  # noqa: C901 - one arm a message
@@ -72,37 +78,39 @@ class GateActor(Stage):
             case AskSign():
                 self.send(sender, Sign(name=GATE))
             case SourceUp(name=name, address=address):
-                self._board.source_up(name, address)
+                self._router.source_up(name, address)
             case SourceGone(name=name):
-                self._board.source_gone(name)
+                self._router.source_gone(name)
             case ToMachine():
-                self._pass_on(message)
+                self._to_machine(message)
             case Up():
-                self._up(message, sender)
+                self._pass(self._router.up(message, sender))
             case Subscribed() | Jobs() | Confirm() | Ping() | Cancel():
-                self._down(message)
+                self._pass(self._router.down(message))
             case _:
                 self.unexpected(message)
 
     def tick(self, now: float) -> None:
         """Give signs, and give up those who give none."""
-        for call in tuple(self._calls.values()):
-            if call.signs.is_silent(now):
-                self._end(call, "it gave no sign", silent=True)
-            elif call.run is not None and call.signs.is_due(now):
+        if self._root is None:
+            return
+        for fd in self._signs.silent(now):
+            self._end(self._calls[fd], "it gave no sign", silent=True)
+        for fd in self._signs.due(now):
+            if (call := self._calls.get(fd)) is not None and call.run is not None:
                 self._send(call, Beat())
-            elif call.line.is_waiting:
+        for call in tuple(self._calls.values()):
+            if call.line.is_waiting:
                 self._send(call)
 
     def next_tick(self) -> float | None:
         """The next sign, or the next try at a line that took no more."""
-        times = [
-            each.signs.next_tick(is_open=each.run is not None)
-            for each in self._calls.values()
-        ]
+        if self._root is None:
+            return None
+        times = [self._signs.next_tick()]
         if any(each.line.is_waiting for each in self._calls.values()):
             times.append(self.now() + FLUSH_S)
-        return min(times, default=None)
+        return min((each for each in times if each is not None), default=None)
 
     def exiting(self) -> None:
         """Hang up."""
@@ -116,11 +124,14 @@ class GateActor(Stage):
         try:
             key = identity.read_key(system.cluster_key_file)
             place = identity.place(system.bind or "", system.port, "--bind")
-            self._listener = self.edges.gate(place, key, system.machine_timeout_s)
+            self._listener = GateListener(
+                place.host, place.port, key, system.machine_timeout_s
+            )
         except (OSError, ValueError) as problem:
             error = f"cannot listen at {system.bind}: {problem}"
         else:
             self._root = root
+            self._signs = Heartbeat.of_lines(system.machine_timeout_s)
             self.watch(self._listener.fd, self._called)
         started = Started(name=GATE, pid=self.edges.process_id(), error=error)
         self.send(root, started)
@@ -133,8 +144,8 @@ class GateActor(Stage):
         if strangers >= MAX_STRANGERS:
             line.close()
             return
-        signs = Signs.begin(self.system.machine_timeout_s, self.now())
-        call = self._calls[line.fd] = _Call(line, signs)
+        call = self._calls[line.fd] = _Call(line)
+        self._signs.begin(line.fd, self.now())
         self.watch(line.fd, lambda: self._spoke(call))
 
     def _spoke(self, call: _Call) -> None:
@@ -151,7 +162,7 @@ class GateActor(Stage):
             self._hear(call, message)
         # One who has not joined has a while to do so, whatever it sends.
         if call.run is not None:
-            call.signs.heard_at = self.now()
+            self._signs.heard(call.line.fd, self.now())
 
     def _hear(self, call: _Call, message: Any) -> None:
         if call.run is None:
@@ -164,12 +175,12 @@ class GateActor(Stage):
             case Beat():
                 return
             case Up():
-                self._up(message, call.run)
+                self._pass(self._router.up(message, Peer(call.run)))
             case Down(message=inner):
-                self._down(inner)
+                self._pass(self._router.down(inner))
             case ProcessIs(process=process, up=True):
                 if process.kind in self.system.steps:
-                    self._board.source_up(process.name, call.run)
+                    self._router.source_up(process.name, Peer(call.run))
                 self._tell_root(call.run, message)
             case _:
                 self._tell_root(call.run, message)
@@ -180,24 +191,19 @@ class GateActor(Stage):
         self._by_run[message.run] = call
         self._tell_root(message.run, message)
 
-    def _up(self, message: Up, origin: Any) -> None:
-        where = self._board.up(message.source, message.message, origin)
-        if isinstance(where, str):
-            self._send_to(where, message)
-        elif where is not None:
-            self.send(where, message.message)
+    def _pass(self, passed: Passed | None) -> None:
+        match passed:
+            case None:
+                return
+            case (Peer(run=run), message):
+                self._send_to(run, message)
+            case (address, message):
+                self.send(address, message)
 
-    def _down(self, message: ToConsumer) -> None:
-        where = self._board.down(message)
-        if isinstance(where, str):
-            self._send_to(where, Down(message=message))
-        elif where is not None:
-            self.send(where, message)
-
-    def _pass_on(self, message: ToMachine) -> None:
+    def _to_machine(self, message: ToMachine) -> None:
         self._send_to(message.run, message.message)
         if message.last:
-            self._board.forget(lambda at: isinstance(at, str) and at == message.run)
+            self._router.forget(Peer(message.run))
             self._let_go(message.run)
 
     def _send_to(self, run: str, message: Any) -> None:
@@ -223,6 +229,7 @@ class GateActor(Stage):
         if self._calls.pop(call.line.fd, None) is None:
             return
         self.unwatch(call.line.fd)
+        self._signs.end(call.line.fd)
         call.line.close()
         if call.run is not None:
             del self._by_run[call.run]

@@ -1,12 +1,15 @@
-"""The root's side of other machines: who is in, and what follows when one is not."""
+"""The leader's side of other machines: who is in, and what follows when one is not.
+
+Rules only: what is to be done is returned as effects, as the supervisor returns
+them. What is for a machine goes to the gate, which is a child like others.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from actors.cluster import identity
-from actors.cluster.gateway import GATE, GateActor
+from actors.cluster.gateway import GATE
 from actors.cluster.membership import Machine, Machines, NameTakenError
 from actors.cluster.messages import (
     AskStatus,
@@ -19,48 +22,51 @@ from actors.cluster.messages import (
     Refuse,
     Retune,
     SourceIs,
-    StartGate,
     TellStatus,
     ToMachine,
     Welcome,
 )
+from actors.supervision.children import READY, Fate, Role, StageState
 from actors.supervision.messages import (
+    Asked,
     ProcessGone,
     ProcessLost,
     SourceGone,
     SourceUp,
 )
-from actors.supervision.restarts import Restarts
+from actors.supervision.supervisor import Gone, Heard, Log, SourceEnded, Tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from actors.actor_system.stage import Address
     from actors.demand.job import Process
     from actors.status.model import ProcessorAnswer
+    from actors.supervision.children import Child
     from actors.supervision.messages import StatusAnswer
-    from actors.supervision.root import RootActor
+    from actors.supervision.supervisor import Effect, Supervisor
 
 
-class LocalSource(NamedTuple):
-    """A stage on this machine that others take from, as it runs now."""
+class Leader:
+    """Admits machines, and takes back what was out on one that is lost.
 
-    kind: str
-    name: str
-    address: Address
-    run: str
+    Args:
+        supervisor: Of the stages on this machine.
+        incarnation: Unique for this run of the root.
+        own_version: Tells the version of lowtide here.
+        versions: Tells the versions of the code behind functions.
+    """
 
-
-class Remote:
-    """Admits machines, and takes back what was out on one that is lost."""
-
-    def __init__(self, root: RootActor, incarnation: str) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        incarnation: str,
+        own_version: Callable[[], str],
+        versions: Callable[[list[str]], dict[str, str]],
+    ) -> None:
         self.machines = Machines(incarnation)
-        self._root = root
-        self.gate_pid: int | None = None
-        self._gate: Address | None = None
-        self._start_at: float | None = None
-        self._restarts = Restarts()
+        self._supervisor = supervisor
+        self._own_version = own_version
+        self._versions = versions
 
     @property
     def processes(self) -> Iterator[tuple[Machine, Process]]:
@@ -69,279 +75,314 @@ class Remote:
             for process in machine.processes.values():
                 yield machine, process
 
-    def begin(self, now: float) -> None:
-        """Open the gate, if other machines may join."""
-        if self._root.config.bind is not None:
-            self._start_at = now
-            self.tick(now)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether nothing is waited for here."""
-        return self._root.config.bind is None or self._gate is not None
-
-    def receive(self, message: FromMachine | LineEnded) -> None:
-        """Take what the gate says."""
-        match message:
-            case FromMachine(run=run, message=Join() as join):
-                self._joins(run, join)
-            case FromMachine(run=run, message=inner):
-                if (machine := self.machines.get(run)) is not None:
-                    self._hear(machine, inner)
-            case LineEnded(run=run, silent=silent, reason=reason):
-                self._line_ended(run, reason, silent=silent)
-
-    def tick(self, now: float) -> None:
-        """Open the gate if it is time, and give up those who stay away."""
-        self._lost(*self.machines.due(now), reason="it did not come back")
-        if self._start_at is not None and now >= self._start_at:
-            self._start_at = None
-            start = StartGate(system=self._root.config)
-            self._root.start_stage(GATE, GateActor, start)
-
-    def next_tick(self) -> float | None:
-        """When ``tick`` has something to do next, in monotonic seconds."""
-        times = (self.machines.next_due(), self._start_at)
-        return min((each for each in times if each is not None), default=None)
-
-    def gate_started(self, sender: Address, pid: int) -> None:
-        """The gate is open; it gets to know every source."""
-        self._gate, self.gate_pid = sender, pid
-        for source in self._root.sources():
-            self.source_up(source)
-
-    def gate_exited(self) -> None:
-        """The gate is no more, and no line either: they dial again."""
-        now = self._root.now()
-        self._gate, self.gate_pid = None, None
-        lost = tuple(self.machines)
-        for machine in lost:
-            self.machines.leaves(machine.run)
-        self._lost(*lost, reason="the gate was gone")
-        delay = self._restarts.exited(now)
-        self._root.log.warning("stage.exited", stage=GATE, restart_in_s=delay)
-        if delay is None:
-            self._root.reporter.fatal("the gate died too often to be restarted")
-        else:
-            self._start_at = now + delay
-
-    def source_up(self, source: LocalSource) -> None:
-        """A source on this machine is there now."""
-        if self._gate is None:
-            return
-        up = SourceUp(kind=source.kind, name=source.name, address=source.address)
-        self._root.send(self._gate, up)
-        for machine in self.machines:
-            self._tell(machine, _is_up(source))
-
-    def source_gone(self, kind: str, name: str) -> None:
-        """A source on this machine is not coming back."""
-        if self._gate is not None:
-            self._root.send(self._gate, SourceGone(name=name))
-        for machine in self.machines:
-            self._tell(machine, SourceIs(kind=kind, name=name, up=False))
-
-    def steps_of(self, kind: str) -> Iterator[SourceUp]:
-        """Sources of this kind on other machines, as those here subscribe to them."""
-        if self._gate is None or kind not in self._root.config.steps:
-            return
-        for _, process in self.processes:
-            if process.kind == kind:
-                yield self._step(process)
-
     def has(self, kind: str) -> bool:
         """Whether there is a processor of this kind on another machine."""
         return any(process.kind == kind for _, process in self.processes)
 
-    def process_gone(self, gone: ProcessGone) -> None:
-        """A process is no more: steps elsewhere may have given it jobs."""
+    def receive(self, message: FromMachine | LineEnded, now: float) -> list[Effect]:
+        """Take what the gate says."""
+        match message:
+            case FromMachine(run=run, message=Join() as join):
+                return self._joins(run, join)
+            case FromMachine(run=run, message=inner):
+                machine = self.machines.get(run)
+                return [] if machine is None else self._hear(machine, inner)
+            case LineEnded(run=run, silent=silent, reason=reason):
+                return self._line_ended(run, reason, now, silent=silent)
+
+    def tick(self, now: float) -> list[Effect]:
+        """Give up the machines that stay away."""
+        return self._lost(*self.machines.due(now), reason="it did not come back")
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` has something to do next, in monotonic seconds."""
+        return self.machines.next_due()
+
+    # What becomes of stages on this machine.
+
+    def child_ready(self, child: Child[Any]) -> list[Effect]:
+        """Tell machines of a source, a processor of steps there, the gate of all."""
+        effects: list[Effect] = []
+        if child.role is Role.GATE:
+            for kind, source in self._supervisor.sources():
+                effects.append(_source_here(kind, source))
+            return effects
+        kind = child.config.name
+        if child.role is Role.PROCESSOR:
+            for machine, process in self.processes:
+                if process.kind in child.config.sources:
+                    effects += self._step_up(machine, process, child.name)
+        if self._supervisor.is_source(child):
+            effects.append(_source_here(kind, child))
+            effects += self._tell_all(_is_there(kind, child))
+        return effects
+
+    def source_ended(self, ended: SourceEnded) -> list[Effect]:
+        """Tell machines that a source has ended, wherever it was."""
+        effects: list[Effect] = []
+        if ended.fate.is_final:
+            effects.append(Tell(GATE, SourceGone(name=ended.name)))
+        return effects + self._tell_all(
+            SourceIs(kind=ended.kind, name=ended.name, up=False, fate=ended.fate.value)
+        )
+
+    def gate_gone(self) -> list[Effect]:
+        """Give up every machine: the gate is no more, and no line either."""
+        lost = tuple(self.machines)
+        for machine in lost:
+            self.machines.leaves(machine.run)
+        return self._lost(*lost, reason="the gate was gone")
+
+    def process_gone(self, gone: ProcessGone) -> list[Effect]:
+        """Tell machines with steps, which may have given it jobs."""
+        effects: list[Effect] = []
         for machine in self.machines:
             kinds = {each.kind for each in machine.processes.values()}
-            if kinds & self._root.config.steps:
-                self._tell(machine, gone)
+            if any(map(self._is_step, kinds)):
+                effects.append(_to(machine, gone))
+        return effects
 
-    def order(self, verb: str, name: str, run: str | None = None) -> bool:
-        """Have a processor killed or detached; returns whether it is elsewhere.
+    # What is wanted of machines.
 
-        Args:
-            verb: ``kill`` or ``detach``.
-            name: The processor's.
-            run: Which run of it; None for the one that there is.
-        """
-        found = self.machines.where(name)
-        if found is None or run not in (None, found[1].run):
-            return False
-        self._tell(found[0], Order(verb=verb, process=found[1]))
-        return True
+    def order(self, verb: str, process: Process, message: Any = None) -> list[Effect]:
+        """Have a processor elsewhere killed, detached, or told something."""
+        found = self.machines.where(process.name)
+        if found is None or found[1].run != process.run:
+            return []
+        return [_to(found[0], Order(verb=verb, process=process, message=message))]
 
-    def retune(self) -> None:
+    def lost_process(self, process: Process) -> list[Effect]:
+        """Have a processor killed that gives no sign while it holds jobs."""
+        order = self.order("kill", process)
+        about = {"stage": process.name, "pid": process.pid, "host": process.host}
+        return [Log("error", "stage.silent", about), *order] if order else []
+
+    def retune(self) -> list[Effect]:
         """Tell every machine how processors are configured now."""
-        for machine in self.machines:
-            self._tell(machine, Retune(system=self._root.config.for_machines()))
+        return self._tell_all(Retune(system=self._supervisor.system.for_machines()))
 
-    def ask(self, number: int) -> set[str]:
-        """Ask for the status of every processor elsewhere; returns their names."""
+    def names(self) -> list[str]:
+        """The processors that can be asked how they are."""
         there = [each for each in self.machines if each.away_since is None]
-        for machine in there:
-            self._tell(machine, AskStatus(number=number))
-        return {each.name for machine in there for each in machine.processes.values()}
+        return [each.name for machine in there for each in machine.processes.values()]
 
-    def _joins(self, run: str, join: Join) -> None:
-        ours = identity.own_version()
+    def ask(self, number: int) -> list[Effect]:
+        """Ask for the status of every processor elsewhere."""
+        there = [each for each in self.machines if each.away_since is None]
+        return [_to(each, AskStatus(number=number)) for each in there]
+
+    def describe(
+        self, answers: Mapping[str, StatusAnswer]
+    ) -> Iterator[tuple[str, ProcessorAnswer, str]]:
+        """Each processor on another machine: its name, how it is, and its kind."""
+        for machine, process in self.processes:
+            answer = answers.get(process.name)
+            if answer is not None and answer.processor is not None:
+                yield process.name, answer.processor, process.kind
+                continue
+            silent: ProcessorAnswer = {
+                "pid": process.pid,
+                "host": process.host,
+                "state": "silent" if machine.away_since is None else "away",
+                "in_flight": 0,
+                "demand": 0,
+                "manual": False,
+                "done": 0,
+                "failed": 0,
+                "restarts": 0,
+            }
+            yield process.name, silent, process.kind
+
+    # What machines say.
+
+    def _joins(self, run: str, join: Join) -> list[Effect]:
+        ours = self._own_version()
         if join.version != ours:
             reason = f"lowtide {join.version} is there, {ours} is here"
-            self._refuse(run, join, reason, for_now=False)
-            return
+            return _refuse(run, join, reason, for_now=False)
         was_here = self.machines.get(run) is not None
         try:
             machine, former = self.machines.joins(join.name, run, join.host)
         except NameTakenError as error:
-            self._refuse(run, join, str(error), for_now=True)
-            return
+            return _refuse(run, join, str(error), for_now=True)
+        effects: list[Effect] = []
         if former is not None:
-            self._lost(former, reason="another took its place")
+            effects += self._lost(former, reason="another took its place")
         event = "machine.returned" if was_here else "machine.joined"
-        self._root.log.info(event, machine=machine.name, host=machine.host)
-        self._welcome(machine)
+        about = {"machine": machine.name, "host": machine.host}
+        return [*effects, Log("info", event, about), *self._welcome(machine)]
 
-    def _welcome(self, machine: Machine) -> None:
-        system = self._root.config
+    def _welcome(self, machine: Machine) -> list[Effect]:
+        system = self._supervisor.system
         needed = {f for each in system.processors for f in system.functions_of(each)}
         welcome = Welcome(
             line=machine.line,
             system=system.for_machines(),
-            versions=identity.versions(sorted(needed)),
+            versions=self._versions(sorted(needed)),
         )
-        self._tell(machine, welcome)
-        for source in self._root.sources():
-            self._tell(machine, _is_up(source))
+        effects: list[Effect] = [_to(machine, welcome)]
+        for child in self._supervisor.stages:
+            kind = child.config.name
+            if not self._supervisor.is_source(child):
+                continue
+            if child.is_ready:
+                effects.append(_to(machine, _is_there(kind, child)))
+            elif child.state not in READY and child.starts:
+                # It may have ended while there was no line to say so.
+                is_over = child.state is StageState.FATAL
+                fate = Fate.FATAL if is_over else Fate.RESTART
+                ended = SourceIs(kind=kind, name=child.name, up=False, fate=fate.value)
+                effects.append(_to(machine, ended))
         for other, process in self.processes:
-            if other is not machine and process.kind in system.steps:
-                self._tell_step(machine, process)
+            if other is not machine and self._is_step(process.kind):
+                effects.append(_to(machine, _step_there(other, process)))
+        return effects
 
-    def _refuse(self, run: str, join: Join, reason: str, *, for_now: bool) -> None:
-        self._root.log.warning("machine.refused", machine=join.name, reason=reason)
-        self._send(run, Refuse(reason=reason, for_now=for_now), last=True)
-
-    def _hear(self, machine: Machine, message: Any) -> None:
+    def _hear(self, machine: Machine, message: Any) -> list[Effect]:
         match message:
             case ProcessIs():
-                self._process_is(machine, message)
+                return self._process_is(machine, message)
             case TellStatus(number=number, answers=answers):
-                for answer in answers:
-                    self._root.stage_answered(replace(answer, number=number))
-            case ProcessLost(process=process):
-                self._root.supervisor.kill_lost(process)
+                return [Heard(replace(each, number=number)) for each in answers]
             case Leave(reason=reason):
                 self.machines.leaves(machine.run)
-                self._lost(machine, reason=reason, event="machine.left")
+                return self._lost(machine, reason=reason, event="machine.left")
+            case ProcessLost() | Asked():
+                return [Heard(message)]
             case _:
-                self._root.unexpected(message)
+                about = {"message": type(message).__name__}
+                return [Log("warning", "message.unexpected", about)]
 
-    def _process_is(self, machine: Machine, message: ProcessIs) -> None:
+    def _process_is(self, machine: Machine, message: ProcessIs) -> list[Effect]:
         process = message.process
         if message.up:
-            if self.machines.process_up(machine.run, process):
-                self._process_up(machine, process)
-        elif self.machines.process_gone(machine.run, process):
-            self._processes_gone(process, reason=message.reason, crash=message.crash)
+            is_news = self.machines.process_up(machine.run, process)
+            return self._process_up(machine, process) if is_news else []
+        if not self.machines.process_gone(machine.run, process):
+            return []
+        gone = ProcessGone(process=process, reason=message.reason, crash=message.crash)
+        return self._processes_gone(gone, Fate(message.fate), machine.name)
 
-    def _line_ended(self, run: str, reason: str, *, silent: bool) -> None:
+    def _line_ended(
+        self, run: str, reason: str, now: float, *, silent: bool
+    ) -> list[Effect]:
         machine = self.machines.get(run)
         if machine is None:
-            return
-        log = self._root.log
-        log.warning("machine.away", machine=machine.name, reason=reason)
-        if self.machines.line_ended(run, self._root.now(), silent=silent):
-            self._lost(machine, reason=reason)
+            return []
+        about = {"machine": machine.name, "reason": reason}
+        effects: list[Effect] = [Log("warning", "machine.away", about)]
+        if self.machines.line_ended(run, now, silent=silent):
+            effects += self._lost(machine, reason=reason)
+        return effects
 
     def _lost(
         self, *machines: Machine, reason: str, event: str = "machine.lost"
-    ) -> None:
+    ) -> list[Effect]:
         # That a machine is gone says nothing about the jobs that were there.
-        tell = self._root.log.info if event == "machine.left" else self._root.log.error
+        effects: list[Effect] = []
+        level = "info" if event == "machine.left" else "error"
         for machine in machines:
-            tell(event, machine=machine.name, host=machine.host, reason=reason)
+            about = {"machine": machine.name, "host": machine.host, "reason": reason}
+            effects.append(Log(level, event, about))
         processes = [each for one in machines for each in one.processes.values()]
-        self._processes_gone(*processes, reason="its machine is gone", crash=False)
+        if processes:
+            first, *others = processes
+            gone = ProcessGone(
+                process=first,
+                reason="its machine is gone",
+                crash=False,
+                others=tuple(others),
+            )
+            effects += self._processes_gone(gone, Fate.FATAL)
+        refuse = Refuse(reason=reason, for_now=True)
         for machine in machines:
-            self._send(machine.run, Refuse(reason=reason, for_now=True), last=True)
+            last = ToMachine(run=machine.run, message=refuse, last=True)
+            effects.append(Tell(GATE, last))
+        return effects
 
-    def _process_up(self, machine: Machine, process: Process) -> None:
-        self._root.log.info(
-            "processor.attached",
-            processor=process.name,
-            pid=process.pid,
-            host=process.host,
-            machine=machine.name,
-        )
-        if process.kind in self._root.config.steps:
-            for taker in self._root.takers_of(process.kind):
-                self._root.tell(taker.name, self._step(process))
-            for other in self.machines:
-                if other is not machine:
-                    self._tell_step(other, process)
-
-    def _processes_gone(self, *processes: Process, reason: str, crash: bool) -> None:
-        if not processes:
-            return
-        log = self._root.log
-        for process in processes:
-            log.info("processor.detached", processor=process.name, reason=reason)
-        first, *others = processes
-        gone = ProcessGone(
-            process=first, reason=reason, crash=crash, others=tuple(others)
-        )
-        self._root.tell_gone(gone)
-        for process in processes:
-            self._root.commands.stage_detached(process.name)
-
-    def _step(self, process: Process) -> SourceUp:
-        assert self._gate is not None  # noqa: S101 - it told of the process
-        return SourceUp(
-            kind=process.kind,
-            name=process.name,
-            address=self._gate,
-            relayed=True,
-            line=process.run,
-        )
-
-    def _tell_step(self, machine: Machine, process: Process) -> None:
-        is_there = SourceIs(
-            kind=process.kind, name=process.name, up=True, run=process.run
-        )
-        self._tell(machine, is_there)
-
-    def _tell(self, machine: Machine, message: Any) -> None:
-        self._send(machine.run, message)
-
-    def _send(self, run: str, message: Any, *, last: bool = False) -> None:
-        if self._gate is not None:
-            self._root.send(self._gate, ToMachine(run=run, message=message, last=last))
-
-
-def _is_up(source: LocalSource) -> SourceIs:
-    return SourceIs(kind=source.kind, name=source.name, up=True, run=source.run)
-
-
-def describe_remote(
-    remote: Remote, answers: Mapping[str, StatusAnswer]
-) -> Iterator[tuple[str, ProcessorAnswer, str]]:
-    """Each processor on another machine: its name, how it is, and its kind."""
-    for machine, process in remote.processes:
-        answer = answers.get(process.name)
-        if answer is not None and answer.processor is not None:
-            yield process.name, answer.processor, process.kind
-            continue
-        silent: ProcessorAnswer = {
+    def _process_up(self, machine: Machine, process: Process) -> list[Effect]:
+        about = {
+            "processor": process.name,
             "pid": process.pid,
             "host": process.host,
-            "state": "silent" if machine.away_since is None else "away",
-            "in_flight": 0,
-            "demand": 0,
-            "manual": False,
-            "done": 0,
-            "failed": 0,
-            "restarts": 0,
+            "machine": machine.name,
         }
-        yield process.name, silent, process.kind
+        effects: list[Effect] = [Log("info", "processor.attached", about)]
+        if self._is_step(process.kind):
+            for taker in self._supervisor.takers_of(process.kind):
+                effects += self._step_up(machine, process, taker.name)
+            for other in self.machines:
+                if other is not machine:
+                    effects.append(_to(other, _step_there(machine, process)))
+        return effects
+
+    def _processes_gone(
+        self, gone: ProcessGone, fate: Fate, machine: str | None = None
+    ) -> list[Effect]:
+        effects: list[Effect] = []
+        processes = (gone.process, *gone.others)
+        for each in processes:
+            if fate is Fate.RESTART:
+                about = {"stage": each.name, "pid": each.pid, "machine": machine}
+                effects.append(Log("warning", "stage.exited", about))
+            else:
+                about = {"processor": each.name, "pid": each.pid}
+                about["reason"] = gone.reason
+                effects.append(Log("info", "processor.detached", about))
+        effects.append(Gone(gone, fate))
+        effects += [
+            SourceEnded(each.kind, each.name, fate)
+            for each in processes
+            if self._is_step(each.kind)
+        ]
+        return effects
+
+    def _step_up(self, machine: Machine, process: Process, taker: str) -> list[Effect]:
+        gate = self._supervisor.gates.get(GATE)
+        if gate is None or gate.address is None:
+            return []
+        up = SourceUp(
+            kind=process.kind,
+            name=process.name,
+            address=gate.address,
+            relayed=True,
+            line=_run_of(machine, process),
+        )
+        return [Tell(taker, up)]
+
+    def _tell_all(self, message: Any) -> list[Effect]:
+        return [_to(each, message) for each in self.machines]
+
+    def _is_step(self, kind: str) -> bool:
+        return kind in self._supervisor.system.steps
+
+
+def _to(machine: Machine, message: Any) -> Tell:
+    return Tell(GATE, ToMachine(run=machine.run, message=message))
+
+
+def _refuse(run: str, join: Join, reason: str, *, for_now: bool) -> list[Effect]:
+    refuse = Refuse(reason=reason, for_now=for_now)
+    return [
+        Log("warning", "machine.refused", {"machine": join.name, "reason": reason}),
+        Tell(GATE, ToMachine(run=run, message=refuse, last=True)),
+    ]
+
+
+def _source_here(kind: str, child: Child[Any]) -> Tell:
+    return Tell(GATE, SourceUp(kind=kind, name=child.name, address=child.address))
+
+
+def _is_there(kind: str, child: Child[Any]) -> SourceIs:
+    return SourceIs(kind=kind, name=child.name, up=True, run=child.run)
+
+
+def _step_there(machine: Machine, process: Process) -> SourceIs:
+    run = _run_of(machine, process)
+    return SourceIs(kind=process.kind, name=process.name, up=True, run=run)
+
+
+def _run_of(machine: Machine, process: Process) -> str:
+    # On a machine that was lost and is back, it is a new one to those that took
+    # from it.
+    return f"{machine.line}/{process.run}"

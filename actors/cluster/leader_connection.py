@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster.connection import FLUSH_S, LineEndedError
-from actors.cluster.membership import Signs
+from actors.cluster.connection import FLUSH_S, LineEndedError, dial
 from actors.cluster.messages import Beat
 from actors.host.frames import FrameError
+from actors.supervision.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 AGAIN_S = 1.0
 
 
-class Caller:
+class LeaderConnection:
     """Keeps one line, says who calls when it opens, and gives signs.
 
     Args:
@@ -43,11 +43,11 @@ class Caller:
         self._stage = stage
         self._place = place
         self._key = key
+        self._signs: Heartbeat[Place] = Heartbeat.of_lines(limit_s)
         self._limit_s = limit_s
         self._join = join
         self._heard = heard
         self._line: Line | None = None
-        self._signs = Signs.begin(limit_s, stage.now())
         self._dial_at: float | None = stage.now()
         self._told: str | None = None
 
@@ -56,9 +56,10 @@ class Caller:
         if self._line is None:
             if self._dial_at is not None and now >= self._dial_at:
                 self._dial(now)
-        elif self._signs.is_silent(now):
+            return
+        if self._signs.silent(now):
             self.hang_up("the leader gave no sign")
-        elif self._line.is_open and self._signs.is_due(now):
+        elif self._signs.due(now) and self._line.is_open:
             self.send(Beat())
         elif self._line.is_waiting:
             self._flush()
@@ -69,7 +70,7 @@ class Caller:
             return self._dial_at
         if self._line.is_waiting:
             return self._stage.now() + FLUSH_S
-        return self._signs.next_tick(is_open=self._line.is_open)
+        return self._signs.next_tick()
 
     @property
     def is_open(self) -> bool:
@@ -103,10 +104,11 @@ class Caller:
         self._dial_later(reason, was_open=was_open)
 
     def _dial(self, now: float) -> None:
-        self._signs = Signs.begin(self._limit_s, now)
-        edges, place = self._stage.edges, self._place
+        self._signs.end(self._place)
+        self._signs.begin(self._place, now)
+        place = self._place
         try:
-            line = edges.dial(place.host, place.port, self._key, self._limit_s)
+            line = dial(place.host, place.port, self._key, self._limit_s)
             line.send(self._join)
         except LineEndedError as error:
             self._dial_later(str(error), was_open=False)
@@ -141,7 +143,7 @@ class Caller:
             self.hang_up(str(error))
             return
         if self._line.is_open:
-            self._signs.heard_at = self._stage.now()
+            self._signs.heard(self._place, self._stage.now())
         for message in messages:
             if not isinstance(message, Beat):
                 self._heard(message)

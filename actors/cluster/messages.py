@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actors.config.model import SystemConfig
     from actors.demand.job import Process
-    from actors.demand.messages import ToConsumer, ToProducer
+    from actors.demand.messages import ToConsumer
     from actors.supervision.messages import StatusAnswer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Up:
-    """A consumer's message for a source, by its name."""
-
-    source: str
-    message: ToProducer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,26 +77,33 @@ class Leave:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceIs:
-    """The leader to a machine: a source is there, or is not coming back.
+    """The leader to a machine: a source is there, or has ended.
 
     Attributes:
         run: Unique for each start of the source.
+        fate: What follows from its end: one of ``Fate``'s values.
     """
 
     kind: str
     name: str
     up: bool
     run: str = ""
+    fate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessIs:
-    """A machine to the leader: a processor is ready there, or is no more."""
+    """A machine to the leader: a processor is ready there, or is no more.
+
+    Attributes:
+        fate: What follows from its end: one of ``Fate``'s values.
+    """
 
     process: Process
     up: bool
     reason: str = ""
     crash: bool = False
+    fate: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,11 +111,12 @@ class Order:
     """The leader to a machine, about one of its processors.
 
     Attributes:
-        verb: ``kill`` or ``detach``.
+        verb: ``kill``, ``detach``, or ``tell`` to pass ``message`` on.
     """
 
     verb: str
     process: Process
+    message: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

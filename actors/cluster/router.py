@@ -8,51 +8,79 @@ subscription's end: what a consumer says next leaves the trace anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from actors.cluster.messages import Down
 from actors.demand.messages import Cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from actors.demand.messages import SubscriptionId, ToConsumer, ToProducer
-
-W = TypeVar("W")
+    from actors.demand.messages import SubscriptionId, ToConsumer
+    from actors.supervision.messages import Up
 
 
-class Switchboard(Generic[W]):
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A machine on the other side of a line, by its run."""
+
+    run: str
+
+
+#: Where a source or a consumer is: on another machine, or at an address on this one.
+Place: TypeAlias = Any
+
+
+class Passed(NamedTuple):
+    """A message on its way, and where it goes next."""
+
+    where: Place
+    message: Any
+
+
+class Router:
     """Knows where sources are, and who opened which subscription."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, W] = {}
-        self._consumers: dict[SubscriptionId, W] = {}
+        self._sources: dict[str, Place] = {}
+        self._consumers: dict[SubscriptionId, Place] = {}
 
-    def source_up(self, name: str, where: W) -> None:
-        """A source is there now."""
+    def source_up(self, name: str, where: Place) -> None:
+        """Note where a source is now."""
         self._sources[name] = where
 
     def source_gone(self, name: str) -> None:
-        """A source is not coming back."""
+        """Forget a source that is not coming back."""
         self._sources.pop(name, None)
 
-    def up(self, source: str, message: ToProducer, origin: W) -> W | None:
-        """Where a consumer's message goes; None if its source is not known."""
-        where = self._sources.get(source)
-        if where is not None:
-            self._consumers[message.subscription] = origin
-        return where
+    def up(self, message: Up, origin: Place) -> Passed | None:
+        """Pass on what a consumer says; None if its source is not known."""
+        where = self._sources.get(message.source)
+        if where is None:
+            return None
+        self._consumers[message.message.subscription] = origin
+        is_afar = isinstance(where, Peer)
+        return Passed(where, message if is_afar else message.message)
 
-    def down(self, message: ToConsumer) -> W | None:
-        """Where a producer's message goes; None if nobody asked for it."""
+    def down(self, message: ToConsumer) -> Passed | None:
+        """Pass on what a producer says; None if nobody asked for it."""
         if isinstance(message, Cancel):
-            return self._consumers.pop(message.subscription, None)
-        return self._consumers.get(message.subscription)
+            where = self._consumers.pop(message.subscription, None)
+        else:
+            where = self._consumers.get(message.subscription)
+        if where is None:
+            return None
+        is_afar = isinstance(where, Peer)
+        return Passed(where, Down(message=message) if is_afar else message)
 
-    def forget(self, is_gone: Callable[[W], bool]) -> None:
-        """Forget the sources and consumers that are where nobody is any more."""
-        self._sources = _without(self._sources, is_gone)
-        self._consumers = _without(self._consumers, is_gone)
+    def forget(self, peer: Peer) -> None:
+        """Forget the sources and consumers of a machine that is gone."""
+        self._sources = _without(self._sources, peer)
+        self._consumers = _without(self._consumers, peer)
 
 
-def _without(known: dict[str, W], is_gone: Callable[[W], bool]) -> dict[str, W]:
-    return {key: where for key, where in known.items() if not is_gone(where)}
+def _without(known: dict[str, Place], peer: Peer) -> dict[str, Place]:
+    return {
+        key: where
+        for key, where in known.items()
+        if not (isinstance(where, Peer) and where == peer)
+    }

@@ -19,6 +19,8 @@ from actors.config.errors import ConfigError
 from actors.config.model import SETTINGS
 from actors.config.values import resolve
 from actors.host import redaction
+from actors.processor.actor import ProcessorActor
+from actors.supervision.children import Role
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -46,6 +48,12 @@ class Machine:
     count: int
 
 
+class JoinedMachineActor(MachineActor):
+    """The root of a joined machine, with the stages that it starts."""
+
+    stages = {Role.PROCESSOR: ProcessorActor}  # noqa: RUF012 - see the base
+
+
 @dataclass(slots=True)
 class _MachineMain(Main):
     """The process at the top, where what it starts works for another machine."""
@@ -66,7 +74,7 @@ class _MachineMain(Main):
             control_socket=str(self.files.socket),
             orders_fd=self.orders.fd,
         )
-        return MachineActor, start
+        return JoinedMachineActor, start
 
     def tell_started(self) -> None:
         self.log.info(

@@ -36,9 +36,9 @@ from actors.host.systemd import feed_watchdog, notify, watchdog_s
 from actors.journal.file import JournalDamagedError
 from actors.status import commands
 from actors.supervision import message_types
-from actors.supervision.heartbeat import Pulse
+from actors.supervision.children import Restarts
+from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import StartSystem
-from actors.supervision.restarts import Restarts
 from actors.supervision.root import RootActor
 
 if TYPE_CHECKING:
@@ -105,12 +105,12 @@ class Main:
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
     pump: Thread | None = None
     log: FilteringBoundLogger = field(init=False)
-    pulse: Pulse = field(init=False)
+    pulse: Heartbeat[str] = field(init=False)
 
     def run(self) -> int:
         """Start, and go on until it ends; returns the exit code."""
         forks.note_users_files()
-        self.pulse = Pulse(self.config.lease_s)
+        self.pulse = Heartbeat(self.config.lease_s)
         try:
             self._start()
         except (OSError, SystemStartError) as error:

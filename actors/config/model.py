@@ -32,7 +32,6 @@ from actors.config.option import (
     text_as,
     word_or,
 )
-from actors.demand.cancel_modes import MODES, TEMPORARY
 from actors.demand.dedup import WINDOW_S
 from actors.demand.dispatchers import (
     BroadcastDispatcher,
@@ -51,6 +50,8 @@ if TYPE_CHECKING:
 FORWARD, AUTOMATIC = "forward", "automatic"
 #: The other words for it.
 ACCUMULATE, MANUAL = "accumulate", "manual"
+#: What a processor does when a stage that it takes from ends.
+TEMPORARY, TRANSIENT, PERMANENT = CANCEL_MODES = "temporary", "transient", "permanent"
 
 #: The dispatchers by the names that a configuration has for them.
 DISPATCHERS: dict[str, Callable[[], Dispatcher[Job]]] = {
@@ -184,7 +185,9 @@ class SubscriptionOptions:
         COUNT_FROM_0, None, "ask this source again when so many of them are left"
     )
     cancel: str | None = option(
-        choice(*MODES), None, "what becomes of the processor when this source ends"
+        choice(*CANCEL_MODES),
+        None,
+        "what becomes of the processor when this source ends",
     )
     selector: str | None = option(
         FUNCTION, None, "says which jobs of this source's broadcast it takes"
@@ -273,7 +276,7 @@ class ProcessorConfig(StageConfig):
         "function does",
     )
     cancel: str = option(
-        choice(*MODES),
+        choice(*CANCEL_MODES),
         TEMPORARY,
         "what becomes of it when a source ends; temporary: nothing; transient: it is "
         "restarted if the source died; permanent: as transient, and it leaves with a "

@@ -78,16 +78,18 @@ class Steering:
             self._carry_out(self._producer.discarded(jobs, "discarded by hand"), now)
         return JobsDecided(
             number=message.number,
+            name=self._standing.name,
             count=len(jobs),
             error=error or self._commit_queue.not_kept,
         )
 
     def decide_state(self, message: DecideState, now: float) -> StateDecided:
         """Tell the state of the source, or set another; returns what it is now."""
-        number, states = message.number, self._source.states
+        number, name = message.number, self._standing.name
+        states = self._source.states
         if states is None:
-            none = f"the fetch of {self._standing.name} has no parameter 'state'"
-            return StateDecided(number=number, text=NO_STATE, error=none)
+            none = f"the fetch of {name} has no parameter 'state'"
+            return StateDecided(number=number, name=name, text=NO_STATE, error=none)
         failed: str | None = None
         if message.text is not None:
             if (failed := self._commit_queue.not_kept) is None and states.tell(
@@ -100,7 +102,9 @@ class Steering:
         age_s = states.age_s(now)
         error = f"the journal cannot be written: {failed}" if failed else None
         text = states.kept.text
-        return StateDecided(number=number, text=text, age_s=age_s, error=error)
+        return StateDecided(
+            number=number, name=name, text=text, age_s=age_s, error=error
+        )
 
     def drain(self) -> None:
         """Take nothing in any more, and end what is under way."""

@@ -13,7 +13,6 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
-from actors.cluster.messages import Up
 from actors.config.functions import routing_of
 from actors.config.option import AUTO
 from actors.demand.consumer import Consumer, Send
@@ -56,6 +55,7 @@ from actors.supervision.messages import (
     StatusAnswer,
     StatusRequest,
     Tune,
+    Up,
 )
 from actors.user_code.failures import describe
 from actors.user_code.functions import check_call

@@ -1,188 +1,369 @@
-"""What another terminal may ask of the root."""
+"""What another terminal may ask of the stages, and the answer when they are done."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.actor_system.system import FILES_EACH, TASKS_EACH
 from actors.demand.source_state import StateError, state_text
 from actors.host.redaction import masked
-from actors.supervision.barriers import Waits
 from actors.supervision.children import StageState
-from actors.supervision.live_settings import TuningError
-from actors.supervision.manual_demand import AskError, Asks
+from actors.supervision.gather import Gather
 from actors.supervision.messages import (
     Asked,
+    AskFor,
     DecideJobs,
     DecideState,
     JobsDecided,
     MarkPassed,
+    SetMark,
     StateDecided,
 )
-from actors.supervision.status_answer import describe_root
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from actors.actor_system.environment import Edges
     from actors.config.model import ProcessorConfig
+    from actors.demand.job import Process
     from actors.host.control_socket import Request
-    from actors.supervision.root import RootActor
+    from actors.supervision.actor import Means
+    from actors.supervision.children import Fate
+    from actors.supervision.gather import Question
+    from actors.supervision.supervisor import Effect, Supervisor
 
 #: No more processors than this are attached by one command.
 MAX_ATTACH = 256
 #: A job's number in the journal: what SQLite can hold.
 MAX_KEY = 2**63 - 1
+#: How long a word to processors may be on its way, in seconds: a line between
+#: machines loses what it carries when it ends.
+ASKED_WITHIN_S = 10.0
 
 
 class CommandError(ValueError):
     """The command cannot be carried out; the text says why."""
 
 
-@dataclass(slots=True, eq=False)
-class _Pending:
-    request: Request
-    names: list[str]
-    missing: set[str]
-    kinds: dict[str, str]
-    errors: list[str] = field(default_factory=list)
-
-    def settle(self, name: str, error: str | None) -> bool:
-        if name in self.missing:
-            self.missing.discard(name)
-            if error:
-                self.errors.append(f"{name}: {error}")
-        return not self.missing
+def run(verbs: Mapping[str, Callable[[Request], None]], request: Request) -> None:
+    """Carry out one command; whatever is wrong with it is the answer."""
+    verb = request.command.get("verb")
+    if not isinstance(verb, str) or verb not in verbs:
+        expected = ", ".join(verbs)
+        request.answer({"error": f"expected one of {expected}, got {verb!r}"})
+        return
+    try:
+        verbs[verb](request)
+    except CommandError as error:
+        request.answer({"error": str(error)})
 
 
-@dataclass(slots=True, eq=False)
-class _Decision:
-    request: Request
-    missing: int
-    count: int = 0
-    errors: list[str] = field(default_factory=list)
+def names_in(request: Request) -> list[str]:
+    """The names in a command, if there are any.
+
+    Raises:
+        CommandError: They are none.
+    """
+    names = request.command.get("names") or []
+    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+        raise CommandError(f"names must be a list of names, got {names!r}")
+    return names
 
 
-class Commands:
-    """Carries out commands, and answers each when its work is done."""
+def fetchers_named(supervisor: Supervisor, request: Request) -> list[str]:
+    """The fetchers that a command names, all if it names none.
 
-    def __init__(self, root: RootActor) -> None:
-        self._root = root
-        self._attaching: list[_Pending] = []
-        self._detaching: list[_Pending] = []
-        self._deciding: dict[int, _Decision] = {}
-        self._states: dict[int, Request] = {}
-        self._decisions = 0
-        self.asks = Asks(root)
-        self.waits = Waits(root)
+    Raises:
+        CommandError: There is no such fetcher.
+    """
+    known = [each.name for each in supervisor.fetchers]
+    chosen = names_in(request) or known
+    if unknown := set(chosen) - set(known):
+        names = [", ".join(sorted(each)) for each in (unknown, known)]
+        raise CommandError(f"there is no fetcher {names[0]}, only: {names[1]}")
+    return chosen
 
-    def run(self, request: Request) -> None:
-        """Carry out one command; whatever is wrong with it is the answer."""
-        verbs = {
-            "status": self._status,
-            "attach": self._attach,
-            "detach": self._detach,
-            "stop": self._stop,
-            "pause": self._pause,
-            "resume": self._resume,
-            "set": self._set,
-            "ask": self.asks.run,
-            "wait": self._wait,
-            "jobs": self._jobs,
-            "journal": self._journal,
-            "state": self._state,
-            "begin": self._begin,
-        }
-        verb = request.command.get("verb")
-        if not isinstance(verb, str) or verb not in verbs:
-            expected = ", ".join(verbs)
-            request.answer({"error": f"expected one of {expected}, got {verb!r}"})
-            return
-        try:
-            verbs[verb](request)
-        except (CommandError, TuningError, AskError) as error:
-            request.answer({"error": str(error)})
 
-    def heard(self, message: JobsDecided | StateDecided | Asked | MarkPassed) -> None:
-        """A stage has done its part of a command."""
-        match message:
-            case JobsDecided():
-                self._jobs_decided(message)
-            case StateDecided():
-                self._state_decided(message)
-            case Asked():
-                self.asks.heard(message)
-            case MarkPassed():
-                self.waits.passed(message)
+class FetcherVerbs:
+    """Passes on what a person wants of fetchers: ``jobs``, ``state`` and ``wait``.
 
-    def _jobs_decided(self, decided: JobsDecided) -> None:
-        if (pending := self._deciding.get(decided.number)) is None:
-            return
-        pending.count += decided.count
-        pending.missing -= 1
-        if decided.error:
-            pending.errors.append(f"the journal cannot be written: {decided.error}")
-        if pending.missing:
-            return
-        del self._deciding[decided.number]
-        if pending.errors:
-            pending.request.answer({"error": "; ".join(pending.errors)})
+    A fetcher that dies before it has answered is named in the answer. A wait alone
+    goes on: its mark is set again in the restarted fetcher, behind all that the
+    journal has, so it never passes too early.
+    """
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._decisions = Gather()
+        self._marks = Gather()
+
+    def heard(self, message: JobsDecided | StateDecided | MarkPassed) -> None:
+        """Note that a fetcher has done its part."""
+        if isinstance(message, MarkPassed):
+            self._marks.answered(message.number, message.name)
         else:
-            pending.request.answer({"count": pending.count})
+            self._decisions.answered(message.number, message.name, message)
 
-    def stage_started(self, name: str) -> None:
-        """A processor is ready."""
-        self._count(self._attaching, name, 1)
-        self._attaching = _settle(self._attaching, name, None, "attached")
+    def started(self, name: str) -> None:
+        """Tell a restarted fetcher what it cannot know."""
+        for number in self._marks.waiting_for(name):
+            self._means.tell(name, SetMark(number=number))
 
-    def stage_failed(self, name: str, error: str) -> None:
-        """A processor cannot be started."""
-        self._attaching = _settle(self._attaching, name, error, "attached")
+    def exited(self, name: str) -> None:
+        """Answer those who asked a fetcher that has died."""
+        error = "died before it answered; what it had decided by then, its journal has"
+        self._decisions.heard(name, error=error)
 
-    def stage_detached(self, name: str) -> None:
-        """A processor has finished and is gone."""
-        self._count(self._detaching, name, -1)
-        self._detaching = _settle(self._detaching, name, None, "detached")
+    def jobs(self, request: Request) -> None:
+        """Carry out ``jobs``: retry or discard what is quarantined.
 
-    def stage_exited(self, name: str) -> None:
-        """A processor's process has ended."""
-        self.asks.stage_exited(name)
+        Raises:
+            CommandError: A word of it is wrong, or a fetcher is not running.
+        """
+        action = request.command.get("action")
+        keys: Any = request.command.get("keys")
+        if action not in ("retry", "discard") or not _are_keys(keys):
+            raise CommandError(
+                "expected an action, retry or discard, and keys, the jobs' numbers by "
+                "the fetchers' names"
+            )
+        for name in keys:
+            self._check_running(name)
 
-    def _count(self, pending: list[_Pending], name: str, more: int) -> None:
-        # Two commands may wait for the same one, which counts once; one elsewhere
-        # is counted by the root of its own machine.
-        waiting = (each for each in pending if name in each.missing)
-        kinds = [each.kinds[name] for each in waiting if name in each.kinds]
-        for kind in kinds[:1]:
-            self._root.reporter.counted(kind, more)
+        def over(question: Question) -> None:
+            decided = question.answers.values()
+            count = sum(each.count for each in decided)
+            failed = [each.error for each in decided if each.error]
+            question.errors[:0] = [
+                f"the journal cannot be written: {e}" for e in failed
+            ]
+            request.answer(question.reply({"count": count}))
 
-    def _begin(self, _: Request) -> None:
-        self._root.let_begin()
+        number = self._decisions.ask(keys, over)
+        for name, wanted in keys.items():
+            decide = DecideJobs(number=number, action=action, keys=tuple(wanted))
+            self._means.tell(name, decide)
 
-    def _status(self, request: Request) -> None:
-        root = self._root
-        root.ask_all(lambda answers: request.answer(describe_root(root, answers)))
+    def state(self, request: Request) -> None:
+        """Carry out ``state``: show a source's, or set another.
 
-    def _attach(self, request: Request) -> None:
-        if self._root.shutdown.draining:
+        Raises:
+            CommandError: A word of it is wrong, or the fetcher is not running.
+        """
+        name: Any = request.command.get("fetcher")
+        action = request.command.get("action")
+        if action not in ("show", "set"):
+            raise CommandError(f"expected an action, show or set, got {action!r}")
+        fetchers = self._means.supervisor.fetchers
+        if not isinstance(name, str) or fetchers.get(name) is None:
+            known = ", ".join(each.name for each in fetchers)
+            raise CommandError(f"there is no fetcher {name!r}, only: {known}")
+        self._check_running(name)
+        try:
+            text = None if action == "show" else state_text(request.command["state"])
+        except (KeyError, StateError) as error:
+            raise CommandError(f"expected a state: {error}") from None
+
+        def over(question: Question) -> None:
+            answer: dict[str, Any] = {}
+            for decided in question.answers.values():
+                state = masked(json.loads(decided.text))
+                answer = {"state": state, "age_s": decided.age_s}
+                if decided.error:
+                    answer = {"error": decided.error}
+            request.answer(question.reply(answer))
+
+        number = self._decisions.ask([name], over)
+        self._means.tell(name, DecideState(number=number, text=text))
+
+    def wait(self, request: Request) -> None:
+        """Carry out ``wait``: answer when all that was fetched has ended.
+
+        Raises:
+            CommandError: There is no such fetcher.
+        """
+        chosen = fetchers_named(self._means.supervisor, request)
+        number = 0
+
+        def over(_: Question) -> None:
+            self._means.log.info("mark.passed", number=number)
+            request.answer({"passed": chosen})
+
+        number = self._marks.ask(chosen, over)
+        self._means.log.info("mark.set", number=number, fetchers=chosen)
+        for name in chosen:
+            self._means.tell(name, SetMark(number=number))
+
+    def _check_running(self, name: str) -> None:
+        fetcher = self._means.supervisor.fetchers.get(name)
+        if fetcher is None or fetcher.state is not StageState.RUNNING:
+            raise CommandError(f"fetcher {name!r} is not running")
+
+
+class Elsewhere(Protocol):
+    """The processors on other machines."""
+
+    @property
+    def processes(self) -> Iterator[tuple[Any, Process]]:
+        """Each, with its machine."""
+
+    def order(self, verb: str, process: Process, message: Any = None) -> list[Effect]:
+        """Have one killed, detached, or told something."""
+
+
+class _Processor(NamedTuple):
+    name: str
+    kind: str
+    run: str
+    process: Process | None
+
+
+class ProcessorVerbs:
+    """Carries out what a person wants of processors: ``attach``, ``detach``, ``ask``.
+
+    What to ask for by hand travels as a running total for each run of a processor,
+    so that a message that comes twice asks for nothing twice. What a processor was
+    told ends with its process, as all demand does.
+    """
+
+    def __init__(self, means: Means, elsewhere: Elsewhere, edges: Edges) -> None:
+        self._means = means
+        self._supervisor = means.supervisor
+        self._elsewhere = elsewhere
+        self._edges = edges
+        self._attaching = Gather()
+        self._detaching = Gather()
+        self._asking = Gather()
+        self._totals: Counter[tuple[str, str | None]] = Counter()
+        # One elsewhere is counted by the root of its own machine.
+        self._to_attach: dict[str, str] = {}
+        self._to_detach: dict[str, str] = {}
+
+    def tick(self, now: float) -> None:
+        """Answer for processors of which nothing was heard in time."""
+        self._asking.tick(now)
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` has something to do, in monotonic seconds."""
+        return self._asking.next_tick()
+
+    def started(self, name: str) -> None:
+        """Note that a processor is ready."""
+        if (kind := self._to_attach.pop(name, None)) is not None:
+            self._means.reporter.counted(kind, 1)
+        self._attaching.heard(name)
+
+    def failed(self, name: str, error: str) -> None:
+        """Note that a processor cannot be started."""
+        self._to_attach.pop(name, None)
+        self._attaching.heard(name, error=error)
+
+    def exited(self, name: str, fate: Fate) -> None:
+        """Note that a processor is no more; it may have left, as it was told to."""
+        self._asking.heard(name, error="died before it heard")
+        if fate.is_final:
+            self._detached(name)
+
+    def asked(self, message: Asked) -> None:
+        """Note that a processor has heard what to ask for, or refused."""
+        self._asking.answered(message.number, message.name, error=message.error)
+
+    def attach(self, request: Request, *, draining: bool) -> None:
+        """Carry out ``attach``.
+
+        Raises:
+            CommandError: A word of it is wrong, or there is no room.
+        """
+        if draining:
             raise CommandError("the system is draining: nothing is attached any more")
         count = request.command.get("count", 1)
         if type(count) is not int or not 1 <= count <= MAX_ATTACH:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
         kind = self._kind(request.command.get("processor"))
         self._check_limits(count)
-        names = self._root.supervisor.attach(kind, count)
-        kinds = dict.fromkeys(names, kind.name)
-        self._attaching.append(_Pending(request, names, set(names), kinds))
+        now = self._means.now()
+        names = self._supervisor.attach(kind, count, now)
+        self._to_attach |= dict.fromkeys(names, kind.name)
+
+        def over(question: Question) -> None:
+            request.answer(question.reply({"attached": names}))
+
+        self._attaching.ask(names, over)
+        self._means.carry_out(self._supervisor.tick(now))
+
+    def detach(self, request: Request) -> None:
+        """Carry out ``detach``.
+
+        Raises:
+            CommandError: A word of it is wrong, or there is no such processor.
+        """
+        names = names_in(request) or self._last(request.command.get("count", 1))
+        names = list(dict.fromkeys(names))
+        elsewhere = {each.name: each for _, each in self._elsewhere.processes}
+        here = {each.name: each for each in self._supervisor.processors}
+        if unknown := [each for each in names if each not in here | elsewhere]:
+            known = ", ".join(here) or "none"
+            raise CommandError(f"there is no processor {unknown[0]!r}, only: {known}")
+
+        def over(question: Question) -> None:
+            request.answer(question.reply({"detached": names}))
+
+        self._detaching.ask(names, over)
+        for name in names:
+            if (child := here.get(name)) is None:
+                order = self._elsewhere.order("detach", elsewhere[name])
+                self._means.carry_out(order)
+                continue
+            self._to_detach[name] = child.config.name
+            self._means.carry_out(self._supervisor.detach(child))
+            if self._supervisor.processors.get(name) is None:
+                self._detached(name)
+
+    def ask(self, request: Request) -> None:
+        """Carry out ``ask``: a kind's processes share the jobs among them.
+
+        Raises:
+            CommandError: There is no such processor, or the count is none.
+        """
+        count, source = request.command.get("count"), request.command.get("source")
+        if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+            raise CommandError(f"count must be a whole number from 0, got {count!r}")
+        chosen = self._to_ask(request.command.get("name"))
+        share, rest = divmod(count, len(chosen))
+        shares = {
+            each.name: share + (place < rest) for place, each in enumerate(chosen)
+        }
+
+        def over(question: Question) -> None:
+            request.answer(question.reply({"asked": shares}))
+
+        until = self._means.now() + ASKED_WITHIN_S
+        number = self._asking.ask(shares, over, until=until)
+        for each in chosen:
+            self._totals[each.run, source] += shares[each.name]
+            total = self._totals[each.run, source]
+            ask_for = AskFor(number=number, total=total, source=source)
+            if each.process is None:
+                self._means.tell(each.name, ask_for)
+            else:
+                order = self._elsewhere.order("tell", each.process, ask_for)
+                self._means.carry_out(order)
+
+    def _detached(self, name: str) -> None:
+        if (kind := self._to_detach.pop(name, None)) is not None:
+            self._means.reporter.counted(kind, -1)
+        self._detaching.heard(name)
 
     def _check_limits(self, count: int) -> None:
-        edges = self._root.edges
-        if FILES_EACH * count > (left := edges.descriptors_left()):
+        if FILES_EACH * count > (left := self._edges.descriptors_left()):
             raise CommandError(
                 f"the root may open {left} more files, and {count} more processors "
                 f"need {FILES_EACH * count}; ulimit -n sets that before the start"
             )
         tasks = TASKS_EACH * count
-        if (free := edges.tasks_left(tasks)) is not None and free < tasks:
+        if (free := self._edges.tasks_left(tasks)) is not None and free < tasks:
             raise CommandError(
                 f"this user may start {max(0, free)} more processes and threads, and "
                 f"{count} more processors need {tasks}; ulimit -u sets that before "
@@ -190,7 +371,7 @@ class Commands:
             )
 
     def _kind(self, name: Any) -> ProcessorConfig:
-        kinds = {each.name: each for each in self._root.config.processors}
+        kinds = {each.name: each for each in self._supervisor.system.processors}
         if name is None and len(kinds) == 1:
             return next(iter(kinds.values()))
         if not isinstance(name, str) or name not in kinds:
@@ -199,32 +380,10 @@ class Commands:
             )
         return kinds[name]
 
-    def _detach(self, request: Request) -> None:
-        names = _names(request) or self._last(request.command.get("count", 1))
-        members = []
-        elsewhere = {process.name for _, process in self._root.remote.processes}
-        for name in names:
-            member = self._root.processors.get(name)
-            if member is None and name in elsewhere:
-                continue
-            if member is None:
-                known = ", ".join(each.name for each in self._root.processors) or "none"
-                raise CommandError(f"there is no processor {name!r}, only: {known}")
-            members.append(member)
-        kinds = {each.name: each.config.name for each in members}
-        pending = _Pending(request, list(names), set(names), kinds)
-        self._detaching.append(pending)
-        for name in elsewhere.intersection(names):
-            self._root.remote.order("detach", name)
-        for member in members:
-            self._root.supervisor.detach(member)
-            if self._root.processors.get(member.name) is None:
-                self.stage_detached(member.name)
-
     def _last(self, count: Any) -> list[str]:
         names = [
             each.name
-            for each in self._root.processors
+            for each in self._supervisor.processors
             if each.state is not StageState.DRAINING
         ]
         if type(count) is not int or not 1 <= count <= len(names):
@@ -234,88 +393,26 @@ class Commands:
             )
         return names[-count:]
 
-    def _journal(self, request: Request) -> None:
-        request.answer({"journal": self._root.config.journal})
-
-    def _jobs(self, request: Request) -> None:
-        action = request.command.get("action")
-        keys: Any = request.command.get("keys")
-        if action not in ("retry", "discard") or not _are_keys(keys):
+    def _to_ask(self, name: Any) -> list[_Processor]:
+        known = [
+            _Processor(each.name, each.config.name, each.run, None)
+            for each in self._supervisor.processors
+            if each.state is StageState.RUNNING
+        ]
+        for _, process in self._elsewhere.processes:
+            known.append(_Processor(process.name, process.kind, process.run, process))
+        named = [each for each in known if each.name == name]
+        chosen = named or [each for each in known if each.kind == name]
+        if not chosen:
+            names = ", ".join(each.name for each in known) or "none"
+            raise CommandError(f"no processor {name!r} is running, only: {names}")
+        kinds = {each.name: each for each in self._supervisor.system.processors}
+        if not kinds[chosen[0].kind].is_manual:
             raise CommandError(
-                "expected an action, retry or discard, and keys, the jobs' numbers by "
-                "the fetchers' names"
+                f"{chosen[0].kind} asks by itself: its table would have to "
+                "say demand = 'manual'"
             )
-        for name in keys:
-            fetcher = self._root.fetchers.get(name)
-            if fetcher is None or fetcher.state is not StageState.RUNNING:
-                raise CommandError(f"fetcher {name!r} is not running")
-        self._decisions += 1
-        self._deciding[self._decisions] = _Decision(request, missing=len(keys))
-        for name, wanted in keys.items():
-            decide = DecideJobs(
-                number=self._decisions, action=action, keys=tuple(wanted)
-            )
-            self._root.tell(name, decide)
-
-    def _state(self, request: Request) -> None:
-        name: Any = request.command.get("fetcher")
-        action = request.command.get("action")
-        if action not in ("show", "set"):
-            raise CommandError(f"expected an action, show or set, got {action!r}")
-        fetcher = self._root.fetchers.get(name) if isinstance(name, str) else None
-        if fetcher is None:
-            known = ", ".join(each.name for each in self._root.fetchers)
-            raise CommandError(f"there is no fetcher {name!r}, only: {known}")
-        if fetcher.state is not StageState.RUNNING:
-            raise CommandError(f"fetcher {name!r} is not running")
-        try:
-            text = None if action == "show" else state_text(request.command["state"])
-        except (KeyError, StateError) as error:
-            raise CommandError(f"expected a state: {error}") from None
-        self._decisions += 1
-        self._states[self._decisions] = request
-        self._root.tell(name, DecideState(number=self._decisions, text=text))
-
-    def _state_decided(self, decided: StateDecided) -> None:
-        if (request := self._states.pop(decided.number, None)) is None:
-            return
-        if decided.error:
-            request.answer({"error": decided.error})
-        else:
-            state = masked(json.loads(decided.text))
-            request.answer({"state": state, "age_s": decided.age_s})
-
-    def _pause(self, request: Request) -> None:
-        hold = request.command.get("hold") is True
-        names = self._root.tuning.pause(_names(request), hold=hold)
-        request.answer({"paused": names})
-
-    def _resume(self, request: Request) -> None:
-        request.answer({"resumed": self._root.tuning.resume(_names(request))})
-
-    def _set(self, request: Request) -> None:
-        values = request.command.get("values")
-        if not isinstance(values, dict):
-            raise CommandError(f"values must be an object, got {values!r}")
-        request.answer({"set": self._root.tuning.change(values, _names(request))})
-
-    def _wait(self, request: Request) -> None:
-        self.waits.run(request, _names(request))
-
-    def _stop(self, request: Request) -> None:
-        at_once = request.command.get("now") is True
-        self._root.shutdown.stop(
-            self._root.now(),
-            at_once=at_once,
-            then=lambda accounting: request.answer({"accounting": accounting}),
-        )
-
-
-def _names(request: Request) -> list[str]:
-    names = request.command.get("names") or []
-    if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
-        raise CommandError(f"names must be a list of names, got {names!r}")
-    return names
+        return chosen
 
 
 def _are_keys(keys: Any) -> bool:
@@ -330,18 +427,3 @@ def _are_keys(keys: Any) -> bool:
 
 def _is_key(key: Any) -> bool:
     return type(key) is int and 0 <= key <= MAX_KEY
-
-
-def _settle(
-    pending: list[_Pending], name: str, error: str | None, word: str
-) -> list[_Pending]:
-    still = []
-    for each in pending:
-        if not each.settle(name, error):
-            still.append(each)
-            continue
-        if each.errors:
-            each.request.answer({"error": "; ".join(each.errors)})
-        else:
-            each.request.answer({word: each.names})
-    return still

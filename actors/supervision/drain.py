@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.supervision.gather import Gather
 from actors.supervision.messages import Drain
+from actors.supervision.supervisor import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from actors.demand.job import AccountingCounts
+    from actors.host.control_socket import Request
+    from actors.supervision.actor import Means
+    from actors.supervision.gather import Question
     from actors.supervision.messages import StatusAnswer
-    from actors.supervision.root import RootActor
+
+    Answers: TypeAlias = dict[str, StatusAnswer]
 
 #: How often to look whether there is anything left to do, in seconds.
 _LOOK_S = 0.25
@@ -28,11 +35,15 @@ _END_S = 3.0
 class Shutdown:
     """Drains within a deadline; ends the system after a time, or when it is idle."""
 
-    def __init__(self, root: RootActor) -> None:
-        self._root = root
+    def __init__(
+        self, means: Means, ask_for_status: Callable[[Callable[[Answers], None]], None]
+    ) -> None:
+        self._means = means
+        self._supervisor = means.supervisor
+        self._ask_for_status = ask_for_status
         self.draining = False
         self._deadline = 0.0
-        self._waiting: set[str] = set()
+        self._drained = Gather()
         self._stop_at: float | None = None
         self._look_at: float | None = None
         self._idle_since: float | None = None
@@ -48,11 +59,11 @@ class Shutdown:
         """How long the drain may still take, in seconds; None if there is none."""
         if not self.draining:
             return None
-        return round(max(0.0, self._deadline - self._root.now()), 1)
+        return round(max(0.0, self._deadline - self._means.now()), 1)
 
     def begin(self, now: float) -> None:
-        """The system is ready: its time starts to run."""
-        config = self._root.config
+        """Let the system's time run: it is ready."""
+        config = self._supervisor.system
         if config.run_for_s is not None:
             self._stop_at = now + config.run_for_s
         if config.until_idle_s is not None:
@@ -69,25 +80,33 @@ class Shutdown:
         self._then.append(then)
         if self.draining and not at_once:
             return
-        root = self._root
-        timeout = 0.0 if at_once else root.config.drain_timeout_s
+        means = self._means
+        timeout = 0.0 if at_once else self._supervisor.system.drain_timeout_s
         if not self.draining:
-            root.reporter.draining()
-        root.log.info("drain.started", timeout_s=timeout)
+            means.reporter.draining()
+        means.log.info("drain.started", timeout_s=timeout)
         self.draining = True
         self._deadline = now + timeout
         self._look_at = now + _PROGRESS_S
-        self._waiting = {each.name for each in root.fetchers}
-        for fetcher in root.fetchers:
-            root.tell(fetcher.name, Drain())
-        if at_once or not self._waiting:
-            self._finish(at_once=at_once)
+        names = [each.name for each in self._supervisor.fetchers]
+        for name in names:
+            means.tell(name, Drain())
+        if at_once:
+            self._finish(at_once=True)
+        else:
+            self._drained.ask(names, self._all_drained, until=self._deadline)
+
+    def stop_verb(self, request: Request) -> None:
+        """Carry out ``stop``: drain, and answer with the account when it is over."""
+        self.stop(
+            self._means.now(),
+            at_once=request.command.get("now") is True,
+            then=lambda accounting: request.answer({"accounting": accounting}),
+        )
 
     def stage_drained(self, name: str) -> None:
-        """A fetcher has nothing left to do."""
-        self._waiting.discard(name)
-        if self.draining and not self._waiting:
-            self._finish()
+        """Note that a fetcher has nothing left to do."""
+        self._drained.heard(name)
 
     def tick(self, now: float) -> None:
         """Stop when it is time, and look whether it is."""
@@ -99,13 +118,11 @@ class Shutdown:
             self.stop(now, then=lambda _: None)
         elif self._look_at is not None and now >= self._look_at:
             self._look_at = now + _LOOK_S
-            self._root.ask_all(self._look)
+            self._ask_for_status(self._look)
 
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do."""
-        times = [self._look_at, self._stop_at]
-        if self.draining and not self._over:
-            times.append(self._deadline)
+        times = [self._look_at, self._stop_at, self._drained.next_tick()]
         if self.ending and not self._told:
             times.append(self._end_by)
         return min((each for each in times if each is not None), default=None)
@@ -113,37 +130,39 @@ class Shutdown:
     def _tick_draining(self, now: float) -> None:
         if self.ending and now >= self._end_by:
             self._tell_end()
+        self._drained.tick(now)
         if self._over:
             return
-        if now >= self._deadline:
-            self._finish()
-        elif self._look_at is not None and now >= self._look_at:
+        if self._look_at is not None and now >= self._look_at:
             self._look_at = now + _PROGRESS_S
-            self._root.ask_all(self._tell_progress)
+            self._ask_for_status(self._tell_progress)
 
-    def _tell_progress(self, _: dict[str, StatusAnswer]) -> None:
-        accounting = self._root.accounting()
-        left_s = max(0.0, self._deadline - self._root.now())
+    def _all_drained(self, _: Question) -> None:
+        self._finish()
+
+    def _tell_progress(self, _: Answers) -> None:
+        accounting = self._supervisor.accounting()
+        left_s = max(0.0, self._deadline - self._means.now())
         if not self._over:
-            self._root.log.info(
+            self._means.log.info(
                 "drain.progress",
                 in_flight=accounting.in_flight,
                 buffered=accounting.buffered,
                 left_s=round(left_s, 1),
             )
 
-    def _look(self, answers: dict[str, StatusAnswer]) -> None:
-        now = self._root.now()
-        accounting = self._root.accounting()
+    def _look(self, answers: Answers) -> None:
+        now = self._means.now()
+        accounting = self._supervisor.accounting()
         said = [each.fetcher for each in answers.values() if each.fetcher is not None]
-        polled = len(said) == len(self._root.fetchers) and all(
+        polled = len(said) == len(self._supervisor.fetchers) and all(
             each["last_poll_age_s"] is not None for each in said
         )
         if accounting.left or accounting.fetched != self._fetched or not polled:
             self._fetched = accounting.fetched
             self._idle_since = now
             return
-        wait = self._root.config.until_idle_s or 0.0
+        wait = self._supervisor.system.until_idle_s or 0.0
         if any(each["fetching"] for each in said):
             wait = max(wait, _FETCH_S)
         if self._idle_since is not None and now - self._idle_since >= wait:
@@ -157,28 +176,28 @@ class Shutdown:
         self._over = True
         self._look_at = None
         if at_once:
-            self._root.ask_all(lambda _: self._tell_end())
+            self._ask_for_status(lambda _: self._tell_end())
         else:
-            self._root.ask_all(self._end_stages)
+            self._ask_for_status(self._end_stages)
 
     def stage_ended(self) -> None:
-        """A stage is gone that was asked to end."""
-        if not self._root.is_any_there():
+        """Note that a stage is gone that was asked to end."""
+        if all(each.address is None for each in self._supervisor.stages):
             self._tell_end()
 
-    def _end_stages(self, _: dict[str, StatusAnswer]) -> None:
+    def _end_stages(self, _: Answers) -> None:
         # They end as programs do: what was printed is written, ``atexit`` is run.
         self.ending = True
-        self._end_by = self._root.now() + _END_S
-        for member in (*self._root.fetchers, *self._root.processors):
-            self._root.end_stage(member.name)
+        self._end_by = self._means.now() + _END_S
+        there = (each.address for each in self._supervisor.stages)
+        self._means.carry_out([End(each) for each in there if each is not None])
         self.stage_ended()
 
     def _tell_end(self) -> None:
         if self._told:
             return
         self._told = True
-        accounting = self._root.accounting()
+        accounting = self._supervisor.accounting()
         for then in self._then:
             then(accounting.as_dict())
-        self._root.reporter.stopped(accounting.as_dict(), accounting.left)
+        self._means.reporter.stopped(accounting.as_dict(), accounting.left)

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.config.model import LIVE, LIVE_OPTIONS
-from actors.supervision.messages import Pause, Resume, Tune
+from actors.supervision.children import Role
+from actors.supervision.control_verbs import CommandError, fetchers_named, names_in
+from actors.supervision.messages import Pause, Resume
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from actors.supervision.children import Member
-    from actors.supervision.root import RootActor
+    from actors.host.control_socket import Request
+    from actors.supervision.actor import Means
+    from actors.supervision.children import Child
+    from actors.supervision.supervisor import Effect
 
 
-class TuningError(ValueError):
-    """It cannot be changed so; the text says why."""
+class Machines(Protocol):
+    """The other machines, which are to work by the same values."""
+
+    def retune(self) -> list[Effect]:
+        """Tell every machine how processors are configured now."""
 
 
 @dataclass(slots=True)
-class Tuning:
+class LiveSettings:
     """Holds what a restarted stage is to be told again, and reports it.
 
     The root may end as well as its stages, and the next one is to know.
@@ -29,127 +36,116 @@ class Tuning:
         paused: By fetcher's name, whether its jobs are held back as well.
     """
 
-    _root: RootActor
+    _means: Means
+    _machines: Machines
     paused: dict[str, bool]
 
     @property
     def all_paused(self) -> bool:
         """Whether no fetcher polls."""
-        names = {each.name for each in self._root.fetchers}
+        names = {each.name for each in self._means.supervisor.fetchers}
         return bool(names) and names <= self.paused.keys()
 
-    def pause(self, names: Iterable[str], *, hold: bool) -> list[str]:
-        """Stop the polling of these fetchers, of all if none is named.
+    def pause(self, request: Request) -> None:
+        """Stop the polling of the fetchers that are named, of all if none is.
 
         Raises:
-            TuningError: There is no such fetcher.
+            CommandError: There is no such fetcher.
         """
-        chosen = self.fetchers(names)
+        hold = request.command.get("hold") is True
+        chosen = fetchers_named(self._means.supervisor, request)
         for name in chosen:
             self.paused[name] = hold
-            self._root.reporter.paused(name, hold=hold)
-            self._root.tell(name, Pause(hold=hold))
-            self._root.log.info("fetcher.paused", fetcher=name, hold=hold)
-        return chosen
+            self._means.reporter.paused(name, hold=hold)
+            self._means.tell(name, Pause(hold=hold))
+            self._means.log.info("fetcher.paused", fetcher=name, hold=hold)
+        request.answer({"paused": chosen})
 
-    def resume(self, names: Iterable[str]) -> list[str]:
-        """Let these fetchers poll again, all if none is named.
+    def resume(self, request: Request) -> None:
+        """Let the fetchers that are named poll again, all if none is.
 
         Raises:
-            TuningError: There is no such fetcher.
+            CommandError: There is no such fetcher.
         """
-        chosen = self.fetchers(names)
+        chosen = fetchers_named(self._means.supervisor, request)
         for name in chosen:
             if self.paused.pop(name, None) is not None:
-                self._root.reporter.resumed(name)
-                self._root.log.info("fetcher.resumed", fetcher=name)
-            self._root.tell(name, Resume())
-        return chosen
+                self._means.reporter.resumed(name)
+                self._means.log.info("fetcher.resumed", fetcher=name)
+            self._means.tell(name, Resume())
+        request.answer({"resumed": chosen})
 
-    def change(self, values: dict[str, Any], names: Iterable[str]) -> list[str]:
-        """Change values for these stages, for all of the right kind if none is named.
+    def change(self, request: Request) -> None:
+        """Change values of the stages that are named, of all of the right kind if none.
 
         Names of processors are those of their kind, ``sqrt`` for ``sqrt-1``. All
         is checked before anything is changed.
 
         Raises:
-            TuningError: A value cannot be set, or there is no such stage.
+            CommandError: A value cannot be set, or there is no such stage.
         """
-        checked = _checked(values)
-        fetchers = _only(checked, "fetcher")
-        processors = _only(checked, "processor")
-        chosen = set(names)
-        kinds = {each.name for each in self._root.config.processors}
-        known = kinds | {each.name for each in self._root.fetchers}
+        values = request.command.get("values")
+        if not isinstance(values, dict):
+            raise CommandError(f"values must be an object, got {values!r}")
+        checked, chosen = _checked(values), set(names_in(request))
+        fetchers, processors = _only(checked, "fetcher"), _only(checked, "processor")
+        supervisor = self._means.supervisor
+        kinds = {each.name for each in supervisor.system.processors}
+        known = kinds | {each.name for each in supervisor.fetchers}
         if unknown := chosen - known:
-            raise TuningError(f"there is no {_listed(unknown)}, only: {_listed(known)}")
+            raise CommandError(
+                f"there is no {_listed(unknown)}, only: {_listed(known)}"
+            )
         changed = [
-            self._tune(member, fetchers)
-            for member in self._root.fetchers
-            if fetchers and (not chosen or member.name in chosen)
-        ]
-        changed += [
-            self._tune(member, processors)
-            for member in self._root.processors
-            if processors and (not chosen or member.config.name in chosen)
+            self._tune(child, its)
+            for child in supervisor.stages
+            if (its := fetchers if child.role is Role.FETCHER else processors)
+            and (not chosen or child.config.name in chosen)
         ]
         self._keep_for_new_ones(processors, chosen or kinds)
         self._report(fetchers, processors, chosen)
         if processors:
-            self._root.remote.retune()
-        self._root.log.info("stage.tuned", stages=changed, **checked)
-        return changed
+            self._means.carry_out(self._machines.retune())
+        self._means.log.info("stage.tuned", stages=changed, **checked)
+        request.answer({"set": changed})
 
     def stage_started(self, name: str) -> None:
         """Tell a restarted fetcher what it cannot know."""
         if name in self.paused:
-            self._root.tell(name, Pause(hold=self.paused[name]))
+            self._means.tell(name, Pause(hold=self.paused[name]))
 
-    def fetchers(self, names: Iterable[str]) -> list[str]:
-        """The fetchers that are named, all if none is.
-
-        Raises:
-            TuningError: There is no such fetcher.
-        """
-        known = [each.name for each in self._root.fetchers]
-        chosen = list(names) or known
-        if unknown := set(chosen) - set(known):
-            raise TuningError(
-                f"there is no fetcher {_listed(unknown)}, only: {_listed(known)}"
-            )
-        return chosen
-
-    def _tune(self, member: Member[Any], values: dict[str, Any]) -> str:
-        member.config = replace(member.config, **values)
-        self._root.tell(member.name, Tune(config=member.config))
-        return member.name
+    def _tune(self, child: Child[Any], values: dict[str, Any]) -> str:
+        config = replace(child.config, **values)
+        self._means.carry_out(self._means.supervisor.tune(child, config))
+        return child.name
 
     def _keep_for_new_ones(self, values: dict[str, Any], kinds: set[str]) -> None:
-        config = self._root.config
+        system = self._means.supervisor.system
         processors = tuple(
             replace(each, **values) if each.name in kinds else each
-            for each in config.processors
+            for each in system.processors
         )
-        self._root.config = replace(config, processors=processors)
+        self._means.supervisor.system = replace(system, processors=processors)
 
     def _report(
         self, fetchers: dict[str, Any], processors: dict[str, Any], chosen: set[str]
     ) -> None:
-        kinds = (each.name for each in self._root.config.processors)
-        values = {each.name: fetchers for each in self._root.fetchers}
+        supervisor = self._means.supervisor
+        kinds = (each.name for each in supervisor.system.processors)
+        values = {each.name: fetchers for each in supervisor.fetchers}
         values |= dict.fromkeys(kinds, processors)
         for name, tuned in values.items():
             if tuned and (not chosen or name in chosen):
-                self._root.reporter.tuned(name, tuned)
+                self._means.reporter.tuned(name, tuned)
 
 
 def _checked(values: dict[str, Any]) -> dict[str, Any]:
     if not values:
-        raise TuningError(f"nothing to set, expected one of {', '.join(LIVE_OPTIONS)}")
+        raise CommandError(f"nothing to set, expected one of {', '.join(LIVE_OPTIONS)}")
     checked = {}
     for name, value in values.items():
         if name not in LIVE_OPTIONS:
-            raise TuningError(
+            raise CommandError(
                 f"{name!r} cannot be set while it runs, expected one of "
                 f"{', '.join(LIVE_OPTIONS)}"
             )
@@ -157,7 +153,7 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         try:
             checked[name] = kind.check(value)
         except ValueError:
-            raise TuningError(
+            raise CommandError(
                 f"{name} must be {kind.expected}, got {value!r}"
             ) from None
     return checked

@@ -45,6 +45,7 @@ CLASSES: tuple[type, ...] = (
     messages.Sign,
     messages.Begin,
     messages.SourceUp,
+    messages.Up,
     messages.SourceGone,
     messages.ProcessGone,
     messages.ProcessLost,
@@ -65,7 +66,6 @@ CLASSES: tuple[type, ...] = (
     messages.StatusRequest,
     messages.StatusAnswer,
     # Between machines.
-    cluster_messages.Up,
     cluster_messages.Down,
     cluster_messages.Beat,
     cluster_messages.Join,

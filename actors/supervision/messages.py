@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Address
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
     from actors.demand.job import Accounting, Process
+    from actors.demand.messages import ToProducer
     from actors.host.logs import Event
     from actors.status.model import FetcherAnswer, ProcessorAnswer
 
@@ -106,6 +107,14 @@ class SourceUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Up:
+    """A consumer's message for a source on another machine, by its name."""
+
+    source: str
+    message: ToProducer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceGone:
     """Root to a processor: this source is not coming back."""
 
@@ -173,6 +182,7 @@ class JobsDecided:
     """
 
     number: int
+    name: str
     count: int
     error: str | None = None
 
@@ -200,6 +210,7 @@ class StateDecided:
     """
 
     number: int
+    name: str
     text: str
     age_s: float | None = None
     error: str | None = None

@@ -1,11 +1,9 @@
-"""Asking every stage how it is, and putting the answers together."""
+"""What ``status --json`` prints, put together from what every stage says."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from actors.cluster.leader import describe_remote
-from actors.host import logs
 from actors.status import reasons
 from actors.status.summary import explain
 from actors.supervision.children import StageState
@@ -13,53 +11,70 @@ from actors.supervision.children import StageState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from actors.host.logs import Event
     from actors.status.model import (
         FetcherStatus,
         ProcessorAnswer,
         ProcessorStatus,
         SystemStatus,
     )
-    from actors.supervision.children import Member
+    from actors.supervision.children import Child
     from actors.supervision.messages import StatusAnswer
-    from actors.supervision.root import RootActor
+    from actors.supervision.supervisor import Supervisor
 
-#: A stage that does not answer within so many seconds is shown as it was last.
-STATUS_WITHIN_S = 0.5
 #: How many of the last events of all stages are shown.
 EVENTS = 20
 
 
-def describe_root(root: RootActor, answers: Mapping[str, StatusAnswer]) -> SystemStatus:
-    """The object that ``status --json`` prints."""
-    fetchers = [_fetcher(each, answers.get(each.name)) for each in root.fetchers]
-    events = [event for answer in answers.values() for event in answer.events]
-    events += logs.recent()
+def describe_system(
+    supervisor: Supervisor,
+    answers: Mapping[str, StatusAnswer],
+    *,
+    state: Literal["running", "paused", "draining"],
+    drain_left_s: float | None,
+    elsewhere: Iterable[tuple[str, ProcessorAnswer, str]],
+    events: Iterable[Event],
+) -> SystemStatus:
+    """Make the object that ``status --json`` prints.
+
+    Args:
+        supervisor: Of the stages on this machine.
+        answers: What the stages say, by name.
+        state: Of the system.
+        drain_left_s: How long the drain may still take; None if there is none.
+        elsewhere: The processors of other machines: name, answer and kind.
+        events: The last ones in the root's own log.
+    """
+    fetchers = [_fetcher(each, answers.get(each.name)) for each in supervisor.fetchers]
+    waits = {each["name"]: each["waiting_for"] for each in fetchers}
+    kinds = {each.name: each.sources for each in supervisor.system.processors}
+    processors = []
+    here = processors_here(supervisor, answers)
+    for child, (name, answer) in zip(supervisor.processors, here, strict=True):
+        config = child.config
+        processors.append(_status(name, answer, config.name, config.sources, waits))
+    for name, answer, kind in elsewhere:
+        processors.append(_status(name, answer, kind, kinds.get(kind, ()), waits))
+    told = [*events, *(event for each in answers.values() for event in each.events)]
     status: SystemStatus = {
-        "state": root.state,
-        "accounting": root.accounting().as_dict(),
+        "state": state,
+        "accounting": supervisor.accounting().as_dict(),
         "fetchers": fetchers,
-        "processors": list(_processors(root, answers, fetchers)),
-        "events": sorted(events, key=lambda event: event["at"])[-EVENTS:],
-        "drain_left_s": root.shutdown.left_s,
+        "processors": processors,
+        "events": sorted(told, key=lambda event: event["at"])[-EVENTS:],
+        "drain_left_s": drain_left_s,
         "why": "",
     }
     status["why"] = explain(status)
     return status
 
 
-def _processors(
-    root: RootActor,
-    answers: Mapping[str, StatusAnswer],
-    fetchers: Iterable[FetcherStatus],
-) -> Iterator[ProcessorStatus]:
-    waits = {each["name"]: each["waiting_for"] for each in fetchers}
-    kinds = {each.name: each.sources for each in root.config.processors}
-    for member in root.processors:
-        answer = _processor(member, answers.get(member.name))
-        sources = member.config.sources
-        yield _status(member.name, answer, member.config.name, sources, waits)
-    for name, answer, kind in describe_remote(root.remote, answers):
-        yield _status(name, answer, kind, kinds.get(kind, ()), waits)
+def processors_here(
+    supervisor: Supervisor, answers: Mapping[str, StatusAnswer]
+) -> Iterator[tuple[str, ProcessorAnswer]]:
+    """Each processor on this machine, by its name, and how it is."""
+    for child in supervisor.processors:
+        yield child.name, _processor(child, answers.get(child.name))
 
 
 def _status(
@@ -94,15 +109,15 @@ def _processor_reason(
     )
 
 
-def _fetcher(member: Member[Any], answer: StatusAnswer | None) -> FetcherStatus:
-    restarts = max(0, member.starts - 1)
+def _fetcher(child: Child[Any], answer: StatusAnswer | None) -> FetcherStatus:
+    restarts = child.restarted
     if answer is not None and answer.fetcher is not None:
-        return {"name": member.name, **answer.fetcher, "restarts": restarts}
-    backoff = member.state is StageState.BACKOFF
+        return {"name": child.name, **answer.fetcher, "restarts": restarts}
+    backoff = child.state is StageState.BACKOFF
     return {
-        "name": member.name,
-        "pid": member.pid,
-        "state": _unanswered(member),
+        "name": child.name,
+        "pid": child.pid,
+        "state": _unanswered(child),
         "waiting_for": reasons.BACKOFF if backoff else None,
         "buffered": 0,
         "demand": 0,
@@ -114,14 +129,14 @@ def _fetcher(member: Member[Any], answer: StatusAnswer | None) -> FetcherStatus:
     }
 
 
-def _processor(member: Member[Any], answer: StatusAnswer | None) -> ProcessorAnswer:
-    restarts = max(0, member.starts - 1)
+def _processor(child: Child[Any], answer: StatusAnswer | None) -> ProcessorAnswer:
+    restarts = child.restarted
     if answer is not None and answer.processor is not None:
         return {**answer.processor, "restarts": restarts}
     return {
-        "pid": member.pid,
+        "pid": child.pid,
         "host": None,
-        "state": _unanswered(member),
+        "state": _unanswered(child),
         "in_flight": 0,
         "demand": 0,
         "manual": False,
@@ -131,6 +146,6 @@ def _processor(member: Member[Any], answer: StatusAnswer | None) -> ProcessorAns
     }
 
 
-def _unanswered(member: Member[Any]) -> str:
-    running = member.state is StageState.RUNNING
-    return "silent" if running else member.state.value
+def _unanswered(child: Child[Any]) -> str:
+    running = child.state is StageState.RUNNING
+    return "silent" if running else child.state.value

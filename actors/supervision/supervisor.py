@@ -1,210 +1,530 @@
-"""Which stages are started, restarted, given up or ended, and what follows."""
+"""Which stages of a machine are started, restarted, replaced, ended or given up.
+
+One for one: a stage that dies is started again by itself. The rules are the same
+for the leader's root and for the root of a machine that joined; neither a process
+nor a clock is touched here. What is to be done is returned, as effects in the order
+in which they are to be carried out.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from actors.cluster.gateway import GATE
-from actors.demand.cancel_modes import Fate
-from actors.demand.job import Process
-from actors.fetcher.actor import FetcherActor
-from actors.processor.actor import ProcessorActor
-from actors.supervision.children import Member, StageState
-from actors.supervision.followers import source_ended
+from actors.demand.job import Accounting, Process
+from actors.supervision.children import (
+    Child,
+    Children,
+    Fate,
+    Follow,
+    Role,
+    StageState,
+    follow,
+)
+from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import (
+    AskSign,
     Drain,
-    Overdue,
     ProcessGone,
     SourceGone,
+    SourceUp,
     StartFetcher,
     StartProcessor,
+    Tune,
 )
 
 if TYPE_CHECKING:
-    from actors.config.model import ProcessorConfig
-    from actors.supervision.root import RootActor
+    from collections.abc import Callable, Iterator
+
+    from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
+
+
+class Start(NamedTuple):
+    """Create a process for a child, and send it its first message."""
+
+    child: Child[Any]
+    message: Any
+
+
+class Tell(NamedTuple):
+    """Send a message to a child, if it has a process."""
+
+    name: str
+    message: Any
+
+
+class End(NamedTuple):
+    """Ask a process to end once it has handled what it was sent."""
+
+    address: Any
+
+
+class Kill(NamedTuple):
+    """End a process at once."""
+
+    pid: int
+
+
+class Log(NamedTuple):
+    """Write a line to the log."""
+
+    level: str
+    event: str
+    fields: dict[str, Any]
+
+
+class Fatal(NamedTuple):
+    """Tell the main process that there is nothing left to go on with."""
+
+    reason: str
+
+
+class Unstartable(NamedTuple):
+    """Tell the main process that the system cannot be started."""
+
+    error: str
+
+
+class Ready(NamedTuple):
+    """News: a child is ready."""
+
+    child: Child[Any]
+
+
+class Gone(NamedTuple):
+    """News: processors are no more; what becomes of them is the same for all."""
+
+    message: ProcessGone
+    fate: Fate
+
+
+class SourceEnded(NamedTuple):
+    """News: a stage that others take from has ended."""
+
+    kind: str
+    name: str
+    fate: Fate
+
+
+class Failed(NamedTuple):
+    """News: a child is given up, or cannot be started."""
+
+    name: str
+    error: str
+
+
+class Heard(NamedTuple):
+    """News: a stage on another machine says this."""
+
+    message: Any
+
+
+Effect: TypeAlias = (
+    Start
+    | Tell
+    | End
+    | Kill
+    | Log
+    | Fatal
+    | Unstartable
+    | Ready
+    | Gone
+    | SourceEnded
+    | Failed
+    | Heard
+)
 
 
 class Supervisor:
-    """Supervises one for one: a stage that dies is started again by itself.
+    """The children of one machine, and what follows from what happens to them.
 
-    Apart from the root, which knows where the stages are and what passes between
-    them: here is only whether they are to be there.
+    Args:
+        system: What the children are started with.
+        incarnation: Unique for this run of the supervisor.
+        host: The name of this machine.
+        is_elsewhere: Whether another machine has a processor of this kind.
+
+    Attributes:
+        begun: Whether all children were ready once: before that, one that cannot
+            be started keeps the system from starting.
     """
 
-    def __init__(self, root: RootActor) -> None:
-        self._root = root
+    def __init__(
+        self,
+        system: SystemConfig,
+        incarnation: str,
+        host: str,
+        is_elsewhere: Callable[[str], bool] = lambda _: False,
+    ) -> None:
+        self.system = system
+        self.begun = False
+        self.fetchers: Children[FetcherConfig] = Children(incarnation, Role.FETCHER)
+        self.processors: Children[ProcessorConfig] = Children(incarnation)
+        self.gates: Children[Any] = Children(incarnation, Role.GATE)
+        self._host = host
+        self._is_elsewhere = is_elsewhere
+        self._accounts: dict[str, Accounting] = {}
+        self._outdated: set[str] = set()
+        self._heartbeat: Heartbeat[str] = Heartbeat(system.lease_s)
 
-    def begin(self, now: float) -> None:
-        """Start what the configuration names."""
-        root = self._root
-        for fetcher in root.config.fetchers:
-            root.fetchers.add(fetcher.name, fetcher, now)
-        for processor in root.config.processors:
-            for _ in range(processor.count):
-                root.processors.add_numbered(processor.name, processor, now)
-        self.tick(now)
+    # Who is there.
 
-    def tick(self, now: float) -> None:
-        """Start who is due."""
-        root = self._root
-        for fetcher in root.fetchers.due(now):
-            start = StartFetcher(config=fetcher.config, system=root.config)
-            root.start_stage(fetcher.name, FetcherActor, start)
-        for processor in root.processors.due(now):
-            root.start_stage(
-                processor.name,
-                ProcessorActor,
-                StartProcessor(
-                    config=processor.config,
-                    system=root.config,
-                    name=processor.name,
-                    run=processor.run,
-                ),
-            )
+    @property
+    def stages(self) -> Iterator[Child[Any]]:
+        """The fetchers and processors."""
+        yield from self.fetchers
+        yield from self.processors
+
+    @property
+    def all(self) -> Iterator[Child[Any]]:
+        """Every child."""
+        yield from self.stages
+        yield from self.gates
+
+    def get(self, name: str) -> Child[Any] | None:
+        """The child of this name."""
+        rosters: tuple[Children[Any], ...] = self.fetchers, self.processors, self.gates
+        return next((e for each in rosters if (e := each.get(name))), None)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no child is waited for; one that leaves or is given up is not."""
+        awaited = (StageState.STARTING, StageState.BACKOFF)
+        return all(each.state not in awaited for each in self.all)
+
+    def sources(self) -> Iterator[tuple[str, Child[Any]]]:
+        """The stages that others take from and are ready, by what they are called."""
+        for each in self.stages:
+            kind = each.config.name
+            if each.is_ready and self.is_source(each):
+                yield kind, each
+
+    def is_source(self, child: Child[Any]) -> bool:
+        """Whether others take from it."""
+        if child.role is Role.PROCESSOR:
+            return child.config.name in self.system.steps
+        return child.role is Role.FETCHER
+
+    def takers_of(self, kind: str) -> Iterator[Child[ProcessorConfig]]:
+        """The processors that take from a kind of stage and are ready."""
+        for each in self.processors:
+            if each.is_ready and kind in each.config.sources:
+                yield each
+
+    def process_of(self, child: Child[Any]) -> Process:
+        """A processor as the protocol names it."""
+        return Process(
+            name=child.name,
+            run=child.run,
+            pid=child.pid or 0,
+            host=self._host,
+            kind=child.config.name,
+        )
+
+    def accounting(self) -> Accounting:
+        """Where every job is; of a fetcher that is not there, as it said last."""
+        return sum(self._accounts.values(), Accounting())
+
+    # What time brings, and what the children say.
+
+    def tick(self, now: float) -> list[Effect]:
+        """Start the children that are due, and find those that hang."""
+        effects: list[Effect] = []
+        for roster in (self.gates, self.fetchers, self.processors):
+            effects += [Start(e, self._first_message(e)) for e in roster.due(now)]
+        for name in self._heartbeat.silent(now):
+            self._heartbeat.end(name)
+            effects += self.silent(name)
+        effects += [Tell(name, AskSign()) for name in self._heartbeat.due(now)]
+        return effects
 
     def next_tick(self) -> float | None:
-        """When somebody is to be started next, in monotonic seconds."""
-        rosters = (self._root.fetchers, self._root.processors)
-        times = [each.next_start() for each in rosters]
+        """When a child is to be started, or asked for a sign of life."""
+        rosters: tuple[Children[Any], ...] = self.fetchers, self.processors, self.gates
+        times = [self._heartbeat.next_tick(), *(each.next_start() for each in rosters)]
         return min((each for each in times if each is not None), default=None)
 
-    def attach(self, kind: ProcessorConfig, count: int) -> list[str]:
-        """Add processors; returns their names."""
-        now = self._root.now()
-        names = [
-            self._root.processors.add_numbered(kind.name, kind, now).name
-            for _ in range(count)
+    def heard(
+        self, name: str, now: float, accounting: Accounting | None = None
+    ) -> None:
+        """Note that a child said something; a fetcher says what it has as well."""
+        self._heartbeat.heard(name, now)
+        if accounting is not None:
+            self._accounts[name] = accounting
+
+    def started(self, name: str, pid: int, now: float) -> list[Effect]:
+        """Bring a child that is ready together with the others."""
+        child = self.get(name)
+        if child is None:
+            return []
+        self._heartbeat.begin(name, now)
+        self._of(child).started(name, pid)
+        effects: list[Effect] = []
+        if child.role is Role.PROCESSOR:
+            effects += [
+                Tell(name, SourceUp(kind=kind, name=each.name, address=each.address))
+                for kind, each in self.sources()
+                if kind in child.config.sources
+            ]
+            effects.append(_log("info", "processor.attached", processor=name, pid=pid))
+        if child.role is not Role.GATE:
+            kind = child.config.name
+            up = SourceUp(kind=kind, name=name, address=child.address)
+            effects += self.source_up(up)
+        if child.starts > 1:
+            effects.append(_log("info", "stage.restarted", stage=name, pid=pid))
+        effects.append(Ready(child))
+        if child.run in self._outdated:
+            effects += self.replace(child)
+        return effects
+
+    def exited(self, name: str, now: float) -> list[Effect]:
+        """Restart a child whose process has ended, forget it, or give it up."""
+        child = self.get(name)
+        if child is None:
+            return []
+        self._heartbeat.end(name)
+        self._outdated.discard(child.run)
+        child.address = None
+        replaced = child.state is StageState.REPLACING
+        process = None
+        if child.role is Role.PROCESSOR:
+            process = self.process_of(child)
+        fate = self._of(child).exited(name, now)
+        if fate is Fate.UNKNOWN:
+            return []
+        effects = self._judged(child, fate, now)
+        if process is not None:
+            # What one held that is not ended by us may have taken it down, whether
+            # it was to leave or not.
+            reason = "replaced" if replaced else "exited"
+            gone = ProcessGone(process=process, reason=reason, crash=not replaced)
+            effects.append(Gone(gone, fate))
+        if self.is_source(child):
+            effects.append(SourceEnded(child.config.name, name, fate))
+        return effects
+
+    def ended(self, name: str) -> None:
+        """Note that a process has ended as all of them are to."""
+        if (child := self.get(name)) is not None:
+            child.address = None
+
+    def cannot_start(self, name: str, error: str) -> list[Effect]:
+        """Give a child up that said why it cannot run, or the system at its start."""
+        child = self.get(name)
+        if child is None:
+            return []
+        if not self.begun:
+            return [Unstartable(error)]
+        effects: list[Effect] = [
+            _log("error", "stage.failed", stage=name, error=error),
+            Failed(name, error),
+            End(child.address),
         ]
-        self.tick(now)
-        return names
-
-    def detach(self, member: Member[ProcessorConfig]) -> None:
-        """Let a processor finish what it has, then end it."""
-        if self._root.is_there(member.name):
-            member.state = StageState.DRAINING
-            self._root.tell(member.name, Drain())
-        else:
-            self._root.processors.remove(member.name)
-        self._root.begin_when_ready()
-
-    def replace(self, member: Member[ProcessorConfig]) -> None:
-        """End a processor at once and put another in its place, without blame."""
-        if member.state is StageState.RUNNING:
-            member.state = StageState.REPLACING
-        if member.pid is not None:
-            self._root.edges.kill(member.pid)
-
-    def replace_overdue(self, message: Overdue) -> None:
-        """Replace a processor that is over its time with a job."""
-        member = self._root.processors.get(message.name)
-        if member is not None and member.run == message.run:
-            self._root.log.warning("stage.overdue", stage=member.name, pid=member.pid)
-            self.replace(member)
-
-    def kill_silent(self, name: str) -> None:
-        """End a stage that answers nothing; it is restarted as any that dies."""
-        member = self._root.fetchers.get(name) or self._root.processors.get(name)
-        pid = None if member is None else member.pid
-        if name == GATE:
-            pid = self._root.remote.gate_pid
-        if pid is not None:
-            self._root.log.error("stage.silent", stage=name, pid=pid)
-            self._root.edges.kill(pid)
-
-    def kill_lost(self, process: Process) -> None:
-        """End a processor that gives no sign while it holds jobs."""
-        if self._root.remote.order("kill", process.name, process.run):
-            self._root.log.warning("stage.silent", stage=process.name, pid=process.pid)
-            return
-        member = self._root.processors.get(process.name)
-        if member is not None and member.run == process.run:
-            self.kill_silent(member.name)
-
-    def is_restarted(self, name: str) -> bool:
-        """Whether a stage has been started before."""
-        member = self._root.fetchers.get(name) or self._root.processors.get(name)
-        return member is not None and member.starts > 1
-
-    def cannot_start(self, name: str, error: str) -> None:
-        """Give a stage up that said why it cannot run, or the system at its start."""
-        root = self._root
-        if not root.begun:
-            root.reporter.failed(error)
-            return
-        root.log.error("stage.failed", stage=name, error=error)
-        root.commands.stage_failed(name, error)
-        if self.is_restarted(name):
+        if child.role is Role.GATE:
+            return effects  # its address may be free again when it is restarted
+        if child.starts > 1:
             # It worked before: what it is started from has changed since.
-            root.fetchers.give_up(name)
-            root.processors.give_up(name)
-            self._end_if_useless(name)
+            self._of(child).give_up(name)
+            effects += self._fatal_if_useless(child)
         else:
-            root.processors.remove(name)
-        root.end_stage(name)
+            self._of(child).remove(name)
+        return effects
 
-    def stage_exited(self, name: str) -> None:
-        """Restart a stage whose process has ended, forget it, or give it up."""
-        root = self._root
-        if name == GATE:
-            root.remote.gate_exited()
-        elif (fetcher := root.fetchers.get(name)) is not None:
-            fate = root.fetchers.exited(name, root.now())
-            self._judge(fetcher, fate)
-            source_ended(root, name, name, fate)
-        elif (processor := root.processors.get(name)) is not None:
-            self._processor_exited(processor)
+    # What the supervisor is told to do.
 
-    def _processor_exited(self, processor: Member[ProcessorConfig]) -> None:
-        root, name, kind = self._root, processor.name, processor.config.name
-        gone = _process_of(processor)
-        crash = processor.state is not StageState.REPLACING
-        fate = root.processors.exited(name, root.now())
-        self._judge(processor, fate)
-        reason = "exited" if crash else "replaced"
-        root.tell_gone(ProcessGone(process=gone, reason=reason, crash=crash))
-        if fate in (Fate.REMOVED, Fate.FATAL):
-            for taker in root.takers_of(kind):
-                root.tell(taker.name, SourceGone(name=name))
-            root.remote.source_gone(kind, name)
-        root.commands.stage_exited(name)
-        source_ended(root, kind, name, fate)
-        if fate is Fate.REMOVED:
-            root.log.info("processor.detached", processor=name, pid=gone.pid)
-            root.commands.stage_detached(name)
+    def open_gate(self, name: str, start: Any, now: float) -> None:
+        """Admit the gate, which is started with this message."""
+        self.gates.add(name, start, now)
 
-    def _judge(self, member: Member[Any], fate: Fate) -> None:
-        root = self._root
-        about = {"stage": member.name, "pid": member.pid}
+    def begin(self, now: float) -> None:
+        """Admit what the configuration names."""
+        for fetcher in self.system.fetchers:
+            self.fetchers.add(fetcher.name, fetcher, now)
+        for processor in self.system.processors:
+            self.attach(processor, processor.count, now)
+
+    def attach(
+        self, kind: ProcessorConfig, count: int, now: float, base: str = ""
+    ) -> list[str]:
+        """Admit processors, to be started at once; returns their names.
+
+        Args:
+            kind: What they are to be.
+            count: How many.
+            now: Monotonic seconds.
+            base: What their names begin with, before the kind's.
+        """
+        name = f"{base}{kind.name}"
+        added = [self.processors.add_numbered(name, kind, now) for _ in range(count)]
+        return [each.name for each in added]
+
+    def detach(self, child: Child[ProcessorConfig]) -> list[Effect]:
+        """Let a processor finish what it has, then end it."""
+        if child.address is None:
+            self.processors.remove(child.name)
+            return []
+        child.state = StageState.DRAINING
+        return [Tell(child.name, Drain())]
+
+    def drained(self, name: str) -> list[Effect]:
+        """End a processor that has nothing left to do."""
+        child = self.processors.get(name)
+        return [] if child is None or child.address is None else [End(child.address)]
+
+    def replace(self, child: Child[Any]) -> list[Effect]:
+        """End a processor at once and put another in its place, without blame."""
+        if child.state is StageState.RUNNING:
+            child.state = StageState.REPLACING
+        return [] if child.pid is None else [Kill(child.pid)]
+
+    def overdue(self, name: str, run: str) -> list[Effect]:
+        """Replace a processor that is over its time with a job."""
+        child = self.processors.get(name)
+        if child is None or child.run != run:
+            return []
+        late = _log("warning", "stage.overdue", stage=name, pid=child.pid)
+        return [late, *self.replace(child)]
+
+    def silent(self, name: str) -> list[Effect]:
+        """End a child that answers nothing; it is restarted as any that dies."""
+        child = self.get(name)
+        if child is None or child.pid is None:
+            return []
+        return [
+            _log("error", "stage.silent", stage=name, pid=child.pid),
+            Kill(child.pid),
+        ]
+
+    def lost(self, process: Process) -> list[Effect]:
+        """End a processor that gives no sign while it holds jobs."""
+        child = self.processors.get(process.name)
+        is_it = child is not None and child.run == process.run
+        return self.silent(process.name) if is_it else []
+
+    def tune(self, child: Child[Any], config: Any) -> list[Effect]:
+        """Have a stage work by other values."""
+        child.config = config
+        return [Tell(child.name, Tune(config=config))]
+
+    def configure(self, config: ProcessorConfig, system: SystemConfig) -> list[Effect]:
+        """Let the processors be as configured now; what they cannot take up is new."""
+        was, self.system = self.system, system
+        self._heartbeat.bear(system.lease_s)
+        effects: list[Effect] = []
+        for child in self.processors:
+            if was != system and not _is_tuned(child.config, config, was, system):
+                child.config = config
+                if child.pid is None and child.address is not None:
+                    self._outdated.add(child.run)
+                effects += self.replace(child)
+            elif child.config != config:
+                effects += self.tune(child, config)
+        return effects
+
+    # What follows for others.
+
+    def source_up(self, up: SourceUp) -> list[Effect]:
+        """Tell those that take from a source that it is there, wherever it runs."""
+        return [Tell(each.name, up) for each in self.takers_of(up.kind)]
+
+    def source_ended(self, ended: SourceEnded) -> list[Effect]:
+        """Let those that took from a source do as their ``cancel`` says."""
+        effects: list[Effect] = []
+        for taker in self.takers_of(ended.kind):
+            if ended.fate.is_final:
+                effects.append(Tell(taker.name, SourceGone(name=ended.name)))
+            if taker.state is not StageState.RUNNING:
+                continue  # one that leaves does so anyhow
+            what = follow(taker.config.cancel_of(ended.kind), ended.fate)
+            if what is Follow.STAY:
+                continue
+            about = {"stage": taker.name, "source": ended.name, "what": what.value}
+            effects.append(Log("warning", "stage.followed", about))
+            is_to_leave = what is Follow.LEAVE
+            effects += self.detach(taker) if is_to_leave else self.replace(taker)
+        return effects
+
+    def process_gone(self, gone: ProcessGone) -> list[Effect]:
+        """Tell whatever processors take from that one of them is no more."""
+        sources = [each for each in self.stages if self.is_source(each)]
+        return [Tell(each.name, gone) for each in sources]
+
+    def _judged(self, child: Child[Any], fate: Fate, now: float) -> list[Effect]:
+        name, about = child.name, {"stage": child.name, "pid": child.pid}
+        child.pid = None
         match fate:
             case Fate.REMOVED:
-                root.log.info("stage.exited", **about, reason="drained")
+                return [
+                    Log("info", "stage.exited", {**about, "reason": "drained"}),
+                    _log(
+                        "info", "processor.detached", processor=name, pid=about["pid"]
+                    ),
+                ]
             case Fate.RESTART:
-                wait = round((member.start_at or 0.0) - root.now(), 3)
-                wait = max(0.0, wait)
-                root.log.warning("stage.exited", **about, restart_in_s=wait)
-            case Fate.FATAL:
+                wait = max(0.0, round((child.start_at or 0.0) - now, 3))
+                return [Log("warning", "stage.exited", {**about, "restart_in_s": wait})]
+            case _:
                 why = "restart intensity exceeded"
-                root.log.error("stage.fatal", **about, reason=why)
-                root.commands.stage_failed(member.name, why)
-                self._end_if_useless(member.name)
-            case Fate.UNKNOWN:
-                return
-        member.pid = None
+                return [
+                    Log("error", "stage.fatal", {**about, "reason": why}),
+                    Failed(name, why),
+                    *self._fatal_if_useless(child),
+                ]
 
-    def _end_if_useless(self, name: str) -> None:
-        # Without a fetcher nothing comes in; without the last processor of a
-        # kind, nothing gets past it.
-        member = self._root.processors.get(name)
-        kind = [
-            each.state in (StageState.FATAL, StageState.DRAINING)
-            for each in self._root.processors
-            if member is not None and each.config.name == member.config.name
-        ]
-        elsewhere = member is not None and self._root.remote.has(member.config.name)
-        if all(kind) and not elsewhere:
-            self._root.reporter.fatal(f"{name} died too often to be restarted")
+    def _fatal_if_useless(self, child: Child[Any]) -> list[Effect]:
+        # Without a fetcher nothing comes in, without the gate no other machine;
+        # without the last processor of a kind, nothing gets past it.
+        if child.role is Role.PROCESSOR:
+            kind = child.config.name
+            over = (StageState.FATAL, StageState.DRAINING)
+            left = [e for e in self.processors if e.config.name == kind]
+            if self._is_elsewhere(kind) or any(e.state not in over for e in left):
+                return []
+        what = "the gate" if child.role is Role.GATE else child.name
+        return [Fatal(f"{what} died too often to be restarted")]
+
+    def _first_message(self, child: Child[Any]) -> Any:
+        match child.role:
+            case Role.FETCHER:
+                return StartFetcher(config=child.config, system=self.system)
+            case Role.PROCESSOR:
+                return StartProcessor(
+                    config=child.config,
+                    system=self.system,
+                    name=child.name,
+                    run=child.run,
+                )
+            case Role.GATE:
+                return child.config
+
+    def _of(self, child: Child[Any]) -> Children[Any]:
+        rosters: dict[Role, Children[Any]] = {
+            Role.FETCHER: self.fetchers,
+            Role.PROCESSOR: self.processors,
+            Role.GATE: self.gates,
+        }
+        return rosters[child.role]
 
 
-def _process_of(member: Member[ProcessorConfig]) -> Process:
-    return Process(name=member.name, run=member.run, pid=member.pid or 0, host="")
+def _log(level: str, event: str, **fields: Any) -> Log:
+    return Log(level, event, fields)
+
+
+def _is_tuned(
+    old: ProcessorConfig,
+    new: ProcessorConfig,
+    was: SystemConfig,
+    system: SystemConfig,
+) -> bool:
+    """Whether a processor can take up the new configuration while it runs."""
+    tuned = dataclasses.replace(
+        old, max_demand=new.max_demand, min_demand=new.min_demand, count=new.count
+    )
+    return (
+        tuned == new
+        and was.job_timeout_s == system.job_timeout_s
+        and was.retries == system.retries
+        and was.lease_s == system.lease_s
+        and was.steps == system.steps
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.config.overrides import Changes
 from actors.journal.file import LIVE
 from actors.supervision.children import StageState
-from actors.supervision.heartbeat import Pulse
+from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import StartSystem
 from actors.supervision.root import RootActor
 from actors.testing.agenda import Agenda
@@ -56,7 +56,7 @@ class World(Surroundings):
         self.runs = 0
         self.started = False
         self.ended: dict[str, Any] | None = None
-        self._pulse = Pulse(config.lease_s)
+        self._pulse: Heartbeat[str] = Heartbeat(config.lease_s)
 
     def start(self, changes: Changes | None = None) -> None:
         """Start the system, or with the changes so far a new root, as main does."""
@@ -150,12 +150,12 @@ class World(Surroundings):
         """Whether there is a processor of each kind that takes jobs."""
         stages = [each.stage for each in self.base.nodes.values()]
         # The root knows of one that leaves before that one has heard of it.
-        rosters = [each.processors for each in stages if hasattr(each, "processors")]
+        supervisors = [e.supervisor for e in stages if hasattr(e, "supervisor")]
         leaving = {
-            member.name
-            for roster in rosters
-            for member in roster
-            if member.state is StageState.DRAINING
+            child.name
+            for supervisor in supervisors
+            for child in supervisor.processors
+            if child.state is StageState.DRAINING
         }
         consumers = [each.consumer for each in stages if hasattr(each, "consumer")]
         taking = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.cluster.membership import RETURN_S, Machines, NameTakenError, Signs
+from actors.cluster.membership import RETURN_S, Machines, NameTakenError
 from actors.demand.job import Process
 
 
@@ -93,27 +93,3 @@ def test_nothing_is_known_of_a_machine_that_has_not_joined(machines: Machines) -
     assert not machines.process_gone("r9", process())
     assert machines.leaves("r9") is None
     assert machines.get("r9") is None
-
-
-def test_signs_are_given_five_times_in_what_a_line_bears() -> None:
-    signs = Signs.begin(5.0, now=0.0)
-
-    given = [now for now in range(12) if signs.is_due(float(now))]
-
-    assert given == list(range(12))
-    assert signs.every_s == 1.0
-    assert signs.next_tick(is_open=True) == 5.0
-
-
-def test_silence_is_what_lasts_longer_than_a_line_bears() -> None:
-    signs = Signs.begin(5.0, now=0.0)
-    signs.heard_at = 3.0
-
-    assert not signs.is_silent(7.999)
-    assert signs.is_silent(8.0)
-
-
-def test_before_a_line_is_open_only_its_end_is_waited_for() -> None:
-    signs = Signs.begin(5.0, now=0.0)
-
-    assert signs.next_tick(is_open=False) == 5.0

@@ -19,7 +19,7 @@ from actors.demand.messages import (
     SubscriptionId,
 )
 from actors.demand.windows import Window
-from actors.supervision.restarts import Restarts
+from actors.supervision.children import Restarts
 from tests.conformance.line import Line, process
 
 

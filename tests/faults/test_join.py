@@ -336,6 +336,164 @@ count = 0
     assert processors == {"one/sqrt-1": 6, "two/report-1": 6}
 
 
+# Who follows its source, as on the leader's own machine.
+
+FAR = """
+bind = "{gate}"
+every_s = 0.2
+
+[[fetcher]]
+name = "numbers"
+fetch = "domain.numbers:fetch"
+options = {{ url = "{url}" }}
+
+[[processor]]
+name = "sqrt"
+process = "steps:sqrt"
+from = ["numbers"]
+count = {count}
+
+[[processor]]
+name = "report"
+process = "{process}"
+from = ["{source}"]
+count = 0
+cancel = "{cancel}"
+"""
+
+
+@pytest.fixture
+def lead_far(
+    start_numbers: Start, start_system: Start, gate: str, tmp_path: Path
+) -> Start:
+    def start(
+        cancel: str, source: str, count: int = 1, process: str = "steps:sqrt"
+    ) -> Any:
+        numbers = start_numbers("--preload", "0", "--every", "0")
+        config = tmp_path / "far.toml"
+        config.write_text(
+            FAR.format(
+                gate=gate,
+                url=numbers.url,
+                cancel=cancel,
+                source=source,
+                count=count,
+                process=process,
+            )
+        )
+        start.numbers = numbers  # type: ignore[attr-defined]
+        return start_system("--config", str(config))
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("cancel", "follows"),
+    [("temporary", []), ("transient", ["restart"]), ("permanent", ["restart"])],
+)
+def test_a_fetcher_that_dies_takes_along_who_is_bound_to_it_elsewhere(
+    cancel: str, follows: list[str], lead_far: Start, join_system: Start, gate: str
+) -> None:
+    leader = lead_far(cancel, "numbers", count=0)
+    words = ("--name", "far", "--processor", "report", "--processors", "1")
+    member = join_system(gate, *words)
+    [before] = leader.wait_for("processor.attached", processor="far/report-1")
+    [fetcher] = leader.status()["fetchers"]
+
+    os.kill(fetcher["pid"], signal.SIGKILL)
+
+    leader.wait_for("stage.restarted", stage="numbers")
+    if follows:
+        member.wait_for("processor.attached", processor="far/report-1", count=2)
+        leader.wait_for("processor.attached", processor="far/report-1", count=2)
+    lead_far.numbers.add(9)  # type: ignore[attr-defined]
+    leader.wait_for("job.done", processor="far/report-1")
+    told = member.all_of("stage.followed", stage="far/report-1", source="numbers")
+    assert [each["what"] for each in told] == follows
+    [after] = leader.status()["processors"]
+    assert (after["restarts"], after["pid"] != before["pid"]) == (
+        len(follows),
+        bool(follows),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cancel", "leaves"),
+    [("temporary", False), ("transient", False), ("permanent", True)],
+)
+def test_a_step_that_leaves_takes_along_who_is_bound_for_good_elsewhere(
+    cancel: str,
+    lead_far: Start,
+    join_system: Start,
+    gate: str,
+    *,
+    leaves: bool,
+) -> None:
+    leader = lead_far(cancel, "sqrt", process="steps:report")
+    words = ("--name", "far", "--processor", "report", "--processors", "1")
+    member = join_system(gate, *words)
+    leader.wait_for("processor.attached", processor="far/report-1")
+    lead_far.numbers.add(9)  # type: ignore[attr-defined]
+    leader.wait_for("job.done")
+
+    assert leader.command("detach", "sqrt-1")[0] == 0
+
+    if leaves:
+        member.wait_for("processor.detached", processor="far/report-1")
+        leader.wait_for("processor.detached", processor="far/report-1")
+        assert leader.status()["processors"] == []
+        return
+    assert leader.command("attach", "--processor", "sqrt")[0] == 0
+    lead_far.numbers.add(16)  # type: ignore[attr-defined]
+    leader.wait_for("job.done", count=2)
+    assert member.all_of("stage.followed") == []
+    assert leader.all_of("processor.detached", processor="far/report-1") == []
+
+
+def test_a_step_elsewhere_that_dies_or_is_lost_takes_along_who_is_bound_to_it(
+    lead_far: Start, join_system: Start, gate: str
+) -> None:
+    leader = lead_far("transient", "sqrt", count=0, process="steps:report")
+    words = ("--name", "far", "--processor", "sqrt", "--processors", "1")
+    member = join_system(gate, *words)
+    assert leader.command("attach", "--processor", "report")[0] == 0
+    lead_far.numbers.add(9)  # type: ignore[attr-defined]
+    leader.wait_for("job.done")
+
+    [step] = member.all_of("processor.attached")
+    os.kill(step["pid"], signal.SIGKILL)
+
+    bound = {"stage": "report-1", "source": "far/sqrt-1", "what": "restart"}
+    leader.wait_for("stage.followed", **bound)
+    leader.wait_for("processor.attached", processor="report-1", count=2)
+    assert leader.all_of("processor.detached") == []
+
+    member.kill_all()
+
+    leader.wait_for("stage.followed", **bound, count=2)
+    leader.wait_for("processor.attached", processor="report-1", count=3)
+    join_system(gate, *words)
+    lead_far.numbers.add(16)  # type: ignore[attr-defined]
+    leader.wait_for("job.done", count=2)
+
+
+def test_a_person_asks_for_jobs_of_a_processor_elsewhere(
+    lead_far: Start, join_system: Start, gate: str
+) -> None:
+    manual = 'temporary"\ndemand = "manual'
+    leader = lead_far(manual, "numbers", count=0)
+    words = ("--name", "far", "--processor", "report", "--processors", "1")
+    join_system(gate, *words)
+    leader.wait_for("processor.attached", processor="far/report-1")
+    lead_far.numbers.add(4, 9, 16)  # type: ignore[attr-defined]
+
+    code, out, _ = leader.command("ask", "report", "2")
+
+    assert (code, out) == (0, "asked far/report-1 2\n")
+    done = leader.wait_for("job.done", count=2)
+    assert {each["processor"] for each in done} == {"far/report-1"}
+
+
 # How it leaves.
 
 

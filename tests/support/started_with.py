@@ -43,14 +43,14 @@ def nothing_admitted() -> None:
 
 def no_beginning() -> None:
     """Have the root fail once the switch is there."""
-    begin = RootActor._begin  # noqa: SLF001
+    begin = RootActor.begin
 
-    def fail(self: Any, message: Any) -> None:
+    def fail(self: Any, start: Any) -> None:
         if Path(os.environ["SWITCH"]).exists():
             raise RuntimeError("out of order")
-        begin(self, message)
+        begin(self, start)
 
-    RootActor._begin = fail  # type: ignore[method-assign]  # noqa: SLF001
+    RootActor.begin = fail  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
