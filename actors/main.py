@@ -145,12 +145,16 @@ def _parser() -> tuple[Parser, Verbs]:
         "--count", type=int, default=1, metavar="N", help="how many (default 1)"
     )
     attach.add_argument(
-        "--processor", metavar="NAME", help="which kind, if there are several"
+        "--processor",
+        metavar="NAME",
+        help="which kind of processor, if there are several",
     )
     detach = add_verb(
         verbs, "detach", control.detach, "remove processors, once they finished"
     )
-    detach.add_argument("names", nargs="*", metavar="NAME", help="as status shows them")
+    detach.add_argument(
+        "names", nargs="*", metavar="NAME", help="processors, as status shows them"
+    )
     detach.add_argument(
         "--count",
         type=int,
@@ -218,9 +222,9 @@ def _add_jobs(verbs: Verbs) -> None:
         "--state",
         choices=[each.value for each in JobState],
         metavar="STATE",
-        help="only those that are " + ", ".join(each.value for each in JobState),
+        help="only jobs that are " + ", ".join(each.value for each in JobState),
     )
-    parser.add_argument("--fetcher", metavar="NAME", help="only this fetcher's")
+    parser.add_argument("--fetcher", metavar="NAME", help="only jobs of this fetcher")
     parser.add_argument("--all", action="store_true", help="every quarantined job")
     parser.add_argument(
         "--limit",
@@ -251,12 +255,14 @@ def _add_join(verbs: Verbs) -> None:
     join.add_argument(
         "leader",
         metavar="HOST:PORT",
-        help="the address that the other one was given as --bind",
+        help="the address at which that machine lets others join (its --bind)",
     )
     for option in MACHINE_SETTINGS:
         add_setting(join, option)
     join.add_argument(
-        "--processor", metavar="NAME", help="which kind, if there are several"
+        "--processor",
+        metavar="NAME",
+        help="which kind of processor, if there are several",
     )
     join.add_argument(
         "--name", metavar="NAME", help="name of this machine (default: its host name)"

@@ -62,7 +62,7 @@ def add_verb(
     parser.add_argument(
         port.flag,
         metavar="N",
-        help=f"of the running system (environment: {port.variable}; default "
+        help=f"number of the running system (environment: {port.variable}; default "
         f"{port.default})",
     )
     parser.add_argument(

@@ -104,7 +104,7 @@ class FetcherConfig(StageConfig):
     fetch: str = option(
         FUNCTION,
         "domain.numbers:fetch",
-        "returns one job, or None for none now",
+        "the function that returns one job, or None for none now",
         setting=True,
     )
     options: dict[str, Any] = field(
@@ -222,7 +222,7 @@ class ProcessorConfig(StageConfig):
     process: str = option(
         FUNCTION,
         "domain.numbers:process",
-        "takes a job, returns its result",
+        "the function that takes a job and returns its result",
         setting=True,
     )
     sources: tuple[str, ...] = option(
@@ -350,8 +350,8 @@ class SystemConfig:
     lease_s: float = option(
         seconds_from(0.1),
         60.0,
-        "how long a processor that holds jobs may be silent before it is killed; any "
-        "process may be for 15 at least",
+        "how long a processor that holds jobs may be silent before it is killed; a "
+        "stage that does not answer is killed after as long, but not before 15 seconds",
     )
     retries: int = option(COUNT, 5, "attempts a job has in all")
     quarantine: int = option(
@@ -381,14 +381,14 @@ class SystemConfig:
     bind: str | None = option(
         text_as("HOST or HOST:PORT", "HOST[:PORT]"),
         None,
-        "let other machines join at this address, with a key; the port is that of "
-        "--port if none is given; without it there is no way in",
+        "let other machines with the key join at this address, and at the port of "
+        "--port if it names none (no machine can join)",
         leader_only=True,
     )
     cluster_key_file: str | None = option(
         _FILE,
         None,
-        "of mode 0600, holds the key that all machines share, at least 32 bytes; "
+        "a file of mode 0600 with the key that all machines share, at least 32 bytes; "
         "LOWTIDE_CLUSTER_KEY beats it",
         on_machines=True,
         leader_only=True,

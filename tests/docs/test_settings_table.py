@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from actors.config.model import FETCHER_OPTIONS, LIVE_OPTIONS, SETTINGS
 from scripts.settings_table import page
+from tests.docs.blocks import inline_code
 from tests.docs.test_shown import OPTION
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +30,18 @@ def test_the_page_is_what_the_script_prints() -> None:
     ).stdout
 
     assert printed == f"{page()}\n" == (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_every_file_that_contributing_names_is_there() -> None:
+    named = {
+        code
+        for document, code in inline_code()
+        if document == "CONTRIBUTING.md"
+        and re.fullmatch(r"(actors|domain|tests|scripts|docs)/[\w/.]*", code)
+    }
+
+    assert len(named) > 10
+    assert [each for each in sorted(named) if not (ROOT / each).exists()] == []
 
 
 def test_no_two_options_have_one_flag() -> None:
