@@ -102,21 +102,24 @@ def eventually() -> Callable[..., Any]:
 
 
 @pytest.fixture
-def systems(tmp_path: Path, pytestconfig: pytest.Config) -> Systems:
-    """What starts systems; see ``start_system``."""
+def systems(
+    tmp_path: Path, pytestconfig: pytest.Config, request: pytest.FixtureRequest
+) -> Iterator[Systems]:
+    """What starts systems; nothing of them outlives the test."""
     from actors.testing.processes import Systems  # noqa: PLC0415
 
     systems = Systems(tmp_path, [ROOT, SUPPORT])
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
     if (max_demand := pytestconfig.getoption("--max-demand")) is not None:
         systems.env["LOWTIDE_MAX_DEMAND"] = max_demand
-    return systems
+    yield systems
+    left = systems.close()
+    request.node.add_report_section("teardown", "system log", systems.log())
+    assert not left, f"processes left over: {left}"
 
 
 @pytest.fixture
-def join_system(
-    systems: Systems, start_system: Callable[..., System]
-) -> Callable[..., System]:
+def join_system(systems: Systems) -> Callable[..., System]:
     """Start what joins a system; nothing of it outlives the test."""
     return systems.join
 
@@ -196,14 +199,9 @@ def start_numbers(env: dict[str, str]) -> Iterator[Callable[..., Numbers]]:
 
 
 @pytest.fixture
-def start_system(
-    systems: Systems, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., System]]:
+def start_system(systems: Systems) -> Callable[..., System]:
     """Start systems, each on a port of its own; nothing of them outlives the test."""
-    yield systems.start
-    left = systems.close()
-    request.node.add_report_section("teardown", "system log", systems.log())
-    assert not left, f"processes left over: {left}"
+    return systems.start
 
 
 @pytest.fixture(autouse=True, scope="session")
