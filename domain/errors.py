@@ -130,11 +130,17 @@ class RedirectedError(SourceError):
         self.location = location
 
 
+#: Another protocol, whatever that says; and gateways that have no answer, among them
+#: those of large content networks (520, 524).
+_ON_THE_WAY = (101, 502, 504, 520, 524)
+
+
 class BadStatusError(SourceError):
     """The API answered with a status that holds no job.
 
-    A gateway's 502 or 504 is an unknown outcome, though: what is behind it may have
-    got the request and answered with a job, which the gateway did not pass on.
+    A gateway's 502 or 504, and a content network's 520 or 524, is an unknown outcome,
+    though: what is behind it may have got the request and answered with a job, which
+    was not passed on.
 
     Attributes:
         headers: Of the answer; they may hold secrets.
@@ -153,7 +159,7 @@ class BadStatusError(SourceError):
         self.status = status
         self.retry_after_s = retry_after_s
         self.headers: Mapping[str, str] = {} if headers is None else headers
-        self.unknown_outcome = status in (101, 502, 504)
+        self.unknown_outcome = status in _ON_THE_WAY
 
 
 class BadJsonError(SourceError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from actors.demand.retries import RetryPolicy
 from actors.demand.source_state import SourceState
 from actors.demand.windows import MIB
 from actors.fetcher.acknowledgements import Settler
-from actors.fetcher.commit_queue import CommitQueue
+from actors.fetcher.commit_queue import LOCKED_S, SOON_S, CommitQueue
 from actors.fetcher.fetcher_status import Standing
 from actors.fetcher.intake import Intake
 from actors.fetcher.journal_room import look_at_size
@@ -39,7 +40,7 @@ from actors.fetcher.route_finder import RouteFinder
 from actors.fetcher.source import Source
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
-from actors.journal.journal import JournalError
+from actors.journal.journal import JournalError, JournalLockedError
 from actors.journal.quota import Quota
 from actors.status.counters import Tally
 from actors.supervision.messages import (
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from actors.demand.job import Job
     from actors.demand.job_routing import Routing
     from actors.demand.messages import ToProducer
+    from actors.demand.source_state import KeptState
     from actors.fetcher.commit_queue import Keeper
     from actors.fetcher.route_finder import Found
     from actors.journal.journal import TakenUp
@@ -84,6 +86,17 @@ _NOT_KEPT = (
     "there is no journal: the state of this fetch lives as long as its fetcher, and "
     "is None again after that"
 )
+
+
+@dataclass(slots=True)
+class StartAgain:
+    """A start that waits for whoever has the journal."""
+
+    message: StartFetcher
+    root: Address
+    since: float
+    at: float = 0.0
+    told: bool = False
 
 
 class FetcherActor(Stage):
@@ -108,6 +121,7 @@ class FetcherActor(Stage):
     def __init__(self) -> None:
         super().__init__()
         self._root: Address | None = None
+        self._start_again: StartAgain | None = None
         self._marks = Marks()
         self._tally = Tally()
         self._told_drained = False
@@ -119,8 +133,11 @@ class FetcherActor(Stage):
     ) -> None:
         """Handle one message."""
         if isinstance(message, StartFetcher) and self._root is None:
-            self._start(message, sender)
+            self._start_if_free(message, sender)
         if self._root is None:
+            if isinstance(message, Drain) and self._start_again is not None:
+                # It has nothing yet.
+                self.send(sender, Drained(name=self._start_again.message.config.name))
             return
         now = self.now()
         match message:
@@ -167,6 +184,9 @@ class FetcherActor(Stage):
 
     def tick(self, now: float) -> None:
         """Poll if it is time; do what time brings to leases, retries, journal."""
+        again = self._start_again
+        if again is not None and now >= again.at:
+            self._start_if_free(again.message, again.root)
         if self._root is not None:
             self._outlet.tick(now)
             if self._finder is not None:
@@ -180,7 +200,7 @@ class FetcherActor(Stage):
     def next_tick(self) -> float | None:
         """The next poll, retry, ping, lease end, or try at the journal."""
         if self._root is None:
-            return None
+            return self._start_again.at if self._start_again is not None else None
         times = [self.producer.next_tick(), self.commit_queue.next_tick]
         times += [self.standing.next_tick, self.standing.quota.next_tick]
         times.append(self._outlet.next_tick())
@@ -199,6 +219,24 @@ class FetcherActor(Stage):
         if self._root is not None:
             self._keeper.close()
 
+    def _start_if_free(self, message: StartFetcher, root: Address) -> None:
+        """Start, or wait for whoever has the journal, and say so."""
+        now = self.now()
+        try:
+            self._start(message, root)
+        except JournalLockedError as error:
+            again = self._start_again or StartAgain(message, root, now)
+            again.at = now + SOON_S
+            self._start_again = again
+            if not again.told and now >= again.since + LOCKED_S:
+                again.told = True
+                self.log.error("journal.failed", error=str(error))  # noqa: TRY400
+                self._tell_started(root, waits_for=str(error))
+        else:
+            if self._start_again is not None and self._start_again.told:
+                self.log.info("journal.healed")
+            self._start_again = None
+
     def _start(self, message: StartFetcher, root: Address) -> None:
         config, system = message.config, message.system
         self.config = config
@@ -211,9 +249,11 @@ class FetcherActor(Stage):
             self._keeper = self.edges.keeper(
                 system.journal, config.name, config.remember_s
             )
-            taken = self._keeper.take_up()
-            states = SourceState.of(self._keeper.state()) if "state" in given else None
+            taken, kept = self._taken_up()
+            states = SourceState.of(kept) if "state" in given else None
             self._make_source(config, forks.guarded(fetch), settle, states)
+        except JournalLockedError:
+            raise
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
@@ -245,6 +285,13 @@ class FetcherActor(Stage):
         self._purge_at = self.now() + PURGE_MORE_S
         self._root = root
         self._tell_started(root)
+
+    def _taken_up(self) -> tuple[TakenUp, KeptState]:
+        try:
+            return self._keeper.take_up(), self._keeper.state()
+        except JournalLockedError:
+            self._keeper.close()
+            raise
 
     def _make_source(
         self,
@@ -335,9 +382,14 @@ class FetcherActor(Stage):
             self, root, self.commit_queue, self.producer, self.source, self.settler
         )
 
-    def _tell_started(self, root: Address, error: str | None = None) -> None:
+    def _tell_started(
+        self, root: Address, error: str | None = None, waits_for: str | None = None
+    ) -> None:
         started = Started(
-            name=self.config.name, pid=self.edges.process_id(), error=error
+            name=self.config.name,
+            pid=self.edges.process_id(),
+            error=error,
+            waits_for=waits_for,
         )
         self.send(root, started)
 

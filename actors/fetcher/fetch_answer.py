@@ -17,6 +17,8 @@ from actors.user_code.failures import LONGEST_ERROR, describe, masked
 KEPT_BYTES = 64 * 1024
 #: Statuses that no later try with the same configuration is likely to mend.
 FAULTS = (401, 403, 404)
+#: Statuses by which a gateway says that it got no whole answer from what is behind it.
+NO_ANSWER = (502, 504, 520, 524)
 
 _RAW = "raw:"
 
@@ -152,8 +154,15 @@ def failed(error: BaseException) -> Unusable | RunEnded:
     outcome = "faulted" if _is_fault(error) else "error"
     if error_attributes.attribute(error, "throttled") is True:
         outcome = "throttled"
-    unknown = error_attributes.attribute(error, "unknown_outcome") is True
-    return RunEnded(outcome, failure, unknown=unknown)
+    return RunEnded(outcome, failure, unknown=_is_unknown(error))
+
+
+def _is_unknown(error: BaseException) -> bool:
+    said = error_attributes.attribute(error, "unknown_outcome")
+    if type(said) is bool:
+        return said
+    # Of any client's exception: what is behind the gateway may have answered.
+    return error_attributes.status(error) in NO_ANSWER
 
 
 def _is_fault(error: BaseException) -> bool:

@@ -205,6 +205,10 @@ class JournalFile:
             if version != SCHEMA_VERSION:
                 self._upgrade(version)
         except (sqlite3.Error, OSError) as error:
+            if is_locked(error):
+                raise JournalInUseError(
+                    f"the journal {self.path} is locked by another program"
+                ) from error
             raise self._damaged(str(error)) from error
 
     def _is_to_be_made(self) -> bool:
@@ -247,6 +251,11 @@ class JournalFile:
         )
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether somebody else has the file for the moment, and nothing else is wrong."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
 def look(path: Path) -> sqlite3.Connection:
     """Open the file to read it, and leave what is beside it as it is.
 
@@ -263,20 +272,28 @@ def look(path: Path) -> sqlite3.Connection:
     return db
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the file as every process of ours does."""
-    db = _connect(path, "ro" if read_only else "rw")
+def connect(
+    path: Path, *, read_only: bool = False, wait_s: float = BUSY_S
+) -> sqlite3.Connection:
+    """Open the file as every process of ours does.
+
+    Args:
+        path: Where it is.
+        read_only: Nothing is to be written.
+        wait_s: How long to wait for somebody else who writes, each time.
+    """
+    db = _connect(path, "ro" if read_only else "rw", wait_s)
     if not read_only:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
     return db
 
 
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, wait_s: float = BUSY_S) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_S,
+        timeout=wait_s,
         isolation_level=None,
         check_same_thread=False,
     )

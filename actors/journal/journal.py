@@ -20,7 +20,7 @@ from actors.demand.dedup import WINDOW_S
 from actors.demand.job import Accounting, Job, JobState
 from actors.demand.source_state import KeptState
 from actors.journal.event_rows import JobEventWriter
-from actors.journal.file import LIVE, PAYLOAD, connect
+from actors.journal.file import LIVE, PAYLOAD, connect, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -117,6 +117,7 @@ class Journal:
             remember_s: How long after a job's end its id is known.
 
         Raises:
+            JournalLockedError: Somebody else has it; it may be tried again.
             JournalError: It cannot be read, or that cannot be written.
         """
         self._clock = clock or Clock(time.time, time.monotonic, since_boot)
@@ -125,8 +126,9 @@ class Journal:
         self._syncs = True
         self._wall_ahead = self._clock.ahead()
         with _told():
-            self._db = db or connect(path)
-            self._fetcher = self._number_of(fetcher)
+            self._db = db or connect(path, wait_s=WAIT_S)
+            with _closed_on_error(self._db):
+                self._fetcher = self._number_of(fetcher)
         self._writer = JobEventWriter(self._db, self._fetcher, self._clock.wall)
 
     def _number_of(self, fetcher: str) -> int:
@@ -158,19 +160,17 @@ class Journal:
             jobs += retrying
             accounting, next_key = self._count(jobs)
             quarantined_bytes = self._quarantined_bytes()
+            self._writer.behind_s = self._behind_s()
         # For who looks into the file: what is leased there counts as ready in
         # any case, and is written with the job's next change.
         with contextlib.suppress(sqlite3.Error), self._transaction():
-            self._writer.behind_s = self._behind_s()
+            self._restore_times()
             self._mend_times()
             self._db.execute(
                 "UPDATE job SET state = 'ready', processor = NULL "
                 "WHERE fetcher = ? AND state = 'leased'",
                 (self._fetcher,),
             )
-        with _told():
-            # From now on a mailbox waits for it, and tries again.
-            self._db.execute(f"PRAGMA busy_timeout = {int(WAIT_S * 1000)}")
         return TakenUp(accounting, next_key, jobs, quarantined_bytes)
 
     def _quarantined_bytes(self) -> int:
@@ -418,14 +418,16 @@ class Journal:
         now = self._clock.wall()
         oldest = OLDEST if now >= OLDEST else -math.inf
         self._db.execute(
-            "UPDATE job SET ended_at = not_before, not_before = NULL WHERE fetcher = ? "
-            "AND ended_at < not_before AND not_before <= ?",
-            (self._fetcher, now),
-        )
-        self._db.execute(
             "UPDATE job SET not_before = max(ended_at, coalesce(not_before, 0)), "
             "ended_at = ? WHERE fetcher = ? AND (ended_at > ? OR ended_at < ?)",
             (now, self._fetcher, now, oldest),
+        )
+
+    def _restore_times(self) -> None:
+        self._db.execute(
+            "UPDATE job SET ended_at = not_before, not_before = NULL WHERE fetcher = ? "
+            "AND ended_at < not_before AND not_before <= ?",
+            (self._fetcher, self._clock.wall()),
         )
 
     def _behind_s(self) -> float:
@@ -471,11 +473,20 @@ class Journal:
 
 
 @contextlib.contextmanager
+def _closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
+
+
+@contextlib.contextmanager
 def _told() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+        if is_locked(error):
             raise JournalLockedError("it is locked by another program") from error
         raise JournalError(f"{type(error).__name__}: {error}") from error
 

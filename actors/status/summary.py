@@ -183,11 +183,14 @@ def _no_jobs(stage: FetcherStatus, status: SystemStatus) -> str:
         return f"{name} has {count}: its partition_by or a selector still runs"
     if retrying := status["accounting"]["retrying"]:
         return f"{_count(retrying, 'failed job')} of {name} to be tried again later"
-    if (running_s := stage.get("fetching_s") or 0.0) >= TOLD_S:
+    running_s, age_s = stage.get("fetching_s"), stage["last_poll_age_s"]
+    speaks = running_s is not None and (age_s or 0.0) > running_s + 2 * TOLD_S
+    if running_s is not None and (speaks or running_s >= TOLD_S):
         may_s = stage["fetch_may_take_s"]
-        asked = f"{name} has no jobs: it asked its source {_seconds(running_s)} ago"
+        did = "its fetch gave its last one" if speaks else "it asked its source"
+        asked = f"{name} has no jobs: {did} {_seconds(running_s)} ago"
         if running_s <= may_s:
-            return f"{asked} and waits for the answer"
+            return f"{asked} and waits for {'more' if speaks else 'the answer'}"
         return f"{asked} and has no answer, expected within {_seconds(may_s)}"
     if stage["last_poll_age_s"] is None:
         return f"{name} has not been polled yet"

@@ -311,6 +311,9 @@ class SupervisorActor(Stage):
         if message.error is not None:
             self.carry_out(self.supervisor.cannot_start(message.name, message.error))
             return
+        if message.waits_for is not None:
+            child.waits_for = message.waits_for
+            return
         child.address = sender
         name, pid = message.name, message.pid
         self.carry_out(self.supervisor.started(name, pid, self.now()))

@@ -141,6 +141,7 @@ class Child(Generic[C]):
         address: Where its process is reached; None while there is no process.
         starts: How often it was started.
         start_at: When it is to be started, monotonic seconds; None if it was.
+        waits_for: What keeps it from being ready, if it said so.
     """
 
     name: str
@@ -152,6 +153,7 @@ class Child(Generic[C]):
     state: StageState = StageState.STARTING
     starts: int = 0
     start_at: float | None = None
+    waits_for: str | None = None
     restarts: Restarts = field(default_factory=Restarts)
 
     @property
@@ -217,7 +219,7 @@ class Children(Generic[C]):
             self._starts += 1
             child.run = f"{self._incarnation}.{child.name}.{self._starts}"
             child.starts += 1
-            child.start_at = None
+            child.start_at = child.waits_for = None
             child.state = StageState.STARTING
         return due
 
@@ -231,7 +233,7 @@ class Children(Generic[C]):
         child = self._children.get(name)
         if child is not None and child.state is StageState.STARTING:
             child.state = StageState.RUNNING
-            child.pid = pid
+            child.pid, child.waits_for = pid, None
 
     def exited(self, name: str, now: float) -> Fate:
         """Decide whether a stage whose process has ended comes back."""

@@ -62,11 +62,17 @@ class StartProcessor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """A stage to its root: it is ready. ``error`` says why it is not."""
+    """A stage to its root: it is ready.
+
+    Attributes:
+        error: Why it is not, and will not be.
+        waits_for: What it waits for to be; it says so once more when it is.
+    """
 
     name: str
     pid: int
     error: str | None = None
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

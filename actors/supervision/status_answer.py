@@ -118,6 +118,7 @@ def _fetcher(child: Child[Any], answer: StatusAnswer | None) -> FetcherStatus:
         "name": child.name,
         "pid": child.pid,
         "state": _unanswered(child),
+        "journal_error": None if backoff else child.waits_for,
         "waiting_for": reasons.BACKOFF if backoff else None,
         "buffered": 0,
         "demand": 0,

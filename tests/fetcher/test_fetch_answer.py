@@ -180,6 +180,24 @@ def test_an_outcome_that_nobody_knows_is_told_as_such() -> None:
     assert unknown == [True, False, False]
 
 
+@pytest.mark.parametrize("status", [502, 504, 520, 524])
+def test_a_gateway_that_got_no_answer_is_an_unknown_outcome_by_any_client(
+    status: int,
+) -> None:
+    class Response:
+        status_code = status
+
+    for error, unknown in (
+        (ServedError(response=Response()), True),
+        (ServedError(status=status), True),
+        (ServedError(status=status, unknown_outcome=False), False),
+        (ServedError(status=500), False),
+    ):
+        [end] = run(one_after_another(error))
+        assert isinstance(end, RunEnded)
+        assert end.unknown is unknown
+
+
 def test_what_the_source_asked_for_is_passed_on() -> None:
     [ended] = run(one_after_another(ServedError(retry_after_s=7)))
 

@@ -75,6 +75,26 @@ def status(
             ),
         ),
         (
+            status(
+                fetcher(fetching_s=0.3, last_poll_age_s=25.6, fetch_may_take_s=16.0),
+                processor(),
+            ),
+            (
+                "numbers has no jobs: its fetch gave its last one 0.3 s ago and waits "
+                "for more"
+            ),
+        ),
+        (
+            status(
+                fetcher(fetching_s=18.0, last_poll_age_s=43.0, fetch_may_take_s=16.0),
+                processor(),
+            ),
+            (
+                "numbers has no jobs: its fetch gave its last one 18.0 s ago and has "
+                "no answer, expected within 16.0 s"
+            ),
+        ),
+        (
             status(fetcher(fetching_s=75.0), processor(), state="draining", buffered=2),
             (
                 "draining: 0 in flight, 2 kept; numbers waits for its source, asked "

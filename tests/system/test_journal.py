@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from actors.journal.file import JournalFile
 from actors.testing.processes import wait_until
 
 pytestmark = pytest.mark.system
@@ -347,3 +348,28 @@ def test_a_journal_that_another_program_locks_kills_nobody(
     assert system.status()["fetchers"][0]["pid"] == before
     answered = {each for each in words if each[0] == "running"}
     assert answered == {("running", before, "it is locked by another program")}
+
+
+@pytest.mark.parametrize("end", ["it is free", "it is stopped"])
+def test_a_fetcher_that_starts_on_a_locked_journal_waits_and_says_so(
+    start_system: Start, env: dict[str, str], end: str
+) -> None:
+    path = Path(env["LOWTIDE_JOURNAL"])
+    JournalFile(path).prepare()
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        system = start_system("--url", "http://127.0.0.1:9", ready=False)
+        [failed] = system.wait_for("journal.failed")
+        status = system.status()
+        if end == "it is free":
+            other.rollback()
+            system.wait_for("journal.healed")
+            system.wait_for("system.started")
+        else:
+            system.signal(signal.SIGTERM)
+            assert system.wait() == 0
+
+    assert "locked by another program" in failed["error"]
+    assert "cannot write its journal" in status["why"]
+    assert status["why"].endswith("it is locked by another program")
+    assert system.all_of("stage.silent") == system.all_of("stage.restarted") == []
