@@ -4,6 +4,7 @@ A job API forgets what it serves, so the errors tell whether the request was
 sent, and keep what was served (see `domain.errors`).
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -39,6 +40,9 @@ _HEADERS = {"Accept": "application/json", "User-Agent": "lowtide"}
 
 
 NOT_MODIFIED = 304
+#: Where a file of certificates to trust is named, for the clients of Python; the
+#: first that is set counts.
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _CONDITIONS = ("if-none-match", "if-modified-since")
 
 
@@ -190,11 +194,18 @@ def _response(
         stream=True,
         allow_redirects=False,
         # False would accept any certificate; a path names the ones to trust.
-        verify=via.ca_file or session.verify or True,
+        verify=via.ca_file or _trusted(session.verify),
         auth=request.auth,
         **via.options(),
         timeout=(exchange.left(limits.connect_s), exchange.left(limits.read_s)),
     )
+
+
+def _trusted(verify: Any) -> str | bool:
+    # A path of a session's own; else as the usual clients are told by whoever runs
+    # this, for which other parts of the environment are not to be trusted.
+    paths = (verify, *(os.environ.get(name) for name in CA_VARIABLES))
+    return next((path for path in paths if path and isinstance(path, str)), True)
 
 
 @contextmanager

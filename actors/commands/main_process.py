@@ -349,6 +349,7 @@ class Main:
                 self._unreachable(report["error"])
             case "fatal":
                 self.log.error("system.failed", error=report["error"])
+                self.accounting = report["accounting"]
                 self.exit_code = Exit.RESTARTS_EXCEEDED
             case "stopped":
                 self._stopped(report["accounting"], report["left"])

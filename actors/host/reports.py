@@ -52,9 +52,9 @@ class Reporter:
         """No other terminal can reach the root."""
         self._report({"report": "unreachable", "error": error})
 
-    def fatal(self, reason: str) -> None:
+    def fatal(self, reason: str, accounting: Mapping[str, object]) -> None:
         """A stage is gone for good without which there is nothing to do."""
-        self._report({"report": "fatal", "error": reason})
+        self._report({"report": "fatal", "error": reason, "accounting": accounting})
 
     def paused(self, fetcher: str, *, hold: bool) -> None:
         """A person paused it; ``hold`` for its jobs as well."""

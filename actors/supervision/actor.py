@@ -205,7 +205,7 @@ class SupervisorActor(Stage):
                 case Log(level=level, event=event, fields=fields):
                     getattr(self.log, level)(event, **fields)
                 case Fatal(reason=reason):
-                    self.reporter.fatal(reason)
+                    self.reporter.fatal(reason, self.supervisor.accounting().as_dict())
                 case Unstartable(error=error):
                     self.unstartable(error)
                 case SourceEnded():

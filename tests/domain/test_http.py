@@ -28,7 +28,7 @@ from domain.errors import (
     UnreachableError,
 )
 from domain.exchange import Limits
-from domain.http import Answer, get
+from domain.http import CA_VARIABLES, Answer, get
 from domain.transport import new_session, thread_session
 
 if TYPE_CHECKING:
@@ -195,6 +195,28 @@ def test_a_refused_connection_is_unreachable() -> None:
 
     with pytest.raises(UnreachableError, match="Connection refused"):
         get(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_an_own_authority_is_trusted_where_the_environment_names_it(
+    serve: Serve,
+    certificate: tuple[Path, Path],
+    tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    server = serve(keep_saying(WHOLE), tls)
+
+    for each in CA_VARIABLES:
+        monkeypatch.delenv(each, raising=False)
+    with new_session() as session:
+        with pytest.raises(UnreachableError):
+            get(server.url, session=session)
+        monkeypatch.setenv(name, str(certificate[0]))
+        assert get(server.url, session=session).body == JOB
+        monkeypatch.setenv(name, "/nowhere.pem")
+        with pytest.raises(UnreachableError):
+            get(server.url, session=session)
 
 
 def test_an_unknown_name_is_unreachable() -> None:
