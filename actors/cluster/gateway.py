@@ -14,6 +14,7 @@ from actors.actor_system.stage import Address, Stage
 from actors.cluster import identity
 from actors.cluster.connection import FLUSH_S, GateListener, LineEndedError
 from actors.cluster.messages import (
+    GATE,
     Beat,
     Down,
     FromMachine,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from actors.cluster.router import Passed
     from actors.config.model import SystemConfig
 
-GATE = "gate"
 #: Callers that have not shown the key; more are not let in at a time.
 MAX_STRANGERS = 64
 

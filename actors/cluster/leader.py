@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster.gateway import GATE
 from actors.cluster.membership import Machine, Machines, NameTakenError
 from actors.cluster.messages import (
+    GATE,
     AskStatus,
     FromMachine,
     Join,
@@ -27,6 +27,13 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.supervision.children import READY, Fate, Role, StageState
+from actors.supervision.effects import (
+    Gone,
+    Heard,
+    Log,
+    SourceEnded,
+    Tell,
+)
 from actors.supervision.messages import (
     Asked,
     ProcessGone,
@@ -34,7 +41,6 @@ from actors.supervision.messages import (
     SourceGone,
     SourceUp,
 )
-from actors.supervision.supervisor import Gone, Heard, Log, SourceEnded, Tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -42,8 +48,9 @@ if TYPE_CHECKING:
     from actors.demand.job import Process
     from actors.status.model import ProcessorAnswer
     from actors.supervision.children import Child
+    from actors.supervision.effects import Effect
     from actors.supervision.messages import StatusAnswer
-    from actors.supervision.supervisor import Effect, Supervisor
+    from actors.supervision.supervisor import Supervisor
 
 
 class Leader:

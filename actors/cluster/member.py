@@ -31,9 +31,9 @@ from actors.cluster.router import Peer, Router
 from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Fate
+from actors.supervision.effects import Failed, Gone, Ready, SourceEnded
 from actors.supervision.messages import Asked, ProcessGone, ProcessLost, SourceUp, Up
 from actors.supervision.status_answer import processors_here
-from actors.supervision.supervisor import Failed, Gone, Ready, SourceEnded
 
 if TYPE_CHECKING:
     from actors.actor_system.stage import Address
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from actors.host.control_socket import Request
     from actors.status.model import MemberStatus
     from actors.supervision.children import Child
+    from actors.supervision.effects import Effect
     from actors.supervision.messages import StatusAnswer
-    from actors.supervision.supervisor import Effect
 
 #: How long a start waits for its name to be free, in seconds.
 NAME_WITHIN_S = 15.0

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from actors.demand.messages import ToConsumer
     from actors.supervision.messages import StatusAnswer
 
+#: The name of the gate among the children of the leader's root.
+GATE = "gate"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Down:

@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from actors.actor_system.stage import NOT_MADE, Address, Stage
+from actors.supervision.effects import (
+    End,
+    Fatal,
+    Kill,
+    Log,
+    SourceEnded,
+    Start,
+    Tell,
+    Unstartable,
+)
 from actors.supervision.gather import Gather
 from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import (
@@ -17,17 +27,7 @@ from actors.supervision.messages import (
     StatusAnswer,
     StatusRequest,
 )
-from actors.supervision.supervisor import (
-    End,
-    Fatal,
-    Kill,
-    Log,
-    SourceEnded,
-    Start,
-    Supervisor,
-    Tell,
-    Unstartable,
-)
+from actors.supervision.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from actors.host.control_socket import ControlServer, Request
     from actors.host.reports import Reporter
     from actors.supervision.children import Role
+    from actors.supervision.effects import Effect
     from actors.supervision.gather import Question
-    from actors.supervision.supervisor import Effect
 
 #: The actor's own name among those that give signs of life.
 _SELF = "root"

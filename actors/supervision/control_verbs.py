@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from actors.host.control_socket import Request
     from actors.supervision.actor import Means
     from actors.supervision.children import Fate
+    from actors.supervision.effects import Effect
     from actors.supervision.gather import Question
-    from actors.supervision.supervisor import Effect, Supervisor
+    from actors.supervision.supervisor import Supervisor
 
 #: No more processors than this are attached by one command.
 MAX_ATTACH = 256

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.supervision.effects import End
 from actors.supervision.gather import Gather
 from actors.supervision.messages import Drain
-from actors.supervision.supervisor import End
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from actors.host.control_socket import Request
     from actors.supervision.actor import Means
     from actors.supervision.children import Child
-    from actors.supervision.supervisor import Effect
+    from actors.supervision.effects import Effect
 
 
 class Machines(Protocol):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from actors.cluster import identity
-from actors.cluster.gateway import GATE, GateActor
+from actors.cluster.gateway import GateActor
 from actors.cluster.leader import Leader
-from actors.cluster.messages import FromMachine, LineEnded, StartGate
+from actors.cluster.messages import GATE, FromMachine, LineEnded, StartGate
 from actors.fetcher.actor import FetcherActor
 from actors.host import logs
 from actors.processor.actor import ProcessorActor
@@ -15,6 +15,13 @@ from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Role
 from actors.supervision.control_verbs import FetcherVerbs, ProcessorVerbs, run
 from actors.supervision.drain import Shutdown
+from actors.supervision.effects import (
+    Failed,
+    Gone,
+    Heard,
+    Ready,
+    SourceEnded,
+)
 from actors.supervision.live_settings import LiveSettings
 from actors.supervision.messages import (
     Asked,
@@ -29,14 +36,13 @@ from actors.supervision.messages import (
     StatusAnswer,
 )
 from actors.supervision.status_answer import describe_system
-from actors.supervision.supervisor import Failed, Gone, Heard, Ready, SourceEnded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.actor_system.stage import Address
     from actors.host.control_socket import Request
-    from actors.supervision.supervisor import Effect
+    from actors.supervision.effects import Effect
 
 
 class RootActor(SupervisorActor):

@@ -9,7 +9,7 @@ in which they are to be carried out.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import Accounting, Process
 from actors.supervision.children import (
@@ -20,6 +20,19 @@ from actors.supervision.children import (
     Role,
     StageState,
     follow,
+)
+from actors.supervision.effects import (
+    End,
+    Failed,
+    Fatal,
+    Gone,
+    Kill,
+    Log,
+    Ready,
+    SourceEnded,
+    Start,
+    Tell,
+    Unstartable,
 )
 from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import (
@@ -37,102 +50,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
-
-
-class Start(NamedTuple):
-    """Create a process for a child, and send it its first message."""
-
-    child: Child[Any]
-    message: Any
-
-
-class Tell(NamedTuple):
-    """Send a message to a child, if it has a process."""
-
-    name: str
-    message: Any
-
-
-class End(NamedTuple):
-    """Ask a process to end once it has handled what it was sent."""
-
-    address: Any
-
-
-class Kill(NamedTuple):
-    """End a process at once."""
-
-    pid: int
-
-
-class Log(NamedTuple):
-    """Write a line to the log."""
-
-    level: str
-    event: str
-    fields: dict[str, Any]
-
-
-class Fatal(NamedTuple):
-    """Tell the main process that there is nothing left to go on with."""
-
-    reason: str
-
-
-class Unstartable(NamedTuple):
-    """Tell the main process that the system cannot be started."""
-
-    error: str
-
-
-class Ready(NamedTuple):
-    """News: a child is ready."""
-
-    child: Child[Any]
-
-
-class Gone(NamedTuple):
-    """News: processors are no more; what becomes of them is the same for all."""
-
-    message: ProcessGone
-    fate: Fate
-
-
-class SourceEnded(NamedTuple):
-    """News: a stage that others take from has ended."""
-
-    kind: str
-    name: str
-    fate: Fate
-
-
-class Failed(NamedTuple):
-    """News: a child is given up, or cannot be started."""
-
-    name: str
-    error: str
-
-
-class Heard(NamedTuple):
-    """News: a stage on another machine says this."""
-
-    message: Any
-
-
-Effect: TypeAlias = (
-    Start
-    | Tell
-    | End
-    | Kill
-    | Log
-    | Fatal
-    | Unstartable
-    | Ready
-    | Gone
-    | SourceEnded
-    | Failed
-    | Heard
-)
+    from actors.supervision.effects import Effect
 
 
 class Supervisor:

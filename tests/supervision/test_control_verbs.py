@@ -12,6 +12,7 @@ from actors.demand.job import Process
 from actors.supervision.actor import Means
 from actors.supervision.children import Fate
 from actors.supervision.control_verbs import FetcherVerbs, ProcessorVerbs, run
+from actors.supervision.effects import Effect, Log, Tell
 from actors.supervision.messages import (
     Asked,
     AskFor,
@@ -21,7 +22,6 @@ from actors.supervision.messages import (
     SetMark,
     StateDecided,
 )
-from actors.supervision.supervisor import Effect, Log, Tell
 from tests.support.supervised import NOW, Machine, processor, system
 
 FAR = Process(name="far/last-1", run="far.1", pid=9, host="far", kind="last")

@@ -8,16 +8,7 @@ from typing import Any
 import pytest
 
 from actors.supervision.children import Fate, StageState
-from actors.supervision.messages import (
-    AskSign,
-    Drain,
-    SourceGone,
-    SourceUp,
-    StartFetcher,
-    StartProcessor,
-    Tune,
-)
-from actors.supervision.supervisor import (
+from actors.supervision.effects import (
     Effect,
     End,
     Failed,
@@ -29,6 +20,15 @@ from actors.supervision.supervisor import (
     Start,
     Tell,
     Unstartable,
+)
+from actors.supervision.messages import (
+    AskSign,
+    Drain,
+    SourceGone,
+    SourceUp,
+    StartFetcher,
+    StartProcessor,
+    Tune,
 )
 from tests.support.supervised import NOW, Machine, logged, processor, system, told
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
-from actors.supervision.supervisor import Effect, Log, Start, Supervisor, Tell
+from actors.supervision.effects import Effect, Log, Start, Tell
+from actors.supervision.supervisor import Supervisor
 
 NOW = 100.0
 
