@@ -107,10 +107,11 @@ class MachineActor(SupervisorActor):
     def settled(self) -> None:
         """Tell once that all processors work, and leave when none is left."""
         supervisor = self.supervisor
-        if self._kind and not supervisor.begun and supervisor.is_complete:
+        count = len(supervisor.processors)
+        if count and not supervisor.begun and supervisor.is_complete:
             supervisor.begun = True
-            self.log.info("machine.working", processors=len(supervisor.processors))
-        if self._deadline is not None and not len(supervisor.processors):
+            self.log.info("machine.working", processors=count)
+        if self._deadline is not None and not count:
             self._leave("it was stopped")
 
     def unstartable(self, error: str) -> None:

@@ -240,6 +240,8 @@ def test_status_detach_and_set_reach_processors_elsewhere(
     [far] = [e for e in leader.status()["processors"] if e["name"] == "far/processor-2"]
     assert far["host"] == socket.gethostname()
     assert far["pid"] in member.pids()
+    [working] = member.all_of("machine.working")
+    assert working["processors"] == 2
 
     code, out, _ = leader.command("detach", "far/processor-2")
 
