@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
-from actors.commands.table import table
+from actors.commands.terminal import table
 from actors.commands.validated_config import function_errors, note_way_in
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import unknown_variables

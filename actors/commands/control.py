@@ -12,8 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from actors.commands.exit_codes import Exit
-from actors.commands.plain import plain
-from actors.commands.table import table
+from actors.commands.terminal import plain, table
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.status.commands import (

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
-from actors.commands.plain import plain
-from actors.commands.table import table
+from actors.commands.terminal import plain, table
 from actors.demand.job import word_of
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir

@@ -19,21 +19,20 @@ from typing import IO, TYPE_CHECKING, Any
 
 from actors.actor_system.base import SystemStartError
 from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_end
-from actors.commands.demo_api import NumberServer, NumberServerError
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
-from actors.commands.left import left_by_fetcher, left_in_journal, next_number
-from actors.commands.web_process import WebError, WebProcess
 from actors.config.errors import ConfigError
 from actors.config.overrides import Changes
 from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
 from actors.host.control_socket import ControlError, Orders
+from actors.host.ready_process import NotServingError, ReadyProcess
 from actors.host.reports import read_reports
 from actors.host.state_dir import AlreadyRunningError, StateDirError, make_private
 from actors.host.stop_signals import Signals
 from actors.host.systemd import feed_watchdog, notify, watchdog_s
 from actors.journal.file import JournalDamagedError
+from actors.journal.view import left_by_fetcher, left_in_journal, next_number
 from actors.status import commands
 from actors.supervision import message_types
 from actors.supervision.children import Restarts
@@ -77,7 +76,7 @@ class Main:
 
     config: SystemConfig
     files: SystemFiles
-    numbers: NumberServer | None = None
+    numbers: ReadyProcess | None = None
     system: RunningSystem | None = None
     lock: IO[str] | None = None
     looking: Looking | None = None
@@ -99,7 +98,7 @@ class Main:
     started: bool = False
     changes: Changes = field(default_factory=Changes)
     accounting: dict[str, int] = field(default_factory=dict)
-    web: WebProcess | None = None
+    web: ReadyProcess | None = None
     web_restarts: Restarts = field(default_factory=Restarts)
     web_start_at: float | None = None
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
@@ -191,7 +190,9 @@ class Main:
         # The number server starts while the actor system does; no thread and no
         # signal handler is there before the fork.
         if self.config.needs_number_server:
-            self.numbers = NumberServer(next_number(self.config))
+            first = next_number(self.config.journal)
+            words = ["--port", "0", "--first-id", str(first)]
+            self.numbers = ReadyProcess("number_server", words)
         stack_dumps.prepare(self.files.dump)
         self.reports, self.report_writer = map(forks.keep, os.pipe())
         self.system = RunningSystem(
@@ -289,12 +290,21 @@ class Main:
     def _start_web(self) -> None:
         if self.config.web is None:
             return
+        words = ["--port", str(self.config.web), "--socket", str(self.files.socket)]
+        words += ["--log-fd", str(self.pipe.writer)]
+        words += ["--log-level", self.config.log_level]
+        env = os.environ | {"LOWTIDE_WEB_TOKEN": self.config.web_token or ""}
+        fds = (self.pipe.writer,)
+        web = ReadyProcess("actors.web", words, env=env, pass_fds=fds)
         try:
-            self.web = WebProcess(self.config, self.files.socket, self.pipe.writer)
-        except WebError as error:
-            raise StartError(str(error)) from error
+            web.url()
+        except NotServingError as error:
+            web.stop()
+            where = f"the page cannot be served at port {self.config.web}"
+            raise StartError(f"{where}: {error}") from error
+        self.web = web
 
-    def _web_died(self, web: WebProcess) -> None:
+    def _web_died(self, web: ReadyProcess) -> None:
         # The page is there to look at the system, never to end it.
         web.stop()
         self.web = None
@@ -312,11 +322,11 @@ class Main:
             self.log.warning("web.failed", error=str(error), restart_in_s=WEB_AGAIN_S)
             self.web_start_at = time.monotonic() + WEB_AGAIN_S
 
-    def _use_bundled_source(self, numbers: NumberServer) -> None:
+    def _use_bundled_source(self, numbers: ReadyProcess) -> None:
         try:
             self.config = self.config.with_url(numbers.url())
-        except NumberServerError as error:
-            raise StartError(str(error)) from error
+        except NotServingError as error:
+            raise StartError(f"the bundled number server: {error}") from error
 
     def _reported(self) -> None:
         reports, ended = read_reports(self.reports)
@@ -370,8 +380,12 @@ class Main:
     def _stopped(self, accounting: dict[str, int], left: int) -> None:
         self.accounting = accounting
         # A fetcher that hangs has not said what it has; the journal does.
-        left = left or left_in_journal(self.config)
+        left = left or self._left_in_journal()
         self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+
+    def _left_in_journal(self) -> int:
+        names = (each.name for each in self.config.fetchers)
+        return left_in_journal(self.config.journal, names)
 
     def _changed(self) -> None:
         if self.changes.draining:
@@ -443,7 +457,7 @@ class Main:
         self.stopping_since = now
         self._tell_stopping()
         if not self.started:
-            left = left_in_journal(self.config)
+            left = self._left_in_journal()
             self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
         else:
             self._stop()
@@ -470,7 +484,7 @@ class Main:
         # Somebody renamed a fetcher, perhaps: its jobs wait for one of that name.
         names = {each.name for each in self.config.fetchers}
         with contextlib.suppress(JournalDamagedError):
-            for name, count in left_by_fetcher(self.config).items():
+            for name, count in left_by_fetcher(self.config.journal).items():
                 if name not in names:
                     self.log.warning("journal.unclaimed", fetcher=name, jobs=count)
 
@@ -484,7 +498,7 @@ class Main:
                 f"{each.name} x{each.count}" for each in self.config.processors
             ],
             journal=self.config.journal or "none",
-            web=self.web.url if self.web else "none",
+            web=self.web.url() if self.web else "none",
             bind=self.config.bind or "none",
             promise=_promise(self.config),
             hint="Ctrl-C drains, a second one stops at once",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_of
 from actors.commands.options import add_journal, add_verb
-from actors.commands.plain import plain
+from actors.commands.terminal import plain
 from actors.demand.source_state import NO_STATE, StateError, state_text
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.redaction import MASK, masked, redact

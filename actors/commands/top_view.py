@@ -10,14 +10,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from actors.commands.fitting import (
+from actors.commands.terminal import (
     GAP,
     Column,
     columns_for,
+    plain,
     share_lines,
     those_not_shown,
 )
-from actors.commands.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

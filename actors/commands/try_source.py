@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
-from actors.commands.plain import plain
+from actors.commands.terminal import plain
 from actors.commands.validated_config import function_errors
 from actors.config.errors import ConfigError
 from actors.config.show import secrets_of

@@ -22,9 +22,20 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks
-from actors.host.lean_structlog import structlog
 from actors.host.redaction import redact
 from actors.host.texts import encodable, line_of, text_of
+
+# Where rich is installed, structlog imports it for tracebacks in colour. The log has
+# its traces as text, and every process of a system would carry rich along: 5 MB, and
+# a sixth of the time that a start takes. ``top`` imports it itself. None: that fails.
+_had_rich = "rich" in sys.modules
+if not _had_rich:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+
+import structlog  # noqa: E402 - what is above is for it
+
+if not _had_rich:
+    del sys.modules["rich"]
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping

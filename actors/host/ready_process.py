@@ -6,13 +6,14 @@ say on standard output where they serve, or what keeps them from it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
 import time
 from functools import partial
 from pathlib import Path
-from subprocess import PIPE, Popen
+from subprocess import PIPE, Popen, TimeoutExpired
 from typing import TYPE_CHECKING
 
 from actors.host.linux import die_with_parent
@@ -42,6 +43,46 @@ _HOME = str(Path(__file__).parents[2])
 
 class NotServingError(Exception):
     """It does not serve; the text says why."""
+
+
+class ReadyProcess:
+    """One of them, from its start to its end.
+
+    Attributes:
+        fd: Can be read once it has ended.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        words: list[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
+        self._program = start(module, words, env=env, pass_fds=pass_fds)
+        self.fd = os.pidfd_open(self._program.pid)
+        self._url = ""
+
+    def url(self) -> str:
+        """Where it serves, once it does.
+
+        Raises:
+            NotServingError: It ended, or does nothing.
+        """
+        self._url = self._url or url_of(self._program)
+        return self._url
+
+    def stop(self) -> None:
+        """End it, and wait until it has."""
+        self._program.terminate()
+        with contextlib.suppress(TimeoutExpired):
+            self._program.wait(2.0)
+        self._program.kill()
+        self._program.wait()
+        os.close(self.fd)
+        if self._program.stdout is not None:
+            self._program.stdout.close()
 
 
 def start(

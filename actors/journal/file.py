@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from actors.host import file_lock, forks
-from actors.host.lock_holders import described, holder_of
+from actors.host.file_lock import described, holder_of
 from actors.host.redaction import redact
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import named_by
@@ -13,7 +14,7 @@ from actors.demand.source_state import NO_STATE
 from actors.journal.file import LIVE, PAYLOAD, JournalDamagedError, look
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
 
 _COLUMNS = (
     "fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, attempt, "
@@ -150,3 +151,34 @@ def _moment(wall: float | None) -> str | None:
     if wall is None:
         return None
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
+
+
+def next_number(journal: str | None) -> int:
+    """The number that the bundled source is to begin with."""
+    # A number server that starts anew would count from 1 again, and the journal
+    # would know its numbers from the run before.
+    if journal is None:
+        return 1
+    with contextlib.closing(JournalView(Path(journal))) as view:
+        return 1 + view.highest_id()
+
+
+def left_in_journal(journal: str | None, fetchers: Iterable[str]) -> int:
+    """How many jobs of these fetchers are left; 1 if the journal cannot be read."""
+    try:
+        left = left_by_fetcher(journal)
+    except JournalDamagedError:
+        return 1  # nobody may say that nothing is left
+    return sum(left.get(each, 0) for each in fetchers)
+
+
+def left_by_fetcher(journal: str | None) -> dict[str, int]:
+    """How many jobs are left, by fetcher; of fetchers, too, that there are no more.
+
+    Raises:
+        JournalDamagedError: It cannot be read.
+    """
+    if journal is None:
+        return {}
+    with contextlib.closing(JournalView(Path(journal))) as view:
+        return view.left()

@@ -6,8 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.commands.fitting import Column, columns_for, share_lines, those_not_shown
-from actors.commands.plain import plain
+from actors.commands.terminal import (
+    Column,
+    columns_for,
+    plain,
+    share_lines,
+    those_not_shown,
+)
 
 COLUMNS = (
     Column("name", "name"),

@@ -1,17 +1,48 @@
-"""Tables that fit a terminal: what is left out where there is no room for all."""
+"""Text and tables for a terminal: of any width, and of what others have written."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.commands.plain import plain
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 #: Blanks between two columns.
 GAP = 2
+
+
+def plain(text: str) -> str:
+    """The text on one line, each character that is no sign of its own spelt out.
+
+    An escape sequence in a job would else move the cursor, colour what follows,
+    or name the window.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
+    """Rows under headings, columns aligned; what is None is shown as a dash."""
+    lines = [[column.replace("_", " ") for column in columns]]
+    lines += [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if isinstance(value, float) else plain(str(value))
 
 
 @dataclass(frozen=True, slots=True)
