@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands import (
     check,
     control,
+    jobs,
     simulate,
     state,
     top,
@@ -18,20 +19,15 @@ from actors.commands import (
     tune,
 )
 from actors.commands.exit_codes import Exit
-from actors.commands.jobs import jobs
 from actors.commands.options import (
     MACHINE_SETTINGS,
     Parser,
-    add_journal,
     add_setting,
     add_settings,
-    add_verb,
     find_system,
     hide_secrets_from_ps,
 )
 from actors.config.errors import ConfigError
-from actors.config.option import SECONDS
-from actors.demand.job import JobState
 from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError
 from actors.user_code import modules
@@ -126,63 +122,8 @@ def _parser() -> tuple[Parser, Verbs]:
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs)
     _add_join(verbs)
-    status = add_verb(
-        verbs, "status", control.status, "show what a running system does"
-    )
-    status.add_argument("--json", action="store_true", help="as one JSON object")
-    status.add_argument(
-        "--watch",
-        nargs="?",
-        type=_interval,
-        const=1.0,
-        metavar="SECONDS",
-        help="repeat every so many seconds, until Ctrl-C (default 1)",
-    )
-    attach = add_verb(
-        verbs, "attach", control.attach, "add processors to a running system"
-    )
-    attach.add_argument(
-        "--count", type=int, default=1, metavar="N", help="how many (default 1)"
-    )
-    attach.add_argument(
-        "--processor",
-        metavar="NAME",
-        help="which kind of processor, if there are several",
-    )
-    detach = add_verb(
-        verbs, "detach", control.detach, "remove processors, once they finished"
-    )
-    detach.add_argument(
-        "names", nargs="*", metavar="NAME", help="processors, as status shows them"
-    )
-    detach.add_argument(
-        "--count",
-        type=int,
-        default=1,
-        metavar="N",
-        help="how many, the last ones first, where none is named (default 1)",
-    )
-    wait = add_verb(
-        verbs,
-        "wait",
-        control.wait_for_ends,
-        "wait until all jobs are finished that were fetched before now",
-    )
-    wait.add_argument(
-        "names",
-        nargs="*",
-        metavar="FETCHER",
-        help="fetchers to wait for (default: all)",
-    )
-    wait.add_argument(
-        "--within",
-        type=_interval,
-        metavar="SECONDS",
-        help="give up after so many seconds, with exit code 1 (default: a day)",
-    )
-    stop = add_verb(verbs, "stop", control.stop, "drain and stop a running system")
-    stop.add_argument("--now", action="store_true", help="do not wait for running jobs")
-    _add_jobs(verbs)
+    control.register(verbs)
+    jobs.register(verbs)
     state.register(verbs)
     check.register(verbs)
     tune.register(verbs)
@@ -202,39 +143,6 @@ class _Version(argparse.Action):
 
         print(f"lowtide {own_version()}")
         parser.exit()
-
-
-def _interval(text: str) -> float:
-    try:
-        return float(SECONDS.parse(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"must be {SECONDS.expected}, got {text!r}"
-        ) from None
-
-
-def _add_jobs(verbs: Verbs) -> None:
-    parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry or discard")
-    parser.add_argument("action", choices=("list", "show", "retry", "discard"))
-    ids = "as list shows them: 17 is the number, '\"17\"' the text"
-    parser.add_argument("ids", nargs="*", metavar="ID", help=ids)
-    parser.add_argument(
-        "--state",
-        choices=[each.value for each in JobState],
-        metavar="STATE",
-        help="only jobs that are " + ", ".join(each.value for each in JobState),
-    )
-    parser.add_argument("--fetcher", metavar="NAME", help="only jobs of this fetcher")
-    parser.add_argument("--all", action="store_true", help="every quarantined job")
-    parser.add_argument(
-        "--limit",
-        type=int,
-        default=100,
-        metavar="N",
-        help="how many to show (default 100); -1: all",
-    )
-    parser.add_argument("--json", action="store_true", help="as JSON on one line")
-    add_journal(parser)
 
 
 def _add_run(verbs: Verbs) -> None:

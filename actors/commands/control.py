@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import sys
@@ -12,7 +13,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from actors.commands.exit_codes import Exit
+from actors.commands.options import add_verb
 from actors.commands.terminal import plain, table
+from actors.config.option import SECONDS
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.status.commands import (
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Callable, Mapping, Sequence
 
+    from actors.commands.options import Verbs
     from actors.status.commands import Answer, Command
     from actors.status.model import FetcherStatus, MemberStatus, SystemStatus
 
@@ -72,6 +76,62 @@ PROCESSOR_COLUMNS = (
     "failed",
     "restarts",
 )
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verbs to the command line."""
+    parser = add_verb(verbs, "status", status, "show what a running system does")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument(
+        "--watch",
+        nargs="?",
+        type=_interval,
+        const=1.0,
+        metavar="SECONDS",
+        help="repeat every so many seconds, until Ctrl-C (default 1)",
+    )
+    parser = add_verb(verbs, "attach", attach, "add processors to a running system")
+    parser.add_argument(
+        "--count", type=int, default=1, metavar="N", help="how many (default 1)"
+    )
+    parser.add_argument(
+        "--processor",
+        metavar="NAME",
+        help="which kind of processor, if there are several",
+    )
+    parser = add_verb(verbs, "detach", detach, "remove processors, once they finished")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="processors, as status shows them"
+    )
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=1,
+        metavar="N",
+        help="how many, the last ones first, where none is named (default 1)",
+    )
+    parser = add_verb(
+        verbs,
+        "wait",
+        wait_for_ends,
+        "wait until all jobs are finished that were fetched before now",
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="FETCHER",
+        help="fetchers to wait for (default: all)",
+    )
+    parser.add_argument(
+        "--within",
+        type=_interval,
+        metavar="SECONDS",
+        help="give up after so many seconds, with exit code 1 (default: a day)",
+    )
+    parser = add_verb(verbs, "stop", stop, "drain and stop a running system")
+    parser.add_argument(
+        "--now", action="store_true", help="do not wait for running jobs"
+    )
 
 
 def status(arguments: Namespace) -> int:
@@ -131,7 +191,7 @@ def wait_for_ends(arguments: Namespace) -> int:
         if answer == Exit.FAILURE:
             _tell_progress(arguments, _tell_why)
         return answer
-    print(f"all has ended that {', '.join(answer['passed'])} had fetched")
+    print(f"All jobs that {_all(answer['passed'])} had fetched are finished.")
     return Exit.NOTHING_LEFT
 
 
@@ -148,6 +208,11 @@ def stop(arguments: Namespace) -> int:
     print(f"stopped: {in_words(accounting)}")
     left = accounting["buffered"] + accounting["in_flight"] + accounting["retrying"]
     return Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+
+
+def _all(names: Sequence[str]) -> str:
+    *rest, last = names
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def in_words(accounting: Mapping[str, object]) -> str:
@@ -251,3 +316,12 @@ def ask_system(
 
 def _complain(text: str) -> None:
     print(f"lowtide: {plain(text)}", file=sys.stderr)
+
+
+def _interval(text: str) -> float:
+    try:
+        return float(SECONDS.parse(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"must be {SECONDS.expected}, got {text!r}"
+        ) from None

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
+from actors.commands.options import add_journal, add_verb
 from actors.commands.terminal import plain, table
-from actors.demand.job import word_of
+from actors.demand.job import JobState, word_of
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
@@ -18,6 +19,7 @@ from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from actors.commands.options import Verbs
     from actors.journal.view import JournalView
 
 #: How long a running system may take to answer, in seconds.
@@ -28,6 +30,31 @@ COLUMNS = ("fetcher", "id", "state", "attempt", "fetched_at", "error", "payload"
 
 class JobsError(Exception):
     """The command cannot be carried out; the text says why."""
+
+
+def register(verbs: Verbs) -> None:
+    """Add the verb to the command line."""
+    parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry or discard")
+    parser.add_argument("action", choices=("list", "show", "retry", "discard"))
+    ids = "as list shows them: 17 is the number, '\"17\"' the text"
+    parser.add_argument("ids", nargs="*", metavar="ID", help=ids)
+    parser.add_argument(
+        "--state",
+        choices=[each.value for each in JobState],
+        metavar="STATE",
+        help="only jobs that are " + ", ".join(each.value for each in JobState),
+    )
+    parser.add_argument("--fetcher", metavar="NAME", help="only jobs of this fetcher")
+    parser.add_argument("--all", action="store_true", help="every quarantined job")
+    parser.add_argument(
+        "--limit",
+        type=int,
+        default=100,
+        metavar="N",
+        help="how many to show (default 100); -1: all",
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON on one line")
+    add_journal(parser)
 
 
 def jobs(arguments: Namespace) -> int:

@@ -27,7 +27,17 @@ from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
 from actors.host.control_socket import ControlError, Orders
 from actors.host.ready_process import NotServingError, ReadyProcess
-from actors.host.reports import read_reports
+from actors.host.reports import (
+    Alive,
+    Beat,
+    Failed,
+    Fatal,
+    Started,
+    Stopped,
+    Unbegun,
+    Unreachable,
+    read_reports,
+)
 from actors.host.state_dir import AlreadyRunningError, StateDirError, make_private
 from actors.host.stop_signals import Signals
 from actors.host.systemd import feed_watchdog, notify, watchdog_s
@@ -41,6 +51,7 @@ from actors.supervision.messages import StartSystem
 from actors.supervision.root import RootActor
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from threading import Thread
 
     from structlog.typing import FilteringBoundLogger
@@ -48,6 +59,7 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Stage
     from actors.commands.validated_config import Looking
     from actors.config.model import SystemConfig
+    from actors.host.reports import Report
     from actors.host.state_dir import SystemFiles
 
 #: The root's name in the log.
@@ -97,7 +109,7 @@ class Main:
     paused: bool = False
     started: bool = False
     changes: Changes = field(default_factory=Changes)
-    accounting: dict[str, int] = field(default_factory=dict)
+    accounting: Mapping[str, object] = field(default_factory=dict)
     web: ReadyProcess | None = None
     web_restarts: Restarts = field(default_factory=Restarts)
     web_start_at: float | None = None
@@ -337,34 +349,34 @@ class Main:
             self.exit_code = Exit.FAILURE
 
     def _act_on(  # noqa: C901 - one arm a report
-        self, report: dict[str, Any]
+        self, report: Report
     ) -> None:
         if self.changes.heard(report):
             self._changed()
             return
-        match report["report"]:
-            case "alive":
-                self._root_is_there(report["pid"])
-            case "beat":
+        match report:
+            case Alive(pid=pid):
+                self._root_is_there(pid)
+            case Beat():
                 self.pulse.heard(_ROOT, time.monotonic())
-            case "started":
+            case Started():
                 self._started()
-            case "failed":
+            case Failed(error=error):
                 # Whoever looks at all functions says what is wrong with all.
                 self._see_what_was_found(FOUND_WITHIN_S)
-                raise StartError(report["error"])
-            case "unbegun":
-                self._unbegun(report["error"])
-            case "unreachable":
-                self._unreachable(report["error"])
-            case "fatal":
-                self.log.error("system.failed", error=report["error"])
-                self.accounting = report["accounting"]
+                raise StartError(error)
+            case Unbegun(error=error):
+                self._unbegun(error)
+            case Unreachable(error=error):
+                self._unreachable(error)
+            case Fatal(error=error, accounting=accounting):
+                self.log.error("system.failed", error=error)
+                self.accounting = accounting
                 self.exit_code = Exit.RESTARTS_EXCEEDED
-            case "stopped":
-                self._stopped(report["accounting"], report["left"])
-            case other:
-                raise AssertionError(other)
+            case Stopped(accounting=accounting, left=left):
+                self._stopped(accounting, left)
+            case _:  # a change
+                return
 
     def _unbegun(self, error: str) -> None:
         if not self.started:
@@ -377,7 +389,7 @@ class Main:
             raise StartError(error)
         self.log.warning("system.unreachable", error=error)
 
-    def _stopped(self, accounting: dict[str, int], left: int) -> None:
+    def _stopped(self, accounting: Mapping[str, object], left: int) -> None:
         self.accounting = accounting
         # A fetcher that hangs has not said what it has; the journal does.
         left = left or self._left_in_journal()

@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from actors.host.reports import Counted, Draining, Paused, Resumed, Tuned
+
 if TYPE_CHECKING:
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
+    from actors.host.reports import Report
 
     Stage = TypeVar("Stage", FetcherConfig, ProcessorConfig)
 
@@ -30,18 +33,18 @@ class Changes:
     _values: dict[str, dict[str, Any]] = field(default_factory=dict)
     _more: dict[str, int] = field(default_factory=dict)
 
-    def heard(self, report: dict[str, Any]) -> bool:
+    def heard(self, report: Report) -> bool:
         """Note what the root reports; returns whether it was a change."""
         match report:
-            case {"report": "paused", "fetcher": name, "hold": hold}:
+            case Paused(fetcher=name, hold=hold):
                 self.paused[name] = hold
-            case {"report": "resumed", "fetcher": name}:
+            case Resumed(fetcher=name):
                 self.paused.pop(name, None)
-            case {"report": "tuned", "stage": name, "values": values}:
+            case Tuned(stage=name, values=values):
                 self._values[name] = self._values.get(name, {}) | values
-            case {"report": "counted", "processor": name, "more": more}:
+            case Counted(processor=name, more=more):
                 self._more[name] = self._more.get(name, 0) + more
-            case {"report": "draining"}:
+            case Draining():
                 self.draining = True
             case _:
                 return False

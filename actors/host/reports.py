@@ -9,11 +9,119 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The root is there; ``pid`` is its own."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The root is still there; told again and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Every stage is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The system cannot be started as it is configured."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbegun:
+    """The root could not begin."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """No other terminal can reach the root."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fatal:
+    """A stage is gone for good without which there is nothing to do."""
+
+    error: str
+    accounting: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A person paused a fetcher; ``hold`` for its jobs as well."""
+
+    fetcher: str
+    hold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """A person let a fetcher go on."""
+
+    fetcher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """A person changed values of a fetcher, or of a kind of processor."""
+
+    stage: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """So many of a kind were attached, or below 0 detached, by a person."""
+
+    processor: str
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draining:
+    """The system was told to stop, or its time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The drain is over, with ``left`` jobs not come to their end."""
+
+    accounting: Mapping[str, object]
+    left: int
+
+
+Report: TypeAlias = (
+    Alive
+    | Beat
+    | Started
+    | Failed
+    | Unbegun
+    | Unreachable
+    | Fatal
+    | Paused
+    | Resumed
+    | Tuned
+    | Counted
+    | Draining
+    | Stopped
+)
+_KINDS: dict[str, Any] = {each.__name__.lower(): each for each in get_args(Report)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +130,57 @@ class Reporter:
 
     fd: int
 
+    def tell(self, report: Report) -> None:
+        """Write a report."""
+        os.write(self.fd, line_of(report))
+
     def alive(self, pid: int) -> None:
-        """The root is there; ``pid`` is its own."""
-        self._report({"report": "alive", "pid": pid})
+        """Tell that the root is there."""
+        self.tell(Alive(pid))
 
     def beat(self) -> None:
-        """The root is still there; told again and again."""
-        self._report({"report": "beat"})
+        """Tell that the root is still there."""
+        self.tell(Beat())
 
     def started(self) -> None:
-        """Every stage is ready."""
-        self._report({"report": "started"})
+        """Tell that every stage is ready."""
+        self.tell(Started())
 
     def failed(self, error: str) -> None:
-        """The system cannot be started as it is configured."""
-        self._report({"report": "failed", "error": error})
+        """Tell why the system cannot be started."""
+        self.tell(Failed(error))
+
+    def unreachable(self, error: str) -> None:
+        """Tell why no other terminal can reach the root."""
+        self.tell(Unreachable(error))
+
+    def fatal(self, reason: str, accounting: Mapping[str, object]) -> None:
+        """Tell what is gone for good."""
+        self.tell(Fatal(reason, accounting))
+
+    def paused(self, fetcher: str, *, hold: bool) -> None:
+        """Tell of a pause."""
+        self.tell(Paused(fetcher, hold))
+
+    def resumed(self, fetcher: str) -> None:
+        """Tell of its end."""
+        self.tell(Resumed(fetcher))
+
+    def tuned(self, stage: str, values: dict[str, Any]) -> None:
+        """Tell of values that were changed."""
+        self.tell(Tuned(stage, values))
+
+    def counted(self, processor: str, more: int) -> None:
+        """Tell of processors that were attached or detached."""
+        self.tell(Counted(processor, more))
+
+    def draining(self) -> None:
+        """Tell that the drain begins."""
+        self.tell(Draining())
+
+    def stopped(self, accounting: Mapping[str, object], left: int) -> None:
+        """Tell how the drain ended."""
+        self.tell(Stopped(accounting, left))
 
     @contextmanager
     def beginning(self) -> Iterator[None]:
@@ -45,46 +189,25 @@ class Reporter:
             yield
         except Exception as error:
             what = f"the root cannot begin: {type(error).__name__}: {error}"
-            self._report({"report": "unbegun", "error": what})
+            self.tell(Unbegun(what))
             raise
 
-    def unreachable(self, error: str) -> None:
-        """No other terminal can reach the root."""
-        self._report({"report": "unreachable", "error": error})
 
-    def fatal(self, reason: str, accounting: Mapping[str, object]) -> None:
-        """A stage is gone for good without which there is nothing to do."""
-        self._report({"report": "fatal", "error": reason, "accounting": accounting})
-
-    def paused(self, fetcher: str, *, hold: bool) -> None:
-        """A person paused it; ``hold`` for its jobs as well."""
-        self._report({"report": "paused", "fetcher": fetcher, "hold": hold})
-
-    def resumed(self, fetcher: str) -> None:
-        """A person let it go on."""
-        self._report({"report": "resumed", "fetcher": fetcher})
-
-    def tuned(self, stage: str, values: dict[str, Any]) -> None:
-        """A person changed values of a fetcher, or of a kind of processor."""
-        self._report({"report": "tuned", "stage": stage, "values": values})
-
-    def counted(self, processor: str, more: int) -> None:
-        """So many of a kind were attached, or below 0 detached, by a person."""
-        self._report({"report": "counted", "processor": processor, "more": more})
-
-    def draining(self) -> None:
-        """The system was told to stop, or its time is over."""
-        self._report({"report": "draining"})
-
-    def stopped(self, accounting: Mapping[str, object], left: int) -> None:
-        """The drain is over, with ``left`` jobs not come to their end."""
-        self._report({"report": "stopped", "accounting": accounting, "left": left})
-
-    def _report(self, report: dict[str, Any]) -> None:
-        os.write(self.fd, json.dumps(report).encode() + b"\n")
+def line_of(report: Report) -> bytes:
+    """A report as it goes through the pipe."""
+    kind = type(report).__name__.lower()
+    values = {each.name: getattr(report, each.name) for each in fields(report)}
+    return json.dumps({"report": kind} | values).encode() + b"\n"
 
 
-def read_reports(fd: int) -> tuple[list[dict[str, Any]], bool]:
+def report_of(line: bytes) -> Report:
+    """The report that a line is."""
+    values = json.loads(line)
+    report: Report = _KINDS[values.pop("report")](**values)
+    return report
+
+
+def read_reports(fd: int) -> tuple[list[Report], bool]:
     """Read what is there; returns the reports, and whether the pipe has ended."""
     chunk = os.read(fd, 1 << 16)
-    return [json.loads(line) for line in chunk.splitlines()], not chunk
+    return [report_of(line) for line in chunk.splitlines()], not chunk

@@ -49,9 +49,9 @@ def _full(fetcher: FetcherStatus) -> str:
         return f"cannot write its journal: {fetcher['journal_error']}"
     if fetcher.get("quarantine_full"):
         count = fetcher["quarantined"]
-        return f"polls no more: its quarantine is full ({count} jobs)"
+        return f"does not poll: its quarantine is full ({count} jobs)"
     if fetcher.get("journal_full"):
-        return "polls no more: the journal has reached --journal-mib"
+        return "does not poll: the journal has reached --journal-mib"
     return ""
 
 

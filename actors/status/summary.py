@@ -53,13 +53,13 @@ def _broken(stage: FetcherStatus) -> str:
     if stage.get("quarantine_full"):
         size = _mib(stage.get("quarantined_bytes", 0))
         return (
-            f"{stage['name']} polls no more, its quarantine is full "
+            f"{stage['name']} does not poll: its quarantine is full "
             f"({_count(stage['quarantined'], 'job')}{size}): see lowtide jobs "
             "list --state quarantined, then retry or discard"
         )
     if stage.get("journal_full"):
         return (
-            f"{stage['name']} polls no more, the journal has reached --journal-mib: "
+            f"{stage['name']} does not poll: the journal has reached --journal-mib; "
             "finishing, retrying or discarding jobs frees space; so does the end of "
             "--remember for the ids of ended jobs"
         )
@@ -71,9 +71,9 @@ def _broken(stage: FetcherStatus) -> str:
 def _absent(stage: FetcherStatus | ProcessorStatus) -> str:
     says = {
         "silent": "does not answer",
-        "away": "is on a machine whose line ended",
-        "backoff": "died and is about to be started again",
-        "fatal": "died too often and is given up",
+        "away": "is on a machine whose connection ended",
+        "backoff": "died and will be started again",
+        "fatal": "died too often and will not be started again",
     }
     word = says.get(stage["state"])
     return f"{stage['name']} {word}" if word else ""
@@ -114,9 +114,9 @@ def _replays(stage: FetcherStatus) -> str:
 _HELD = {
     reasons.PAUSED: "is paused",
     reasons.HOLD: "holds its jobs",
-    reasons.ROOM: "has no room and polls no more",
+    reasons.ROOM: "has no room and does not poll",
     reasons.BACKOFF: "backs off from its source",
-    reasons.THROTTLED: "leaves its source alone, as that asks",
+    reasons.THROTTLED: "leaves its source alone, as the source asked",
 }
 
 
@@ -155,7 +155,7 @@ def _room(stage: FetcherStatus) -> str:
         return f"has {held}, and polls again when {low} are left"
     if jobs > low:
         return f"is full ({held}), and polls again when {low} are left"
-    return f"is full ({held}) and polls no more"
+    return f"is full ({held}) and does not poll"
 
 
 def _is_over(stage: FetcherStatus) -> bool:
@@ -171,7 +171,7 @@ def _puts_off(stage: FetcherStatus) -> str:
     wait = _seconds(stage["next_poll_s"])
     if stage["waiting_for"] == reasons.THROTTLED:
         said = stage.get("throttled_by") or "it is throttled"
-        return f"asks its source again in {wait}, as that wants: {said}"
+        return f"polls again in {wait}, as its source asked: {said}"
     error = stage.get("last_error") or "the source failed"
     return f"tries again in {wait}: {error}"
 
@@ -201,7 +201,7 @@ def _no_jobs(stage: FetcherStatus, status: SystemStatus) -> str:
 def _why_not_sent(stage: FetcherStatus, status: SystemStatus) -> str:
     if stage["waiting_for"] == reasons.HOLD:
         name = stage["name"]
-        return f"it accumulates; lowtide set {name} --demand forward lets them go"
+        return f"it accumulates; lowtide set {name} --demand forward sends them"
     if stage.get("rate_next_s") is not None:
         return f"rate limit: next in {_seconds(stage['rate_next_s'])}"
     running = [
@@ -232,7 +232,7 @@ def _who_asks(running: list[ProcessorStatus]) -> str:
         each["name"] for each in running if each.get("waiting_for") == reasons.ASK
     ]
     if untold and busy + len(untold) == len(running):
-        return f"{untold[0]} asks when it is told to; lowtide ask {untold[0]} N does"
+        return f"{untold[0]} asks on command; lowtide ask {untold[0]} N does"
     return "no processor asks"
 
 

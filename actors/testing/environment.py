@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from actors.actor_system.worker import Failed, Run
     from actors.demand.job_events import JobEvent
+    from actors.host.reports import Report
     from actors.testing.base import Node
 
 _BLOCKED = object()
@@ -69,7 +70,7 @@ class Surroundings:
             self.databases[path] = database
         return self.databases[path]
 
-    def reported(self, report: dict[str, Any]) -> None:
+    def reported(self, report: Report) -> None:
         """Act on a report of the root's."""
         raise NotImplementedError
 
@@ -381,5 +382,6 @@ class VirtualReporter(Reporter):
         super().__init__(fd=-1)
         object.__setattr__(self, "_around", around)
 
-    def _report(self, report: dict[str, Any]) -> None:
+    def tell(self, report: Report) -> None:
+        """Hand the report over."""
         self._around.reported(report)  # type: ignore[attr-defined]

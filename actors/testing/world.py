@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.config.overrides import Changes
+from actors.host.reports import Beat, Failed, Fatal, Started, Stopped, Unbegun
 from actors.journal.file import LIVE
 from actors.supervision.children import StageState
 from actors.supervision.heartbeat import Heartbeat
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.config.model import SystemConfig
+    from actors.host.reports import Report
     from actors.testing.base import Calm, Node, Observer
 
 
@@ -55,7 +57,7 @@ class World(Surroundings):
         self.root: Node | None = None
         self.runs = 0
         self.started = False
-        self.ended: dict[str, Any] | None = None
+        self.ended: Report | None = None
         self._pulse: Heartbeat[str] = Heartbeat(config.lease_s)
 
     def start(self, changes: Changes | None = None) -> None:
@@ -196,16 +198,16 @@ class World(Surroundings):
         if self.calling is not None:
             self.base.kill(self.calling)
 
-    def reported(self, report: dict[str, Any]) -> None:
+    def reported(self, report: Report) -> None:
         """Act on the root's report, as the main process does."""
         self.changes.heard(report)
-        match report["report"]:
-            case "beat":
+        match report:
+            case Beat():
                 self._pulse.heard("root", self.agenda.now)
-            case "started":
+            case Started():
                 self.started = True
-            case "failed" | "unbegun" | "fatal" | "stopped" as kind:
-                if kind == "stopped":
+            case Failed() | Unbegun() | Fatal() | Stopped():
+                if isinstance(report, Stopped):
                     self.observer.stopped()
                 self.ended = report
                 self.agenda.after(0.0, self.kill)

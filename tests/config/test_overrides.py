@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from actors.config.build import build
 from actors.config.overrides import Changes
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
-from actors.host.reports import Reporter, read_reports
+from actors.host.reports import (
+    Alive,
+    Counted,
+    Paused,
+    Report,
+    Reporter,
+    Resumed,
+    Stopped,
+    Tuned,
+    line_of,
+    read_reports,
+    report_of,
+)
 
 if TYPE_CHECKING:
     from actors.config.model import SystemConfig
@@ -27,11 +38,11 @@ def configured() -> SystemConfig:
     return build(resolve({}, {}, file), file)
 
 
-def after(*reports: dict[str, Any]) -> Changes:
+def after(*reports: Report) -> Changes:
     """As they come through a pipe."""
     changes = Changes()
     for report in reports:
-        assert changes.heard(json.loads(json.dumps(report)))
+        assert changes.heard(report_of(line_of(report)))
     return changes
 
 
@@ -41,14 +52,10 @@ def test_nothing_changed_is_what_was_configured() -> None:
 
 def test_the_last_value_stands_and_only_of_the_stage_that_it_was_set_for() -> None:
     changes = after(
-        {"report": "tuned", "stage": "south", "values": {"every_s": 9.0}},
-        {"report": "tuned", "stage": "south", "values": {"rate_limit": 3}},
-        {"report": "tuned", "stage": "south", "values": {"every_s": 7.0}},
-        {
-            "report": "tuned",
-            "stage": "sqrt",
-            "values": {"max_demand": "auto", "min_demand": None},
-        },
+        Tuned("south", {"every_s": 9.0}),
+        Tuned("south", {"rate_limit": 3}),
+        Tuned("south", {"every_s": 7.0}),
+        Tuned("sqrt", {"max_demand": "auto", "min_demand": None}),
     )
 
     north, south = changes.over(configured()).fetchers
@@ -60,8 +67,7 @@ def test_the_last_value_stands_and_only_of_the_stage_that_it_was_set_for() -> No
 
 
 def test_those_attached_and_detached_are_added_up() -> None:
-    attached = {"report": "counted", "processor": "sqrt", "more": 1}
-    detached = attached | {"more": -1}
+    attached, detached = Counted("sqrt", 1), Counted("sqrt", -1)
 
     more = after(attached, attached, detached).over(configured())
     none = after(*[detached] * 3).over(configured())
@@ -71,12 +77,21 @@ def test_those_attached_and_detached_are_added_up() -> None:
 
 
 def test_a_pause_stands_until_its_end() -> None:
-    north = {"report": "paused", "fetcher": "north", "hold": True}
-    south = {"report": "paused", "fetcher": "south", "hold": False}
+    north = Paused("north", hold=True)
+    south = Paused("south", hold=False)
 
-    changes = after(north, south, {"report": "resumed", "fetcher": "south"})
+    changes = after(north, south, Resumed("south"))
 
     assert changes.paused == {"north": True}
+
+
+def test_a_report_is_one_line_of_json_key_for_key() -> None:
+    assert line_of(Alive(17)) == b'{"report": "alive", "pid": 17}\n'
+    stopped = Stopped({"done": 1}, left=2)
+    assert line_of(stopped) == (
+        b'{"report": "stopped", "accounting": {"done": 1}, "left": 2}\n'
+    )
+    assert report_of(line_of(stopped)) == stopped
 
 
 def test_every_report_of_a_change_is_known_as_one() -> None:

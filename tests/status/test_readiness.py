@@ -75,11 +75,11 @@ def test_what_works_or_waits_on_purpose_is_ready(changes: dict[str, Any]) -> Non
         ({"waiting_for": "backoff"}, "numbers backs off: its source failed"),
         (
             {"waiting_for": "room", "quarantine_full": True, "quarantined": 1000},
-            "numbers polls no more: its quarantine is full (1000 jobs)",
+            "numbers does not poll: its quarantine is full (1000 jobs)",
         ),
         (
             {"waiting_for": "room", "journal_full": True},
-            "numbers polls no more: the journal has reached --journal-mib",
+            "numbers does not poll: the journal has reached --journal-mib",
         ),
     ],
 )

@@ -113,7 +113,7 @@ def status(
             status(fetcher(waiting_for="hold", buffered=2), processor()),
             (
                 "numbers has 2 jobs: it accumulates; "
-                "lowtide set numbers --demand forward lets them go"
+                "lowtide set numbers --demand forward sends them"
             ),
         ),
         (
@@ -137,8 +137,8 @@ def status(
         (
             status(fetcher(waiting_for="room", buffered=3, retrying=6), processor()),
             (
-                "numbers is full (3 of 9 jobs, and 6 to be tried again) and polls no "
-                "more: no processor asks"
+                "numbers is full (3 of 9 jobs, and 6 to be tried again) and does not "
+                "poll: no processor asks"
             ),
         ),
         (
@@ -194,7 +194,7 @@ def status(
         ),
         (
             status(fetcher(waiting_for="throttled", throttled_by="0 of 60 left")),
-            "numbers asks its source again in 0.8 s, as that wants: 0 of 60 left",
+            "numbers polls again in 0.8 s, as its source asked: 0 of 60 left",
         ),
         (
             status(fetcher(waiting_for="paused")),
@@ -214,7 +214,7 @@ def status(
         ),
         (
             status(fetcher(), processor(state="fatal")),
-            "sqrt-1 died too often and is given up",
+            "sqrt-1 died too often and will not be started again",
         ),
         (
             status(fetcher(journal_error="full"), in_flight=3),
@@ -223,7 +223,7 @@ def status(
         (
             status(fetcher(quarantine_full=True, quarantined=1000, waiting_for="room")),
             (
-                "numbers polls no more, its quarantine is full (1000 jobs): see "
+                "numbers does not poll: its quarantine is full (1000 jobs): see "
                 "lowtide jobs list --state quarantined, then retry or discard"
             ),
         ),
@@ -234,14 +234,14 @@ def status(
                 )
             ),
             (
-                "numbers polls no more, its quarantine is full (1 job, 64.0 MiB): see "
+                "numbers does not poll: its quarantine is full (1 job, 64.0 MiB): see "
                 "lowtide jobs list --state quarantined, then retry or discard"
             ),
         ),
         (
             status(fetcher(journal_full=True, waiting_for="room"), in_flight=3),
             (
-                "numbers polls no more, the journal has reached --journal-mib: "
+                "numbers does not poll: the journal has reached --journal-mib; "
                 "finishing, retrying or discarding jobs frees space; so does the end "
                 "of --remember for the ids of ended jobs"
             ),

@@ -38,7 +38,7 @@ def test_a_kind_s_processes_share_what_is_asked_for(
     by = sorted(each["processor"] for each in done)
     assert by == ["sqrt-1"] * 3 + ["sqrt-2"] * 2
     assert system.status()["why"] == (
-        "numbers has 4 jobs: sqrt-1 asks when it is told to; lowtide ask sqrt-1 N does"
+        "numbers has 4 jobs: sqrt-1 asks on command; lowtide ask sqrt-1 N does"
     )
 
 
@@ -55,7 +55,7 @@ def test_a_wait_that_takes_too_long_says_what_is_left(
 
     assert late[:2] == (1, "")
     assert late[2].startswith("lowtide: no answer within 0.2 s\nnumbers has 2 jobs: ")
-    assert in_time == (0, "all has ended that numbers had fetched\n", "")
+    assert in_time == (0, "All jobs that numbers had fetched are finished.\n", "")
     assert len(system.wait_for("job.done", count=2)) == 2
 
 

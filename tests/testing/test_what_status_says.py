@@ -137,7 +137,7 @@ STATES = (
         ),
         reasons.ROOM,
         "-",
-        "1 job in flight, 8 behind it; source has no room and polls no more",
+        "1 job in flight, 8 behind it; source has no room and does not poll",
     ),
     State(
         "retries that take the room",
@@ -146,7 +146,7 @@ STATES = (
         ),
         reasons.ROOM,
         reasons.JOBS,
-        r"source is full \(0 of 4 jobs, and 5 to be tried again\) and polls no more: "
+        r"source is full \(0 of 4 jobs, and 5 to be tried again\) and does not poll: "
         "no processor asks",
     ),
     State(
@@ -196,7 +196,7 @@ STATES = (
         lambda make: pushed(make(config=MANUAL, functions=SAME), 2),
         reasons.DEMAND,
         reasons.ASK,
-        "numbers has 2 jobs: send-1 asks when it is told to; lowtide ask send-1 N does",
+        "numbers has 2 jobs: send-1 asks on command; lowtide ask send-1 N does",
     ),
     State(
         "a broadcast of which one kind has no process",
