@@ -29,6 +29,7 @@ from actors.cluster.messages import (
 )
 from actors.cluster.router import Peer, Router
 from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
+from actors.status import commands
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Fate
 from actors.supervision.effects import Failed, Gone, Ready, SourceEnded
@@ -336,7 +337,7 @@ class MachineActor(SupervisorActor):
             case "status":
                 self.ask_all(lambda answers: request.answer(self._describe(answers)))
             case "journal":
-                request.answer({"journal": None})
+                request.answer(commands.Journal(journal=None))
             case _:
                 error = f"this machine works for {self._leader}: ask there"
                 request.answer({"error": error})
@@ -357,7 +358,7 @@ class MachineActor(SupervisorActor):
         return str(identity.Place(self.first.host, self.first.port))
 
     def _stop(self, request: Request) -> None:
-        at_once = request.command.get("now") is True
+        at_once = commands.Stop.of(request.command).now is True
         self._stopping.append(request)
         if self._deadline is None or at_once:
             timeout_s = 0.0 if at_once else self.first.system.drain_timeout_s
@@ -384,5 +385,5 @@ class MachineActor(SupervisorActor):
         self.connection.send(Leave(reason=reason))
         self.connection.close()
         for request in self._stopping:
-            request.answer({"left": left})
+            request.answer(commands.MemberStopped(left=left))
         self.reporter.stopped({}, left)

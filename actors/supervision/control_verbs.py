@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from actors.actor_system.system import FILES_EACH, TASKS_EACH
 from actors.demand.source_state import StateError, state_text
 from actors.host.redaction import masked
+from actors.status import commands
 from actors.supervision.children import StageState
 from actors.supervision.gather import Gather
 from actors.supervision.messages import (
@@ -67,7 +68,8 @@ def names_in(request: Request) -> list[str]:
     Raises:
         CommandError: They are none.
     """
-    names = request.command.get("names") or []
+    # Whatever the verb is: those that take names have them alike.
+    names: Any = commands.Wait.of(request.command).names or []
     if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
         raise CommandError(f"names must be a list of names, got {names!r}")
     return names
@@ -123,8 +125,8 @@ class FetcherVerbs:
         Raises:
             CommandError: A word of it is wrong, or a fetcher is not running.
         """
-        action = request.command.get("action")
-        keys: Any = request.command.get("keys")
+        command = commands.DecideJobs.of(request.command)
+        action, keys = command.action, command.keys
         if action not in ("retry", "discard") or not _are_keys(keys):
             raise CommandError(
                 "expected an action, retry or discard, and keys, the jobs' numbers by "
@@ -140,7 +142,7 @@ class FetcherVerbs:
             question.errors[:0] = [
                 f"the journal cannot be written: {e}" for e in failed
             ]
-            request.answer(question.reply({"count": count}))
+            request.answer(question.reply(commands.Decided(count=count)))
 
         number = self._decisions.ask(keys, over)
         for name, wanted in keys.items():
@@ -153,8 +155,8 @@ class FetcherVerbs:
         Raises:
             CommandError: A word of it is wrong, or the fetcher is not running.
         """
-        name: Any = request.command.get("fetcher")
-        action = request.command.get("action")
+        command = commands.SourceState.of(request.command)
+        name, action = command.fetcher, command.action
         if action not in ("show", "set"):
             raise CommandError(f"expected an action, show or set, got {action!r}")
         fetchers = self._means.supervisor.fetchers
@@ -163,18 +165,20 @@ class FetcherVerbs:
             raise CommandError(f"there is no fetcher {name!r}, only: {known}")
         self._check_running(name)
         try:
-            text = None if action == "show" else state_text(request.command["state"])
-        except (KeyError, StateError) as error:
+            if action == "set" and "state" not in request.command:
+                raise CommandError("expected a state: 'state'")
+            text = None if action == "show" else state_text(command.state)
+        except StateError as error:
             raise CommandError(f"expected a state: {error}") from None
 
         def over(question: Question) -> None:
-            answer: dict[str, Any] = {}
+            answer: commands.SourceStateIs | commands.Refusal | None = None
             for decided in question.answers.values():
                 state = masked(json.loads(decided.text))
                 answer = {"state": state, "age_s": decided.age_s}
                 if decided.error:
                     answer = {"error": decided.error}
-            request.answer(question.reply(answer))
+            request.answer(question.reply(answer or {}))
 
         number = self._decisions.ask([name], over)
         self._means.tell(name, DecideState(number=number, text=text))
@@ -190,7 +194,7 @@ class FetcherVerbs:
 
         def over(_: Question) -> None:
             self._means.log.info("mark.passed", number=number)
-            request.answer({"passed": chosen})
+            request.answer(commands.Passed(passed=chosen))
 
         number = self._marks.ask(chosen, over)
         self._means.log.info("mark.set", number=number, fetchers=chosen)
@@ -279,17 +283,18 @@ class ProcessorVerbs:
         """
         if draining:
             raise CommandError("the system is draining: nothing is attached any more")
-        count = request.command.get("count", 1)
+        command = commands.Attach.of(request.command)
+        count = command.count
         if type(count) is not int or not 1 <= count <= MAX_ATTACH:
             raise CommandError(f"count must be from 1 to {MAX_ATTACH}, got {count!r}")
-        kind = self._kind(request.command.get("processor"))
+        kind = self._kind(command.processor)
         self._check_limits(count)
         now = self._means.now()
         names = self._supervisor.attach(kind, count, now)
         self._to_attach |= dict.fromkeys(names, kind.name)
 
         def over(question: Question) -> None:
-            request.answer(question.reply({"attached": names}))
+            request.answer(question.reply(commands.Attached(attached=names)))
 
         self._attaching.ask(names, over)
         self._means.carry_out(self._supervisor.tick(now))
@@ -300,7 +305,8 @@ class ProcessorVerbs:
         Raises:
             CommandError: A word of it is wrong, or there is no such processor.
         """
-        names = names_in(request) or self._last(request.command.get("count", 1))
+        count = commands.Detach.of(request.command).count
+        names = names_in(request) or self._last(1 if count is None else count)
         names = list(dict.fromkeys(names))
         elsewhere = {each.name: each for _, each in self._elsewhere.processes}
         here = {each.name: each for each in self._supervisor.processors}
@@ -309,7 +315,7 @@ class ProcessorVerbs:
             raise CommandError(f"there is no processor {unknown[0]!r}, only: {known}")
 
         def over(question: Question) -> None:
-            request.answer(question.reply({"detached": names}))
+            request.answer(question.reply(commands.Detached(detached=names)))
 
         self._detaching.ask(names, over)
         for name in names:
@@ -328,17 +334,18 @@ class ProcessorVerbs:
         Raises:
             CommandError: There is no such processor, or the count is none.
         """
-        count, source = request.command.get("count"), request.command.get("source")
+        command = commands.AskJobs.of(request.command)
+        count, source = command.count, command.source
         if isinstance(count, bool) or not isinstance(count, int) or count < 0:
             raise CommandError(f"count must be a whole number from 0, got {count!r}")
-        chosen = self._to_ask(request.command.get("name"))
+        chosen = self._to_ask(command.name)
         share, rest = divmod(count, len(chosen))
         shares = {
             each.name: share + (place < rest) for place, each in enumerate(chosen)
         }
 
         def over(question: Question) -> None:
-            request.answer(question.reply({"asked": shares}))
+            request.answer(question.reply(commands.Asked(asked=shares)))
 
         until = self._means.now() + ASKED_WITHIN_S
         number = self._asking.ask(shares, over, until=until)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +29,7 @@ class Question:
     answers: dict[str, Any] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
 
-    def reply(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def reply(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """What to tell the person who asked: ``answer``, unless something failed."""
         errors = [
             *self.errors,

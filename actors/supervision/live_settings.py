@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.config.model import LIVE, LIVE_OPTIONS
+from actors.status import commands
 from actors.supervision.children import Role
 from actors.supervision.control_verbs import CommandError, fetchers_named, names_in
 from actors.supervision.messages import Pause, Resume
@@ -52,14 +53,14 @@ class LiveSettings:
         Raises:
             CommandError: There is no such fetcher.
         """
-        hold = request.command.get("hold") is True
+        hold = commands.Pause.of(request.command).hold is True
         chosen = fetchers_named(self._means.supervisor, request)
         for name in chosen:
             self.paused[name] = hold
             self._means.reporter.paused(name, hold=hold)
             self._means.tell(name, Pause(hold=hold))
             self._means.log.info("fetcher.paused", fetcher=name, hold=hold)
-        request.answer({"paused": chosen})
+        request.answer(commands.Paused(paused=chosen))
 
     def resume(self, request: Request) -> None:
         """Let the fetchers that are named poll again, all if none is.
@@ -73,7 +74,7 @@ class LiveSettings:
                 self._means.reporter.resumed(name)
                 self._means.log.info("fetcher.resumed", fetcher=name)
             self._means.tell(name, Resume())
-        request.answer({"resumed": chosen})
+        request.answer(commands.Resumed(resumed=chosen))
 
     def change(self, request: Request) -> None:
         """Change values of the stages that are named, of all of the right kind if none.
@@ -84,7 +85,7 @@ class LiveSettings:
         Raises:
             CommandError: A value cannot be set, or there is no such stage.
         """
-        values = request.command.get("values")
+        values = commands.SetValues.of(request.command).values
         if not isinstance(values, dict):
             raise CommandError(f"values must be an object, got {values!r}")
         checked, chosen = _checked(values), set(names_in(request))
@@ -107,7 +108,7 @@ class LiveSettings:
         if processors:
             self._means.carry_out(self._machines.retune())
         self._means.log.info("stage.tuned", stages=changed, **checked)
-        request.answer({"set": changed})
+        request.answer(commands.WasSet(set=changed))
 
     def stage_started(self, name: str) -> None:
         """Tell a restarted fetcher what it cannot know."""

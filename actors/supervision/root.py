@@ -11,6 +11,7 @@ from actors.cluster.messages import GATE, FromMachine, LineEnded, StartGate
 from actors.fetcher.actor import FetcherActor
 from actors.host import logs
 from actors.processor.actor import ProcessorActor
+from actors.status import commands
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Role
 from actors.supervision.control_verbs import FetcherVerbs, ProcessorVerbs, run
@@ -247,7 +248,7 @@ class RootActor(SupervisorActor):
         self.processor_verbs.attach(request, draining=self.shutdown.draining)
 
     def _journal(self, request: Request) -> None:
-        request.answer({"journal": self.supervisor.system.journal})
+        request.answer(commands.Journal(journal=self.supervisor.system.journal))
 
     def _let_begin(self, _: Request) -> None:
         # What the fetchers call was found to be sound.
