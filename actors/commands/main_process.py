@@ -183,7 +183,9 @@ class Main:
             self.numbers.stop()
         if self.web is not None:
             self.web.stop()
-        self.files.socket.unlink(missing_ok=True)
+        # Whatever has become of its place: there is more to give back.
+        with contextlib.suppress(OSError):
+            self.files.socket.unlink(missing_ok=True)
         if self.pump is not None:
             self.pipe.finish(self.pump, LOG_WITHIN_S)
         self._let_go()

@@ -192,7 +192,8 @@ class ControlServer:
         """Listen no longer."""
         if self._listener is not None:
             self._listener.close()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _read(self, fd: int) -> Request | None:
         connection, received = self._partial[fd]

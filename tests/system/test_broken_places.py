@@ -41,10 +41,15 @@ def remove_state(system: System) -> None:
     shutil.rmtree(state_of(system))
 
 
+def replace_state(system: System) -> None:
+    remove_state(system)
+    state_of(system).write_text("not a directory")
+
+
 REMOVALS = pytest.mark.parametrize("remove", [remove_socket, remove_state])
 
 
-@REMOVALS
+@pytest.mark.parametrize("remove", [remove_socket, remove_state, replace_state])
 def test_sigterm_drains_although_nobody_can_reach_the_root(
     remove: Start, start_numbers: Start, start_system: Start, switch: Path
 ) -> None:

@@ -12,6 +12,7 @@ import atexit
 import concurrent.futures
 import contextlib
 import ctypes
+import decimal
 import faulthandler
 import gc
 import locale
@@ -63,6 +64,8 @@ class Row:
 
 
 TABLE: dict[str, Row] = {}
+#: What functions leave open for good.
+_kept: list[Any] = []
 
 
 def odd(
@@ -504,3 +507,114 @@ _result: dict[str, Any] = {}
 def returns_one_dict(job: Any) -> Any:
     _result["id"] = job["id"]
     return _result
+
+
+@odd()
+def event_loop(job: Any) -> Any:
+    async def double(number: int) -> int:
+        await asyncio.sleep(0)
+        return number * 2
+
+    async def both() -> list[int]:
+        return list(await asyncio.gather(double(job["id"]), double(0)))
+
+    return asyncio.run(both())[0] // 2
+
+
+@odd()
+def manager(job: Any) -> Any:
+    with multiprocessing.Manager() as shared:
+        box = shared.list([job["id"]])
+        return box[0]
+
+
+@odd()
+def pipes_left_open(job: Any) -> Any:
+    _kept.append(
+        subprocess.Popen(["/bin/cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    )
+    _kept.append(os.popen("sleep 600"))  # noqa: S605 - as users write it
+    return job["id"]
+
+
+@odd()
+def output_moved(job: Any) -> Any:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    os.close(null)
+    print("nobody reads this", flush=True)
+    return job["id"]
+
+
+@odd()
+def fault_handler(job: Any) -> Any:
+    faulthandler.enable()
+    faulthandler.dump_traceback_later(3600)
+    faulthandler.cancel_dump_traceback_later()
+    faulthandler.disable()
+    return job["id"]
+
+
+@odd()
+def hooks_of_threads(job: Any) -> Any:
+    threading.excepthook = lambda _: sys.exit(3)
+    sys.excepthook = lambda *_: sys.exit(3)
+    sys.unraisablehook = lambda _: sys.exit(3)
+    thread = threading.Thread(target=lambda: 1 // 0)
+    thread.start()
+    thread.join()
+    return job["id"]
+
+
+@odd()
+def tracer(job: Any) -> Any:
+    # As coverage, profilers and debuggers do; for this thread and each later one.
+    sys.setprofile(lambda *_: None)
+    threading.settrace(lambda *_: None)
+    sys.settrace(lambda *_: None)
+    return job["id"]
+
+
+@odd()
+def own_session(job: Any) -> Any:
+    with contextlib.suppress(OSError):
+        os.setsid()
+    os.umask(0o777)
+    return job["id"]
+
+
+@odd()
+def memory_limit(job: Any) -> Any:
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2 << 30, most))
+    try:
+        bytearray(4 << 30)
+    except MemoryError:
+        return job["id"]
+    raise AssertionError
+
+
+@odd()
+def decimals(job: Any) -> Any:
+    decimal.getcontext().prec = 1
+    sys.setswitchinterval(1.0)
+    sys.set_int_max_str_digits(640)
+    socket.setdefaulttimeout(0.001)
+    return job["id"]
+
+
+@odd()
+def forgets_modules(job: Any) -> Any:
+    for name in ("json", "logging", "sqlite3", "actors", "actors.demand"):
+        sys.modules.pop(name, None)
+    return job["id"]
+
+
+@odd()
+def patched_clock(job: Any) -> Any:
+    # As freezegun does, in this module's sight only.
+    time.sleep, kept = (lambda _: None), time.sleep
+    time.sleep(60)
+    time.sleep = kept
+    return job["id"]
