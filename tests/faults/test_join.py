@@ -462,13 +462,15 @@ def test_a_step_elsewhere_that_dies_or_is_lost_takes_along_who_is_bound_to_it(
     lead_far.numbers.add(9)  # type: ignore[attr-defined]
     leader.wait_for("job.done")
 
-    [step] = member.all_of("processor.attached")
+    [step] = member.wait_for("processor.attached")
     os.kill(step["pid"], signal.SIGKILL)
 
     bound = {"stage": "report-1", "source": "far/sqrt-1", "what": "restart"}
     leader.wait_for("stage.followed", **bound)
     leader.wait_for("processor.attached", processor="report-1", count=2)
     assert leader.all_of("processor.detached") == []
+    # One that has not come back cannot be lost again.
+    leader.wait_for("processor.attached", processor="far/sqrt-1", count=2)
 
     member.kill_all()
 
