@@ -30,7 +30,7 @@ from actors.commands.options import (
 from actors.config.errors import ConfigError
 from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError
-from actors.user_code import modules
+from actors.user_code.functions import find_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +107,7 @@ def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
     from actors.commands.main_process import StartError  # noqa: PLC0415
 
     # The user's modules stand where the user does.
-    modules.find_last()
+    find_last()
     hide_secrets_from_ps(arguments)
     try:
         return run()

@@ -17,8 +17,8 @@ from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
 from actors.host.reports import Reporter
-from actors.journal.journal import Clock, Journal, since_boot
-from actors.journal.memory import NoJournal
+from actors.journal.memory import MemoryJournal
+from actors.journal.sqlite import Clock, SqliteJournal, since_boot
 from actors.user_code import functions
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ class Edges:
         """Another function of the module of one that is loaded, if it has it."""
         return functions.load_beside(name, function_name)
 
-    def keeper(
+    def journal(
         self, journal: str | None, fetcher: str, remember_s: float
-    ) -> Journal | NoJournal:
+    ) -> SqliteJournal | MemoryJournal:
         """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
         clock = Clock(self.wall, self.now, since_boot)
         if journal is None:
-            return NoJournal(clock.monotonic, remember_s)
-        return Journal(Path(journal), fetcher, clock, remember_s=remember_s)
+            return MemoryJournal(clock.monotonic, remember_s)
+        return SqliteJournal(Path(journal), fetcher, clock, remember_s=remember_s)
 
     def control(self, path: str, orders_fd: int) -> ControlServer:
         """Where commands arrive: other terminals', and the main process's orders."""

@@ -14,7 +14,7 @@ from actors.config.show import config_rows, secrets_of
 from actors.config.values import unknown_variables
 from actors.host import redaction
 from actors.host.redaction import redact
-from actors.user_code import modules
+from actors.user_code.functions import find_last
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -48,7 +48,7 @@ def check(arguments: Namespace) -> int:
     for variable in unknown_variables(os.environ):
         _say(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
-    modules.find_last()
+    find_last()
     for error in function_errors(asked):
         asked.problems.add(error)
     note_way_in(asked)

@@ -14,8 +14,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_config
 from actors.config.errors import ConfigError
 from actors.config.option import SECONDS
-from actors.user_code import modules
-from actors.user_code.functions import FunctionError, load
+from actors.user_code.functions import FunctionError, find_last, load
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -75,7 +74,7 @@ def simulate(arguments: Namespace) -> int:
     from actors.testing.simulation import Simulation  # noqa: PLC0415
 
     # The user's modules stand where the user does.
-    modules.find_last()
+    find_last()
     config = read_config(arguments)
     make_job = _jobs(arguments, config)
     _check_functions(config)

@@ -16,12 +16,11 @@ from actors.commands.validated_config import function_errors
 from actors.config.errors import ConfigError
 from actors.config.show import secrets_of
 from actors.demand.source_state import NO_STATE
-from actors.fetcher.fetch_answer import Fetched, item_of
+from actors.fetcher.fetch_call import Fetched, item_of
 from actors.host import redaction
 from actors.host.redaction import masked, redact
-from actors.user_code import modules
 from actors.user_code.failures import describe
-from actors.user_code.functions import check_fetch, load, load_beside
+from actors.user_code.functions import check_fetch, find_last, load, load_beside
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -65,7 +64,7 @@ def try_source(arguments: Namespace) -> int:
     """
     asked = read_asked(arguments)
     redaction.install(secrets_of(asked.config))
-    modules.find_last()
+    find_last()
     fetcher = _chosen(asked, arguments.fetcher)
     for error in function_errors(asked):
         asked.problems.add(error)

@@ -19,7 +19,7 @@ from actors.demand.consumer_subscription import (
     ConsumerSubscription,
     Unconfirmed,
 )
-from actors.demand.json_values import size_of
+from actors.demand.job import size_of
 from actors.demand.messages import (
     Assignment,
     Cancel,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from actors.demand.job import Process
-    from actors.demand.manual_demand import Allowance
+    from actors.demand.manual_demand import ManualDemand
 
 #: Subscriptions that have ended are remembered, to answer what comes late.
 FORMER = 64
@@ -74,13 +74,13 @@ class Consumer:
         self,
         process: Process,
         window: Window | None = None,
-        allowance: Allowance | None = None,
+        manual_demand: ManualDemand | None = None,
         windows: Mapping[str, Window] | None = None,
     ) -> None:
         self.process = process
         self.window = window or Window()
         self.windows = windows or {}
-        self.allowance = allowance
+        self.manual_demand = manual_demand
         self.need: int | None = None
         self.draining = False
         self.excess = 0
@@ -100,7 +100,7 @@ class Consumer:
     @property
     def demand(self) -> int:
         """Jobs asked for that have not arrived, those still to be asked included."""
-        allowed = self.allowance.total if self.allowance else 0
+        allowed = self.manual_demand.total if self.manual_demand else 0
         unmet = sum(
             subscription.total - subscription.received
             for subscription in self._subscriptions.values()
@@ -171,7 +171,7 @@ class Consumer:
         self._unconfirmed.setdefault(source, Unconfirmed())
         subscribe = Send(source, subscription.subscribe(self.process))
         # What was granted for a step may now be asked of others of its processes.
-        asks = self._ask(subscription) if self.allowance is None else self.ask()
+        asks = self._ask(subscription) if self.manual_demand is None else self.ask()
         return [subscribe, *asks]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
@@ -195,10 +195,6 @@ class Consumer:
                 return [demand, *self._deliver_all(subscription, now)]
             case Cancel():
                 return self._cancelled(subscription, message, now)
-
-    def next(self) -> Task | None:
-        """Take the next job to run; None while one runs or none is here."""
-        return next(iter(self.take(1)), None)
 
     def take(self, count: int) -> tuple[Task, ...]:
         """Take up to so many jobs to run one after another, once none runs.
@@ -225,7 +221,7 @@ class Consumer:
         runs, nothing waits for long; and what a user asked for by hand stays, but
         for a processor that leaves.
         """
-        if not self._running or (self.allowance is not None and not self.draining):
+        if not self._running or (self.manual_demand is not None and not self.draining):
             return []
         given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
         for source, job in reversed(given):
@@ -234,8 +230,8 @@ class Consumer:
             self._unconfirmed[source].add(
                 [Outcome(job.key, job.attempt, begun=False)], now
             )
-            if self.allowance is not None:
-                self.allowance.give_back(subscription.kind, 1)
+            if self.manual_demand is not None:
+                self.manual_demand.give_back(subscription.kind, 1)
         sources = {task.source for task in given}
         self._given |= sources
         return [
@@ -303,11 +299,11 @@ class Consumer:
         """Ask for so many more jobs, of each source or of one.
 
         Raises:
-            ValueError: The demand is not manual, or ``Allowance`` refuses it.
+            ValueError: The demand is not manual, or ``ManualDemand`` refuses it.
         """
-        if self.allowance is None:
+        if self.manual_demand is None:
             raise ValueError("it asks by itself")
-        self.allowance.grant(count, source)
+        self.manual_demand.grant(count, source)
         return self.ask()
 
     def ask(self) -> list[Send]:
@@ -325,7 +321,7 @@ class Consumer:
         """
         self._forget(source)
         self._unconfirmed.pop(source, None)
-        return self.ask() if self.allowance is not None else []
+        return self.ask() if self.manual_demand is not None else []
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -371,8 +367,8 @@ class Consumer:
             missing = [Send(subscription.source, subscription.demand(resend=True))]
             return missing if subscription.misses(now) else []
         self.excess += arrival.excess
-        if self.allowance is not None:
-            self.allowance.give_back(subscription.kind, arrival.left_out)
+        if self.manual_demand is not None:
+            self.manual_demand.give_back(subscription.kind, arrival.left_out)
         self._queue.extend(map(_task, zip(repeat(subscription.source), arrival.fresh)))
         return [] if arrival.fresh else self._ask(subscription)
 
@@ -411,17 +407,19 @@ class Consumer:
         return []
 
     def _raise(self, subscription: ConsumerSubscription) -> bool:
-        if (allowance := self.allowance) is not None:
+        if (manual_demand := self.manual_demand) is not None:
             more = subscription.raise_by(
-                self._allowed(subscription, allowance), self.need
+                self._allowed(subscription, manual_demand), self.need
             )
-            allowance.spend(subscription.kind, more)
+            manual_demand.spend(subscription.kind, more)
             return more > 0
         return subscription.raise_total(subscription.window or self.window, self.need)
 
-    def _allowed(self, subscription: ConsumerSubscription, allowance: Allowance) -> int:
+    def _allowed(
+        self, subscription: ConsumerSubscription, manual_demand: ManualDemand
+    ) -> int:
         if subscription.kind == subscription.source:
-            return allowance.left(subscription.kind)
+            return manual_demand.left(subscription.kind)
         # One of a step's processes, which share what is allowed.
         if subscription.total > subscription.received:
             return 0
@@ -429,7 +427,7 @@ class Consumer:
             each.kind == subscription.kind and not each.closing
             for each in self._subscriptions.values()
         )
-        return allowance.share(subscription.kind, open_ones)
+        return manual_demand.share(subscription.kind, open_ones)
 
     def _ask_again(self, subscription: ConsumerSubscription, now: float) -> list[Send]:
         if subscription.again_at is None or now < subscription.again_at:
@@ -466,11 +464,11 @@ class Consumer:
         subscription = self._subscriptions.pop(source, None)
         queued = len(self._queue)
         self._queue = deque(task for task in self._queue if task.source != source)
-        if subscription is not None and self.allowance is not None:
+        if subscription is not None and self.manual_demand is not None:
             never_ran = (
                 subscription.total - subscription.received + queued - len(self._queue)
             )
-            self.allowance.give_back(subscription.kind, never_ran)
+            self.manual_demand.give_back(subscription.kind, never_ran)
 
     def _new_id(self, source: str) -> SubscriptionId:
         former = [each for each in self._issued if self._subscription(each) is None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from actors.demand.json_values import size_of
+from actors.demand.job import size_of
 from actors.demand.messages import Cancel, Demand, Done, Subscribe, in_parts
 from actors.demand.windows import WINDOW_BYTES
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.json_values import as_json, pending
+from actors.demand.job import as_json, pending
 from actors.host.texts import class_name, encodable
 
 if TYPE_CHECKING:

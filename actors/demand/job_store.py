@@ -40,10 +40,10 @@ from actors.demand.job_routing import Incoming, Routes
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from actors.demand.backoff import RetryPolicy
     from actors.demand.buffer import Buffer
     from actors.demand.job import JobId, Process
     from actors.demand.messages import Outcome
-    from actors.demand.retries import RetryPolicy
 
 
 #: An enumeration's members are looked up slowly: these, once for each job.

@@ -23,7 +23,7 @@ class UnknownNameError(ValueError):
     """Nothing of this name is taken from."""
 
 
-class Allowance:
+class ManualDemand:
     """What was granted and has not been asked for yet, by source."""
 
     def __init__(self, sources: Iterable[str]) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass, replace
 
-#: A source that says "retry after" is obeyed up to this many seconds.
-MAX_RETRY_AFTER_S = 3600.0
+from actors.demand.backoff import MAX_RETRY_AFTER_S, Backoff
+
 #: A source that asks to be left alone is, up to this many seconds.
 MAX_THROTTLED_S = 24 * 3600.0
+
 #: A call of ``fetch`` may take so many seconds, beside three intervals and what its
 #: source may hold it open; a longer one is likely to hang.
 GRACE_S = 10.0
-#: Waits double no further than this, lest they outgrow a float.
-MAX_DOUBLINGS = 32
 
 
 def may_take(*, room: int, demand: int, waiting: int, on_demand: bool = False) -> int:
@@ -67,14 +67,12 @@ class PollPolicy:
         """Say how long to wait after the ``empties``-th empty poll in a row."""
         delay, longest = self.every_s, self.idle_cap_s or 0.0
         if empties > self.idle_after and longest > delay:
-            doublings = min(empties - self.idle_after, MAX_DOUBLINGS)
-            delay = min(longest, delay * 2.0**doublings)
+            delay = Backoff(delay, longest).longest_s(empties - self.idle_after + 1)
         return delay * (1 + self.jitter * (2 * chance - 1))
 
     def error_delay_s(self, errors: int, chance: float) -> float:
         """Say how long to wait after the ``errors``-th error in a row."""
-        doublings = min(errors - 1, MAX_DOUBLINGS)
-        longest = min(self.error_cap_s, self.error_base_s * 2.0**doublings)
+        longest = Backoff(self.error_base_s, self.error_cap_s).longest_s(errors)
         shortest = min(self.every_s, self.error_base_s)
         return max(shortest, longest * chance)
 
@@ -263,3 +261,51 @@ def _obeyed(delay_s: float, retry_after_s: float | None) -> float:
         return delay_s
     # In this order, what is not a number changes nothing.
     return min(max(delay_s, retry_after_s), MAX_RETRY_AFTER_S)
+
+
+#: An answer that is taken for the last is doubted once so many polls in a row have
+#: ended with one; and after that once twice as many have, up to the most.
+FIRST_DOUBT = 5
+
+MOST_DOUBT = 80
+
+
+@dataclass(slots=True)
+class Lengths:
+    """What was seen of one source's answers.
+
+    Rule 1: an answer as long as any that something followed may have more behind it.
+    Rule 2: while there is none, so may one longer than each that nothing followed.
+    Rule 3: any other is taken for the last, but not for ever.
+    """
+
+    _longest_last: int = 0
+    _shortest_full: float = math.inf
+    _trusted: int = 0
+    _doubt: int = FIRST_DOUBT
+    _asked_after: int = 0
+
+    def begin(self) -> None:
+        """A poll begins."""
+        self._asked_after = 0
+
+    def may_have_more(self, length: int) -> bool:
+        """Note an answer that brought something; returns whether to ask again."""
+        if self._asked_after:
+            self._shortest_full = min(self._shortest_full, self._asked_after)
+            self._trusted, self._doubt = 0, FIRST_DOUBT
+        self._asked_after = length
+        is_known = self._shortest_full < math.inf
+        least = self._shortest_full if is_known else self._longest_last + 1
+        if length >= least:
+            return True
+        self._trusted += 1
+        return self._trusted >= self._doubt
+
+    def nothing(self) -> None:
+        """Note an answer that brought nothing new."""
+        if self._asked_after:
+            self._longest_last = max(self._longest_last, self._asked_after)
+            if self._trusted >= self._doubt:
+                self._doubt = min(MOST_DOUBT, self._doubt * 2)
+        self._trusted = self._asked_after = 0

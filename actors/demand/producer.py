@@ -25,12 +25,13 @@ from actors.demand.messages import (
     Subscribed,
     SubscriptionId,
     ToConsumer,
+    ToProducer,
 )
 from actors.demand.producer_subscription import ProducerSubscription
 from actors.demand.suspects import Suspects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from actors.demand.dispatchers import Dispatcher
     from actors.demand.job import Failure, Job, JobId, Process
@@ -168,7 +169,7 @@ class Producer:
 
     def isolates(self, subscription: ProducerSubscription) -> bool:
         """Whether it gets one job at a time now, to find who crashes it."""
-        return self._suspects.holds(subscription)
+        return subscription.is_isolated
 
     def limit(self, count: int | None, interval_s: float) -> None:
         """Send no more than so many jobs in so long from now on; None lifts it.
@@ -215,6 +216,26 @@ class Producer:
     def discarded(self, jobs: Iterable[Job], reason: str) -> Decision:
         """Give quarantined jobs up."""
         return Decision(events=[self.store.discarded(job, reason) for job in jobs])
+
+    def receive(
+        self, message: ToProducer, now: float, chance: Callable[[], float]
+    ) -> Decision:
+        """Take what a consumer sent.
+
+        Args:
+            message: Of any subscription, open or not.
+            now: Monotonic seconds.
+            chance: Uniform in 0 to 1, for the delay after a failure.
+        """
+        match message:
+            case Subscribe():
+                return self.subscribe(message, now)
+            case Demand():
+                return self.demanded(message, now)
+            case Done():
+                return self.done(message, now, chance())
+            case Cancel():
+                return self.cancelled(message, now)
 
     def subscribe(self, message: Subscribe, now: float) -> Decision:
         """Open a subscription; a repeated request is answered again."""
@@ -365,13 +386,13 @@ class Producer:
     def _is_served(self, subscription: ProducerSubscription) -> bool:
         return not (
             subscription.closing
-            or self._suspects.holds(subscription)
+            or subscription.is_isolated
             or subscription.id in self._full
             or subscription.id in self._resting
         )
 
     def _rest(self, subscription: ProducerSubscription) -> None:
-        if not (subscription.closing or self._suspects.holds(subscription)):
+        if not (subscription.closing or subscription.is_isolated):
             self._withhold(subscription)
             self._resting.add(subscription.id)
 
@@ -435,7 +456,8 @@ class Producer:
             if subscription is not None:
                 self.store.take_suspect(job)
                 self._lease(subscription, (job,), decision, now)
-        self._suspects.release(self.store.suspects)
+        if self._suspects.held:
+            self._suspects.release(self.store.suspects)
 
     def _lease(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from actors.demand.job import JobState
 from actors.demand.messages import (
@@ -24,7 +24,7 @@ from actors.demand.messages import (
 from actors.demand.windows import WINDOW_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from actors.demand.job import Job, Process
     from actors.demand.messages import (
@@ -48,6 +48,7 @@ class ProducerSubscription:
         heard_at: When it last gave a sign, monotonic seconds.
         pinged_at: When it was last asked for one.
         closing: It has cancelled, and only finishes what it holds.
+        is_isolated: It gets one job at a time, to find out which crashes it.
         leases: The jobs it holds and the attempt of each lease, oldest first.
         held_bytes: What these jobs come to.
     """
@@ -60,6 +61,7 @@ class ProducerSubscription:
     sent: int = 0
     received: int = 0
     closing: bool = False
+    is_isolated: bool = False
     leases: dict[int, tuple[Job, int]] = field(default_factory=dict)
     held_bytes: int = 0
     _unreceived: deque[tuple[Assignment, int]] = field(default_factory=deque)
@@ -231,6 +233,54 @@ class Linger:
 
     def _line(self, subscription: SubscriptionId) -> _Line:
         return self._lines.setdefault(subscription, _Line())
+
+
+A = TypeVar("A")
+
+
+class ProducerSender(Generic[A]):
+    """Sends a producer's messages to where its consumers are.
+
+    Args:
+        send: Sends one message to an address.
+    """
+
+    def __init__(self, send: Callable[[A, ToConsumer], None]) -> None:
+        self._send = send
+        self._linger = Linger()
+        self._addresses: dict[SubscriptionId, A] = {}
+
+    def heard(self, message: ToProducer, sender: A) -> None:
+        """Note where a subscription's messages go, and what has arrived there."""
+        self._addresses[message.subscription] = sender
+        self._linger.heard(message)
+
+    def send(self, messages: Iterable[ToConsumer]) -> None:
+        """Send now; what is for a subscription that is not known is dropped."""
+        for message in messages:
+            if (address := self._addresses.get(message.subscription)) is not None:
+                self._send(address, message)
+
+    def put(self, messages: Iterable[ToConsumer], now: float) -> None:
+        """Send what need not wait for company."""
+        self.send(self._linger.put(messages, now))
+
+    def tick(self, now: float) -> None:
+        """Send what has waited for company long enough."""
+        self.send(self._linger.due(now))
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` has something to do, in monotonic seconds."""
+        return self._linger.next_tick()
+
+    def keep(self, subscriptions: Sequence[SubscriptionId]) -> None:
+        """Forget all subscriptions but these."""
+        if len(self._addresses) > len(subscriptions):
+            still = set(subscriptions)
+            self._addresses = {
+                key: address for key, address in self._addresses.items() if key in still
+            }
+            self._linger.keep(still)
 
 
 def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:

@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from actors.demand.json_values import as_json
+from actors.demand.job import as_json
 
 #: The longest state that is kept, in bytes of JSON.
 MAX_STATE_BYTES = 64 * 1024

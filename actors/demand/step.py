@@ -64,7 +64,7 @@ class Turn(NamedTuple):
     decision: Decision
 
 
-class Relay:
+class Step:
     """Joins a consumer and a producer over the jobs that went through both."""
 
     def __init__(self, consumer: Consumer, producer: Producer) -> None:

@@ -22,11 +22,7 @@ class Suspects:
 
     def __init__(self, dispatcher: Dispatcher[Job]) -> None:
         self._dispatcher = dispatcher
-        self._held: list[ProducerSubscription] = []
-
-    def holds(self, subscription: ProducerSubscription) -> bool:
-        """Whether it gets nothing but suspects now."""
-        return subscription in self._held
+        self.held: list[ProducerSubscription] = []
 
     def choose(
         self, subscriptions: Iterable[ProducerSubscription], suspect: Job
@@ -44,26 +40,29 @@ class Suspects:
         free = [each for each in able if not each.leases and each.credit > 0]
         busy = [each for each in able if each.leases]
         chosen = max(free, key=lambda each: each.credit, default=None)
-        if chosen is None and busy and not any(map(self.holds, able)):
+        if chosen is None and busy and not any(each.is_isolated for each in able):
             self._hold(min(busy, key=lambda each: len(each.leases)))
-        elif chosen is not None and not self.holds(chosen):
+        elif chosen is not None and not chosen.is_isolated:
             self._hold(chosen)
         return chosen
 
     def release(self, suspects: Iterable[Job]) -> None:
         """Serve those again, once they have finished, that no suspect waits for."""
-        for each in tuple(self._held):
+        for each in tuple(self.held):
             wanted = any(self._dispatcher.suits(each.process, job) for job in suspects)
             if not each.leases and not wanted:
-                self._held.remove(each)
+                self.held.remove(each)
+                each.is_isolated = False
                 self._dispatcher.subscribe(each.id, each.process)
                 self._dispatcher.ask(each.id, each.credit)
 
     def forget(self, subscription: ProducerSubscription) -> None:
         """The subscription is closed or closing."""
-        if subscription in self._held:
-            self._held.remove(subscription)
+        if subscription.is_isolated:
+            self.held.remove(subscription)
+            subscription.is_isolated = False
 
     def _hold(self, subscription: ProducerSubscription) -> None:
         self._dispatcher.cancel(subscription.id)
-        self._held.append(subscription)
+        self.held.append(subscription)
+        subscription.is_isolated = True

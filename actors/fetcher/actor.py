@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from actors.actor_system.stage import Address, Stage
 from actors.config.functions import routing_of
 from actors.config.model import ACCUMULATE
-from actors.demand.barriers import Marks
+from actors.demand.backoff import RetryPolicy
+from actors.demand.barriers import Barriers
 from actors.demand.buffer import Buffer, Quarantine
 from actors.demand.job import JobState
 from actors.demand.job_store import JobStore
@@ -25,19 +26,17 @@ from actors.demand.messages import (
 )
 from actors.demand.polling import PollState
 from actors.demand.producer import Decision, LeasePolicy, Producer
-from actors.demand.retries import RetryPolicy
+from actors.demand.producer_subscription import ProducerSender
 from actors.demand.source_state import SourceState
 from actors.demand.windows import MIB
-from actors.fetcher.acknowledgements import Settler
-from actors.fetcher.commit_queue import LOCKED_S, SOON_S, CommitQueue
-from actors.fetcher.fetcher_status import Standing
+from actors.fetcher.acknowledgements import Acknowledger
+from actors.fetcher.commit_queue import LOCKED_S, SOON_S, CommitQueue, Delivery
 from actors.fetcher.intake import Intake
-from actors.fetcher.journal_room import look_at_size
-from actors.fetcher.orders import Steering
-from actors.fetcher.outlet import Outlet
+from actors.fetcher.orders import Orders
+from actors.fetcher.poll_worker import PollWorker
 from actors.fetcher.replay import Backlog
 from actors.fetcher.route_finder import RouteFinder
-from actors.fetcher.source import Source
+from actors.fetcher.status import FetcherStatus, look_at_size
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
 from actors.journal.journal import JournalError, JournalLockedError
@@ -70,11 +69,9 @@ if TYPE_CHECKING:
     from actors.config.model import FetcherConfig, SystemConfig
     from actors.demand.job import Job
     from actors.demand.job_routing import Routing
-    from actors.demand.messages import ToProducer
     from actors.demand.source_state import KeptState
-    from actors.fetcher.commit_queue import Keeper
     from actors.fetcher.route_finder import Found
-    from actors.journal.journal import TakenUp
+    from actors.journal.journal import Journal, TakenUp
 
 
 #: How often a journal forgets what its window is over, in seconds; whatever else
@@ -108,24 +105,24 @@ class FetcherActor(Stage):
 
     config: FetcherConfig
     producer: Producer
-    source: Source
+    source: PollWorker
     commit_queue: CommitQueue
-    standing: Standing
+    status: FetcherStatus
     _backlog: Backlog
     _intake: Intake
-    _outlet: Outlet
-    _steering: Steering
-    _keeper: Keeper
+    _delivery: Delivery
+    _orders: Orders
+    _journal: Journal
     _purge_at: float
 
     def __init__(self) -> None:
         super().__init__()
         self._root: Address | None = None
         self._start_again: StartAgain | None = None
-        self._marks = Marks()
+        self._barriers = Barriers()
         self._tally = Tally()
         self._told_drained = False
-        self.settler: Settler | None = None
+        self.acknowledger: Acknowledger | None = None
         self._finder: RouteFinder | None = None
 
     def receive(  # noqa: C901, PLR0912 - one arm a message
@@ -142,8 +139,8 @@ class FetcherActor(Stage):
         now = self.now()
         match message:
             case Subscribe() | Demand() | Done() | Cancel():
-                self._outlet.heard(message, sender)
-                self._carry_out(self._decide(message, now), now)
+                self._delivery.sender.heard(message, sender)
+                self._carry_out(self.producer.receive(message, now, self.chance), now)
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)
             case AskSign():
@@ -152,17 +149,17 @@ class FetcherActor(Stage):
             case Begin():
                 self.source.poller.start(now)
             case Drain():
-                self._steering.drain()
+                self._orders.drain()
             case StatusRequest():
                 self._tell_status(message, sender, now)
             case Pause() | Resume() | Tune():
-                self._steering.tune(message, now)
+                self._orders.tune(message, now)
             case DecideJobs():
-                self.send(self._root, self._steering.decide(message, now))
+                self.send(self._root, self._orders.decide(message, now))
             case DecideState():
-                self.send(self._root, self._steering.decide_state(message, now))
+                self.send(self._root, self._orders.decide_state(message, now))
             case SetMark(number=number):
-                self._marks.put(number, self.producer.store)
+                self._barriers.put(number, self.producer.store)
             case StartFetcher():
                 pass
             case _:
@@ -174,12 +171,12 @@ class FetcherActor(Stage):
         if not isinstance(message, Jobs):
             super().too_long(message, size)
         elif halves := halves_of_jobs(message):
-            self._outlet.send(halves)
+            self._delivery.sender.send(halves)
         else:
             now = self.now()
             for job in message.jobs:
                 failed = undeliverable(message.subscription, job, size, MAX_MESSAGE)
-                self._carry_out(self._decide(failed, now), now)
+                self._carry_out(self.producer.receive(failed, now, self.chance), now)
             self._go_on(now)
 
     def tick(self, now: float) -> None:
@@ -188,7 +185,7 @@ class FetcherActor(Stage):
         if again is not None and now >= again.at:
             self._start_if_free(again.message, again.root)
         if self._root is not None:
-            self._outlet.tick(now)
+            self._delivery.sender.tick(now)
             if self._finder is not None:
                 self._carry_out_found(self._finder.overdue(now), now)
             if self.commit_queue.retry_at is not None:
@@ -202,14 +199,16 @@ class FetcherActor(Stage):
         if self._root is None:
             return self._start_again.at if self._start_again is not None else None
         times = [self.producer.next_tick(), self.commit_queue.next_tick]
-        times += [self.standing.next_tick, self.standing.quota.next_tick]
-        times.append(self._outlet.next_tick())
+        times.append(self.status.next_tick)
+        if self.status.quota is not None:
+            times.append(self.status.quota.next_tick)
+        times.append(self._delivery.sender.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
-        if waits and self.standing.may_take:
+        if waits and self.status.may_take:
             times.append(poller.next_poll)
-        if self.settler is not None:
-            times.append(self.settler.next_tick())
+        if self.acknowledger is not None:
+            times.append(self.acknowledger.next_tick())
         if self._finder is not None:
             times.append(self._finder.next_tick())
         return min((each for each in times if each is not None), default=None)
@@ -217,7 +216,7 @@ class FetcherActor(Stage):
     def exiting(self) -> None:
         """Let go of the journal."""
         if self._root is not None:
-            self._keeper.close()
+            self._journal.close()
 
     def _start_if_free(self, message: StartFetcher, root: Address) -> None:
         """Start, or wait for whoever has the journal, and say so."""
@@ -246,7 +245,7 @@ class FetcherActor(Stage):
             given = check_fetch(fetch, config.fetch, config.options)
             settle = self._settle_of(config)
             routing = routing_of(config, system, self.edges.function)
-            self._keeper = self.edges.keeper(
+            self._journal = self.edges.journal(
                 system.journal, config.name, config.remember_s
             )
             taken, kept = self._taken_up()
@@ -257,11 +256,11 @@ class FetcherActor(Stage):
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
             return
-        if states is not None and not self._keeper.durable:
+        if states is not None and not self._journal.durable:
             self.log.warning("state.not_kept", hint=_NOT_KEPT)
         self._make_producer(taken, system, routed=not routing.is_open)
-        self._backlog = Backlog(self._keeper, self.log)
-        self.standing = Standing(
+        self._backlog = Backlog(self._journal, self.log)
+        self.status = FetcherStatus(
             config.name,
             self.producer,
             self.source,
@@ -269,14 +268,14 @@ class FetcherActor(Stage):
             self._tally,
             routed=config.dispatcher != "demand",
             on_demand=config.on_demand,
-            quota=Quota(system.journal_mib * MIB if system.journal_mib else None),
+            quota=Quota(system.journal_mib * MIB) if system.journal_mib else None,
         )
-        self._steering = Steering(
+        self._orders = Orders(
             self.producer,
             self.source,
             self.commit_queue,
-            self._keeper,
-            self.standing,
+            self._journal,
+            self.status,
             self._carry_out,
             accumulates=config.demand == ACCUMULATE,
         )
@@ -288,9 +287,9 @@ class FetcherActor(Stage):
 
     def _taken_up(self) -> tuple[TakenUp, KeptState]:
         try:
-            return self._keeper.take_up(), self._keeper.state()
+            return self._journal.take_up(), self._journal.state()
         except JournalLockedError:
-            self._keeper.close()
+            self._journal.close()
             raise
 
     def _make_source(
@@ -303,12 +302,14 @@ class FetcherActor(Stage):
         hurry = self.edges.beside(config.fetch, "hurry")
         if hurry is not None:
             check_call(hurry, name_beside(config.fetch, "hurry"))
-        self.source = Source(
+        self.source = PollWorker(
             config, fetch, self.edges, self.log, self._tally, hurry, states
         )
         if settle is not None:
             worker = self.edges.worker(f"settle-{config.name}")
-            self.settler = Settler(settle, config.options, worker, self.log, states)
+            self.acknowledger = Acknowledger(
+                settle, config.options, worker, self.log, states
+            )
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.edges.beside(config.fetch, "settle")
@@ -348,7 +349,7 @@ class FetcherActor(Stage):
             LeasePolicy.of(system.lease_s),
             Rate(limit, config.rate_interval_s) if limit else None,
         )
-        self.commit_queue = CommitQueue(self._keeper)
+        self.commit_queue = CommitQueue(self._journal)
 
     def _take_up(self, taken: TakenUp) -> None:
         self.commit_queue.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
@@ -373,13 +374,24 @@ class FetcherActor(Stage):
                 first_key=next_key,
             )
             self.watch(self._finder.fd, self._finder_spoke)
-        if self.settler is not None:
-            self.watch(self.settler.fd, self._settler_spoke)
+        if self.acknowledger is not None:
+            self.watch(self.acknowledger.fd, self._acknowledger_spoke)
         self._intake = Intake(
-            self.source, self._keeper, self.producer, routing, self.log, self.settler
+            self.source,
+            self._journal,
+            self.producer,
+            None if routing.is_open else routing,
+            self.log,
+            self.acknowledger,
         )
-        self._outlet = Outlet(
-            self, root, self.commit_queue, self.producer, self.source, self.settler
+        self._delivery = Delivery(
+            self,
+            root,
+            self.commit_queue,
+            self.producer,
+            self.source,
+            self.acknowledger,
+            ProducerSender(self.send),
         )
 
     def _tell_started(
@@ -399,32 +411,22 @@ class FetcherActor(Stage):
         if self._finder is not None and self.commit_queue.has_kept_all:
             self._finder.go_on(now)
         self._look_at_size(now)
-        standing = self.standing
+        status = self.status
         self.source.poll_if_due(
-            now, standing.may_take, self.producer.demand, full=not standing.room
+            now, status.may_take, self.producer.demand, full=not status.room
         )
-        if self.settler is not None:
-            self.settler.go_on(now)
-        self.standing.tell_if_stalled(now, self.log)
+        if self.acknowledger is not None:
+            self.acknowledger.go_on(now)
+        self.status.tell_if_stalled(now, self.log)
         self._tell_marks()
         self._tell_if_drained()
 
     def _look_at_size(self, now: float) -> None:
         try:
-            look_at_size(self.standing.quota, self._keeper, self.log, now)
+            if (quota := self.status.quota) is not None:
+                look_at_size(quota, self._journal, self.log, now)
         except JournalError as error:
             self.commit_queue.failed(error, now)
-
-    def _decide(self, message: ToProducer, now: float) -> Decision:
-        match message:
-            case Subscribe():
-                return self.producer.subscribe(message, now)
-            case Demand():
-                return self.producer.demanded(message, now)
-            case Done():
-                return self.producer.done(message, now, self.chance())
-            case Cancel():
-                return self.producer.cancelled(message, now)
 
     def _gone(self, message: ProcessGone, now: float) -> Decision:
         return self.producer.gone(
@@ -442,11 +444,12 @@ class FetcherActor(Stage):
         self._go_on(now)
 
     def _take_in(self, now: float) -> None:
-        self.standing.quota.grew()
+        if self.status.quota is not None:
+            self.status.quota.grew()
         try:
             for decision in self._intake.take(now, self.chance):
                 # Before the fetch hears that its jobs are kept, and asks for more.
-                self.source.note_room(full=not self.standing.room)
+                self.source.note_room(full=not self.status.room)
                 self._carry_out(decision, now)
         except JournalError as error:
             self.commit_queue.failed(error, now)
@@ -461,10 +464,10 @@ class FetcherActor(Stage):
         if found:
             self._carry_out(self.producer.routed(found, now), now)
 
-    def _settler_spoke(self) -> None:
-        if self.settler is not None:
+    def _acknowledger_spoke(self) -> None:
+        if self.acknowledger is not None:
             now = self.now()
-            self.settler.spoke(now, self.chance())
+            self.acknowledger.spoke(now, self.chance())
             self._go_on(now)
 
     def _carry_out(self, decision: Decision, now: float) -> None:
@@ -474,7 +477,7 @@ class FetcherActor(Stage):
     def _send_released(self, now: float) -> None:
         if self._intake and now >= (self.commit_queue.retry_at or now):
             self._take_in(now)
-        self._outlet.release(now)
+        self._delivery.release(now)
 
     def _load_backlog(self, now: float) -> None:
         store = self.producer.store
@@ -492,24 +495,24 @@ class FetcherActor(Stage):
             return
         self._purge_at = now + PURGE_S
         try:
-            if not self.commit_queue.error and self._keeper.purge():
+            if not self.commit_queue.error and self._journal.purge():
                 self._purge_at = now + PURGE_MORE_S
         except JournalError as error:
             self.commit_queue.failed(error, now)
 
     def _tell_marks(self) -> None:
         # Nobody is to hear of an end that a restart would know nothing of.
-        if not self.commit_queue:
-            for number in self._marks.passed(self.producer.store):
+        if self._barriers.are_set and not self.commit_queue:
+            for number in self._barriers.passed(self.producer.store):
                 passed = MarkPassed(number=number, name=self.config.name)
                 self.send(self._root, passed)
 
     def _tell_if_drained(self) -> None:
-        if not self.standing.draining or self._told_drained or not self.source.stopped:
+        if not self.status.draining or self._told_drained or not self.source.stopped:
             return
         accounting = self.producer.store.accounting()
-        left = accounting.in_flight if self._keeper.durable else accounting.left
-        settled = self.settler is None or self.settler.drained
+        left = accounting.in_flight if self._journal.durable else accounting.left
+        settled = self.acknowledger is None or self.acknowledger.drained
         if left == 0 and settled and not self.commit_queue:
             self._told_drained = True
             self.send(self._root, Drained(name=self.config.name))
@@ -518,7 +521,7 @@ class FetcherActor(Stage):
         answer = StatusAnswer(
             number=request.number,
             name=self.config.name,
-            fetcher=self.standing.status(now, self.edges.process_id()),
+            fetcher=self.status.status(now, self.edges.process_id()),
             events=logs.recent(),
             accounting=self.producer.store.accounting(),
         )

@@ -1,9 +1,10 @@
-"""Decisions on their way out: kept in the journal first, then told and sent."""
+"""Decisions on their way out: kept in the journal first, then logged and sent."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from actors.demand.job_events import (
     JobDone,
@@ -17,68 +18,30 @@ from actors.demand.job_events import (
 from actors.demand.messages import Confirm
 from actors.journal.journal import JournalError, JournalLockedError
 from actors.status.counters import Histogram
+from actors.status.job_log import log_events
+from actors.supervision.messages import ProcessLost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from actors.demand.job import Job, JobId, JobState
+    from actors.actor_system.stage import Address, Stage
     from actors.demand.job_events import JobEvent
-    from actors.demand.producer import Decision
-    from actors.demand.source_state import KeptState
-    from actors.journal.journal import TakenUp
+    from actors.demand.producer import Decision, Producer
+    from actors.demand.producer_subscription import ProducerSender
+    from actors.fetcher.acknowledgements import Acknowledger
+    from actors.fetcher.poll_worker import PollWorker
+    from actors.journal.journal import Journal
+
 
 #: How long outcomes wait for others, to be synced with them, in seconds.
 SYNC_S = 0.01
+
 #: How often a journal that failed is tried again, in seconds.
 AGAIN_S = 1.0
+
 #: A journal that another writes to is tried again soon: that may be a fetcher of ours.
 SOON_S = 0.02
+
 #: Who writes for longer, in seconds, is none of ours, and it is told.
 LOCKED_S = 2.0
-
-
-class Keeper(Protocol):
-    """What a fetcher keeps its jobs in; see ``Journal`` for what each does."""
-
-    durable: bool
-
-    def close(self) -> None:
-        """Let go of the file."""
-
-    def take_up(self) -> TakenUp:
-        """Make ready again what an earlier run had leased, and count everything."""
-
-    def load(
-        self, state: JobState, after: int, limit: int, most_bytes: int | None = None
-    ) -> list[Job]:
-        """Jobs in a state, in the order of fetching, from after a key on.
-
-        No more once they come to ``most_bytes``; the first one always.
-        """
-
-    def quarantined(self, keys: Iterable[int]) -> list[Job]:
-        """The quarantined jobs among these keys."""
-
-    def known(self, ids: Iterable[JobId]) -> set[JobId]:
-        """Which of the source's own ids came before."""
-
-    def ended(self, job_id: JobId) -> JobState | None:
-        """How a job of the source's own id has ended; None if it has not."""
-
-    def state(self) -> KeptState:
-        """What the source told last."""
-
-    def purge(self) -> bool:
-        """Forget what need not be known any more; returns whether there is more."""
-
-    def size(self) -> int:
-        """What is kept, in bytes."""
-
-    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
-        """Keep the events, all or none; with ``sync``, on the disk."""
-
-    def sync(self) -> None:
-        """Wait until everything that was kept is on the disk."""
 
 
 class CommitQueue:
@@ -94,8 +57,8 @@ class CommitQueue:
     at once: nobody else has it.
     """
 
-    def __init__(self, keeper: Keeper) -> None:
-        self._keeper = keeper
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._waiting: list[Decision] = []
         self._unsynced: list[Decision] = []
         self._synced: list[Decision] = []
@@ -165,7 +128,7 @@ class CommitQueue:
         self._locked_since = self._last_failure = None
         released, self._waiting = self._waiting, []
         self._unsynced += filter(_waits_for_sync, released)
-        if urgent or due or not self._keeper.durable:
+        if urgent or due or not self._journal.durable:
             self._synced += self._unsynced
             self._unsynced, self._sync_at = [], None
         elif self._sync_at is None and self._unsynced:
@@ -180,10 +143,10 @@ class CommitQueue:
     def _keep(self, events: list[JobEvent], *, sync: bool) -> None:
         began = time.perf_counter()
         if events:
-            self._keeper.commit(events, sync=sync)
+            self._journal.commit(events, sync=sync)
             self.commit_s.observe(time.perf_counter() - began)
         elif sync:
-            self._keeper.sync()
+            self._journal.sync()
 
 
 def _waits_for_sync(decision: Decision) -> bool:
@@ -192,7 +155,63 @@ def _waits_for_sync(decision: Decision) -> bool:
 
 
 _ENDS = frozenset((JobDone, JobFailed, JobQuarantined, OutcomeIgnored))
+
 #: A lease that is forgotten with its machine is given anew, and so is a job whose
 #: outcome is: its processor has it still, until it is confirmed. A route is found
 #: once more.
 _CAN_WAIT = _ENDS | {JobLeased, JobReturned, JobRouted}
+
+
+@dataclass(slots=True, eq=False)
+class Delivery:
+    """Gives everybody what concerns them of what the outbox lets go.
+
+    Apart from the fetcher, which decides, since nothing here does: only here is
+    known where those are who take from it.
+    """
+
+    _stage: Stage
+    _root: Address
+    _commit_queue: CommitQueue
+    _producer: Producer
+    _source: PollWorker
+    _acknowledger: Acknowledger | None
+    sender: ProducerSender[Address]
+    _told_error: str | None = None
+
+    def release(self, now: float) -> None:
+        """Have the journal keep what waits, then tell and send it."""
+        for decision in self._commit_queue.release(now):
+            log_events(self._stage.log, decision.events)
+            self._source.tally.note(decision.events, now)
+            self._source.kept(decision.fetched, decision.useful)
+            self._source.pages_kept(decision, now)
+            others = [each for each in decision.sends if type(each) is not Confirm]
+            self.sender.put(others, now)
+            for process in decision.lost:
+                self._stage.send(self._root, ProcessLost(process=process))
+        self._let_go(now)
+        self._forget_closed()
+        self._tell_journal()
+
+    def _let_go(self, now: float) -> None:
+        for decision in self._commit_queue.take_synced():
+            if self._acknowledger is not None:
+                self._acknowledger.ended(decision.events, now)
+            confirms = [each for each in decision.sends if type(each) is Confirm]
+            self.sender.put(confirms, now)
+
+    def _forget_closed(self) -> None:
+        if self._commit_queue:
+            return  # a closed one may be waiting for its confirmation
+        self.sender.keep([each.id for each in self._producer.subscriptions])
+
+    def _tell_journal(self) -> None:
+        error = self._commit_queue.error
+        if error == self._told_error:
+            return
+        self._told_error = error
+        if error:
+            self._stage.log.error("journal.failed", error=error)
+        else:
+            self._stage.log.info("journal.healed")

@@ -10,7 +10,7 @@ from actors.demand.job import odd_id_of
 from actors.demand.job_events import StateMoved
 from actors.demand.job_routing import Incoming
 from actors.demand.producer import Decision
-from actors.fetcher.fetch_answer import Fetched, Page, RunEnded, Unusable
+from actors.fetcher.fetch_call import Fetched, Page, RunEnded, Unusable
 from actors.journal.journal import JournalError
 from actors.user_code.failures import describe
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from actors.demand.job import JobId
     from actors.demand.job_routing import Routes, Routing
     from actors.demand.producer import Producer
-    from actors.fetcher.acknowledgements import Settler
-    from actors.fetcher.commit_queue import Keeper
-    from actors.fetcher.fetch_answer import FetchStep
-    from actors.fetcher.source import Source
+    from actors.fetcher.acknowledgements import Acknowledger
+    from actors.fetcher.fetch_call import FetchStep
+    from actors.fetcher.poll_worker import PollWorker
+    from actors.journal.journal import Journal
 
 
 #: So many jobs that came again are remembered as told.
@@ -83,19 +83,19 @@ class Intake:
 
     def __init__(
         self,
-        source: Source,
-        keeper: Keeper,
+        source: PollWorker,
+        journal: Journal,
         producer: Producer,
-        routing: Routing,
+        routing: Routing | None,
         log: FilteringBoundLogger,
-        settler: Settler | None,
+        acknowledger: Acknowledger | None,
     ) -> None:
         self._source = source
-        self._keeper = keeper
+        self._journal = journal
         self._producer = producer
         self._routing = routing
         self._log = log
-        self._settler = settler
+        self._acknowledger = acknowledger
         self._steps: list[FetchStep] = []
         self._again = _Again(log)
         self._odd_ids: set[str] = set()
@@ -114,7 +114,7 @@ class Intake:
         Raises:
             JournalError: The journal cannot be read; all of it is held still.
         """
-        seen = self._keeper.known(_ids_of(self._steps))
+        seen = self._journal.known(_ids_of(self._steps))
         steps, self._steps = self._steps, []
         fetched = [step for step in steps if type(step) is Fetched]
         if new := self._new_ones(fetched, seen, now):
@@ -146,17 +146,12 @@ class Intake:
 
     def _fetched(self, new: list[tuple[JobId | None, Any]], now: float) -> Decision:
         jobs: Sequence[Incoming | tuple[JobId | None, Any]] = new
-        if not self._routing.is_open:
+        if (routing := self._routing) is not None:
             jobs = [
-                Incoming(job_id, payload, self._routes_of(payload))
+                Incoming(job_id, payload, _routes_of(payload, routing))
                 for job_id, payload in new
             ]
         return self._producer.fetched(jobs, now)
-
-    def _routes_of(self, payload: Any) -> Routes | None:
-        if self._routing.asks_user:
-            return None  # not here, and not before it is kept
-        return self._routing.routes_of(payload, describe)
 
     def _set_aside(
         self, step: Unusable, seen: set[JobId], now: float
@@ -203,12 +198,12 @@ class Intake:
             self._log.warning("job.is_list", items=len(payload), hint=_LIST_HINT)
 
     def _settle_again(self, job_id: JobId, payload: Any, now: float) -> None:
-        if self._settler is None:
+        if self._acknowledger is None:
             return
         # Where it cannot be read: the source hands the job out once more.
         with contextlib.suppress(JournalError):
-            if state := self._keeper.ended(job_id):
-                self._settler.known(job_id, payload, state, now)
+            if state := self._journal.ended(job_id):
+                self._acknowledger.known(job_id, payload, state, now)
 
 
 def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
@@ -217,3 +212,9 @@ def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
         jobs = step.jobs if type(step) is Page else (step,)
         ids += [job.id for job in jobs if not isinstance(job, RunEnded | Page)]
     return [each for each in ids if each is not None]
+
+
+def _routes_of(payload: Any, routing: Routing) -> Routes | None:
+    if routing.asks_user:
+        return None  # not here, and not before it is kept
+    return routing.routes_of(payload, describe)

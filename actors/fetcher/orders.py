@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from actors.demand.producer import Producer
-    from actors.fetcher.commit_queue import CommitQueue, Keeper
-    from actors.fetcher.fetcher_status import Standing
-    from actors.fetcher.source import Source
+    from actors.fetcher.commit_queue import CommitQueue
+    from actors.fetcher.poll_worker import PollWorker
+    from actors.fetcher.status import FetcherStatus
+    from actors.journal.journal import Journal
     from actors.supervision.messages import DecideJobs, DecideState
 
 
 @dataclass(slots=True, eq=False)
-class Steering:
+class Orders:
     """Turns orders into what the fetcher's parts do; the root remembers them.
 
     Apart from the fetcher, where jobs take their course by themselves: three
@@ -35,10 +36,10 @@ class Steering:
     """
 
     _producer: Producer
-    _source: Source
+    _source: PollWorker
     _commit_queue: CommitQueue
-    _keeper: Keeper
-    _standing: Standing
+    _journal: Journal
+    _status: FetcherStatus
     _carry_out: Callable[[Decision, float], None]
     accumulates: bool
     _held: bool = False
@@ -69,7 +70,7 @@ class Steering:
         # decided on would still be found in the quarantine, and be released twice.
         jobs, error = [], self._commit_queue.not_kept
         try:
-            jobs = [] if error else self._keeper.quarantined(message.keys)
+            jobs = [] if error else self._journal.quarantined(message.keys)
         except JournalError as failed:
             error = str(failed)
         if message.action == "retry":
@@ -78,14 +79,14 @@ class Steering:
             self._carry_out(self._producer.discarded(jobs, "discarded by hand"), now)
         return JobsDecided(
             number=message.number,
-            name=self._standing.name,
+            name=self._status.name,
             count=len(jobs),
             error=error or self._commit_queue.not_kept,
         )
 
     def decide_state(self, message: DecideState, now: float) -> StateDecided:
         """Tell the state of the source, or set another; returns what it is now."""
-        number, name = message.number, self._standing.name
+        number, name = message.number, self._status.name
         states = self._source.states
         if states is None:
             none = f"the fetch of {name} has no parameter 'state'"
@@ -108,11 +109,11 @@ class Steering:
 
     def drain(self) -> None:
         """Take nothing in any more, and end what is under way."""
-        self._standing.draining = True
+        self._status.draining = True
         self._source.stop()
         # What the journal keeps can wait for the next start; what nothing keeps
         # is worked off while there is time.
-        if self._keeper.durable:
+        if self._journal.durable:
             self._producer.gate_open = False
 
     def _pause(self, now: float, *, paused: bool, hold: bool) -> None:
@@ -122,6 +123,6 @@ class Steering:
         self._carry_out(self._producer.tick(now), now)
 
     def _set_gate(self) -> None:
-        if not self._standing.draining:
+        if not self._status.draining:
             is_shut = self._held or self.accumulates
             self._producer.gate_open = not is_shut

@@ -8,20 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from actors.demand.job import Failure
-from actors.demand.json_values import pending
+from actors.demand.job import Failure, pending
 from actors.demand.source_state import StateError, state_text
-from actors.fetcher.fetch_answer import (
+from actors.fetcher.fetch_call import (
+    MOST,
     Fetched,
     FetchStep,
     Page,
     RunEnded,
     Unusable,
+    all_kept,
     failed,
+    is_iterator,
     item_of,
     own_options,
 )
-from actors.fetcher.fetch_call import MOST, all_kept, is_iterator
 from actors.host.texts import class_name
 from actors.user_code.failures import describe
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from actors.demand.job import Job
     from actors.demand.job_store import JobStore
-    from actors.fetcher.commit_queue import Keeper
+    from actors.journal.journal import Journal
 
 #: How often it is told how much is left, in seconds.
 TOLD_EVERY_S = 10.0
@@ -22,7 +22,7 @@ TOLD_EVERY_S = 10.0
 class Backlog:
     """Reads on where the page before ended."""
 
-    _keeper: Keeper
+    _journal: Journal
     _log: FilteringBoundLogger
     _loaded_key: int = 0
     _tell_at: float | None = None
@@ -36,7 +36,7 @@ class Backlog:
             if left is None
             else max(1, left - store.buffer.bytes - store.unrouted_bytes)
         )
-        jobs = self._keeper.load(JobState.READY, self._loaded_key, limit, most)
+        jobs = self._journal.load(JobState.READY, self._loaded_key, limit, most)
         self._loaded_key = jobs[-1].key if jobs else self._loaded_key
         large = most is not None and sum(job.size for job in jobs) >= most
         return jobs, large or len(jobs) == limit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from actors.demand.job import Job, JobState
 from actors.demand.job_events import JobDropped, JobEvent, JobReleased, StateMoved
 from actors.journal.file import JournalFile
-from actors.journal.journal import Journal
+from actors.journal.sqlite import SqliteJournal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ def decide(path: Path, action: str, keys: dict[str, list[int]]) -> int:
     with file.claimed():
         file.prepare()
         for fetcher, wanted in keys.items():
-            with contextlib.closing(Journal(path, fetcher)) as journal:
+            with contextlib.closing(SqliteJournal(path, fetcher)) as journal:
                 events = [_fact(job, action) for job in journal.quarantined(wanted)]
                 journal.commit(events)
                 count += len(events)
@@ -52,7 +52,7 @@ def set_state(path: Path, fetcher: str, text: str) -> None:
     file = JournalFile(path)
     with file.claimed():
         file.prepare()
-        with contextlib.closing(Journal(path, fetcher)) as journal:
+        with contextlib.closing(SqliteJournal(path, fetcher)) as journal:
             journal.commit([StateMoved(text)])
 
 

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+
 #: Of the file's layout; another one is refused.
 SCHEMA_VERSION = 3
+
 #: How long to wait for another fetcher's commit, in seconds.
 BUSY_S = 10.0
 
@@ -297,3 +299,25 @@ def _connect(path: Path, mode: str, wait_s: float = BUSY_S) -> sqlite3.Connectio
         isolation_level=None,
         check_same_thread=False,
     )
+
+
+#: Bytes; a disk with less is full in a moment.
+LEAST_FREE = 1 << 20
+
+
+def journal_problem(path: Path) -> str | None:
+    """What will keep its fetchers from writing; None where nothing is seen.
+
+    A fetcher notices by itself when a commit fails; a quiet one may have none for
+    hours. Where the file was moved away, commits go on and are lost.
+    """
+    try:
+        path.stat()
+        disk = os.statvfs(path)
+    except OSError as error:
+        return f"the journal {path} is gone: {error.strerror}"
+    if disk.f_bavail * disk.f_frsize < LEAST_FREE:
+        return f"the disk of the journal {path} is full"
+    if not os.access(path, os.W_OK):
+        return f"the journal {path} may not be written"
+    return None

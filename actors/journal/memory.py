@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ENDS = (JobDone, JobQuarantined, JobDropped)
 
 
-class NoJournal:
+class MemoryJournal:
     """Keeps nothing but which ids came before; what it is asked for is not there."""
 
     durable = False

@@ -1,7 +1,7 @@
 """The processor: asks for jobs, runs them one at a time, reports the outcomes.
 
 One that other processors take from passes its results on to them; its
-``Downstream`` has that side.
+``StepOutput`` has that side.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ from actors.demand.producer import Decision
 from actors.demand.windows import LATE_S, WINDOW_BYTES, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
-from actors.processor.manual_demand import Asking, allowance_of
+from actors.processor.manual_demand import Asking, manual_demand_of
 from actors.processor.process_call import BatchCall, JobCalls
-from actors.processor.step_output import Downstream
+from actors.processor.step_output import StepOutput
 from actors.supervision.messages import (
     AskFor,
     AskSign,
@@ -84,7 +84,7 @@ class ProcessorActor(Stage):
         self._root: Address | None = None
         self._name = ""
         self._sources: dict[str, SourceUp] = {}
-        self._downstream: Downstream | None = None
+        self._output: StepOutput | None = None
         self._worker: Worker | None = None
         self._process: Callable[[Any], Any] | None = None
         self._find_routes: Callable[[Any], Routes] | None = None
@@ -141,28 +141,28 @@ class ProcessorActor(Stage):
             case Done() as done:
                 for part in shorter(done, size, MAX_MESSAGE):
                     self._send(self.consumer.addressed(part))
-            case Jobs() if self._downstream is not None:
+            case Jobs() if self._output is not None:
                 self._pass_on_less(message, size)
             case _:
                 super().too_long(message, size)
 
     def _pass_on_less(self, message: Jobs, size: int) -> None:
-        assert self._downstream is not None  # noqa: S101 - asked before
+        assert self._output is not None  # noqa: S101 - asked before
         if halves := halves_of_jobs(message):
             self._turn([], Decision(sends=list(halves)))
             return
         now = self.now()
         for job in message.jobs:
             failed = undeliverable(message.subscription, job, size, MAX_MESSAGE)
-            self._turn(*self._downstream.failed(failed, now, self.chance()))
+            self._turn(*self._output.failed(failed, now, self.chance))
 
     def tick(self, now: float) -> None:
         """Repeat what got no answer; give up a job that takes too long."""
         if self._root is None:
             return
         self._send(self.consumer.tick(now))
-        if self._downstream is not None:
-            self._turn(*self._downstream.tick(now))
+        if self._output is not None:
+            self._turn(*self._output.tick(now))
         if self._overdue_at is not None and now >= self._overdue_at:
             self._give_up(now)
         if self._look_at is not None and now >= self._look_at:
@@ -175,8 +175,8 @@ class ProcessorActor(Stage):
         if self._root is None:
             return None
         times = [self.consumer.next_tick(), self._overdue_at, self._look_at]
-        if self._downstream is not None:
-            times.append(self._downstream.next_tick())
+        if self._output is not None:
+            times.append(self._output.next_tick())
         if self._batching is not None and self.consumer.running is None:
             times.append(self._batching.due_at)
         return min((each for each in times if each is not None), default=None)
@@ -189,7 +189,7 @@ class ProcessorActor(Stage):
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
         process = self._describe(message)
         self.consumer = Consumer(
-            process, allowance=allowance_of(config), windows=config.windows
+            process, manual_demand=manual_demand_of(config), windows=config.windows
         )
         self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
@@ -222,8 +222,8 @@ class ProcessorActor(Stage):
             check_call(asking, config.asking, "ask")
         if config.name in system.steps:
             routing = routing_of(config, system, self.edges.function)
-            self._downstream = Downstream(
-                config, system, self.consumer, self.log, routing
+            self._output = StepOutput(
+                config, system, self.consumer, self.log, routing, self.send
             )
             self._find_routes = partial(routing.routes_of, describe=describe)
         self._process = forks.guarded(self._process)
@@ -265,7 +265,7 @@ class ProcessorActor(Stage):
         if self._worker is None:
             return
         assert self._process is not None  # noqa: S101 - set with the worker
-        holder = self._downstream.relay if self._downstream else self.consumer
+        holder = self._output.step if self._output else self.consumer
         if tasks := holder.take(self._count()):
             self._watch_the_clock()
             assignments = [each.assignment for each in tasks]
@@ -282,7 +282,7 @@ class ProcessorActor(Stage):
     def _look_later(self) -> None:
         # A step's jobs are asked for one by one: there nothing is to be given back.
         # Nor while it drains: looking in vain, it would look again at once.
-        may_give = self.is_auto and self._downstream is None
+        may_give = self.is_auto and self._output is None
         may_give = may_give and not self.consumer.draining
         if may_give and self._is_behind and self._look_at is None:
             self._look_at = max(self.now(), self._began_at + LATE_S)
@@ -329,7 +329,7 @@ class ProcessorActor(Stage):
         self._began_at = self.now()
         ended = self._worker.take()
         if ended and not self._overdue:
-            if self._downstream is None:
+            if self._output is None:
                 self._finished(ended)
             else:
                 self._finished(
@@ -373,34 +373,33 @@ class ProcessorActor(Stage):
         changed = [self._auto_window.measured(each.duration_s) for each in outcomes]
         if any(changed) and self.is_auto:
             self.consumer.window = self._auto_window.window
-        if self._downstream is None:
+        if self._output is None:
             self._send(self.consumer.all_finished(outcomes, self.now()))
         else:
             each_routes = chain(routes, repeat(ANYWHERE))
             for outcome, its in zip(outcomes, each_routes, strict=False):
-                self._turn(*self._downstream.finished(outcome, self.now(), its))
+                self._turn(*self._output.finished(outcome, self.now(), its))
         if not self._overdue:
             self._watch_the_clock()
 
     def _hear(self, message: Any, sender: Address, now: float) -> None:
-        downstream = self._downstream
+        output = self._output
         match message:
             case Subscribed() | Jobs() | Confirm() | Ping():
                 self._send(self.consumer.received(message, now))
             case Cancel() if self.consumer.issued(message.subscription):
                 self._send(self.consumer.received(message, now))
-            case Subscribe() | Demand() | Done() | Cancel() if downstream:
-                chance = self.chance()
-                self._turn(*downstream.received(message, sender, now, chance))
-            case ProcessGone() if downstream:
-                self._turn(*downstream.gone(message, now))
+            case Subscribe() | Demand() | Done() | Cancel() if output:
+                self._turn(*output.received(message, sender, now, self.chance))
+            case ProcessGone() if output:
+                self._turn(*output.gone(message, now))
             case _:
                 self.unexpected(message)
 
     def _turn(self, sends: list[Send], decision: Decision) -> None:
         self._send(sends)
-        if self._downstream is not None:
-            self._downstream.carry_out(decision, self.send, self._root, self.now())
+        if self._output is not None:
+            self._output.carry_out(decision, self.send, self._root, self.now())
 
     def _send(self, sends: Iterable[Send]) -> None:
         for name, message in sends:
@@ -409,7 +408,7 @@ class ProcessorActor(Stage):
             self.send(source.address, sent)
 
     def _tell_if_drained(self) -> None:
-        holder = self._downstream.relay if self._downstream else self.consumer
+        holder = self._output.step if self._output else self.consumer
         if self._overdue:
             return
         if holder.drained and not self._told_drained:
@@ -423,7 +422,7 @@ class ProcessorActor(Stage):
             "state": "draining" if self.consumer.draining else "running",
             "in_flight": self.consumer.held,
             "demand": self.consumer.demand,
-            "manual": self.consumer.allowance is not None,
+            "manual": self.consumer.manual_demand is not None,
             "done": self._done,
             "failed": self._failed,
         }

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import Failure
-from actors.demand.manual_demand import Allowance
+from actors.demand.manual_demand import ManualDemand
 from actors.supervision.messages import Asked
 from actors.user_code.failures import describe
 
@@ -79,16 +79,16 @@ class Asking:
         return sends, Asked(number=message.number, name=self._name, error=error)
 
     def _ask(self, count: int, source: str | None = None) -> None:
-        allowance, worker = self._consumer.allowance, self._worker
-        assert allowance is not None  # noqa: S101 - else nobody is given this
+        manual_demand, worker = self._consumer.manual_demand, self._worker
+        assert manual_demand is not None  # noqa: S101 - else nobody is given this
         assert worker is not None  # noqa: S101 - likewise
-        allowance.check(count, source)
+        manual_demand.check(count, source)
         worker.put(Grant(int(count), source))
 
 
-def allowance_of(config: ProcessorConfig) -> Allowance | None:
+def manual_demand_of(config: ProcessorConfig) -> ManualDemand | None:
     """What a processor may ask for, where somebody else decides that."""
-    return Allowance(config.sources) if config.is_manual else None
+    return ManualDemand(config.sources) if config.is_manual else None
 
 
 def _run(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.demand.job import as_json, pending
 from actors.demand.job_routing import ANYWHERE
-from actors.demand.json_values import as_json, pending
 from actors.demand.messages import Assignment, Outcome
 from actors.host.texts import class_name, text_of
 from actors.user_code.failures import describe

@@ -12,22 +12,28 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-DRAIN: Final = "drain"
-PAUSED: Final = "paused"
-ROOM: Final = "room"
-BACKOFF: Final = "backoff"
-THROTTLED: Final = "throttled"
-DEMAND: Final = "demand"
-JOBS: Final = "jobs"
-HOLD: Final = "hold"
-ROUTE: Final = "route"
-RATE: Final = "rate"
-ASK: Final = "ask"
 
-#: Jobs and demand that wait together for so many seconds are a stall.
-STALLED_AFTER_S = 5.0
-#: A stall that goes on is told again after so many seconds.
-TOLD_AGAIN_S = 60.0
+DRAIN: Final = "drain"
+
+PAUSED: Final = "paused"
+
+ROOM: Final = "room"
+
+BACKOFF: Final = "backoff"
+
+THROTTLED: Final = "throttled"
+
+DEMAND: Final = "demand"
+
+JOBS: Final = "jobs"
+
+HOLD: Final = "hold"
+
+ROUTE: Final = "route"
+
+RATE: Final = "rate"
+
+ASK: Final = "ask"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,42 +116,3 @@ def processor_waits_for(
         [reason] = reasons
         return reason
     return ASK if untold else JOBS
-
-
-class StallWatch:
-    """Notices that jobs and demand wait beside one another.
-
-    For a moment they always may; a stall is when nothing comes of it.
-    """
-
-    def __init__(self) -> None:
-        self._moved = 0
-        self._since: float | None = None
-        self._tell_at: float | None = None
-
-    @property
-    def next_tick(self) -> float | None:
-        """When to look again, in monotonic seconds."""
-        return self._tell_at
-
-    def look(self, now: float, *, both_wait: bool, moved: int) -> float | None:
-        """Note what is.
-
-        Args:
-            now: Monotonic seconds.
-            both_wait: Jobs and demand are there.
-            moved: Jobs ever sent: where one was since, all is slow but well.
-
-        Returns:
-            For how many seconds it stalls, if that is to be told now.
-        """
-        if not both_wait or moved != self._moved:
-            self._moved = moved
-            self._since = self._tell_at = None
-            return None
-        if self._since is None or self._tell_at is None:
-            self._since, self._tell_at = now, now + STALLED_AFTER_S
-        if now < self._tell_at:
-            return None
-        self._tell_at = now + TOLD_AGAIN_S
-        return now - self._since

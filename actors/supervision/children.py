@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from actors.config.model import PERMANENT, TEMPORARY
+from actors.demand.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ class Restarts:
             return None
         if recent == 0:
             return 0.0
-        return min(self._cap_s, self._base_s * 2.0 ** (recent - 1))
+        return Backoff(self._base_s, self._cap_s).longest_s(recent)
 
 
 @dataclass(slots=True, eq=False)

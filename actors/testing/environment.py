@@ -13,8 +13,9 @@ from actors.actor_system.environment import Edges
 from actors.actor_system.worker import Gate, Worker
 from actors.host.reports import Reporter
 from actors.journal.file import SCHEMA
-from actors.journal.journal import Clock, Journal, JournalError
-from actors.journal.memory import NoJournal
+from actors.journal.journal import JournalError
+from actors.journal.memory import MemoryJournal
+from actors.journal.sqlite import Clock, SqliteJournal
 from actors.testing.instructions import Killed
 
 if TYPE_CHECKING:
@@ -126,12 +127,12 @@ class VirtualEdges(Edges):
         known = self._around.functions.get(name)
         return super().function(name) if known is None else known
 
-    def keeper(
+    def journal(
         self, journal: str | None, fetcher: str, remember_s: float
-    ) -> Journal | NoJournal:
+    ) -> SqliteJournal | MemoryJournal:
         """The real journal, over the world's database."""
         if journal is None:
-            return NoJournal(self.now, remember_s)
+            return MemoryJournal(self.now, remember_s)
         clock = Clock(self.wall, self.now)
         db = self._around.database(journal)
         kept = VirtualJournal(Path(journal), fetcher, clock, db, remember_s)
@@ -303,7 +304,7 @@ class VirtualWorker(Worker):
         self.put(value)
 
 
-class VirtualJournal(Journal):
+class VirtualJournal(SqliteJournal):
     """The journal, where a process can die or a disk can fail."""
 
     _node: Node

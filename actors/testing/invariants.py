@@ -325,7 +325,7 @@ class Invariants(Observer):
             most = MOST if stage.is_auto else consumer.window.max_demand
             if subscription.window is not None:
                 most = subscription.window.max_demand
-            if consumer.allowance is not None:
+            if consumer.manual_demand is not None:
                 most = outstanding
             if not (0 <= subscription.unfinished <= outstanding <= most):
                 self.fail(

@@ -141,8 +141,8 @@ class World(Surroundings):
         busy = [
             each.producer.store.accounting().left
             or (
-                each.settler is not None
-                and (each.commit_queue or not each.settler.drained)
+                each.acknowledger is not None
+                and (each.commit_queue or not each.acknowledger.drained)
             )
             for each in fetchers
         ]

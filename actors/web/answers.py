@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.host.redaction import redact
-from actors.journal.file import JournalDamagedError
-from actors.journal.health import journal_problem
+from actors.journal.file import JournalDamagedError, journal_problem
 from actors.journal.view import JournalView
 from actors.status import readiness
 

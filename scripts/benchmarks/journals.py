@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from actors.demand.job import Job
 from actors.demand.job_events import JobFetched
 from actors.journal.file import JournalFile
-from actors.journal.journal import Journal
+from actors.journal.sqlite import SqliteJournal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +36,7 @@ def put_journal(bench: Bench, path: Path, count: int) -> None:
 
 def _write(path: Path, count: int) -> None:
     JournalFile(path).prepare()
-    with contextlib.closing(Journal(path, "source")) as journal:
+    with contextlib.closing(SqliteJournal(path, "source")) as journal:
         now = time.monotonic()
         for first in range(1, count + 1, PAGE):
             keys = range(first, min(first + PAGE, count + 1))

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from actors.demand.job import Job
 from actors.demand.job_events import JobFetched
 from actors.journal.file import JournalFile
-from actors.journal.journal import Journal
+from actors.journal.sqlite import SqliteJournal
 from benchmarks import jobs
 from benchmarks.model import ROOT, MeasureError, Measurement
 
@@ -250,7 +250,7 @@ def commit(bench: Bench) -> Numbers:
     path = bench.directory / "commit.db"
     JournalFile(path).prepare()
     times = []
-    with contextlib.closing(Journal(path, "source")) as journal:
+    with contextlib.closing(SqliteJournal(path, "source")) as journal:
         for key in range(1, bench.count(200) + 1):
             now = time.monotonic()
             job = Job(key, f"commit-{key}", next(jobs.endless()), now, own_id=False)

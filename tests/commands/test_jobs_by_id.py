@@ -12,7 +12,7 @@ import pytest
 from actors.demand.job import Failure, Job
 from actors.demand.job_events import JobFetched, JobQuarantined
 from actors.journal.file import JournalFile
-from actors.journal.journal import Journal
+from actors.journal.sqlite import SqliteJournal
 from actors.main import main
 
 
@@ -25,7 +25,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_aside(path: Path, *jobs: Job) -> None:
-    with contextlib.closing(Journal(path, "numbers")) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers")) as journal:
         journal.commit([JobFetched(job, job.own_id) for job in jobs])
         journal.commit([JobQuarantined(job, None, Failure("no")) for job in jobs])
 

@@ -13,7 +13,7 @@ import pytest
 
 from actors.demand.job_events import StateMoved
 from actors.journal.file import JournalFile, connect
-from actors.journal.journal import Journal
+from actors.journal.sqlite import SqliteJournal
 from actors.main import main
 
 
@@ -23,7 +23,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "lowtide.db"
     JournalFile(file).prepare()
     for name in ("north", "south"):
-        with contextlib.closing(Journal(file, name)) as journal:
+        with contextlib.closing(SqliteJournal(file, name)) as journal:
             if name == "north":
                 journal.commit([StateMoved('{"at":7,"token":"hidden"}')])
     return file
@@ -34,7 +34,7 @@ def state(path: Path, *words: str) -> int:
 
 
 def kept(path: Path, name: str = "north") -> Any:
-    with contextlib.closing(Journal(path, name)) as journal:
+    with contextlib.closing(SqliteJournal(path, name)) as journal:
         return json.loads(journal.state().text)
 
 

@@ -11,7 +11,7 @@ import pytest
 from actors.demand.job_events import StateMoved
 from actors.host import redaction
 from actors.journal.file import JournalFile
-from actors.journal.journal import Journal
+from actors.journal.sqlite import SqliteJournal
 from actors.main import main
 from domain import api
 from tests.apis import kinds
@@ -189,7 +189,7 @@ def test_the_state_is_the_one_that_the_journal_has(tried: Try, tmp_path: Path) -
         server.add(5)
         text = text_of("oauth2", server)
         JournalFile(tmp_path / "lowtide.db").prepare()
-        journal = Journal(tmp_path / "lowtide.db", "readings")
+        journal = SqliteJournal(tmp_path / "lowtide.db", "readings")
         journal.commit([StateMoved("3")])
         journal.close()
 

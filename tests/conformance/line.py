@@ -6,6 +6,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer, Send
 from actors.demand.dispatchers import DemandDispatcher, Dispatcher
@@ -13,22 +14,20 @@ from actors.demand.job import Failure, Process
 from actors.demand.job_routing import Incoming, Routes
 from actors.demand.job_store import JobStore
 from actors.demand.messages import (
-    Cancel,
     Demand,
     Done,
     Outcome,
-    Subscribe,
     SubscriptionId,
     ToConsumer,
     ToProducer,
 )
 from actors.demand.producer import Decision, Producer
-from actors.demand.retries import RetryPolicy
+from tests.support.consuming import next_of
 
 if TYPE_CHECKING:
     from actors.demand.job import Job
     from actors.demand.job_events import JobEvent
-    from actors.demand.manual_demand import Allowance
+    from actors.demand.manual_demand import ManualDemand
     from actors.demand.windows import Window
 
 
@@ -37,15 +36,7 @@ def process(name: str, kind: str = "") -> Process:
 
 
 def hand(producer: Producer, message: ToProducer, now: float) -> Decision:
-    match message:
-        case Subscribe():
-            return producer.subscribe(message, now)
-        case Demand():
-            return producer.demanded(message, now)
-        case Done():
-            return producer.done(message, now, 0.5)
-        case Cancel():
-            return producer.cancelled(message, now)
+    return producer.receive(message, now, lambda: 0.5)
 
 
 class Line:
@@ -86,10 +77,10 @@ class Line:
         window: Window | None = None,
         *,
         need: int | None = None,
-        allowance: Allowance | None = None,
+        manual_demand: ManualDemand | None = None,
     ) -> Consumer:
         kind = name.partition("-")[0]
-        consumer = Consumer(process(name, kind), window, allowance)
+        consumer = Consumer(process(name, kind), window, manual_demand)
         consumer.need = need
         self.consumers[name] = consumer
         self.send(name, consumer.open("source", self.now))
@@ -130,7 +121,7 @@ class Line:
         """Run up to so many jobs of a consumer, one after another."""
         worked = []
         for _ in range(count):
-            task = self.consumers[name].next()
+            task = next_of(self.consumers[name])
             if task is None:
                 break
             worked.append(task.assignment.payload)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.demand.barriers import Marks
+from actors.demand.barriers import Barriers
 from actors.demand.job_events import JobDropped
 from actors.demand.windows import Window
 from tests.conformance.line import Line
@@ -71,7 +71,7 @@ def test_15_the_account_is_exact_before_during_and_after() -> None:
 
 
 def test_16_a_mark_passes_after_exactly_what_was_there_before_it() -> None:
-    line, marks = Line(), Marks()
+    line, marks = Line(), Barriers()
     line.fetch(*range(3))
     for number in (1, 2):
         marks.put(number, line.store)
@@ -86,7 +86,7 @@ def test_16_a_mark_passes_after_exactly_what_was_there_before_it() -> None:
 
 
 def test_17_a_mark_behind_a_job_that_is_dropped_passes_at_once() -> None:
-    line, marks = Line(buffer=2, keep="last"), Marks()
+    line, marks = Line(buffer=2, keep="last"), Barriers()
     line.fetch("old")
     marks.put(1, line.store)
 
@@ -98,7 +98,7 @@ def test_17_a_mark_behind_a_job_that_is_dropped_passes_at_once() -> None:
 
 
 def test_18_a_mark_holds_up_nothing_that_is_behind_it() -> None:
-    line, marks = Line(), Marks()
+    line, marks = Line(), Barriers()
     line.fetch(1)
     marks.put(1, line.store)
     line.fetch(2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.demand.buffer import Buffer
-from actors.demand.manual_demand import Allowance
+from actors.demand.manual_demand import ManualDemand
 from actors.demand.windows import Window
 from tests.conformance.line import Line
 
@@ -63,7 +63,7 @@ def test_04_a_maximum_of_one_is_one_job_and_one_ask_at_a_time() -> None:
 
 def test_05_nothing_arrives_until_asked_for_and_then_exactly_that() -> None:
     line = Line()
-    manual = line.join("a", allowance=Allowance(["source"]))
+    manual = line.join("a", manual_demand=ManualDemand(["source"]))
     line.fetch(*range(200))
 
     held = [manual.held]

@@ -23,6 +23,7 @@ from actors.demand.messages import Assignment, Confirm, Outcome
 from actors.demand.windows import Batching, Window
 from actors.processor.process_call import BatchCall, JobCalls
 from tests.conformance.line import Line
+from tests.support.consuming import next_of
 
 
 def assignments(*payloads: Any) -> list[Assignment]:
@@ -176,7 +177,7 @@ def test_69_an_outcome_counts_once_however_often_it_comes() -> None:
     line = Line()
     consumer = line.join("a")
     line.fetch("job")
-    task = consumer.next()
+    task = next_of(consumer)
     assert task is not None
     job = task.assignment
     sends = consumer.finished(Outcome(job.key, job.attempt, 1), line.now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer
 from actors.demand.dispatchers import DemandDispatcher
@@ -13,10 +14,10 @@ from actors.demand.job_events import JobDone, JobQuarantined, JobReturned
 from actors.demand.job_store import JobStore
 from actors.demand.messages import Outcome
 from actors.demand.producer import Producer
-from actors.demand.retries import RetryPolicy
-from actors.demand.step import Relay
+from actors.demand.step import Step
 from actors.demand.windows import Window
 from tests.conformance.line import Line, hand, process
+from tests.support.consuming import next_of
 
 
 class Steps:
@@ -29,7 +30,7 @@ class Steps:
         store = JobStore(
             Buffer(10), RetryPolicy(attempts=2, jitter=0.0), first_key=1000
         )
-        self.relay = Relay(first, Producer(store, DemandDispatcher()))
+        self.middle = Step(first, Producer(store, DemandDispatcher()))
         self.last = Consumer(process("last"), window)
 
     def open(self) -> None:
@@ -37,10 +38,10 @@ class Steps:
 
     def step(self, result: Callable[[Any], Any]) -> Any:
         """Run one job of the first step, if it may; returns its payload."""
-        for task in self.relay.take(1):
+        for task in self.middle.take(1):
             job = task.assignment
             outcome = Outcome(job.key, job.attempt, result(job.payload))
-            turn = self.relay.finished(outcome, self.now)
+            turn = self.middle.finished(outcome, self.now)
             self.line.send("first", turn.sends)
             self._down(turn.decision.sends)
             return job.payload
@@ -48,7 +49,7 @@ class Steps:
 
     def end(self, failure: Failure | None = None) -> Any:
         """Run one job of the last step, if it has one; returns its payload."""
-        task = self.last.next()
+        task = next_of(self.last)
         if task is None:
             return None
         job = task.assignment
@@ -60,18 +61,18 @@ class Steps:
     def lose_last(self) -> None:
         """The last step's process dies, and is noticed."""
         gone = self.last.process
-        self._turn(self.relay.producer.gone(gone, "killed", self.now))
+        self._turn(self.middle.producer.gone(gone, "killed", self.now))
 
     def tick(self, seconds: float) -> None:
         self.now += seconds
-        self._turn(self.relay.producer.tick(self.now))
+        self._turn(self.middle.producer.tick(self.now))
 
     def _up(self, sends: list[Any]) -> None:
         for _, message in sends:
-            self._turn(hand(self.relay.producer, message, self.now))
+            self._turn(hand(self.middle.producer, message, self.now))
 
     def _turn(self, decision: Any) -> None:
-        self.line.send("first", self.relay.decided(decision, self.now))
+        self.line.send("first", self.middle.decided(decision, self.now))
         self._down(decision.sends)
 
     def _down(self, messages: list[Any]) -> None:
@@ -136,7 +137,7 @@ def test_44_what_came_from_a_source_that_came_back_is_not_run_twice() -> None:
     line = Line()
     consumer = line.join("a", Window(max_demand=3))
     line.fetch(1, 2, 3)
-    running = consumer.next()
+    running = next_of(consumer)
 
     line.send("a", consumer.open("source", line.now))
 
@@ -156,7 +157,7 @@ def test_a_job_is_done_when_its_last_step_is() -> None:
     [done] = [event for event in steps.line.events if isinstance(event, JobDone)]
     assert (between.done, between.in_flight) == (0, 1)
     assert (done.job.payload, done.result) == (7, "ended 14")
-    assert steps.relay.passed_on == 0
+    assert steps.middle.passed_on == 0
 
 
 def test_a_failure_is_tried_again_where_it_was_and_then_fails_the_job_for_good() -> (
@@ -216,4 +217,4 @@ def test_results_that_wait_for_a_retry_stop_a_step_when_there_is_no_room() -> No
     stopped = steps.step(double)
 
     assert stopped is None
-    assert steps.relay.consumer.need == 0
+    assert steps.middle.consumer.need == 0

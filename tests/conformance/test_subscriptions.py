@@ -21,6 +21,7 @@ from actors.demand.messages import (
 from actors.demand.windows import Window
 from actors.supervision.children import Restarts
 from tests.conformance.line import Line, process
+from tests.support.consuming import next_of
 
 
 @pytest.mark.parametrize("reason", ["normal", "lease ended", "unknown_subscription"])
@@ -122,7 +123,7 @@ def test_52_a_second_job_begins_only_when_the_first_has_ended() -> None:
     consumer = line.join("a", Window(max_demand=5))
     line.fetch(1, 2)
 
-    first, too_early = consumer.next(), consumer.next()
+    first, too_early = next_of(consumer), next_of(consumer)
 
     assert first is not None
     assert too_early is None
@@ -136,7 +137,7 @@ def test_53_a_job_that_took_its_processor_down_keeps_its_count() -> None:
         line.gone(name)
 
     line.join("c")
-    task = line.consumers["c"].next()
+    task = next_of(line.consumers["c"])
 
     assert task is not None
     assert task.assignment.attempt == 3
@@ -159,7 +160,7 @@ def test_55_a_running_job_survives_its_producer_and_is_delivered_after() -> None
     line = Line()
     consumer = line.join("a")
     line.fetch("long")
-    task = consumer.next()
+    task = next_of(consumer)
     assert task is not None
 
     line.send("a", consumer.open("source", line.now))
@@ -203,7 +204,7 @@ def test_a_failure_of_a_lease_that_was_taken_back_does_not_count() -> None:
     line = Line()
     consumer = line.join("a")
     line.fetch("job")
-    task = consumer.next()
+    task = next_of(consumer)
     assert task is not None
     line.gone("a")
     line.join("b")

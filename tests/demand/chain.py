@@ -6,13 +6,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer, Send
 from actors.demand.dispatchers import PartitionDispatcher
 from actors.demand.job import Failure, Job, JobState, Process
 from actors.demand.job_routing import Incoming, Routes
 from actors.demand.job_store import JobStore
-from actors.demand.manual_demand import Allowance
+from actors.demand.manual_demand import ManualDemand
 from actors.demand.messages import (
     Cancel,
     Demand,
@@ -23,8 +24,7 @@ from actors.demand.messages import (
     ToProducer,
 )
 from actors.demand.producer import Decision, Producer
-from actors.demand.retries import RetryPolicy
-from actors.demand.step import Relay
+from actors.demand.step import Step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,7 +50,7 @@ class Node:
 
     name: str
     consumer: Consumer
-    relay: Relay | None = None
+    middle: Step | None = None
 
     @property
     def run(self) -> str:
@@ -86,15 +86,15 @@ class Chain:
         run = f"{name}.{self.starts[name]}"
         process = Process(name=name, run=run, pid=1, host="here", kind=name)
         manual = self.manual and name in STEPS
-        allowance = Allowance([SOURCE]) if manual else None
-        consumer = Consumer(process, self.window, allowance)
+        manual_demand = ManualDemand([SOURCE]) if manual else None
+        consumer = Consumer(process, self.window, manual_demand)
         node = self.nodes[name] = Node(name, consumer)
         if name in LAST:
             for step in STEPS:
                 self._send(node, consumer.open(step, self.now))
             return
         producer = self._producer(self.second, 1_000_000 * sum(self.starts.values()))
-        node.relay = Relay(consumer, producer)
+        node.middle = Step(consumer, producer)
         self._send(node, consumer.open(SOURCE, self.now))
         for last in LAST:
             if taker := self.nodes.get(last):
@@ -110,8 +110,8 @@ class Chain:
             self.carry_out(SOURCE, self.source.gone(process, "killed", self.now))
         else:
             for step in STEPS:
-                relay = self.relay(step)
-                self.turn(step, relay.producer.gone(process, "killed", self.now))
+                middle = self.middle(step)
+                self.turn(step, middle.producer.gone(process, "killed", self.now))
         self.start(name)
 
     def grant(self, name: str, count: int) -> None:
@@ -129,10 +129,10 @@ class Chain:
             jobs.append(Incoming(None, self.count, Routes(tuple(routes))))
         self.carry_out(SOURCE, self.source.fetched(jobs, self.now))
 
-    def relay(self, step: str) -> Relay:
-        relay = self.nodes[step].relay
-        assert relay is not None
-        return relay
+    def middle(self, step: str) -> Step:
+        middle = self.nodes[step].middle
+        assert middle is not None
+        return middle
 
     @property
     def busy(self) -> list[tuple[str, str]]:
@@ -154,7 +154,7 @@ class Chain:
         assert isinstance(message, Subscribe | Demand | Done | Cancel)
         if not message.subscription.startswith(f"{self.nodes[sender].run}/"):
             return  # its sender is no more, and nobody would get the answer
-        producer = self.source if receiver == SOURCE else self.relay(receiver).producer
+        producer = self.source if receiver == SOURCE else self.middle(receiver).producer
         decision = self._decide(producer, message)
         if receiver == SOURCE:
             self.carry_out(SOURCE, decision)
@@ -164,17 +164,17 @@ class Chain:
     def work(self, name: str, outcome: Failure | str | None) -> None:
         """Run a job of a node: to a failure, to a result, or to None."""
         node = self.nodes[name]
-        tasks = node.relay.take(1) if node.relay else node.consumer.take(1)
+        tasks = node.middle.take(1) if node.middle else node.consumer.take(1)
         for task in tasks:
             job = task.assignment
             failure = outcome if isinstance(outcome, Failure) else None
             result = job.payload if outcome == "result" else None
             ended = Outcome(job.key, job.attempt, result, failure)
-            if node.relay is None:
+            if node.middle is None:
                 self._send(node, node.consumer.finished(ended, self.now))
                 continue
             routes = Routes((str(ended.result % 3),)) if ended.result else Routes()
-            turn = node.relay.finished(ended, self.now, routes)
+            turn = node.middle.finished(ended, self.now, routes)
             self._send(node, turn.sends)
             self.carry_out(name, turn.decision)
 
@@ -183,11 +183,11 @@ class Chain:
         self.carry_out(SOURCE, self.source.tick(self.now))
         for node in tuple(self.nodes.values()):
             self._send(node, node.consumer.tick(self.now))
-            if node.relay is not None and self.nodes[node.name] is node:
-                self.turn(node.name, node.relay.producer.tick(self.now))
+            if node.middle is not None and self.nodes[node.name] is node:
+                self.turn(node.name, node.middle.producer.tick(self.now))
 
     def turn(self, step: str, decision: Decision) -> None:
-        self._send(self.nodes[step], self.relay(step).decided(decision, self.now))
+        self._send(self.nodes[step], self.middle(step).decided(decision, self.now))
         self.carry_out(step, decision)
 
     def carry_out(self, sender: str, decision: Decision) -> None:
@@ -216,19 +216,19 @@ class Chain:
 
     def check(self) -> None:
         """Hold every producer and every consumer against the rules."""
-        relays = [node.relay for node in self.nodes.values() if node.relay]
-        for producer in (self.source, *(relay.producer for relay in relays)):
+        relays = [node.middle for node in self.nodes.values() if node.middle]
+        for producer in (self.source, *(middle.producer for middle in relays)):
             _check_producer(producer)
-        for relay in relays:
-            assert relay.passed_on == relay.producer.store.accounting().left
-            assert (relay.consumer.need or 0) <= relay.producer.demand
+        for middle in relays:
+            assert middle.passed_on == middle.producer.store.accounting().left
+            assert (middle.consumer.need or 0) <= middle.producer.demand
         for node in self.nodes.values():
             for subscription in node.consumer.subscriptions:
                 outstanding = (
                     subscription.total - subscription.received + subscription.unfinished
                 )
                 assert outstanding >= 0
-                manual = node.consumer.allowance is not None
+                manual = node.consumer.manual_demand is not None
                 assert manual or outstanding <= self.window.max_demand
 
     def _producer(self, make: Make, first_key: int) -> Producer:
@@ -240,15 +240,7 @@ class Chain:
             self.wires[node.name, source].append(message)
 
     def _decide(self, producer: Producer, message: ToProducer) -> Decision:
-        match message:
-            case Subscribe():
-                return producer.subscribe(message, self.now)
-            case Demand():
-                return producer.demanded(message, self.now)
-            case Done():
-                return producer.done(message, self.now, 0.5)
-            case Cancel():
-                return producer.cancelled(message, self.now)
+        return producer.receive(message, self.now, lambda: 0.5)
 
 
 def _check_producer(producer: Producer) -> None:

@@ -75,7 +75,7 @@ def check_consumer(consumer: Consumer) -> None:
     for subscription in consumer.subscriptions:
         assert subscription.total >= subscription.received
         assert subscription.unfinished >= 0
-        if consumer.allowance is not None:
+        if consumer.manual_demand is not None:
             continue
         most = consumer.window.max_demand
         assert (

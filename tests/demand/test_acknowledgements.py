@@ -2,12 +2,6 @@ from __future__ import annotations
 
 import pytest
 
-from actors.demand.acknowledgements import (
-    Settlement,
-    Settlements,
-    SettlePolicy,
-    settlement_of,
-)
 from actors.demand.job import Failure, Job, Process
 from actors.demand.job_events import (
     JobDone,
@@ -17,17 +11,23 @@ from actors.demand.job_events import (
     JobFetched,
     JobQuarantined,
 )
+from actors.fetcher.acknowledgements import (
+    Acknowledgement,
+    AcknowledgementPolicy,
+    Acknowledgements,
+    acknowledgement_of,
+)
 
 NOW = 100.0
 DOWN = Failure("UnreachableError: down")
 PROCESS = Process(name="p", run="1", pid=1, host="")
 JOB = Job(1, "a", {"id": "a"}, 0.0)
-ONE, TWO, THREE = (Settlement(n, {"id": n}, {"state": "done"}) for n in (1, 2, 3))
+ONE, TWO, THREE = (Acknowledgement(n, {"id": n}, {"state": "done"}) for n in (1, 2, 3))
 
 
 @pytest.fixture
-def settlements() -> Settlements:
-    return Settlements(SettlePolicy(tries=3, capacity=2))
+def settlements() -> Acknowledgements:
+    return Acknowledgements(AcknowledgementPolicy(tries=3, capacity=2))
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ def settlements() -> Settlements:
 def test_a_source_is_told_of_ends_only(
     event: JobEvent, outcome: dict[str, object] | None
 ) -> None:
-    told = Settlement("a", {"id": "a"}, outcome) if outcome else None
+    told = Acknowledgement("a", {"id": "a"}, outcome) if outcome else None
 
-    assert settlement_of(event) == told
+    assert acknowledgement_of(event) == told
 
 
-def test_one_is_told_at_a_time_and_in_order(settlements: Settlements) -> None:
+def test_one_is_told_at_a_time_and_in_order(settlements: Acknowledgements) -> None:
     settlements.add(ONE, NOW)
     settlements.add(TWO, NOW)
 
@@ -62,7 +62,7 @@ def test_one_is_told_at_a_time_and_in_order(settlements: Settlements) -> None:
     assert (settlements.next(NOW), len(settlements)) == (TWO, 1)
 
 
-def test_one_that_failed_lets_others_go_first(settlements: Settlements) -> None:
+def test_one_that_failed_lets_others_go_first(settlements: Acknowledgements) -> None:
     settlements.add(ONE, NOW)
     settlements.add(TWO, NOW)
     settlements.next(NOW)
@@ -78,7 +78,7 @@ def test_one_that_failed_lets_others_go_first(settlements: Settlements) -> None:
     assert not settlements.failing
 
 
-def test_one_is_given_up_after_so_many_tries(settlements: Settlements) -> None:
+def test_one_is_given_up_after_so_many_tries(settlements: Acknowledgements) -> None:
     settlements.add(ONE, NOW)
     delays = []
     for _ in range(3):
@@ -90,7 +90,7 @@ def test_one_is_given_up_after_so_many_tries(settlements: Settlements) -> None:
 
 
 def test_what_the_source_will_never_take_is_given_up_at_once(
-    settlements: Settlements,
+    settlements: Acknowledgements,
 ) -> None:
     settlements.add(ONE, NOW)
     settlements.next(NOW)
@@ -102,7 +102,7 @@ def test_what_the_source_will_never_take_is_given_up_at_once(
 
 @pytest.mark.parametrize(("asked", "delay"), [(7.0, 7.0), (1e9, 3600.0)])
 def test_the_source_may_ask_for_a_pause_within_bounds(
-    settlements: Settlements, asked: float, delay: float
+    settlements: Acknowledgements, asked: float, delay: float
 ) -> None:
     settlements.add(ONE, NOW)
     settlements.next(NOW)
@@ -112,7 +112,9 @@ def test_the_source_may_ask_for_a_pause_within_bounds(
     assert failed == (ONE, delay)
 
 
-def test_beyond_the_capacity_the_oldest_is_given_up(settlements: Settlements) -> None:
+def test_beyond_the_capacity_the_oldest_is_given_up(
+    settlements: Acknowledgements,
+) -> None:
     given_up = [settlements.add(each, NOW) for each in (ONE, TWO, THREE)]
 
     assert given_up == [None, None, ONE]
@@ -121,14 +123,14 @@ def test_beyond_the_capacity_the_oldest_is_given_up(settlements: Settlements) ->
 
 
 def test_waits_stay_below_the_cap_however_often_it_fails() -> None:
-    policy = SettlePolicy(tries=10**6)
+    policy = AcknowledgementPolicy(tries=10**6)
 
     assert policy.delay_s(10**5, DOWN, 1.0) == 60.0
 
 
 def test_one_that_is_to_wait_is_not_given_up_for_it() -> None:
-    rules = Settlements(SettlePolicy(tries=2))
-    rules.add(Settlement(1, {"id": 1}, {"state": "done"}), 0.0)
+    rules = Acknowledgements(AcknowledgementPolicy(tries=2))
+    rules.add(Acknowledgement(1, {"id": 1}, {"state": "done"}), 0.0)
 
     delays = []
     for at in range(20):

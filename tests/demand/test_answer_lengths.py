@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.demand.answer_lengths import FIRST_DOUBT, MOST_DOUBT, Lengths
+from actors.demand.polling import FIRST_DOUBT, MOST_DOUBT, Lengths
 
 
 def poll(lengths: Lengths, waiting: int, page: int) -> tuple[int, int]:

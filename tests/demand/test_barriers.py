@@ -1,17 +1,17 @@
-"""Marks: each passes when all that was there before it has ended."""
+"""Barriers: each passes when all that was there before it has ended."""
 
 from __future__ import annotations
 
-from actors.demand.barriers import Marks
+from actors.demand.backoff import RetryPolicy
+from actors.demand.barriers import Barriers
 from actors.demand.buffer import Buffer
 from actors.demand.job import Accounting, Failure, Job
 from actors.demand.job_store import JobStore
-from actors.demand.retries import RetryPolicy
 from tests.conformance.line import Line
 
 
 def test_nothing_to_wait_for_passes_at_once() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
 
     marks.put(1, line.store)
 
@@ -20,7 +20,7 @@ def test_nothing_to_wait_for_passes_at_once() -> None:
 
 
 def test_marks_pass_in_order_each_behind_its_own_jobs() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     line.join("a")
     for number in (1, 2, 3):
         line.fetch(number)
@@ -35,7 +35,7 @@ def test_marks_pass_in_order_each_behind_its_own_jobs() -> None:
 
 
 def test_what_is_fetched_later_holds_up_no_mark() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     line.join("a")
     line.fetch("before")
     marks.put(1, line.store)
@@ -48,7 +48,7 @@ def test_what_is_fetched_later_holds_up_no_mark() -> None:
 
 
 def test_a_job_that_is_to_be_tried_again_holds_up_its_mark() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     line.join("a")
     line.fetch("job")
     marks.put(1, line.store)
@@ -62,7 +62,7 @@ def test_a_job_that_is_to_be_tried_again_holds_up_its_mark() -> None:
 
 
 def test_a_job_that_is_set_aside_has_ended() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     line.join("a")
     line.fetch("job")
     marks.put(1, line.store)
@@ -73,7 +73,7 @@ def test_a_job_that_is_set_aside_has_ended() -> None:
 
 
 def test_a_job_that_is_released_later_stands_behind_the_mark() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     line.join("a")
     line.fetch("bad")
     line.work("a", failure=Failure("E: no", permanent=True))
@@ -89,7 +89,7 @@ def test_a_job_that_is_released_later_stands_behind_the_mark() -> None:
 
 
 def test_what_an_earlier_run_left_in_the_journal_stands_before_every_mark() -> None:
-    marks = Marks()
+    marks = Barriers()
     kept = Accounting(fetched=3, buffered=3)
     store = JobStore(Buffer(9), RetryPolicy(), first_key=4, kept=kept)
     jobs = [Job(key, key, "left", 0.0) for key in (1, 2, 3)]
@@ -109,7 +109,7 @@ def test_what_an_earlier_run_left_in_the_journal_stands_before_every_mark() -> N
 
 
 def test_a_mark_that_is_set_again_keeps_its_place() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     line.join("a")
     line.fetch("before")
     marks.put(1, line.store)
@@ -122,7 +122,7 @@ def test_a_mark_that_is_set_again_keeps_its_place() -> None:
 
 
 def test_a_mark_that_has_passed_passes_again_when_it_is_set_again() -> None:
-    marks, line = Marks(), Line()
+    marks, line = Barriers(), Line()
     marks.put(1, line.store)
     marks.passed(line.store)
     line.fetch("job")

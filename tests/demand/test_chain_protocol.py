@@ -110,7 +110,7 @@ class ChainProtocol(RuleBasedStateMachine):
         if not hasattr(self, "chain"):
             return
         self.chain.settle()
-        assert [self.chain.relay(step).passed_on for step in STEPS] == [0, 0]
+        assert [self.chain.middle(step).passed_on for step in STEPS] == [0, 0]
         copies = 2 if self.chain.routes == STEPS else 1
         assert self.chain.source.store.accounting().fetched == self.chain.count * copies
 

@@ -20,6 +20,7 @@ from actors.demand.messages import (
     ToConsumer,
 )
 from actors.demand.windows import Window
+from tests.support.consuming import next_of
 
 NOW = 100.0
 P, Q = "numbers", "letters"
@@ -87,7 +88,7 @@ def request(subscription: str = A) -> Send:
 def run(consumer: Consumer, *numbers: int, now: float = NOW) -> list[Send]:
     sends = []
     for number in numbers:
-        assert consumer.next() == task(number)
+        assert next_of(consumer) == task(number)
         sends += consumer.finished(outcome(number), now)
     return sends
 
@@ -138,16 +139,16 @@ def test_jobs_are_run_one_at_a_time_in_the_order_of_arrival() -> None:
     consumer = opened(3)
     consumer.received(jobs(0, 3), NOW)
 
-    tasks = [consumer.next(), consumer.next()]
+    tasks = [next_of(consumer), next_of(consumer)]
     consumer.finished(outcome(0), NOW)
-    tasks.append(consumer.next())
+    tasks.append(next_of(consumer))
 
     assert tasks == [task(0), None, task(1)]
     assert (consumer.running, consumer.held, consumer.demand) == (task(1), 2, 0)
 
 
 def test_there_is_nothing_to_run_before_a_job_arrives() -> None:
-    assert opened().next() is None
+    assert next_of(opened()) is None
 
 
 def test_a_job_that_is_asked_for_singly_is_followed_by_the_next() -> None:
@@ -386,13 +387,13 @@ def test_a_consumer_whose_subscription_was_ended_opens_another() -> None:
     sends = consumer.received(ended, NOW)
 
     assert sends == [request(B), demand(2, 0, subscription=B)]
-    assert (consumer.held, consumer.next()) == (0, None)
+    assert (consumer.held, next_of(consumer)) == (0, None)
 
 
 def test_the_job_that_runs_counts_for_the_new_subscription() -> None:
     consumer = opened(2, 0)
     consumer.received(jobs(0, 2), NOW)
-    consumer.next()
+    next_of(consumer)
 
     sends = consumer.open(P, NOW)
     finish = consumer.finished(outcome(0), NOW)
@@ -475,9 +476,9 @@ def test_each_producer_has_its_own_demand_and_its_own_outcomes() -> None:
     consumer.received(jobs(0, 1, subscription=B), NOW)
     consumer.received(jobs(0, 1), NOW)
 
-    tasks = [consumer.next()]
+    tasks = [next_of(consumer)]
     sends = consumer.finished(outcome(0), NOW)
-    tasks.append(consumer.next())
+    tasks.append(next_of(consumer))
 
     report = Done(subscription=B, outcomes=(outcome(0),), total=2, received=1)
     assert tasks == [task(0, Q), task(0, P)]
@@ -586,7 +587,7 @@ def test_a_subscription_that_the_producer_does_not_know_is_drained() -> None:
 def test_a_draining_consumer_opens_anew_only_to_deliver_what_it_owes() -> None:
     consumer = opened(2)
     consumer.received(jobs(0, 2), NOW)
-    consumer.next()
+    next_of(consumer)
     consumer.drain(NOW)
 
     opens = consumer.received(Cancel(subscription=A, reason=UNKNOWN), NOW)
@@ -642,7 +643,7 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
         now += 0.7
         match step:
             case "run" | "fail":
-                if (begun := consumer.next()) is not None:
+                if (begun := next_of(consumer)) is not None:
                     failure = Failure("E") if step == "fail" else None
                     job = begun.assignment
                     consumer.finished(Outcome(job.key, job.attempt, None, failure), now)
@@ -665,7 +666,7 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
 def test_what_is_not_begun_is_handed_back_and_owed_until_confirmed() -> None:
     consumer = opened(4)
     consumer.received(jobs(0, 4), NOW)
-    consumer.next()
+    next_of(consumer)
     consumer.window = Window(max_demand=1)
 
     sends = consumer.hand_back(1, NOW)
@@ -697,7 +698,7 @@ def test_after_a_long_job_it_asks_again_where_it_gave_jobs_back() -> None:
     consumer.received(Subscribed(subscription=B), NOW)
     consumer.received(jobs(0, 1), NOW)
     consumer.received(jobs(0, 1, B), NOW)
-    consumer.next()
+    next_of(consumer)
     consumer.hand_back(0, NOW)
 
     sends = consumer.finished(outcome(0), NOW)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.job import Accounting, Failure, Job, JobState, Process
 from actors.demand.job_events import (
@@ -20,7 +21,6 @@ from actors.demand.job_events import (
 )
 from actors.demand.job_store import JobStore
 from actors.demand.messages import Outcome
-from actors.demand.retries import RetryPolicy
 
 NOW = 100.0
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")

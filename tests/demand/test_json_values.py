@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.demand.json_values import MAX_DEPTH, as_json
+from actors.demand.job import MAX_DEPTH, as_json
 
 ATOMS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 VALUES = st.recursive(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from actors.demand.consumer import Consumer
-from actors.demand.manual_demand import Allowance, UnknownNameError
+from actors.demand.manual_demand import ManualDemand, UnknownNameError
 from actors.demand.messages import Assignment, Cancel, Done, Jobs, Outcome
 from tests.conformance.line import process
+from tests.support.consuming import next_of
 
 
 def consumer(*names: str) -> Consumer:
-    return Consumer(process("a"), allowance=Allowance(names))
+    return Consumer(process("a"), manual_demand=ManualDemand(names))
 
 
 def asked(consumer: Consumer) -> dict[str, int]:
@@ -112,7 +113,7 @@ def deliver(consumer: Consumer, source: str) -> None:
         jobs=jobs,
     )
     consumer.received(message, 2.0)
-    while task := consumer.next():
+    while task := next_of(consumer):
         job = task.assignment
         consumer.finished(Outcome(job.key, job.attempt, "done"), 2.0)
 
@@ -169,7 +170,7 @@ def test_what_is_given_back_by_one_that_leaves_is_still_to_come() -> None:
     jobs = tuple(Assignment(n, n, 1, n, None) for n in range(3))
     [subscription] = manual.subscriptions
     manual.received(Jobs(subscription=subscription.id, first=0, upto=3, jobs=jobs), 1.0)
-    manual.next()
+    next_of(manual)
     stays = manual.hand_back(0, 1.0)
     manual.drain(1.0)
 
@@ -185,12 +186,12 @@ def test_what_is_given_back_by_one_that_leaves_is_still_to_come() -> None:
 def test_a_count_that_is_none_is_refused(count: object) -> None:
     text = f"^count must be a whole number from 0, got {count!r}$"
     with pytest.raises(ValueError, match=text):
-        Allowance(["a"]).grant(count)  # type: ignore[arg-type]
+        ManualDemand(["a"]).grant(count)  # type: ignore[arg-type]
 
 
 def test_a_name_that_nothing_is_taken_from_is_refused() -> None:
     with pytest.raises(UnknownNameError, match="expected one of a, b, got 'c'"):
-        Allowance(["a", "b"]).grant(1, "c")
+        ManualDemand(["a", "b"]).grant(1, "c")
 
 
 def test_one_that_asks_by_itself_is_granted_nothing() -> None:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.demand.polling import MAX_RETRY_AFTER_S, Poller, PollPolicy, PollState
+from actors.demand.backoff import MAX_RETRY_AFTER_S
+from actors.demand.polling import Poller, PollPolicy, PollState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

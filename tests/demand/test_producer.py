@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.dispatchers import DemandDispatcher
 from actors.demand.job import Accounting, Failure, Job, Process
@@ -31,7 +32,6 @@ from actors.demand.messages import (
     ToProducer,
 )
 from actors.demand.producer import UNKNOWN, Decision, LeasePolicy, Producer
-from actors.demand.retries import RetryPolicy
 
 NOW = 100.0
 A, B = "r1/1", "r2/1"
@@ -617,17 +617,10 @@ def test_nothing_that_a_peer_sends_breaks_a_rule(
     producer, now = new_producer(), NOW
     for message, seconds in steps:
         now += seconds
-        match message:
-            case None:
-                fetch(producer, 2, now)
-            case Subscribe():
-                producer.subscribe(message, now)
-            case Demand():
-                producer.demanded(message, now)
-            case Done():
-                producer.done(message, now, 0.5)
-            case Cancel():
-                producer.cancelled(message, now)
+        if message is None:
+            fetch(producer, 2, now)
+        else:
+            producer.receive(message, now, lambda: 0.5)
         producer.tick(now)
 
         accounting = producer.store.accounting()

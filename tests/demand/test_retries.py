@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.demand.backoff import MAX_RETRY_AFTER_S, RetryPolicy
 from actors.demand.job import Failure
-from actors.demand.retries import MAX_RETRY_AFTER_S, RetryPolicy
 
 ERROR = Failure("ValueError: no")
 EVEN = RetryPolicy(attempts=9, jitter=0.0)

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.dispatchers import DemandDispatcher
 from actors.demand.job import Accounting, Failure, Job, JobState
 from actors.demand.job_events import JobFetched, JobQuarantined
 from actors.demand.job_store import JobStore
 from actors.demand.producer import Producer
-from actors.demand.retries import RetryPolicy
 
 FAILURE = Failure("BadJsonError: expected strict JSON")
 RAW = {"raw": "<html>", "encoding": "utf-8"}

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer
 from actors.demand.consumer_subscription import REPEAT_S
 from actors.demand.dispatchers import DemandDispatcher, PartitionDispatcher
-from actors.demand.job import Failure, Job, Process
+from actors.demand.job import Failure, Job, Process, size_of
 from actors.demand.job_events import JobDropped
 from actors.demand.job_routing import Incoming, Routes
 from actors.demand.job_store import JobStore
-from actors.demand.json_values import size_of
 from actors.demand.messages import (
     MESSAGE_BYTES,
     Assignment,
@@ -33,7 +33,6 @@ from actors.demand.messages import (
 )
 from actors.demand.producer import Decision, Producer
 from actors.demand.producer_subscription import Linger
-from actors.demand.retries import RetryPolicy
 from actors.demand.windows import MIB, WINDOW_BYTES, Window
 
 NOW = 100.0

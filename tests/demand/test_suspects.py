@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.dispatchers import DemandDispatcher
 from actors.demand.job import Process
@@ -11,7 +12,6 @@ from actors.demand.job_events import JobQuarantined, JobReturned
 from actors.demand.job_store import JobStore
 from actors.demand.messages import Cancel, Demand, Done, Jobs, Outcome, Subscribe
 from actors.demand.producer import Decision, Producer
-from actors.demand.retries import RetryPolicy
 
 NOW = 100.0
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.job import Accounting, Failure, Job, JobState, Process
 from actors.demand.job_events import JobDropped, JobFetched, JobQuarantined, JobRouted
@@ -18,7 +19,6 @@ from actors.demand.job_routing import (
 )
 from actors.demand.job_store import JobStore
 from actors.demand.messages import Outcome
-from actors.demand.retries import RetryPolicy
 from tests.support.spooled import MuteError, double_later
 
 NOW = 100.0

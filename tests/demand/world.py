@@ -11,13 +11,14 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from actors.demand.barriers import Marks
+from actors.demand.backoff import RetryPolicy
+from actors.demand.barriers import Barriers
 from actors.demand.buffer import Buffer
 from actors.demand.consumer import Consumer, Send, Task
 from actors.demand.dispatchers import DemandDispatcher
 from actors.demand.job import Failure, JobState, Process
 from actors.demand.job_store import JobStore
-from actors.demand.manual_demand import Allowance
+from actors.demand.manual_demand import ManualDemand
 from actors.demand.messages import (
     Cancel,
     Demand,
@@ -30,10 +31,10 @@ from actors.demand.messages import (
     ToProducer,
 )
 from actors.demand.producer import UNKNOWN, Decision, LeasePolicy, Producer
-from actors.demand.retries import RetryPolicy
 from actors.demand.windows import Window
 from tests.demand import rules
 from tests.demand.book import Book
+from tests.support.consuming import next_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -95,7 +96,7 @@ class World:
         self.lost: list[Process] = []
         self.started: list[tuple[str, Task]] = []
         self.granted: Counter[str] = Counter()
-        self.marks: dict[str, Marks] = {}
+        self.marks: dict[str, Barriers] = {}
         self.marked: dict[tuple[str, int], set[int]] = {}
         self._mark_count = 0
         self.disturbed = False
@@ -114,8 +115,10 @@ class World:
         self._runs[name] += 1
         run = f"{name}.{self._runs[name]}"
         process = Process(name=name, run=run, pid=1, host="here")
-        allowance = Allowance(self.options.kinds) if self.options.manual else None
-        self.consumers[run] = Consumer(process, self.options.window, allowance)
+        manual_demand = (
+            ManualDemand(self.options.kinds) if self.options.manual else None
+        )
+        self.consumers[run] = Consumer(process, self.options.window, manual_demand)
         for source in self.producers:
             self._open(run, source)
         return run
@@ -166,7 +169,7 @@ class World:
 
     def start(self, run: str) -> None:
         """Begin the next job, if there is one and none runs."""
-        task = self.consumers[run].next()
+        task = next_of(self.consumers[run])
         if task is None:
             return
         lease = task.source, task.assignment.key, task.assignment.attempt
@@ -378,24 +381,16 @@ class World:
         producer = Producer(store, DemandDispatcher(), self.options.lease)
         self.producers[source] = producer
         self.books[source] = book
-        self.marks[source] = Marks()
+        self.marks[source] = Barriers()
 
     def _open(self, run: str, source: str) -> None:
         kind = "step" if self.options.is_step else source
         self._send(run, self.consumers[run].open(source, self.now, kind))
 
     def _hand(self, producer: Producer, message: Message) -> Decision:
-        match message:
-            case Subscribe():
-                return producer.subscribe(message, self.now)
-            case Demand():
-                return producer.demanded(message, self.now)
-            case Done():
-                return producer.done(message, self.now, 0.5)
-            case Cancel():
-                return producer.cancelled(message, self.now)
-            case _:
-                raise AssertionError(message)
+        if not isinstance(message, Subscribe | Demand | Done | Cancel):
+            raise AssertionError(message)
+        return producer.receive(message, self.now, lambda: 0.5)
 
     def _expect(
         self, source: str, message: Message

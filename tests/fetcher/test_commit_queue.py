@@ -15,15 +15,16 @@ from actors.demand.messages import Confirm, Ping
 from actors.demand.producer import Decision
 from actors.fetcher.commit_queue import AGAIN_S, LOCKED_S, SOON_S, SYNC_S, CommitQueue
 from actors.journal.file import JournalFile, connect
-from actors.journal.journal import Journal, JournalError, JournalLockedError
-from actors.journal.memory import NoJournal
+from actors.journal.journal import JournalError, JournalLockedError
+from actors.journal.memory import MemoryJournal
+from actors.journal.sqlite import SqliteJournal
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
 CONFIRM = Confirm(subscription="a", outcomes=((1, 1),))
 PING = Ping(subscription="a", sent=1)
 
 
-class FailingJournal(Journal):
+class FailingJournal(SqliteJournal):
     """A journal on a disk that can be full."""
 
     full = False
@@ -65,7 +66,7 @@ def done(key: int = 1) -> Decision:
     return Decision(events=[event], sends=[CONFIRM, PING])
 
 
-def test_a_fetched_job_is_synced_at_once(journal: Journal) -> None:
+def test_a_fetched_job_is_synced_at_once(journal: SqliteJournal) -> None:
     commit_queue = CommitQueue(journal)
     decision = fetched()
     commit_queue.put(decision)
@@ -75,7 +76,7 @@ def test_a_fetched_job_is_synced_at_once(journal: Journal) -> None:
 
 
 def test_an_outcome_is_told_at_once_and_let_go_of_after_the_sync(
-    journal: Journal,
+    journal: SqliteJournal,
 ) -> None:
     commit_queue = CommitQueue(journal)
     first, second = done(1), done(2)
@@ -93,7 +94,7 @@ def test_an_outcome_is_told_at_once_and_let_go_of_after_the_sync(
 
 
 def test_what_is_synced_for_another_reason_takes_the_outcomes_along(
-    journal: Journal,
+    journal: SqliteJournal,
 ) -> None:
     commit_queue = CommitQueue(journal)
     outcome = done()
@@ -106,7 +107,7 @@ def test_what_is_synced_for_another_reason_takes_the_outcomes_along(
     assert commit_queue.take_synced() == [outcome]
 
 
-def test_a_lease_alone_waits_for_no_sync(journal: Journal) -> None:
+def test_a_lease_alone_waits_for_no_sync(journal: SqliteJournal) -> None:
     commit_queue = CommitQueue(journal)
     commit_queue.put(leased())
 
@@ -142,7 +143,7 @@ def test_a_full_disk_holds_back_and_heals(
 
 
 def test_without_a_journal_nothing_is_waited_for() -> None:
-    commit_queue = CommitQueue(NoJournal())
+    commit_queue = CommitQueue(MemoryJournal())
     outcome = done()
     commit_queue.put(outcome)
 

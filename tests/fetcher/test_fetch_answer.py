@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 
 from actors.demand.job import Failure
-from actors.fetcher.fetch_answer import (
+from actors.fetcher.fetch_call import (
+    AHEAD,
     KEPT_BYTES,
+    MOST,
     Fetched,
     FetchStep,
     RunEnded,
+    Signals,
     Unusable,
+    fetch_run,
     item_of,
 )
-from actors.fetcher.fetch_call import AHEAD, MOST, Signals, fetch_run
 
 
 class ServedError(Exception):

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.fetcher.fetch_answer import Fetched, RunEnded
-from actors.fetcher.fetch_call import Signals, fetch_run
+from actors.fetcher.fetch_call import Fetched, RunEnded, Signals, fetch_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 import requests
 
-from actors.fetcher.fetch_answer import Fetched, FetchStep, Page, RunEnded, failed
-from actors.fetcher.fetch_call import Signals, fetch_run
-from actors.fetcher.pacing import pacing
+from actors.fetcher.fetch_call import (
+    Fetched,
+    FetchStep,
+    Page,
+    RunEnded,
+    Signals,
+    failed,
+    fetch_run,
+)
 from actors.fetcher.page_call import page_run
+from actors.fetcher.poll_worker import pacing
 
 DATE = "Sat, 28 Nov 2026 10:00:00 GMT"
 LATER = "Sat, 28 Nov 2026 10:01:30 GMT"

@@ -8,8 +8,15 @@ from typing import Any
 
 import pytest
 
-from actors.fetcher.fetch_answer import Fetched, FetchStep, Page, RunEnded, Unusable
-from actors.fetcher.fetch_call import MOST, Signals
+from actors.fetcher.fetch_call import (
+    MOST,
+    Fetched,
+    FetchStep,
+    Page,
+    RunEnded,
+    Signals,
+    Unusable,
+)
 from actors.fetcher.page_call import page_run
 
 

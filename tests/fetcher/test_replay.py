@@ -6,12 +6,12 @@ import structlog
 from structlog.testing import capture_logs
 
 from actors.fetcher.replay import TOLD_EVERY_S, Backlog
-from actors.journal.memory import NoJournal
+from actors.journal.memory import MemoryJournal
 
 
 def test_what_is_left_is_told_now_and_then_and_that_it_is_through() -> None:
     with capture_logs() as told:
-        backlog = Backlog(NoJournal(), structlog.get_logger())
+        backlog = Backlog(MemoryJournal(), structlog.get_logger())
         backlog.tell(900, 0.0)
         backlog.tell(700, TOLD_EVERY_S - 0.1)
         backlog.tell(600, TOLD_EVERY_S)

@@ -26,8 +26,7 @@ from actors.config import model
 from actors.config.model import SubscriptionOptions
 from actors.demand import job as jobs
 from actors.demand import messages as protocol
-from actors.demand.job import Accounting, Failure, Process
-from actors.demand.json_values import as_json
+from actors.demand.job import Accounting, Failure, Process, as_json
 from actors.demand.messages import Assignment, Cancel, Jobs, Outcome
 from actors.host import logs, unpickling
 from actors.host.frames import FrameError, Refusal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from actors.journal.health import journal_problem
+from actors.journal.file import journal_problem
 
 
 def test_a_journal_on_a_disk_with_room_is_well(tmp_path: Path) -> None:

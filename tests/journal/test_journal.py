@@ -37,7 +37,8 @@ from actors.journal.file import (
     JournalInUseError,
     connect,
 )
-from actors.journal.journal import Clock, Journal, JournalError, since_boot
+from actors.journal.journal import JournalError
+from actors.journal.sqlite import Clock, SqliteJournal, since_boot
 from actors.journal.view import JournalView
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
@@ -55,13 +56,13 @@ def path(tmp_path: Path) -> Path:
     return file
 
 
-def reopened(path: Path, fetcher: str = "numbers") -> Journal:
+def reopened(path: Path, fetcher: str = "numbers") -> SqliteJournal:
     JournalFile(path).prepare()
-    return Journal(path, fetcher)
+    return SqliteJournal(path, fetcher)
 
 
 def keep(path: Path, events: Iterable[JobEvent], fetcher: str = "numbers") -> None:
-    journal = Journal(path, fetcher)
+    journal = SqliteJournal(path, fetcher)
     journal.commit(events)
     journal.close()
 
@@ -332,13 +333,13 @@ def test_a_file_whose_making_was_cut_short_is_made(path: Path) -> None:
 
     JournalFile(path).prepare()
 
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     assert journal.take_up().accounting == Accounting()
     journal.close()
 
 
 def test_an_empty_file_with_a_log_beside_it_is_refused(path: Path) -> None:
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     journal.commit([JobFetched(new_job(1))])
     wal = path.with_name(path.name + "-wal").read_bytes()
     journal.close()
@@ -377,7 +378,7 @@ def test_after_power_loss_everything_committed_is_there(
     # opened with its log cut at the end of each commit, and at random: each commit
     # that ends before the cut must be whole, and nothing else may be there.
     wal = path.with_name(path.name + "-wal")
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     ends, states = [], []
     for key in range(1, 13):
         for events in way_of(new_job(key)):
@@ -407,7 +408,7 @@ def test_after_power_loss_at_any_commit_the_copied_files_are_sound(
 ) -> None:
     # Over the moments at which the log is moved into the file as well.
     wal = path.with_name(path.name + "-wal")
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     with contextlib.closing(connect(path)) as other:
         for key in range(1, 40):
             for events in way_of(new_job(key)):
@@ -426,7 +427,7 @@ def test_after_power_loss_at_any_commit_the_copied_files_are_sound(
 def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.journal.journal.PURGED_AT_ONCE", 2)
+    monkeypatch.setattr("actors.journal.sqlite.PURGED_AT_ONCE", 2)
     jobs = [new_job(key, attempt=1) for key in range(1, 6)]
     named = Job(key=6, id="#6", payload={"n": 6}, fetched_at=0.0, own_id=False)
     failed = [JobFailed(job, HERE, Failure("once"), 1) for job in [*jobs, named]]
@@ -448,7 +449,7 @@ def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
 
 
 def test_a_state_is_kept_with_the_facts_before_it_or_not_at_all(path: Path) -> None:
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     assert journal.state() == KeptState()
 
     journal.commit([JobFetched(new_job(1)), StateMoved('{"at":1}')])
@@ -457,24 +458,26 @@ def test_a_state_is_kept_with_the_facts_before_it_or_not_at_all(path: Path) -> N
         journal.commit([StateMoved("2"), JobFetched(same_key)])
     journal.close()
 
-    again = Journal(path, "numbers")
+    again = SqliteJournal(path, "numbers")
     assert again.state().text == '{"at":1}'
     assert [each.key for each in again.load(JobState.READY, 0, -1)] == [1]
-    assert Journal(path, "others").state() == KeptState()
+    assert SqliteJournal(path, "others").state() == KeptState()
 
 
 def test_the_age_of_a_state_outlives_its_process(path: Path) -> None:
     wall = 1000.0
-    Journal(path, "numbers", Clock(lambda: wall, lambda: 5.0)).commit([StateMoved("1")])
+    SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 5.0)).commit(
+        [StateMoved("1")]
+    )
 
     wall = 1060.0
-    journal = Journal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
+    journal = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
 
     assert journal.state() == KeptState("1", 440.0)
 
 
 def test_a_journal_of_the_layout_before_is_brought_to_this_one(path: Path) -> None:
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     journal.commit([JobFetched(new_job(1))])
     journal.close()
     with contextlib.closing(connect(path)) as db:
@@ -483,7 +486,7 @@ def test_a_journal_of_the_layout_before_is_brought_to_this_one(path: Path) -> No
     JournalFile(path).prepare()
     JournalFile(path).prepare()
 
-    journal = Journal(path, "numbers")
+    journal = SqliteJournal(path, "numbers")
     journal.commit([StateMoved("2")])
     assert journal.state().text == "2"
     assert [each.key for each in journal.load(JobState.READY, 0, -1)] == [1]
@@ -519,7 +522,7 @@ class Clocks:
         )
 
 
-def done(journal: Journal, key: int) -> None:
+def done(journal: SqliteJournal, key: int) -> None:
     job = new_job(key)
     job.attempt = 1
     journal.commit([JobFetched(job), JobDone(job, 1, HERE, None, 0.1)])
@@ -529,11 +532,13 @@ def done(journal: Journal, key: int) -> None:
 def test_a_clock_that_was_wrong_in_an_earlier_run_forgets_no_id_and_keeps_none(
     path: Path, wrong: float
 ) -> None:
-    with contextlib.closing(Journal(path, "numbers", Clocks(wrong).clock)) as journal:
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", Clocks(wrong).clock)
+    ) as journal:
         done(journal, 1)
 
     clocks = Clocks()
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         journal.take_up()
         journal.purge()
         known = [journal.known(["id1"])]
@@ -549,7 +554,7 @@ def test_a_clock_that_is_set_while_a_system_runs_changes_no_window(
     path: Path, other: float
 ) -> None:
     clocks = Clocks(other)
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         done(journal, 1)
         clocks.set(TODAY)
         done(journal, 2)
@@ -566,7 +571,7 @@ def test_a_clock_that_is_set_while_a_system_runs_changes_no_window(
 
 def test_a_machine_that_sleeps_does_not_set_its_clock(path: Path) -> None:
     clocks = Clocks()
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         done(journal, 1)
         known = []
         for days in (6.9, 0.2):
@@ -587,11 +592,11 @@ def test_our_own_clocks_tell_a_sleep_from_a_clock_that_is_set(path: Path) -> Non
 def test_a_clock_that_was_behind_in_an_earlier_run_forgets_no_id(
     path: Path, behind_days: int, corrected: str
 ) -> None:
-    with contextlib.closing(Journal(path, "numbers", Clocks().clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", Clocks().clock)) as journal:
         done(journal, 1)
 
     clocks = Clocks(TODAY - behind_days * DAY_S)
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         journal.take_up()
         done(journal, 2)
         journal.purge()
@@ -600,7 +605,7 @@ def test_a_clock_that_was_behind_in_an_earlier_run_forgets_no_id(
             assert journal.known(["id1", "id2"]) == {"id1", "id2"}
 
     clocks = Clocks(TODAY + DAY_S)
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         journal.take_up()
         journal.purge()
         known = [journal.known(["id1", "id2"])]
@@ -615,14 +620,14 @@ def test_a_clock_that_is_set_back_while_it_runs_and_forth_while_it_is_down(
     path: Path,
 ) -> None:
     clocks = Clocks()
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         journal.take_up()
         done(journal, 1)
         clocks.set(TODAY - 10 * DAY_S)
         done(journal, 2)
 
     clocks = Clocks(TODAY + DAY_S)
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         journal.take_up()
         journal.purge()
         known = [journal.known(["id1", "id2"])]
@@ -641,12 +646,12 @@ def test_a_retry_waits_no_longer_over_a_restart_than_it_was_to(
 ) -> None:
     job = new_job(1)
     job.attempt = 1
-    with contextlib.closing(Journal(path, "numbers", Clocks().clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", Clocks().clock)) as journal:
         failed = JobFailed(job, HERE, Failure("E: no"), 5.0)
         journal.commit([JobFetched(job), JobLeased(job, HERE), failed])
 
     clocks = Clocks(TODAY + later)
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         [taken] = journal.take_up().jobs
 
     assert taken.not_before - clocks.monotonic == pytest.approx(left_s, abs=0.01)
@@ -657,24 +662,26 @@ def test_a_retry_waits_as_long_where_the_clock_was_set_back_before_a_restart(
 ) -> None:
     job, clocks = new_job(1), Clocks()
     job.attempt = 1
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         failed = JobFailed(job, HERE, Failure("E: no"), 5.0)
         journal.commit([JobFetched(job), JobLeased(job, HERE), failed])
         clocks.set(TODAY - DAY_S)
         journal.commit([])
 
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         [taken] = journal.take_up().jobs
 
     assert taken.not_before - clocks.monotonic == pytest.approx(5.0, abs=0.01)
 
 
 def test_a_job_of_a_clock_that_was_not_set_is_not_decades_old(path: Path) -> None:
-    with contextlib.closing(Journal(path, "numbers", Clocks(60.0).clock)) as journal:
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", Clocks(60.0).clock)
+    ) as journal:
         journal.commit([JobFetched(new_job(1))])
 
     clocks = Clocks()
-    with contextlib.closing(Journal(path, "numbers", clocks.clock)) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
         [job] = journal.load(JobState.READY, 0, 9)
 
     assert job.fetched_at == clocks.monotonic
@@ -708,7 +715,7 @@ def test_a_journal_that_an_earlier_version_holds_is_refused(path: Path) -> None:
 
 def test_a_lock_does_not_disturb_those_of_sqlite(path: Path) -> None:
     with JournalFile(path).claim():
-        journal = Journal(path, "numbers")
+        journal = SqliteJournal(path, "numbers")
         with contextlib.closing(connect(path)) as other:
             other.execute("BEGIN IMMEDIATE")
             other.execute("PRAGMA user_version").fetchone()
@@ -743,10 +750,11 @@ def killed(path: Path, jobs: int) -> None:
     program = f"""
 import os
 from pathlib import Path
-from actors.demand.job_events import Job, JobFetched
-from actors.journal.journal import Journal
+from actors.demand.job import Job
+from actors.demand.job_events import JobFetched
+from actors.journal.sqlite import SqliteJournal
 path = Path({str(path)!r})
-journal = Journal(path, "numbers")
+journal = SqliteJournal(path, "numbers")
 for key in range(1, {jobs} + 1):
     job = Job(key=key, id=key, payload=key, fetched_at=0.0)
     journal.commit([JobFetched(job)])
@@ -805,7 +813,7 @@ def test_a_large_payload_is_written_once_and_found_wherever_the_job_is(
 ) -> None:
     text = "x" * 100_000
     job = Job(key=1, id="id1", payload={"text": text}, fetched_at=0.0)
-    with contextlib.closing(Journal(path, "numbers")) as journal:
+    with contextlib.closing(SqliteJournal(path, "numbers")) as journal:
         journal.commit([JobFetched(job)])
         before = path.with_name("lowtide.db-wal").stat().st_size
         for attempt in range(1, 6):

@@ -6,11 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from actors.fetcher.status import STALLED_AFTER_S, TOLD_AGAIN_S, StallWatch
 from actors.status.reasons import (
-    STALLED_AFTER_S,
-    TOLD_AGAIN_S,
     FetcherSituation,
-    StallWatch,
     fetcher_waits_for,
     processor_waits_for,
 )

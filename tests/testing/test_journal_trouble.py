@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from actors.journal.journal import Journal, JournalLockedError
+from actors.journal.journal import JournalLockedError
+from actors.journal.sqlite import SqliteJournal
 from actors.testing import CommandRefusedError, Harness
 
 
@@ -37,7 +38,7 @@ def locked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         raise JournalLockedError("it is locked by another program")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "commit", commit)
+        patch.setattr(SqliteJournal, "commit", commit)
         yield
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from actors.config.build import build
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
-from actors.demand.json_values import size_of
+from actors.demand.job import size_of
 from actors.demand.messages import MESSAGE_BYTES, Done, Jobs
 from actors.demand.windows import MIB
 from actors.host.frames import MAX_MESSAGE

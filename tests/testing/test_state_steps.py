@@ -15,8 +15,8 @@ PAGES, PAGE = 3, 2
 COUNT = PAGES * PAGE
 #: What a page goes through, from the source to the journal and back.
 WAY = (
-    *("page_call", "source", "intake", "actor", "commit_queue", "outlet"),
-    *("journal", "event_rows", "source_state", "producer", "job_store"),
+    *("page_call", "poll_worker", "intake", "actor", "commit_queue"),
+    *("sqlite", "event_rows", "source_state", "producer", "job_store"),
 )
 #: So many runs together crash at every so many-th instruction.
 PARTS, EACH = 4, 40

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actors.demand.json_values import pending
+from actors.demand.job import pending
 from actors.user_code.functions import FunctionError, check_call, check_kind
 
 

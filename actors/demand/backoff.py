@@ -1,4 +1,4 @@
-"""What becomes of a job whose attempt failed."""
+"""How long to wait after a failure, and how often to try again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from actors.demand.job import Failure
 
+
 #: No source and no error may hold a job for longer than this, in seconds.
 MAX_RETRY_AFTER_S = 3600.0
+
 #: Delays grow no further after so many attempts, lest they outgrow a float.
 MAX_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits that grow with each failure in a row.
+
+    Attributes:
+        base_s: After the first failure.
+        cap_s: The longest.
+        factor: How much longer each wait is than the one before.
+    """
+
+    base_s: float
+    cap_s: float
+    factor: float = 2.0
+
+    def longest_s(self, failures: int) -> float:
+        """Return the wait after so many failures in a row, without any chance in it."""
+        steps = min(failures - 1, MAX_STEPS)
+        return min(self.cap_s, self.base_s * self.factor**steps)
+
+
+def obeyed(retry_after_s: float) -> float:
+    """Return how long to wait where the other side has asked for so many seconds."""
+    # In this order, what is not a number becomes 0.
+    return min(max(0.0, retry_after_s), MAX_RETRY_AFTER_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +82,6 @@ class RetryPolicy:
         if failure.permanent or attempt >= self.attempts:
             return None
         if failure.retry_after_s is not None:
-            # In this order, what is not a number becomes 0.
-            return min(max(0.0, failure.retry_after_s), MAX_RETRY_AFTER_S)
-        steps = min(attempt - 1, MAX_STEPS)
-        delay = min(self.cap_s, self.base_s * self.factor**steps)
+            return obeyed(failure.retry_after_s)
+        delay = Backoff(self.base_s, self.cap_s, self.factor).longest_s(attempt)
         return delay * (1 + self.jitter * (2 * chance - 1))

@@ -1,4 +1,4 @@
-"""A fetcher's source: when it is asked, by whom, and what the log hears of it."""
+"""When a source is asked, in which thread, and what the log hears of it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from actors.demand.job_events import StateMoved
 from actors.demand.polling import Poller, PollPolicy, PollState
-from actors.fetcher.fetch_answer import Fetched, FetchStep, Page, RunEnded, Unusable
-from actors.fetcher.fetch_call import Signals, fetch_run, run_failed
-from actors.fetcher.pacing import pacing
+from actors.fetcher.fetch_call import (
+    Fetched,
+    FetchStep,
+    Page,
+    RunEnded,
+    Signals,
+    Unusable,
+    fetch_run,
+    run_failed,
+)
 from actors.fetcher.page_call import page_run
 from actors.user_code.failures import describe
 from actors.user_code.functions import given_to
@@ -28,7 +35,47 @@ if TYPE_CHECKING:
     from actors.status.counters import Tally
 
 
-class Source:
+#: The longest that a fetch may put its next call off, in seconds: a month.
+MAX_NEXT_S = 31 * 24 * 3600.0
+
+
+class NextPoll:
+    """What one call of a fetch is given as ``next_poll``."""
+
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+
+    def __call__(self, seconds: float) -> None:
+        """Put the next poll off for so many seconds from the end of this one.
+
+        What was said last holds, unless the call fails. After the call is over it
+        does nothing.
+
+        Raises:
+            TypeError: It is no number.
+            ValueError: It is below 0, or above a month.
+        """
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise TypeError(f"next_poll takes seconds, got {seconds!r}")
+        if not 0 <= seconds <= MAX_NEXT_S:
+            raise ValueError(
+                f"next_poll takes from 0 to {MAX_NEXT_S:.0f} seconds, got {seconds!r}"
+            )
+        if self._signals.pace is self:
+            self._signals.next_s = float(seconds)
+
+
+def pacing(fetch: Callable[..., Any], signals: Signals) -> Callable[..., Any]:
+    """A fetch that is given its ``next_poll`` with each call."""
+
+    def call(**options: Any) -> Any:
+        signals.next_s, signals.pace = None, NextPoll(signals)
+        return fetch(**options, next_poll=signals.pace)
+
+    return call
+
+
+class PollWorker:
     """Runs the user's ``fetch`` in a thread, one run at a time."""
 
     def __init__(

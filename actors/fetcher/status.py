@@ -1,4 +1,8 @@
-"""What a fetcher says of itself: why it waits, whether it stalls, its status."""
+"""Why a stage does not move, in one word; and when two that wait are a stall.
+
+The first reason that holds is told, in the order in which a person would have
+to remove them: a pause hides all that is behind it.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +10,97 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actors.demand.polling import PollState, may_take
-from actors.journal.quota import Quota
-from actors.status.reasons import FetcherSituation, StallWatch, fetcher_waits_for
+from actors.status.reasons import FetcherSituation, fetcher_waits_for
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.demand.producer import Producer
     from actors.fetcher.commit_queue import CommitQueue
-    from actors.fetcher.source import Source
+    from actors.fetcher.poll_worker import PollWorker
+    from actors.journal.journal import Journal
+    from actors.journal.quota import Quota
     from actors.status.counters import Tally
     from actors.status.model import FetcherAnswer
 
 
+#: Jobs and demand that wait together for so many seconds are a stall.
+STALLED_AFTER_S = 5.0
+
+#: A stall that goes on is told again after so many seconds.
+TOLD_AGAIN_S = 60.0
+
+
+class StallWatch:
+    """Notices that jobs and demand wait beside one another.
+
+    For a moment they always may; a stall is when nothing comes of it.
+    """
+
+    def __init__(self) -> None:
+        self._moved = 0
+        self._since: float | None = None
+        self._tell_at: float | None = None
+
+    @property
+    def next_tick(self) -> float | None:
+        """When to look again, in monotonic seconds."""
+        return self._tell_at
+
+    def look(self, now: float, *, both_wait: bool, moved: int) -> float | None:
+        """Note what is.
+
+        Args:
+            now: Monotonic seconds.
+            both_wait: Jobs and demand are there.
+            moved: Jobs ever sent: where one was since, all is slow but well.
+
+        Returns:
+            For how many seconds it stalls, if that is to be told now.
+        """
+        if not both_wait or moved != self._moved:
+            self._moved = moved
+            self._since = self._tell_at = None
+            return None
+        if self._since is None or self._tell_at is None:
+            self._since, self._tell_at = now, now + STALLED_AFTER_S
+        if now < self._tell_at:
+            return None
+        self._tell_at = now + TOLD_AGAIN_S
+        return now - self._since
+
+
 @dataclass(slots=True)
-class Standing:
+class FetcherStatus:
     """Looks at a fetcher's parts; changes none of them.
 
     Attributes:
         routed: Whether a job may be for one processor and for no other.
         on_demand: Whether no more is fetched than what was asked for.
-        quota: Whether the journal may grow.
+        quota: How large the journal may become; None for any size.
     """
 
     name: str
     producer: Producer
-    source: Source
+    source: PollWorker
     commit_queue: CommitQueue
     tally: Tally
     routed: bool = False
     on_demand: bool = False
-    quota: Quota = field(default_factory=Quota)
+    quota: Quota | None = None
     draining: bool = False
     _stalls: StallWatch = field(default_factory=StallWatch)
 
     @property
     def room(self) -> int:
         """How many jobs can be kept."""
-        kept_out = self.commit_queue.error or self.quota.is_reached
+        kept_out = self.commit_queue.error or self.is_journal_full
         return 0 if kept_out else self.producer.store.room
+
+    @property
+    def is_journal_full(self) -> bool:
+        """Whether the journal has the size that it may have."""
+        return self.quota is not None and self.quota.is_reached
 
     @property
     def may_take(self) -> int:
@@ -150,7 +206,7 @@ class Standing:
             "quarantined": accounting.quarantined,
             "quarantined_bytes": store.quarantine.size,
             "quarantine_full": store.is_quarantine_full,
-            "journal_full": self.quota.is_reached,
+            "journal_full": self.is_journal_full,
             "last_error": self.source.last_error,
             "throttled_s": self._throttled_s(now),
             "throttled_by": self.source.throttled_by,
@@ -172,3 +228,21 @@ def _ago(now: float, then: float | None) -> float | None:
 
 def _until(now: float, then: float | None) -> float | None:
     return None if then is None else round(max(0.0, then - now), 3)
+
+
+def look_at_size(
+    quota: Quota, journal: Journal, log: FilteringBoundLogger, now: float
+) -> None:
+    """Look at the journal's size, if there is a limit and it is time.
+
+    Raises:
+        JournalError: It cannot be read.
+    """
+    if not quota.is_due(now):
+        return
+    before = quota.is_reached
+    quota.saw(journal.size(), now)
+    if quota.is_reached and not before:
+        log.error("journal.full", most_bytes=quota.most_bytes)
+    elif before and not quota.is_reached:
+        log.info("journal.has_room")

@@ -1,0 +1,490 @@
+"""The journal in one SQLite file, which outlives every process of the system.
+
+Each fetcher of a system writes its own jobs; the system as a whole holds the file's
+lock, so that no second system does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sqlite3
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from actors.demand.dedup import WINDOW_S
+from actors.demand.job import Accounting, Job, JobState
+from actors.demand.source_state import KeptState
+from actors.journal.event_rows import JobEventWriter
+from actors.journal.file import LIVE, PAYLOAD, connect, is_locked
+from actors.journal.journal import JournalError, JournalLockedError, TakenUp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from actors.demand.job import JobId
+    from actors.demand.job_events import JobEvent
+
+
+class Clock(NamedTuple):
+    """The wall clock, for what is kept, and the monotonic one, for what is done.
+
+    Attributes:
+        elapsed: One that cannot be set and goes on while the machine sleeps, to tell
+            a sleep from a wall clock that was set. None: ``monotonic`` does.
+    """
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+    elapsed: Callable[[], float] | None = None
+
+    def ahead(self) -> float:
+        """How far the wall clock is ahead of one that nobody can set."""
+        return self.wall() - (self.elapsed or self.monotonic)()
+
+
+def since_boot() -> float:
+    """Seconds since the machine was started, those that it slept among them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+#: No journal is older, in seconds since the epoch (2024): what says so was written
+#: by a clock that was not set.
+OLDEST = 1_704_067_200.0
+
+#: A wall clock that runs otherwise than the monotonic one, by so many seconds, was set.
+SET_BY_S = 60.0
+
+#: How long to wait for another who writes, in seconds: a mailbox stands still so long.
+WAIT_S = 0.25
+
+#: So many jobs are forgotten in one transaction.
+PURGED_AT_ONCE = 1000
+
+#: What ``_job`` reads, in its order.
+_COLUMNS = (
+    f"key, id, own_id, {PAYLOAD}, attempt, crashes, fetched_at, not_before, route, "
+    "forgiven"
+)
+
+
+class SqliteJournal:
+    """One fetcher's jobs in the file; the only one who writes them."""
+
+    durable = True
+
+    def __init__(
+        self,
+        path: Path,
+        fetcher: str,
+        clock: Clock | None = None,
+        db: sqlite3.Connection | None = None,
+        remember_s: float = WINDOW_S,
+    ) -> None:
+        """Open the file; a fetcher that is new to it is written into it.
+
+        Args:
+            path: Where it is.
+            fetcher: Whose jobs they are.
+            clock: Ours, if none is given.
+            db: The file, if it is open already.
+            remember_s: How long after a job's end its id is known.
+
+        Raises:
+            JournalLockedError: Somebody else has it; it may be tried again.
+            JournalError: It cannot be read, or that cannot be written.
+        """
+        self._clock = clock or Clock(time.time, time.monotonic, since_boot)
+        self.path = path
+        self._remember_s = remember_s
+        self._syncs = True
+        self._wall_ahead = self._clock.ahead()
+        with _told():
+            self._db = db or connect(path, wait_s=WAIT_S)
+            with _closed_on_error(self._db):
+                self._fetcher = self._number_of(fetcher)
+        self._writer = JobEventWriter(self._db, self._fetcher, self._clock.wall)
+
+    def _number_of(self, fetcher: str) -> int:
+        query = "SELECT number FROM fetcher WHERE name = ?"
+        row = self._db.execute(query, (fetcher,)).fetchone()
+        if row is None:
+            insert = "INSERT INTO fetcher (name) VALUES (?)"
+            return self._db.execute(insert, (fetcher,)).lastrowid or 0
+        return int(row[0])
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def take_up(self) -> TakenUp:
+        """Make ready again what an earlier run had leased, and count everything.
+
+        A disk that is full now does not keep a system from its start.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            jobs = self.load(JobState.LEASED, 0, -1)
+            for job in jobs:
+                job.state = JobState.READY
+            retrying = self.load(JobState.RETRYING, 0, -1)
+            self._shorten_waits(retrying)
+            jobs += retrying
+            accounting, next_key = self._count(jobs)
+            quarantined_bytes = self._quarantined_bytes()
+            self._writer.behind_s = self._behind_s()
+        # For who looks into the file: what is leased there counts as ready in
+        # any case, and is written with the job's next change.
+        with contextlib.suppress(sqlite3.Error), self._transaction():
+            self._restore_times()
+            self._mend_times()
+            self._db.execute(
+                "UPDATE job SET state = 'ready', processor = NULL "
+                "WHERE fetcher = ? AND state = 'leased'",
+                (self._fetcher,),
+            )
+        return TakenUp(accounting, next_key, jobs, quarantined_bytes)
+
+    def _quarantined_bytes(self) -> int:
+        [size] = self._db.execute(
+            "SELECT total(length(payload)) FROM job "
+            "WHERE fetcher = ? AND state = 'quarantined'",
+            (self._fetcher,),
+        ).fetchone()
+        return int(size)
+
+    def size(self) -> int:
+        """What the file holds, in bytes, all fetchers' jobs together.
+
+        What was forgotten leaves room in it that is used again, and not counted.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            pages, free, page = (
+                self._db.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return int((pages - free) * page)
+
+    def _count(self, jobs: list[Job]) -> tuple[Accounting, int]:
+        fetched, done, dropped, next_key = self._db.execute(
+            "SELECT fetched, done, dropped, next_key FROM fetcher WHERE number = ?",
+            (self._fetcher,),
+        ).fetchone()
+        [quarantined] = self._db.execute(
+            "SELECT count(*) FROM job WHERE fetcher = ? AND state = 'quarantined'",
+            (self._fetcher,),
+        ).fetchone()
+        retrying = sum(job.state is JobState.RETRYING for job in jobs)
+        # The ready ones are those that are in no other place: not to be counted
+        # one by one where there are millions.
+        ready = fetched - done - dropped - quarantined - retrying
+        accounting = Accounting(
+            fetched=fetched,
+            done=done,
+            dropped=dropped,
+            buffered=ready,
+            quarantined=quarantined,
+        )
+        return accounting, next_key
+
+    def load(
+        self, state: JobState, after: int, limit: int, most_bytes: int | None = None
+    ) -> list[Job]:
+        """Jobs in a state, in the order of fetching, from after a key on.
+
+        No more once they come to ``most_bytes``; the first one always.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        jobs: list[Job] = []
+        # Closed when left before its end: it would keep the log from being cleared.
+        with (
+            _told(),
+            contextlib.closing(
+                self._db.execute(
+                    f"SELECT {_COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
+                    "AND state = ? AND key > ? ORDER BY key LIMIT ?",
+                    (self._fetcher, state.value, after, limit),
+                )
+            ) as rows,
+        ):
+            left = math.inf if most_bytes is None else most_bytes
+            for row in rows:
+                jobs += self._jobs([row], state)
+                left -= jobs[-1].size
+                if left <= 0:
+                    break
+        return jobs
+
+    def quarantined(self, keys: Iterable[int]) -> list[Job]:
+        """The quarantined jobs among these keys.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        state = JobState.QUARANTINED
+        with _told():
+            rows = [
+                self._db.execute(
+                    f"SELECT {_COLUMNS} FROM job "  # noqa: S608
+                    "WHERE fetcher = ? AND key = ? AND state = ?",
+                    (self._fetcher, key, state.value),
+                ).fetchone()
+                for key in keys
+            ]
+        return self._jobs(filter(None, rows), state)
+
+    def _jobs(self, rows: Iterable[tuple[Any, ...]], state: JobState) -> list[Job]:
+        wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        return [_job(row, state, wall, monotonic) for row in rows]
+
+    def known(self, ids: Iterable[JobId]) -> set[JobId]:
+        """Which of the source's own ids came before, within the window.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            self._heed_clock()
+            since = self._clock.wall() - self._remember_s
+            return {
+                job_id
+                for job_id in ids
+                if self._db.execute(
+                    "SELECT 1 FROM job WHERE fetcher = ? AND own_id = 1 AND id = ? "
+                    "AND (ended_at IS NULL OR ended_at > ?)",
+                    (self._fetcher, json.dumps(job_id), since),
+                ).fetchone()
+            }
+
+    def ended(self, job_id: JobId) -> JobState | None:
+        """How a job of the source's own id has ended; None if it has not.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            row = self._db.execute(
+                "SELECT state FROM job WHERE fetcher = ? AND own_id = 1 "  # noqa: S608
+                f"AND id = ? AND state NOT IN {LIVE}",
+                (self._fetcher, json.dumps(job_id)),
+            ).fetchone()
+        return JobState(row[0]) if row else None
+
+    def state(self) -> KeptState:
+        """What the source told last, and when.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            row = self._db.execute(
+                "SELECT value, at FROM state WHERE fetcher = ?", (self._fetcher,)
+            ).fetchone()
+        if row is None:
+            return KeptState()
+        text, at = row
+        age = max(0.0, self._clock.wall() - at)
+        return KeptState(text, self._clock.monotonic() - age)
+
+    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
+        """Keep the events, all or none.
+
+        Args:
+            events: In order.
+            sync: Wait until they are on the disk, with all that was kept before.
+                What is not synced outlives every process, but not the machine.
+
+        Raises:
+            JournalError: They are not kept: the disk is full, or fails.
+        """
+        try:
+            with _told():
+                self._heed_clock()
+                self._set_sync(sync=sync)
+                with self._transaction():
+                    self._writer.write(events)
+        except JournalError:
+            # It may be the log itself that fills the disk: once what is in it is
+            # in the file, its place is used again. That does not wait for anyone.
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            raise
+
+    def sync(self) -> None:
+        """Wait until everything that was kept is on the disk.
+
+        Raises:
+            JournalError: It is not: the disk is full, or fails.
+        """
+        with _told():
+            self._set_sync(sync=True)
+            with self._transaction():
+                # The log is synced at the end of what writes to it, as a whole.
+                self._db.execute(
+                    "UPDATE fetcher SET done = done WHERE number = ?", (self._fetcher,)
+                )
+
+    def purge(self) -> bool:
+        """Forget jobs that ended before the window; returns whether there are more.
+
+        A part at a time: nobody is to wait for long. What is left of the history
+        of jobs that are gone goes with the last part.
+
+        Raises:
+            JournalError: The file cannot be written.
+        """
+        with _told():
+            self._heed_clock()
+        with _told(), self._transaction():
+            self._mend_times()
+            before = self._clock.wall() - self._remember_s
+            gone = self._db.execute(
+                "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
+                "WHERE fetcher = ? AND ended_at <= ? LIMIT ?)",
+                (*[self._fetcher] * 2, before, PURGED_AT_ONCE),
+            ).rowcount
+            if gone == PURGED_AT_ONCE:
+                return True
+            self._db.execute(
+                "DELETE FROM history WHERE fetcher = ? AND NOT EXISTS (SELECT 1 FROM "
+                "job WHERE job.fetcher = history.fetcher AND job.key = history.key)",
+                (self._fetcher,),
+            )
+            return False
+
+    def _heed_clock(self) -> None:
+        # While this process lives it knows by how much the wall clock was set: what
+        # is kept by it goes along, so that nothing lasts longer or is over sooner.
+        ahead = self._clock.ahead()
+        by_s = ahead - self._wall_ahead
+        if abs(by_s) < SET_BY_S:
+            self._wall_ahead = ahead
+            return
+        with self._transaction():
+            self._db.execute(
+                "UPDATE job SET not_before = not_before + ? "
+                "WHERE fetcher = ? AND ended_at IS NULL AND not_before IS NOT NULL",
+                (by_s, self._fetcher),
+            )
+            self._db.execute(
+                "UPDATE job SET ended_at = ended_at + ?, "
+                "not_before = CASE WHEN ? < 0 THEN max(ended_at, "
+                "coalesce(not_before, 0)) ELSE not_before END "
+                "WHERE fetcher = ? AND ended_at IS NOT NULL",
+                (by_s, by_s, self._fetcher),
+            )
+        self._writer.behind_s = max(0.0, self._writer.behind_s - by_s)
+        self._wall_ahead = ahead
+
+    def _mend_times(self) -> None:
+        # Over a restart nobody knows that: a job that is to have ended in times to
+        # come, or before there was a journal, ended just now as far as it counts. But
+        # it may be today's clock that is behind. So when a job ended by a clock that
+        # was ahead of today's is kept as well, where it has no other use for a time,
+        # and counts once that can be true.
+        now = self._clock.wall()
+        oldest = OLDEST if now >= OLDEST else -math.inf
+        self._db.execute(
+            "UPDATE job SET not_before = max(ended_at, coalesce(not_before, 0)), "
+            "ended_at = ? WHERE fetcher = ? AND (ended_at > ? OR ended_at < ?)",
+            (now, self._fetcher, now, oldest),
+        )
+
+    def _restore_times(self) -> None:
+        self._db.execute(
+            "UPDATE job SET ended_at = not_before, not_before = NULL WHERE fetcher = ? "
+            "AND ended_at < not_before AND not_before <= ?",
+            (self._fetcher, self._clock.wall()),
+        )
+
+    def _behind_s(self) -> float:
+        # By how much an earlier clock was ahead of this one.
+        [latest] = self._db.execute(
+            "SELECT max(max(ended_at, coalesce(not_before, 0))) FROM job "
+            "WHERE fetcher = ? AND ended_at IS NOT NULL",
+            (self._fetcher,),
+        ).fetchone()
+        return max(0.0, (latest or 0.0) - self._clock.wall())
+
+    def _shorten_waits(self, jobs: list[Job]) -> None:
+        # A wait is no longer than it was when its job failed, whatever the clock says.
+        wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        for job in jobs:
+            row = self._db.execute(
+                "SELECT not_before - max(at), not_before - ? FROM job JOIN history "
+                "USING (fetcher, key) WHERE fetcher = ? AND key = ? "
+                "AND event = 'failed'",
+                (wall, self._fetcher, job.key),
+            ).fetchone()
+            if row is not None and row[0] is not None:
+                # Where it would have been over before it began, the clock was set
+                # since: the failure's time did not go along with it.
+                left = max(0.0, row[1] if row[0] < 0 else min(row))
+                job.not_before = monotonic + left
+
+    def _set_sync(self, *, sync: bool) -> None:
+        if sync is not self._syncs:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
+            self._syncs = sync
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+@contextlib.contextmanager
+def _closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        db.close()
+        raise
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_locked(error):
+            raise JournalLockedError("it is locked by another program") from error
+        raise JournalError(f"{type(error).__name__}: {error}") from error
+
+
+def _job(row: tuple[Any, ...], state: JobState, wall: float, monotonic: float) -> Job:
+    key, job_id, own_id, payload, attempt, crashes, *rest = row
+    fetched_at, not_before, route, forgiven = rest
+    # Deadlines are kept as wall time and counted anew: a clock that was set is
+    # not to hold a job for longer than a retry ever does.
+    wait = min(max(0.0, (not_before or wall) - wall), 3600.0)
+    if fetched_at < OLDEST <= wall:
+        fetched_at = wall  # by a clock that was not set
+    return Job(
+        key=key,
+        id=json.loads(job_id),
+        payload=json.loads(payload),
+        fetched_at=monotonic - max(0.0, wall - fetched_at),
+        own_id=bool(own_id),
+        attempt=attempt,
+        crashes=crashes,
+        state=state,
+        not_before=monotonic + wait,
+        route=route,
+        forgiven=forgiven,
+    )
