@@ -267,7 +267,7 @@ def _obeyed(delay_s: float, retry_after_s: float | None) -> float:
 #: ended with one; and after that once twice as many have, up to the most.
 FIRST_DOUBT = 5
 
-MOST_DOUBT = 80
+MOST_DOUBT = 20
 
 
 @dataclass(slots=True)
@@ -276,7 +276,9 @@ class Lengths:
 
     Rule 1: an answer as long as any that something followed may have more behind it.
     Rule 2: while there is none, so may one longer than each that nothing followed.
-    Rule 3: any other is taken for the last, but not for ever.
+    Rule 3: one job may always have more behind it: many a source hands them out so,
+    and a pile of jobs after a quiet hour is not to wait.
+    Rule 4: any other is taken for the last, but not for ever.
     """
 
     _longest_last: int = 0
@@ -297,7 +299,7 @@ class Lengths:
         self._asked_after = length
         is_known = self._shortest_full < math.inf
         least = self._shortest_full if is_known else self._longest_last + 1
-        if length >= least:
+        if length == 1 or length >= least:
             return True
         self._trusted += 1
         return self._trusted >= self._doubt
