@@ -338,49 +338,60 @@ def _take(
     """Yield an answer's jobs as they come; returns how many, and why it ended."""
     count = 0
     end: RunEnded | None = None
+    unusable: Failure | None = None
     seen: list[JobId | None] = []
     jobs = _each(answer)
-    while (step := _next(jobs)) is not None:
-        if isinstance(step, RunEnded):
-            end = step
+    while end is None:
+        step, end = _next(jobs)
+        if step is None:
             break
         signals.under_way += 1
         yield step
-        if isinstance(step, Unusable):
-            end = end or RunEnded("error", step.failure)
-        else:
+        if isinstance(step, Fetched):
             seen.append(step.id)
+        else:
+            unusable = unusable or step.failure
         count += 1
         if signals.under_way == AHEAD:
             signals.under_way -= AHEAD // 2
             yield from signals.kept.passed(AHEAD // 2)
         if count == MOST:
             end = RunEnded("error", Failure(f"fetch yielded more than {MOST} jobs"))
-            break
     yield from all_kept(signals)
+    if end is None and unusable is not None:
+        end = _with_unusable(unusable, seen)
     if end is None and _came_before(seen, signals, several=several):
         end = RunEnded("none")
     return count, end
 
 
-def _next(jobs: Iterator[Any]) -> Fetched | Unusable | RunEnded | None:
+def _with_unusable(failure: Failure, seen: list[JobId | None]) -> RunEnded:
+    # One item that cannot be used is no fault of a source whose others can be: it is
+    # set aside, and the source is asked again in its time, sooner than after a fault.
+    return RunEnded("none") if seen else RunEnded("error", failure)
+
+
+def _next(jobs: Iterator[Any]) -> tuple[Fetched | Unusable | None, RunEnded | None]:
     try:
         for payload in jobs:
             return _taken(payload)
     except BaseException as error:  # noqa: BLE001 - the user's function
-        return failed(error)
-    return None
+        step = failed(error)
+        if isinstance(step, RunEnded):
+            return None, step
+        return step, RunEnded("error", step.failure)
+    return None, None
 
 
-def _taken(payload: Any) -> Fetched | Unusable | RunEnded:
+def _taken(payload: Any) -> tuple[Fetched | Unusable | None, RunEnded | None]:
     item = item_of(payload)
     if type(item) is Fetched or (what := pending(payload)) is None:
-        return item
+        return item, None
     text = (
         f"fetch must return a JSON value, got {what}, which nobody runs: it must "
         "be an ordinary function that returns when its work is done"
     )
-    return RunEnded("faulted", Failure(text, permanent=True))
+    return None, RunEnded("faulted", Failure(text, permanent=True))
 
 
 def _is_shown_again(answer: list[Any], signals: Signals) -> bool:

@@ -87,3 +87,22 @@ def test_a_pile_of_jobs_behind_quiet_days_is_taken_at_once() -> None:
         pipeline.advance(70)
 
         assert len(pipeline.done) == 520
+
+
+def test_a_list_with_one_item_that_cannot_be_used_is_asked_in_its_time() -> None:
+    asked = 0
+
+    def fetch() -> Iterator[Any]:
+        nonlocal asked
+        asked += 1
+        yield {"id": 1}
+        yield {1, 2}  # no JSON value
+        yield {"id": 2}
+
+    with Harness(fetch, every_s=2.0) as pipeline:
+        pipeline.advance(100.0)
+
+        # No sooner, and no later, as it would be if the source had failed.
+        assert 45 <= asked <= 55
+        status = pipeline.status()["accounting"]
+        assert (status["done"], status["quarantined"]) == (2, 1)
