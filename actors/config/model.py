@@ -32,12 +32,12 @@ from actors.config.option import (
     text_as,
     word_or,
 )
-from actors.demand.dedup import WINDOW_S
 from actors.demand.dispatchers import (
     BroadcastDispatcher,
     DemandDispatcher,
     PartitionDispatcher,
 )
+from actors.demand.seen_ids import WINDOW_S
 from actors.demand.windows import Window
 
 if TYPE_CHECKING:

@@ -1,4 +1,8 @@
-"""What a rule raises. A peer's mistake is answered with ``Cancel``, never raised."""
+"""Dispatchers: whose demand gets the next job, by turns, by kind, or by key.
+
+What a rule raises is here as well. A peer's mistake is answered with ``Cancel``, never
+raised.
+"""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Acknowledgement(NamedTuple):
 
 
 def acknowledgement_of(event: JobEvent) -> Acknowledgement | None:
-    """What follows from a event for the source, if anything does."""
+    """What follows from an event for the source, if anything does."""
     match event:
         case JobDone(job, result=result):
             said = {"state": JobState.DONE.value, "result": result}

@@ -164,7 +164,7 @@ _CAN_WAIT = _ENDS | {JobLeased, JobReturned, JobRouted}
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """Gives everybody what concerns them of what the outbox lets go.
+    """Gives everybody what concerns them of what the commit queue lets go.
 
     Apart from the fetcher, which decides, since nothing here does: only here is
     known where those are who take from it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from actors.demand.dedup import SeenIds
 from actors.demand.job import odd_id_of
 from actors.demand.job_events import StateMoved
 from actors.demand.job_routing import Incoming
 from actors.demand.producer import Decision
+from actors.demand.seen_ids import SeenIds
 from actors.fetcher.fetch_call import Fetched, Page, RunEnded, Unusable
 from actors.journal.journal import JournalError
 from actors.user_code.failures import describe

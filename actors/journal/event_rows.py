@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 
-#: A payload of so many bytes has a row of its own, see `journal_file`.
+#: A payload of so many bytes has a row of its own, see `file`.
 LARGE = 4096
 
 

@@ -7,7 +7,6 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from actors.demand.dedup import WINDOW_S, SeenIds
 from actors.demand.job import Accounting, Job, JobState
 from actors.demand.job_events import (
     JobDone,
@@ -16,6 +15,7 @@ from actors.demand.job_events import (
     JobFetched,
     JobQuarantined,
 )
+from actors.demand.seen_ids import WINDOW_S, SeenIds
 from actors.demand.source_state import KeptState
 from actors.journal.journal import TakenUp
 

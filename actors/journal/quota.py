@@ -12,7 +12,9 @@ LOOK_AGAIN_S = 5.0
 
 @dataclass(slots=True)
 class Quota:
-    """A limit, and what was seen of the size.
+    """The limit of ``--journal-mib``, and what was seen of the size.
+
+    Where it is reached, a fetcher has no room for jobs (`fetcher.status`).
 
     Attributes:
         most_bytes: The limit; None for none, and nothing is ever to be looked at.

@@ -13,8 +13,8 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.dedup import WINDOW_S
 from actors.demand.job import Accounting, Job, JobState
+from actors.demand.seen_ids import WINDOW_S
 from actors.demand.source_state import KeptState
 from actors.journal.event_rows import JobEventWriter
 from actors.journal.file import LIVE, PAYLOAD, connect, is_locked

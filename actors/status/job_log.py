@@ -47,7 +47,7 @@ def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
     return enabled is None or bool(enabled(logging.INFO))
 
 
-def _log_event(  # noqa: C901 - one arm a event
+def _log_event(  # noqa: C901 - one arm an event
     log: FilteringBoundLogger, event: JobEvent
 ) -> None:
     match event:

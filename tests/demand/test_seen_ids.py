@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from actors.demand.dedup import SeenIds
+from actors.demand.seen_ids import SeenIds
 
 
 def test_an_id_is_known_once_it_was_added() -> None:
