@@ -100,6 +100,19 @@ def opened(*directories: Path) -> Iterator[None]:
             each.chmod(mode)
 
 
+@pytest.fixture
+def on_a_common_path(systems: Any) -> Iterator[None]:
+    """Have the state where everybody may come, but for what is its owner's.
+
+    The tests' own directory is closed: each pytest that starts sees to that, and would
+    close it again in the middle of a test that has opened it.
+    """
+    with tempfile.TemporaryDirectory(prefix="lowtide-") as directory:
+        systems.env["LOWTIDE_STATE_DIR"] = f"{directory}/state"
+        yield
+        systems.close()
+
+
 @contextlib.contextmanager
 def shortened(path: Path) -> Iterator[Path]:
     """A link to a directory, for those who know no better way to a long one."""
@@ -138,7 +151,7 @@ def test_45_nothing_listens_but_sockets_in_a_directory_of_its_owners(
     assert directory.stat().st_mode & 0o777 == 0o700
     assert len(names) == 6  # main, admin, root, fetcher, two processors
     # A path that is too long for an address is not told in full by the kernel.
-    assert not bound or bound == names
+    assert bound == {each for each in names if len(bytes(directory / each)) < 108}
 
 
 def test_45_a_page_is_the_only_port(start_numbers: Start, start_system: Start) -> None:
@@ -174,6 +187,7 @@ print(denied)
 """
 
 
+@pytest.mark.usefixtures("on_a_common_path")
 def test_45_another_user_can_neither_connect_nor_look_nor_fill(
     start_numbers: Start, start_system: Start, account: Take
 ) -> None:
@@ -210,6 +224,7 @@ print(denied)
 """
 
 
+@pytest.mark.usefixtures("on_a_common_path")
 def test_45_another_user_who_gets_to_the_socket_is_hung_up_on_before_a_byte_is_read(
     start_numbers: Start, start_system: Start, account: Take
 ) -> None:
