@@ -13,6 +13,7 @@
 - **order**: jobs go out in the order of fetching.
 - **timers**: a stage never has two for the same moment.
 - **one fetch**: nothing is fetched before the last job is kept.
+- **drained**: a fetcher that says so keeps all that it fetched, and fetches no more.
 - **state**: a source's state and its jobs are on the disk together, or neither is.
 - **every job ends**, with its payload kept where it is quarantined.
 """
@@ -28,6 +29,7 @@ from actors.demand.messages import Confirm, Demand, Done, Jobs
 from actors.demand.windows import MOST
 from actors.fetcher.actor import FetcherActor
 from actors.processor.actor import ProcessorActor
+from actors.supervision.messages import Drained
 from actors.testing.base import Observer
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ class Invariants(Observer):
         self._leases: dict[tuple[str, int], tuple[int, SubscriptionId, int]] = {}
         self._newest: dict[str, int] = {}
         self._unkept: dict[str, list[Any]] = {}
+        self._drained: set[str] = set()
         self._stale: list[tuple[Job, str]] = []
         self._drain_until = 0.0
         self._lists: dict[str, Sequence[Any]] = {}
@@ -77,12 +80,7 @@ class Invariants(Observer):
 
     def fetched(self, fetcher: str, job: Any) -> None:
         """A source handed out a job; what nothing keeps is not accounted for."""
-        if self.world.config.journal is None:
-            return
-        unkept = self._unkept.setdefault(fetcher, [])
-        if unkept:
-            self.fail("one fetch", (f"{fetcher} fetched {job} over {unkept}"))
-        unkept.append(job)
+        self._hand_out(fetcher, [job])
 
     def paged(self, fetcher: str, jobs: Sequence[Any]) -> None:
         """A source's state is how many of these jobs it has handed out."""
@@ -91,6 +89,11 @@ class Invariants(Observer):
 
     def page(self, fetcher: str, jobs: Sequence[Any]) -> None:
         """A source handed out jobs together."""
+        self._hand_out(fetcher, jobs)
+
+    def _hand_out(self, fetcher: str, jobs: Sequence[Any]) -> None:
+        if fetcher in self._drained:
+            self.fail("drained", f"{fetcher} said that it was, and fetched {jobs}")
         if self.world.config.journal is None:
             return
         unkept = self._unkept.setdefault(fetcher, [])
@@ -157,6 +160,7 @@ class Invariants(Observer):
         """Note what went with a fetcher."""
         if isinstance(node.stage, FetcherActor):
             self.lost += self._unkept.pop(node.name, [])
+            self._drained.discard(node.name)
 
     def before(self, node: Node, message: Any) -> None:
         """Note which outcomes come too late to count."""
@@ -197,6 +201,10 @@ class Invariants(Observer):
                 self._check_jobs(sender, message)
             case Confirm():
                 self._check_confirmed(sender, message.outcomes)
+            case Drained() if isinstance(sender.stage, FetcherActor):
+                self._drained.add(sender.name)
+                if unkept := self._unkept.get(sender.name):
+                    self.fail("drained", f"{sender.name} has not kept {unkept}")
             case _:
                 return
 
