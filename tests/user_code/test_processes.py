@@ -250,7 +250,12 @@ def test_a_job_that_ends_its_group_ends_itself_only(start_system: Start) -> None
     assert not system.all_of("stage.exited", stage="processes")
 
 
-def test_what_is_printed_is_there_after_a_stop(start_system: Start) -> None:
+def test_what_is_printed_is_there_after_a_stop(
+    start_system: Start, env: dict[str, str]
+) -> None:
+    # As it is for users: kept back until the end, and not written piece by piece, which
+    # would mix with what others print.
+    del env["PYTHONUNBUFFERED"]
     system = start_system(*functions("prints", "printing_fetch"))
     system.wait_for("job.done", count=4)
 
@@ -265,7 +270,10 @@ def test_what_is_printed_is_there_after_a_stop(start_system: Start) -> None:
     assert out.count("fetching\n") == 2  # "fetching", "end of fetching"
 
 
-def test_what_is_printed_is_there_after_a_detach(start_system: Start) -> None:
+def test_what_is_printed_is_there_after_a_detach(
+    start_system: Start, env: dict[str, str]
+) -> None:
+    del env["PYTHONUNBUFFERED"]
     system = start_system(*functions("prints"), "--processors", "1")
     system.wait_for("job.done", count=4)
 
