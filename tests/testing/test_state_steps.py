@@ -57,7 +57,8 @@ def crash(form: str, at: int | None) -> int:
         pipeline.advance(20)  # if it died in the end, its successor is there
 
         account = pipeline.accounting
-        assert steps.struck == (at is not None)
+        # There may be fewer the second time, see below.
+        assert steps.struck == (at is not None and at < steps.count)
         # None skipped, and none fetched twice.
         assert sorted(runs) == list(range(COUNT))
         assert account["fetched"] == account["done"] == COUNT
@@ -85,12 +86,21 @@ def test_a_process_that_dies_within_a_transaction_leaves_nothing_of_it() -> None
         pipeline.run_until_idle()
     assert total.count > 0
 
-    for at in range(0, total.count, 40):
+    points = range(0, total.count, 40)
+    strikes = 0
+    for at in points:
         feed = Feed()
         with Harness(feed.returning, every_s=1) as pipeline:
-            pipeline.crash_at(at, "source", ("event_rows",))
-            while not any(e["event"] == "stage.restarted" for e in pipeline.events):
+            steps = pipeline.crash_at(at, "source", ("event_rows",))
+            restarted = False
+            while not restarted and pipeline.now < 60:
                 pipeline.advance(0.01)
                 query = pipeline.journal.execute("SELECT fetched FROM fetcher")
                 assert query.fetchone() == (pipeline.state or 0,)
-                assert pipeline.now < 60
+                told = [each["event"] for each in pipeline.events]
+                restarted = "stage.restarted" in told
+            assert restarted == steps.struck
+            strikes += steps.struck
+    # CPython 3.13 was seen to report fewer instructions of the same code the second
+    # time, so the last points may lie behind the end.
+    assert strikes > len(points) / 2
