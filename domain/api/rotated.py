@@ -93,6 +93,12 @@ class Rotated:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self.path)
+        # Without this, a power cut brings back the token that is used up.
+        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def rotated_of(*who: str) -> Rotated:

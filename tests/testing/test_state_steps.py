@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,9 @@ WAY = (
 )
 #: So many runs together crash at every so many-th instruction.
 PARTS, EACH = 4, 40
+#: Whether the same code always has as many instructions. In a whole run under 3.13 a
+#: second one had fewer, so a point near the end was never come to; why is not known.
+SAME = sys.version_info < (3, 13)
 
 
 class Feed:
@@ -57,8 +61,7 @@ def crash(form: str, at: int | None) -> int:
         pipeline.advance(20)  # if it died in the end, its successor is there
 
         account = pipeline.accounting
-        # There may be fewer the second time, see below.
-        assert steps.struck == (at is not None and at < steps.count)
+        assert steps.struck == (at is not None and (SAME or at < steps.count))
         # None skipped, and none fetched twice.
         assert sorted(runs) == list(range(COUNT))
         assert account["fetched"] == account["done"] == COUNT
@@ -101,6 +104,4 @@ def test_a_process_that_dies_within_a_transaction_leaves_nothing_of_it() -> None
                 restarted = "stage.restarted" in told
             assert restarted == steps.struck
             strikes += steps.struck
-    # CPython 3.13 was seen to report fewer instructions of the same code the second
-    # time, so the last points may lie behind the end.
-    assert strikes > len(points) / 2
+    assert strikes == len(points) if SAME else strikes > len(points) / 2
