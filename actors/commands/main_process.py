@@ -26,7 +26,7 @@ from actors.config.overrides import Changes
 from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
 from actors.host.control_socket import ControlError, Orders
-from actors.host.ready_process import NotServingError, ReadyProcess
+from actors.host.ready_process import NotServingError, ReadyProcess, number_server
 from actors.host.reports import (
     Alive,
     Beat,
@@ -206,7 +206,7 @@ class Main:
         if self.config.needs_number_server:
             first = next_number(self.config.journal)
             words = ["--port", "0", "--first-id", str(first)]
-            self.numbers = ReadyProcess("number_server", words)
+            self.numbers = ReadyProcess(number_server(), words)
         stack_dumps.prepare(self.files.dump)
         self.reports, self.report_writer = map(forks.keep, os.pipe())
         self.system = RunningSystem(

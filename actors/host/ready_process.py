@@ -38,7 +38,13 @@ except Exception as error:
     print(f"error: {type(error).__name__}: {error}", flush=True)
     sys.exit(1)
 """
-_HOME = str(Path(__file__).parents[2])
+_HOME = Path(__file__).parents[2]
+
+
+def number_server() -> str:
+    """The module of the bundled number server: in a clone it stands at the top."""
+    installed = (_HOME / "domain" / "number_server.py").is_file()
+    return "domain.number_server" if installed else "number_server"
 
 
 class NotServingError(Exception):
@@ -94,7 +100,7 @@ def start(
 ) -> Popen[bytes]:
     """Start one, in a session of its own: Ctrl-C is for the system."""
     return Popen(  # noqa: S603 - our own words
-        [sys.executable, "-P", "-c", _BEGIN, _HOME, module, *words],
+        [sys.executable, "-P", "-c", _BEGIN, str(_HOME), module, *words],
         stdout=PIPE,
         env=None if env is None else dict(env),
         pass_fds=pass_fds,
