@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+
+
+def _put_users_modules_last() -> None:
+    # ``python -m`` looks in the working directory first: a file that is called
+    # queue.py there would be imported by whatever we import. While the package of
+    # what -m names is imported, that stands for the name of the program. First of
+    # all: what is imported here may have a namesake there, too.
+    named = any(each.removeprefix("-m").startswith("actors.") for each in sys.orig_argv)
+    if sys.argv[:1] == ["-m"] and named and not sys.flags.safe_path:
+        sys.path.append(sys.path.pop(0))
+        from actors.user_code.imports import guard  # noqa: PLC0415
+
+        guard()
+
+
+_put_users_modules_last()
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from actors.commands.main_process import StartError
@@ -15,18 +32,6 @@ __all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor", "StartErro
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
     "StartError": "actors.commands.main_process"
 }
-
-
-def _put_users_modules_last() -> None:
-    # ``python -m`` looks in the working directory first: a file that is called
-    # queue.py there would be imported by whatever we import. While the package of
-    # what -m names is imported, that stands for the name of the program.
-    named = any(each.removeprefix("-m").startswith("actors.") for each in sys.orig_argv)
-    if sys.argv[:1] == ["-m"] and named and not sys.flags.safe_path:
-        sys.path.append(sys.path.pop(0))
-
-
-_put_users_modules_last()
 
 
 def __dir__() -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import os
 import stat
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.config.errors import ConfigError
 from actors.host.frames import MIN_KEY
+from actors.user_code.imports import spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,7 +119,7 @@ def version_of(module: str) -> str:
 
 
 def _digest(top: str) -> str:
-    spec = importlib.util.find_spec(top)
+    spec = spec_of(top)
     if spec is None:
         return "not there"
     digest = hashlib.sha256()

@@ -10,6 +10,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
 from actors.commands.terminal import table
 from actors.commands.validated_config import function_errors, note_way_in
+from actors.config.functions import hidden_functions
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import unknown_variables
 from actors.host import redaction
@@ -51,6 +52,8 @@ def check(arguments: Namespace) -> int:
     find_last()
     for error in function_errors(asked):
         asked.problems.add(error)
+    for name, file in hidden_functions(config):
+        _say(f"warning: {name} is lowtide's own; {file} is not used for it")
     note_way_in(asked)
     if arguments.show and not asked.unsound:
         rows = config_rows(asked.values, asked.file, config)

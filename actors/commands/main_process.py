@@ -22,6 +22,7 @@ from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_e
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
 from actors.config.errors import ConfigError
+from actors.config.functions import hidden_functions
 from actors.config.overrides import Changes
 from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
@@ -219,6 +220,8 @@ class Main:
         forks.shield()
         for variable in unknown_variables(os.environ):
             self.log.warning("config.unknown_variable", variable=variable)
+        for name, file in hidden_functions(self.config):
+            self.log.warning("function.hidden", function=name, not_used=file)
         if self.numbers is not None:
             self._use_bundled_source(self.numbers)
         self._start_web()

@@ -16,6 +16,7 @@ from actors.user_code.functions import (
     load_beside,
     name_beside,
 )
+from actors.user_code.imports import shadowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -92,6 +93,23 @@ def function_problems(
                     yield Misfit(place, f"{function.key}: {error}")
             if isinstance(member, FetcherConfig):
                 yield from _option_problems(member)
+
+
+def hidden_functions(config: SystemConfig) -> Iterator[tuple[str, str]]:
+    """The functions of ours that the user has a file of the same name for.
+
+    Returns:
+        Each name, and the file that is not used.
+    """
+    told = set()
+    stages: tuple[FetcherConfig | ProcessorConfig, ...]
+    stages = (*config.fetchers, *config.processors)
+    for stage in stages:
+        for function in _named_by(stage):
+            file = shadowed(function.name.partition(":")[0])
+            if file is not None and function.name not in told:
+                told.add(function.name)
+                yield function.name, file
 
 
 def _option_problems(fetcher: FetcherConfig) -> Iterator[Misfit]:

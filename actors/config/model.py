@@ -14,6 +14,7 @@ from actors.config.option import (
     COUNT,
     COUNT_FROM_0,
     COUNT_OR_AUTO,
+    FETCH,
     FUNCTION,
     MEBIBYTES,
     SECONDS,
@@ -102,9 +103,10 @@ class FetcherConfig(StageConfig):
 
     name: str = field(metadata=described(TEXT, "its name, unique in the system"))
     fetch: str = option(
-        FUNCTION,
+        FETCH,
         "domain.numbers:fetch",
-        "the function that returns one job, or None for none now",
+        "the function that returns one job, or None for none now, or a source by its "
+        "short name: api, leases, numbers, or one that is installed beside them",
         setting=True,
     )
     options: dict[str, Any] = field(

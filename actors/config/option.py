@@ -12,6 +12,7 @@ from dataclasses import MISSING, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from actors.config.errors import ConfigError
+from actors.user_code.imports import source_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -132,6 +133,18 @@ def _function() -> ValueType:
     return ValueType(expected, "MODULE:FUNCTION", check, check)
 
 
+def _fetch() -> ValueType:
+    expected = f"{FUNCTION.expected}, or a source by its short name, as api"
+
+    def check(value: Any) -> str:
+        named = None
+        if isinstance(value, str) and value.isidentifier():
+            named = source_named(value)
+        return str(FUNCTION.check(value)) if named is None else named
+
+    return ValueType(expected, "MODULE:FUNCTION|SOURCE", check, check)
+
+
 def _sources() -> ValueType:
     expected = "a list of names, or tables, of sources, at least one"
 
@@ -152,6 +165,7 @@ MEBIBYTES = count_from(1, metavar="MIB")
 SECONDS = seconds_from(0.0, above=True)
 SECONDS_FROM_0 = seconds_from(0.0)
 FUNCTION = _function()
+FETCH = _fetch()
 SOURCES = _sources()
 TEXT = text_as("some text")
 TRUE_OR_FALSE = _instance(bool, "true or false")
@@ -246,7 +260,7 @@ class Option:
         """Ask whether a function of this module was meant, if it names one."""
         module = value.removesuffix(".py") if isinstance(value, str) else ""
         is_module = all(part.isidentifier() for part in module.split("."))
-        if self.type is not FUNCTION or not is_module:
+        if self.type not in (FUNCTION, FETCH) or not is_module:
             return ""
         return f"; did you mean {module}:{self.key}?"
 

@@ -7,14 +7,13 @@ we import, or those we import from do. It must not be found in their place.
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.machinery
-import importlib.util
 import inspect
 import sys
 import types
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from actors.user_code.imports import found_here, guard, import_named, real_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,35 +21,20 @@ if TYPE_CHECKING:
 
 
 def find_last() -> None:
-    """Have modules found in the working directory, where they are nowhere else."""
+    """Have modules found in the working directory, where they are nowhere else.
+
+    Those that libraries import are not found there at all.
+    """
+    guard()
     if "" not in sys.path:
         sys.path.append("")
-
-
-def import_first(name: str) -> ModuleType:
-    """Import the module of a job function: that of the working directory, if any.
-
-    It may be called like one of Python's own that nobody has imported yet, as
-    ``test`` or ``code``. What was imported already stays what it is.
-    """
-    top = name.partition(".")[0]
-    spec = _of_the_user(top) if top not in sys.modules else None
-    if spec is not None and spec.loader is not None:
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[top] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            sys.modules.pop(top, None)
-            raise
-    return importlib.import_module(name)
 
 
 def hidden(module: ModuleType) -> str | None:
     """The user's file that a module of the same name keeps from being found."""
     if "." in module.__name__:
         return None
-    spec = _of_the_user(module.__name__)
+    spec = found_here(module.__name__)
     origin = getattr(spec, "origin", None)
     if not origin or not Path(origin).is_file():
         return None
@@ -58,13 +42,6 @@ def hidden(module: ModuleType) -> str | None:
     if file is not None and Path(file).resolve() == Path(origin).resolve():
         return None
     return str(origin)
-
-
-def _of_the_user(top: str) -> importlib.machinery.ModuleSpec | None:
-    # Only where the user's modules are looked for: not in any library.
-    if "" not in sys.path:
-        return None
-    return importlib.machinery.PathFinder.find_spec(top, [str(Path.cwd())])
 
 
 class FunctionError(ValueError):
@@ -78,7 +55,7 @@ def load_beside(name: str, function_name: str) -> Callable[..., Any] | None:
         name: Of the one that is loaded.
         function_name: Of the other.
     """
-    module = sys.modules.get(name.partition(":")[0])
+    module = sys.modules.get(real_name(name.partition(":")[0]))
     function = getattr(module, function_name, None)
     return function if callable(function) else None
 
@@ -104,7 +81,7 @@ def load(name: str) -> Callable[..., Any]:
             f"expected MODULE:FUNCTION, as in domain.numbers:fetch, got {name!r}"
         )
     try:
-        module = import_first(module_name)
+        module = import_named(module_name)
     except Exception as error:
         raise FunctionError(
             f"cannot import module {module_name!r} of {name!r}: "

@@ -11,10 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from domain import http
-from domain.errors import BadOptionError, SourceError
-from domain.urls import shown
-
+from .. import http
+from ..errors import BadOptionError, SourceError
+from ..urls import shown
 from .filling import Problem, Trail, fill_environment
 from .jobs import id_of
 from .limits import budget_of

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests.auth
 
-from domain.errors import BadOptionError
-
+from ..errors import BadOptionError
 from . import reader
 from .reader import Reader
 

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from domain.errors import BadAnswerError
-from domain.excerpts import short
-
+from ..errors import BadAnswerError
+from ..excerpts import short
 from .expressions import Expression, Path
 
 __all__ = ["KINDS", "Cursor", "Scalar"]

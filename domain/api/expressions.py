@@ -8,7 +8,7 @@ from typing import Any
 import jmespath
 from jmespath.exceptions import JMESPathError
 
-from domain.errors import BadAnswerError
+from ..errors import BadAnswerError
 
 __all__ = ["Expression", "Path", "at", "compiled"]
 

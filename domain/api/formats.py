@@ -7,8 +7,8 @@ import io
 from datetime import UTC, datetime
 from typing import Any
 
-from domain import strict_json
-from domain.errors import BadAnswerError, BadJobError, BadJsonError, BadOptionError
+from .. import strict_json
+from ..errors import BadAnswerError, BadJobError, BadJsonError, BadOptionError
 
 __all__ = ["FORMATS", "MISSING_FEEDPARSER", "has_feedparser", "read"]
 

@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from domain import strict_json
-from domain.errors import BadAnswerError, BadJobError
-from domain.excerpts import short
-
+from .. import strict_json
+from ..errors import BadAnswerError, BadJobError
+from ..excerpts import short
 from . import formats
 from .expressions import Path
 from .settings import Settings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from domain.retry_after import parse_retry_after
+from ..retry_after import parse_retry_after
 
 __all__ = ["Budget", "answered_at", "budget_of", "pace_of"]
 

@@ -7,10 +7,9 @@ from urllib.parse import urljoin
 
 from requests.utils import parse_header_links
 
-from domain.errors import BadAnswerError, BadUrlError
-from domain.excerpts import short
-from domain.urls import origin, shown
-
+from ..errors import BadAnswerError, BadUrlError
+from ..excerpts import short
+from ..urls import origin, shown
 from .expressions import Expression, Path
 
 __all__ = [

@@ -3,9 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from domain.errors import BadAnswerError
-from domain.excerpts import short
-
+from ..errors import BadAnswerError
+from ..excerpts import short
 from .cursors import Scalar
 from .paging import Position
 

@@ -8,17 +8,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from domain import strict_json
-from domain.errors import (
+from .. import strict_json
+from ..errors import (
     BadAnswerError,
     BadJsonError,
     SourceError,
     ThrottledError,
 )
-from domain.excerpts import short
-from domain.http import NOT_MODIFIED, Request
-from domain.urls import shown, with_params
-
+from ..excerpts import short
+from ..http import NOT_MODIFIED, Request
+from ..urls import shown, with_params
 from .filling import fill_cursor
 from .jobs import Listed, read_jobs
 from .limits import answered_at, pace_of

@@ -5,10 +5,9 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Any
 
-from domain.errors import BadUrlError
-from domain.excerpts import text as excerpt
-from domain.urls import checked
-
+from ..errors import BadUrlError
+from ..excerpts import text as excerpt
+from ..urls import checked
 from .expressions import Expression, Path, compiled
 from .filling import Problem, Trail
 

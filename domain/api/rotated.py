@@ -13,8 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from domain.errors import BadAnswerError
-
+from ..errors import BadAnswerError
 from .budgets import state_folder
 
 __all__ = ["Rotated", "rotated_of"]

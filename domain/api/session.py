@@ -10,15 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urljoin
 
-from domain import http
-from domain.errors import (
+from .. import http
+from ..errors import (
     BadStatusError,
     BadUrlError,
     RedirectedError,
     ThrottledError,
 )
-from domain.urls import origin, shown, with_params
-
+from ..urls import origin, shown, with_params
 from .auth import OAuth2
 from .budgets import Ledger, ledger_of
 from .limits import budget_of

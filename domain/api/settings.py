@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from domain.exchange import Limits
-from domain.http import Via
-from domain.urls import origin
-
+from ..exchange import Limits
+from ..http import Via
+from ..urls import origin
 from . import reader
 from .auth import Auth, read_auth
 from .cursors import KINDS, Cursor

@@ -13,17 +13,16 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
-from domain import strict_json
-from domain.errors import (
+from .. import strict_json
+from ..errors import (
     BadAnswerError,
     BadJsonError,
     BadStatusError,
     SourceError,
     ThrottledError,
 )
-from domain.http import Answer, Request
-from domain.urls import shown
-
+from ..http import Answer, Request
+from ..urls import shown
 from .auth import OAuth2
 from .limits import budget_of
 from .rotated import Rotated

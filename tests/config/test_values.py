@@ -33,7 +33,9 @@ def test_a_module_without_a_function_is_told_with_the_one_that_may_be_meant(
     with pytest.raises(ConfigError) as refused:
         resolve({name: text}, {}, None)
 
-    assert str(refused.value) == f"--{name} {EXPECTED} {text!r}{hint}"
+    source = ", or a source by its short name, as api" if name == "fetch" else ""
+    expected = EXPECTED.replace(", got", f"{source}, got")
+    assert str(refused.value) == f"--{name} {expected} {text!r}{hint}"
 
 
 def test_so_it_is_in_a_table() -> None:

@@ -122,3 +122,102 @@ def test_one_that_is_hidden_is_told_by_name(place: Path, env: dict[str, str]) ->
     [line] = program.lines
     assert f"that is not {place / 'json.py'}: give it another name" in line
     program.close()
+
+
+#: Says that it was run, and by what name.
+PLANTED = "open({file!r}, 'a').write(__name__ + chr(10))\n"
+#: Extras of ours, and what a library of ours looks for and may not find.
+OPTIONAL = ("brotli", "chardet", "simplejson", "better_exceptions", "typing")
+
+
+@pytest.fixture
+def strange(place: Path, tmp_path: Path) -> Path:
+    """A stranger's directory: every file says that it was run, in ``tmp_path/ran``."""
+    content = PLANTED.format(file=str(tmp_path / "ran"))
+    for name in (*NAMES, *OPTIONAL, "setproctitle", "rich", "feedparser", "structlog"):
+        if name not in ("actors", "domain"):
+            (place / f"{name}.py").write_text(content)
+    (place / "domain").mkdir()
+    for name in ("__init__", "numbers", "http"):
+        (place / "domain" / f"{name}.py").write_text(content)
+    return place
+
+
+@pytest.mark.parametrize("by", ["lowtide", "python -m"])
+def test_nothing_is_run_that_lies_in_a_strangers_directory(
+    by: str, strange: Path, tmp_path: Path, env: dict[str, str]
+) -> None:
+    words = ("--every", "0.1", "--web", str(free_port()))
+
+    if by == "lowtide":
+        program = run(strange, env, COMMAND, *words)
+    else:
+        env["PYTHONPATH"] = str(ROOT)
+        run_ = ("run", "--port", str(free_port()), "--log-format", "json", *words)
+        program = Program(
+            *("-m", "actors.main", *run_), env=env, prefix=("env", "-C", str(strange))
+        )
+
+    program.wait_for("job.done")
+    program.process.terminate()
+    assert program.wait() == 0
+    assert not (tmp_path / "ran").exists()
+    program.close()
+
+
+def test_a_bundled_source_and_a_package_of_the_users_of_its_name_go_together(
+    place: Path, env: dict[str, str]
+) -> None:
+    (place / "domain").mkdir()
+    (place / "domain" / "__init__.py").write_text("FACTOR = 2\n")
+    (place / "domain" / "billing.py").write_text(
+        "from domain import FACTOR\n"
+        "def process(job):\n    return job['number'] * FACTOR\n"
+    )
+    words = ("--fetch", "numbers", "--process", "domain.billing:process")
+
+    program = run(place, env, COMMAND, *words, "--every", "0.1")
+
+    [done] = program.wait_for("job.done")
+    assert done["result"] == 2 * done["job"]["number"]
+    program.process.terminate()
+    assert program.wait() == 0
+    program.close()
+
+
+def test_a_file_that_a_bundled_function_is_taken_for_is_told(
+    place: Path, env: dict[str, str]
+) -> None:
+    (place / "domain").mkdir()
+    (place / "domain" / "numbers.py").write_text(JOBS)
+
+    program = run(place, env, COMMAND, "--every", "0.1")
+
+    [told, _] = program.wait_for("function.hidden", 2)
+    assert told["function"] == "domain.numbers:fetch"
+    assert told["not_used"] == str(place / "domain" / "numbers.py")
+    program.process.terminate()
+    assert program.wait() == 0
+    program.close()
+
+
+def test_others_give_their_sources_short_names(
+    place: Path, tmp_path: Path, env: dict[str, str]
+) -> None:
+    site = tmp_path / "site"
+    (site / "acme-1.dist-info").mkdir(parents=True)
+    (site / "acme-1.dist-info" / "METADATA").write_text("Name: acme\nVersion: 1\n")
+    (site / "acme-1.dist-info" / "entry_points.txt").write_text(
+        "[lowtide.sources]\nacme = acme_source:poll\n"
+    )
+    (site / "acme_source.py").write_text("def poll():\n    return {'id': 'acme-1'}\n")
+    (place / "acme_source.py").write_text("raise RuntimeError('the wrong one')\n")
+    env["PYTHONPATH"] = str(site)
+
+    words = ("--fetch", "acme", "--process", "my_jobs:process", "--until-idle", "0.3")
+    program = run(place, env, COMMAND, *words)
+
+    [done] = program.wait_for("job.done")
+    assert done["job_id"] == "acme-1"
+    assert program.wait() == 0
+    program.close()
