@@ -35,7 +35,7 @@ from actors.demand.messages import (
 from actors.demand.windows import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from actors.demand.job import Process
     from actors.demand.manual_demand import ManualDemand
@@ -184,15 +184,17 @@ class Consumer:
             case Subscribed():
                 return self._deliver_all(subscription, now)
             case Jobs():
-                self._unconfirmed[subscription.source].confirm(message.confirmed)
+                self._unconfirmed[subscription.source].confirm(message.confirmed, now)
                 return self._take_in(subscription, message, now)
             case Confirm():
-                self._unconfirmed[subscription.source].confirm(message.outcomes)
+                self._unconfirmed[subscription.source].confirm(message.outcomes, now)
                 return []
             case Ping():
                 missing = subscription.received < message.sent
                 demand = Send(subscription.source, subscription.demand(resend=missing))
-                return [demand, *self._deliver_all(subscription, now)]
+                # What was sent just now is on its way, however slow that is.
+                overdue = self._unconfirmed[subscription.source].take_overdue(now)
+                return [demand, *(_done(subscription, overdue) if overdue else ())]
             case Cancel():
                 return self._cancelled(subscription, message, now)
 
@@ -227,9 +229,9 @@ class Consumer:
         for source, job in reversed(given):
             subscription = self._subscriptions[source]
             subscription.unfinished -= 1
-            self._unconfirmed[source].add(
-                [Outcome(job.key, job.attempt, begun=False)], now
-            )
+            returned = Outcome(job.key, job.attempt, begun=False)
+            self._unconfirmed[source].add([returned], now)
+            subscription.without_outcome.discard((job.key, job.attempt))
             if self.manual_demand is not None:
                 self.manual_demand.give_back(subscription.kind, 1)
         sources = {task.source for task in given}
@@ -274,7 +276,7 @@ class Consumer:
         return task
 
     def settled(
-        self, source: str, outcomes: Iterable[Outcome], now: float
+        self, source: str, outcomes: Sequence[Outcome], now: float
     ) -> list[Send]:
         """Record outcomes of jobs that run no more, and ask if it is time."""
         unconfirmed = self._unconfirmed.get(source)
@@ -284,6 +286,8 @@ class Consumer:
         subscription = self._subscriptions.get(source)
         if subscription is None:
             return []
+        for outcome in outcomes:
+            subscription.without_outcome.discard((outcome.key, outcome.attempt))
         more = self._queue or len(self._running) > 1 or not unconfirmed.is_quiet(now)
         due = self._raise(subscription) or not more or subscription.closing
         if due or (unconfirmed.flush_at is not None and now >= unconfirmed.flush_at):
@@ -341,7 +345,7 @@ class Consumer:
             sends += self._ask_again(subscription, now)
             unconfirmed = self._unconfirmed[subscription.source]
             if unconfirmed.repeat_at is not None and now >= unconfirmed.repeat_at:
-                sends += self._deliver_all(subscription, now)
+                sends += _done(subscription, unconfirmed.take_repeated(now))
             elif unconfirmed.flush_at is not None and now >= unconfirmed.flush_at:
                 sends += _done(subscription, unconfirmed.take_unsent(now))
         return sends

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.demand.job import size_of
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from actors.demand.messages import Assignment, Jobs, Outcome, SubscriptionId
     from actors.demand.windows import Window
 
+
+_key_and_attempt = itemgetter(1, 2)
 
 #: What gets no answer is repeated after this many seconds.
 AGAIN_S = 1.0
@@ -54,6 +57,8 @@ class ConsumerSubscription:
         total: Jobs ever asked for.
         received: Jobs ever received, those that were taken back included.
         unfinished: Jobs that are here and not worked off.
+        without_outcome: Those of its jobs (key, attempt) that have none yet; in a
+            step they are worked off before.
         closing: Cancelled by this consumer.
         closed_at: What ``received`` comes to when all has arrived, once closed.
         kind: What stands for the producer in its consumer's configuration: for
@@ -68,6 +73,7 @@ class ConsumerSubscription:
     total: int = 0
     received: int = 0
     unfinished: int = 0
+    without_outcome: set[tuple[int, int]] = field(default_factory=set)
     closing: bool = False
     closed_at: int | None = None
     kind: str = ""
@@ -79,6 +85,11 @@ class ConsumerSubscription:
     def outstanding(self) -> int:
         """Jobs asked for and not worked off."""
         return self.total - self.received + self.unfinished
+
+    @property
+    def ended(self) -> int:
+        """Jobs ever received that have their outcome."""
+        return self.received - len(self.without_outcome)
 
     @property
     def closed(self) -> bool:
@@ -141,6 +152,7 @@ class ConsumerSubscription:
         news = max(0, message.upto - self.received)
         self.received += news
         self.unfinished += len(fresh)
+        self.without_outcome.update(map(_key_and_attempt, fresh))
         excess = max(0, self.received - self.total)
         self.total += excess
         return Arrival(fresh, excess=excess, left_out=news - len(fresh))
@@ -156,6 +168,7 @@ class ConsumerSubscription:
             total=self.total,
             received=self.received,
             resend=resend,
+            ended=self.ended,
         )
 
     def done(self, outcomes: tuple[Outcome, ...]) -> list[Done]:
@@ -167,6 +180,7 @@ class ConsumerSubscription:
                 outcomes=part,
                 total=self.total,
                 received=self.received,
+                ended=self.ended,
             )
             for part in parts or [()]
         ]
@@ -176,24 +190,39 @@ class ConsumerSubscription:
         return Cancel(subscription=self.id, reason=reason)
 
 
-#: Outcomes that are not confirmed are repeated after this many seconds.
+#: Outcomes that are not confirmed are repeated after this many seconds at least.
 REPEAT_S = 2.0
+
+#: And after this many at the most, however long an answer takes.
+LONGEST_REPEAT_S = 60.0
 
 #: A finished job's outcome waits for company at most this many seconds.
 FLUSH_S = 0.05
 
+#: What came back sooner counts by this share in the measured round trip.
+_WEIGHT = 0.25
+
 
 @dataclass(slots=True)
 class Unconfirmed:
-    """What one producer is owed; it outlives the subscription to it."""
+    """What one producer is owed; it outlives the subscription to it.
+
+    What is not confirmed is repeated after twice the measured time of a confirmation,
+    and after twice as long each time that none has come: a way that is slow is not
+    made faster by what is sent again behind itself.
+    """
 
     held: dict[tuple[int, int], Outcome] = field(default_factory=dict)
     unsent: list[Outcome] = field(default_factory=list)
     flush_at: float | None = None
-    repeat_at: float | None = None
     sent_at: float | None = None
     size: int = 0
+    round_trip_s: float = 0.0
     _sizes: dict[tuple[int, int], int] = field(default_factory=dict)
+    # In the order of the last time that each was sent.
+    _sent: dict[tuple[int, int], float] = field(default_factory=dict)
+    _repeated: set[tuple[int, int]] = field(default_factory=set)
+    _misses: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.held)
@@ -202,6 +231,19 @@ class Unconfirmed:
     def is_full(self) -> bool:
         """Whether what is not confirmed is as large as it may be."""
         return self.size >= WINDOW_BYTES
+
+    @property
+    def repeat_s(self) -> float:
+        """How long an answer may take before what was sent is repeated."""
+        least_s = max(REPEAT_S, 2 * self.round_trip_s)
+        return min(LONGEST_REPEAT_S, least_s * 2.0 ** min(self._misses, 8))
+
+    @property
+    def repeat_at(self) -> float | None:
+        """When what was sent first of all that is not confirmed is repeated."""
+        if not self._sent:
+            return None
+        return next(iter(self._sent.values())) + self.repeat_s
 
     def is_quiet(self, now: float) -> bool:
         """Whether nothing was sent just before, so that company is unlikely."""
@@ -218,13 +260,23 @@ class Unconfirmed:
         if self.flush_at is None:
             self.flush_at = now + FLUSH_S
 
-    def confirm(self, settled: Iterable[tuple[int, int]]) -> None:
+    def confirm(self, settled: Iterable[tuple[int, int]], now: float) -> None:
         """Forget what the producer has kept."""
+        measured_s = None
         for key in settled:
-            self.held.pop(key, None)
-            self.size -= self._sizes.pop(key, 0)
-        if not self.held:
-            self.repeat_at = None
+            if self.held.pop(key, None) is None:
+                continue
+            self.size -= self._sizes.pop(key)
+            sent_at = self._sent.pop(key, None)
+            self._misses = 0
+            # Of what was sent twice nobody knows which of the two is answered.
+            if key in self._repeated:
+                self._repeated.remove(key)
+            elif sent_at is not None:
+                measured_s = now - sent_at
+        if measured_s is not None:
+            change_s = measured_s - self.round_trip_s
+            self.round_trip_s += change_s if change_s > 0 else _WEIGHT * change_s
 
     def take_unsent(self, now: float) -> tuple[Outcome, ...]:
         """What has not been sent yet, to be sent now."""
@@ -232,23 +284,39 @@ class Unconfirmed:
         self.unsent, self.flush_at = [], None
         if outcomes:
             self.sent_at = now
-        # Not later than before: new outcomes must not put off a lost one for ever.
-        if self.held and self.repeat_at is None:
-            self.repeat_at = now + REPEAT_S
+            keys = ((each.key, each.attempt) for each in outcomes)
+            self._sent.update((key, now) for key in keys if key in self.held)
         return outcomes
 
     def take_all(self, now: float) -> tuple[Outcome, ...]:
         """Everything that is not confirmed, to be sent now."""
-        self.unsent, self.flush_at = [], None
-        if self.held:
-            self.sent_at = now
-        self.repeat_at = now + REPEAT_S if self.held else None
-        return tuple(self.held.values())
+        return self._take_sent_by(now, now)
+
+    def take_overdue(self, now: float) -> tuple[Outcome, ...]:
+        """What was not confirmed though there was time, and what is still unsent."""
+        return self._take_sent_by(now - self.repeat_s, now)
+
+    def take_repeated(self, now: float) -> tuple[Outcome, ...]:
+        """What is due at ``repeat_at`` or soon after, and what is still unsent."""
+        taken = self._take_sent_by(now - self.repeat_s / 2, now)
+        self._misses += 1
+        return taken
 
     def next_tick(self) -> float | None:
         """When something is to be sent, in monotonic seconds."""
         times = [each for each in (self.flush_at, self.repeat_at) if each is not None]
         return min(times, default=None)
+
+    def _take_sent_by(self, latest: float, now: float) -> tuple[Outcome, ...]:
+        again = [key for key, at in self._sent.items() if at <= latest]
+        outcomes = [self.held[key] for key in again]
+        for key in again:
+            del self._sent[key]
+            self._sent[key] = now
+        self._repeated.update(again)
+        if outcomes:
+            self.sent_at = now
+        return (*outcomes, *self.take_unsent(now))
 
 
 def bytes_of(outcome: Outcome) -> int:

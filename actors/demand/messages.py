@@ -81,12 +81,16 @@ class Demand:
             and the highest one seen stands. It dies with its subscription.
         received: Jobs that have arrived, counted likewise.
         resend: Something is missing after ``received``: send it again.
+        ended: Of those that have arrived, so many have their outcome. Where the
+            outcomes themselves are still on their way, or lost, the demand that
+            follows from them waits for them.
     """
 
     subscription: SubscriptionId
     total: int
     received: int
     resend: bool = False
+    ended: int = field(default=0, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse totals that no consumer can mean."""
@@ -131,10 +135,11 @@ class Done:
     outcomes: tuple[Outcome, ...]
     total: int
     received: int
+    ended: int = field(default=0, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle columns, as ``Jobs`` does."""
-        rest = (self.subscription, self.total, self.received)
+        rest = (self.subscription, self.total, self.received, self.ended)
         return done_of_columns, (*rest, tuple(zip(*self.outcomes, strict=True)))
 
 
@@ -213,6 +218,7 @@ def done_of_columns(
     subscription: SubscriptionId,
     total: int,
     received: int,
+    ended: int,
     columns: tuple[tuple[Any, ...], ...],
 ) -> Done:
     """Make the message of what its pickle holds."""
@@ -221,6 +227,7 @@ def done_of_columns(
         outcomes=tuple(map(_outcome, zip(*columns, strict=True))),
         total=total,
         received=received,
+        ended=ended,
     )
 
 

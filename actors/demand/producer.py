@@ -260,6 +260,7 @@ class Producer:
         if message.resend:
             decision.sends += subscription.send_again()
             self._reopen(subscription)
+        self._serve(subscription)
         self._close_if_finished(subscription)
         return self._dispatch(decision, now)
 
@@ -273,6 +274,7 @@ class Producer:
         settled = tuple(map(_key_and_attempt, message.outcomes))
         subscription.release(settled)
         self._reopen(subscription)
+        self._serve(subscription)
         decision.events += [
             settle(outcome, process, now, chance)
             for outcome in message.outcomes
@@ -375,13 +377,21 @@ class Producer:
         if subscription is None:
             return None
         subscription.heard_at = now
-        subscription.note_received(message.received)
+        subscription.note_received(message.received, message.ended)
         subscription.raise_asked(message.total)
         self._resting.discard(subscription.id)
-        if self._is_served(subscription):
-            more = subscription.credit - self._dispatcher.credit(subscription.id)
-            self._dispatcher.ask(subscription.id, more)
         return subscription
+
+    def _serve(self, subscription: ProducerSubscription) -> None:
+        """Let the dispatcher know what it may be sent now."""
+        if not self._is_served(subscription):
+            return
+        more = subscription.credit - self._dispatcher.credit(subscription.id)
+        if more < 0:
+            self._withhold(subscription)
+            more = subscription.credit
+        if more > 0:
+            self._dispatcher.ask(subscription.id, more)
 
     def _is_served(self, subscription: ProducerSubscription) -> bool:
         return not (

@@ -1,7 +1,9 @@
 """A producer's side of its subscriptions: what was asked, sent and received.
 
 For each subscription ``received <= sent <= asked``, each of them only grows,
-and ``asked - sent`` is its credit, which the dispatcher spends.
+and ``asked - sent`` is its credit, which the dispatcher spends. What was asked for
+in place of jobs whose outcomes have not come is no credit yet: so the jobs that a
+consumer holds, by this producer's account, are never more than its window.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ class ProducerSubscription:
         asked: Jobs it ever asked for.
         sent: Jobs it was ever sent, taken-back ones included.
         received: Jobs it said it has.
+        ended: Jobs of these that it said have their outcome.
         heard_at: When it last gave a sign, monotonic seconds.
         pinged_at: When it was last asked for one.
         closing: It has cancelled, and only finishes what it holds.
@@ -60,6 +63,7 @@ class ProducerSubscription:
     asked: int = 0
     sent: int = 0
     received: int = 0
+    ended: int = 0
     closing: bool = False
     is_isolated: bool = False
     leases: dict[int, tuple[Job, int]] = field(default_factory=dict)
@@ -69,7 +73,13 @@ class ProducerSubscription:
     @property
     def credit(self) -> int:
         """Jobs it may still be sent."""
-        return self.asked - self.sent
+        return max(0, self.asked - self.sent - self.owed)
+
+    @property
+    def owed(self) -> int:
+        """Jobs that it has ended, and whose outcomes have not come."""
+        arrived = len(self.leases) - len(self._unreceived)
+        return max(0, arrived - (self.received - self.ended))
 
     @property
     def is_full(self) -> bool:
@@ -82,9 +92,10 @@ class ProducerSubscription:
         self.asked += more
         return more
 
-    def note_received(self, received: int) -> None:
-        """Note how many jobs have arrived."""
+    def note_received(self, received: int, ended: int = 0) -> None:
+        """Note how many jobs have arrived, and how many of them have ended."""
         self.received = max(self.received, min(received, self.sent))
+        self.ended = max(self.ended, min(ended, self.received))
         while self._unreceived and self._unreceived[0][0].number < self.received:
             self._unreceived.popleft()
 
@@ -118,6 +129,7 @@ class ProducerSubscription:
                 still.append((each, size))
             else:
                 self.release([(each.key, each.attempt)])
+        self._unreceived = deque(still)
         return self._messages(self.received, still)
 
     def release(self, ended: Iterable[tuple[int, int]]) -> None:

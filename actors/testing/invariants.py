@@ -5,6 +5,7 @@
   that a fetcher had not yet committed can go with it.
 - **demand**: nobody is sent more than it asked for, and no demand is counted
   that nobody has.
+- **window**: no process has more jobs out than its window, whatever got lost.
 - **journal first**: what leaves a fetcher is on the disk.
 - **one lease**: a job is in one processor's hands for each attempt, and each
   attempt has a number of its own.
@@ -23,6 +24,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from actors.config.option import AUTO
 from actors.demand.job import JobState
 from actors.demand.job_events import JobFetched, JobLeased, StateMoved
 from actors.demand.messages import Confirm, Demand, Done, Jobs
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from actors.demand.job import Job
     from actors.demand.job_events import JobEvent
     from actors.demand.messages import SubscriptionId
+    from actors.demand.producer_subscription import ProducerSubscription
     from actors.testing.base import Node
     from actors.testing.world import World
 
@@ -294,7 +297,8 @@ class Invariants(Observer):
                 )
             resting = producer.is_resting(each) or producer.is_full(each)
             held = each.closing or producer.isolates(each) or resting
-            unmet += 0 if held else each.asked - each.sent
+            unmet += 0 if held else each.credit
+            self._check_window(name, stage, each)
             leased += sum(
                 job.state is JobState.LEASED and job.attempt == attempt
                 for job, attempt in each.leases.values()
@@ -319,6 +323,24 @@ class Invariants(Observer):
             self.fail(
                 "demand",
                 (f"{name} holds {waiting} jobs against a demand of {producer.demand}"),
+            )
+
+    def _check_window(
+        self, name: str, stage: FetcherActor, subscription: ProducerSubscription
+    ) -> None:
+        kind = subscription.process.kind
+        system = self.world.config
+        config = next((each for each in system.processors if each.name == kind), None)
+        # A step's jobs are out for as long as later steps have them.
+        if config is None or config.is_manual or kind in system.steps:
+            return
+        window = config.windows.get(stage.config.name, config.window)
+        most = MOST if config.max_demand == AUTO else window.max_demand
+        if len(subscription.leases) > most:
+            self.fail(
+                "window",
+                f"{name}: {subscription.process.name} has {len(subscription.leases)} "
+                f"jobs out of {most} that it may have",
             )
 
     def _check_consumer(self, name: str, stage: ProcessorActor) -> None:

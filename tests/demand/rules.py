@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from actors.demand.job_store import JobStore
     from actors.demand.messages import SubscriptionId
     from actors.demand.producer import Producer
+    from actors.demand.windows import Window
     from tests.demand.book import Book
 
 
@@ -66,6 +67,12 @@ def check_ledger(producer: Producer, asked: Mapping[SubscriptionId, int]) -> Non
             assert each.leases or (producer.store.has_suspects and not each.credit)
     assert producer.demand == unmet
     assert not (producer.gate_open and len(producer.store.buffer) and unmet)
+
+
+def check_windows(producer: Producer, window: Window) -> None:
+    """No consumer has more jobs out than its window, whatever got lost."""
+    for each in producer.subscriptions:
+        assert len(each.leases) <= window.max_demand
 
 
 def check_consumer(consumer: Consumer) -> None:

@@ -296,15 +296,18 @@ def test_outcomes_are_repeated_until_they_are_confirmed() -> None:
     run(consumer, 0)
 
     due = [consumer.next_tick()]
-    repeats = [consumer.tick(NOW + after) for after in (1.9, 2.0, 3.9, 4.0)]
+    repeats = [consumer.tick(NOW + after) for after in (1.9, 2.0, 5.9, 6.0, 13.9, 14)]
     due.append(consumer.next_tick())
     has_unconfirmed = [consumer.has_unconfirmed]
-    consumer.received(Confirm(subscription=A, outcomes=((11, 1),)), NOW + 5.0)
+    consumer.received(Confirm(subscription=A, outcomes=((11, 1),)), NOW + 15.0)
 
     again = [done(0, total=2, received=1)]
-    assert repeats == [[], again, [], again]
-    assert due == [NOW + 2.0, NOW + 6.0]
-    assert ([*has_unconfirmed, consumer.has_unconfirmed], consumer.tick(NOW + 9.0)) == (
+    assert repeats == [[], again, [], again, [], again]
+    assert due == [NOW + 2.0, NOW + 30.0]
+    assert (
+        [*has_unconfirmed, consumer.has_unconfirmed],
+        consumer.tick(NOW + 99.0),
+    ) == (
         [True, False],
         [],
     )
@@ -353,9 +356,39 @@ def test_a_ping_is_answered_with_the_outcomes_that_are_owed() -> None:
     consumer.received(jobs(0, 1), NOW)
     run(consumer, 0)
 
-    sends = consumer.received(Ping(subscription=A, sent=1), NOW)
+    soon = consumer.received(Ping(subscription=A, sent=1), NOW + 1.0)
+    later = consumer.received(Ping(subscription=A, sent=1), NOW + 2.0)
 
-    assert sends == [demand(2, 1), done(0, total=2, received=1)]
+    assert soon == [demand(2, 1)], "it is on its way"
+    assert later == [demand(2, 1), done(0, total=2, received=1)]
+
+
+def test_repetition_follows_the_measured_round_trip() -> None:
+    consumer = opened(2, 0)
+    consumer.received(jobs(0, 2), NOW)
+    run(consumer, 0, 1)
+    consumer.received(Confirm(subscription=A, outcomes=((11, 1),)), NOW + 1.9)
+    consumer.received(Confirm(subscription=A, outcomes=((12, 1),)), NOW + 8.0)
+    consumer.received(jobs(2, 4), NOW + 10.0)
+    run(consumer, 2, 3, now=NOW + 10.0)
+
+    assert consumer.next_tick() == NOW + 10.0 + 2 * 8.0
+
+
+def test_nothing_is_repeated_behind_itself_while_answers_keep_coming() -> None:
+    """Each answer takes 8 s, and the next comes 8 s after it: 200 kbit/s, 200 KiB."""
+    consumer = opened(1)
+    sent, now = 0, NOW
+    for number in range(12):
+        consumer.received(jobs(number, number + 1), now)
+        sent += len(run(consumer, number, now=now))
+        for second in range(1, 9):
+            sent += len(consumer.tick(now + second))
+        now += 8.0
+        key = (11 + number, 1)
+        consumer.received(Confirm(subscription=A, outcomes=(key,)), now)
+
+    assert sent <= 12 + 2 * 12
 
 
 def test_the_request_to_subscribe_is_repeated_until_there_is_a_sign() -> None:

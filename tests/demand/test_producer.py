@@ -657,3 +657,49 @@ def test_one_that_gave_jobs_back_gets_none_until_it_is_heard_of(
         for decision in (back, heard)
     ]
     assert (rests, sent) == ([A], [[(B, 1)], [(A, 1)]])
+
+
+def test_demand_that_comes_before_its_outcome_waits_for_that(
+    producer: Producer,
+) -> None:
+    subscribe(producer, A)
+    ask(producer, A, 1)
+    fetch(producer, 3)
+    ended = Demand(subscription=A, total=2, received=1, ended=1)
+
+    early = producer.demanded(ended, NOW)
+    [confirm, jobs] = report(producer, Outcome(1, 1), total=2, received=1).sends
+
+    assert early.sends == []
+    assert isinstance(confirm, Confirm)
+    assert isinstance(jobs, Jobs)
+    assert jobs.jobs == (Assignment(1, 2, 1, "id1", 1),)
+
+
+def test_lost_outcomes_take_back_what_was_asked_for_in_their_place(
+    producer: Producer,
+) -> None:
+    subscribe(producer, A)
+    ask(producer, A, 2)
+    fetch(producer, 2)
+    # Both are done, each with its demand; what said so is lost but for the demand.
+    for total, ended in ((3, 1), (4, 2)):
+        message = Demand(subscription=A, total=total, received=2, ended=ended)
+        producer.demanded(message, NOW)
+
+    [held] = producer.subscriptions
+    sends = producer.fetched([("x", 1), ("y", 2)], NOW).sends
+
+    assert (sends, held.owed, producer.demand, len(held.leases)) == ([], 2, 0, 2)
+
+
+def test_where_no_outcome_is_owed_a_job_that_runs_holds_nothing_back(
+    producer: Producer,
+) -> None:
+    subscribe(producer, A)
+    ask(producer, A, 2)
+    fetch(producer, 1)
+
+    producer.demanded(Demand(subscription=A, total=2, received=1), NOW)
+
+    assert producer.demand == 1

@@ -341,6 +341,8 @@ class World:
             rules.check_leases(producer, self.books[source])
             rules.check_attempts(self.books[source], self.options.retry.attempts)
             rules.check_ledger(producer, self._asked)
+            if not self.options.manual:
+                rules.check_windows(producer, self.options.window)
         for consumer in self.consumers.values():
             rules.check_consumer(consumer)
         if self.options.manual:
