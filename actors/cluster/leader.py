@@ -158,6 +158,14 @@ class Leader:
             return []
         return [_to(found[0], Order(verb=verb, process=process, message=message))]
 
+    def tell_processes(self, message: Any) -> list[Effect]:
+        """Have every processor elsewhere told something."""
+        return [
+            effect
+            for _, process in self.processes
+            for effect in self.order("tell", process, message)
+        ]
+
     def lost_process(self, process: Process) -> list[Effect]:
         """Have a processor killed that gives no sign while it holds jobs."""
         order = self.order("kill", process)

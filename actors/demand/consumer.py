@@ -32,7 +32,7 @@ from actors.demand.messages import (
     ToConsumer,
     ToProducer,
 )
-from actors.demand.windows import Window
+from actors.demand.windows import WINDOW_BYTES, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,9 @@ class Consumer:
 
     ``need`` bounds what is asked for below ``max_demand``: a step asks for no
     more than is asked of it. None is no bound. ``windows`` holds those of single
-    producers, by their kind, which stand whatever ``window`` becomes.
+    producers, by their kind, which stand whatever ``window`` becomes. With a
+    ``batch_size`` above 1 jobs are taken together: what a batch still lacks is asked
+    for at once, however little that is, since nothing else would make it whole.
     """
 
     def __init__(
@@ -76,7 +78,9 @@ class Consumer:
         window: Window | None = None,
         manual_demand: ManualDemand | None = None,
         windows: Mapping[str, Window] | None = None,
+        batch_size: int = 1,
     ) -> None:
+        self.batch_size = batch_size
         self.process = process
         self.window = window or Window()
         self.windows = windows or {}
@@ -86,6 +90,7 @@ class Consumer:
         self.excess = 0
         self._subscriptions: dict[str, ConsumerSubscription] = {}
         self._queue: deque[Task] = deque()
+        self._alone = False
         self._running: deque[Task] = deque()
         self._given: set[str] = set()
         self._unconfirmed: dict[str, Unconfirmed] = {}
@@ -126,6 +131,34 @@ class Consumer:
     def running(self) -> Task | None:
         """The job that runs, the first of those that were taken together."""
         return self._running[0] if self._running else None
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether jobs that are here may be begun.
+
+        Not while others run, while the results that are not confirmed are as large as
+        they may be, or while nothing is asked of a step.
+        """
+        return not (
+            self._running
+            or self.need == 0
+            or any(self._unconfirmed[each].is_full for each in self._subscriptions)
+        )
+
+    @property
+    def lacks(self) -> bool:
+        """Whether a batch waits for jobs."""
+        few = len(self._queue) < self.batch_size
+        return self.batch_size > 1 and not self._running and few
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that was asked for follows what is here before it has ended.
+
+        A producer sends no more to a consumer that holds as much as it may, nor to one
+        that is to find out which job takes its processor down.
+        """
+        return self._alone or self.queued_bytes >= WINDOW_BYTES
 
     @property
     def has_unconfirmed(self) -> bool:
@@ -170,9 +203,10 @@ class Consumer:
         self._subscriptions[source] = subscription
         self._unconfirmed.setdefault(source, Unconfirmed())
         subscribe = Send(source, subscription.subscribe(self.process))
-        # What was granted for a step may now be asked of others of its processes.
-        asks = self._ask(subscription) if self.manual_demand is None else self.ask()
-        return [subscribe, *asks]
+        # What was granted for a step may now be asked of others of its processes; and
+        # what a batch lost with the former subscription others may have.
+        is_shared = self.manual_demand is not None or self.lacks
+        return [subscribe, *(self.ask() if is_shared else self._ask(subscription))]
 
     def received(self, message: ToConsumer, now: float) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
@@ -201,12 +235,11 @@ class Consumer:
     def take(self, count: int) -> tuple[Task, ...]:
         """Take up to so many jobs to run one after another, once none runs.
 
-        None while the results that are not confirmed are as large as they may be.
+        None while nothing may begin.
         """
-        if self._running or any(
-            self._unconfirmed[each].is_full for each in self._subscriptions
-        ):
+        if not self.may_begin:
             return ()
+        self._alone = False
         count = min(count, len(self._queue))
         self._running.extend(self._queue.popleft() for _ in range(count))
         return tuple(self._running)
@@ -257,6 +290,9 @@ class Consumer:
         sends = []
         for source, ended in done.items():
             sends += self.settled(source, ended, now)
+        if self.lacks:
+            # The last outcome was one source's; what is lacking all of them may have.
+            sends += self.ask()
         if not self._given:
             return sends
         # What was given back was asked for; only now is there time for it again.
@@ -325,7 +361,8 @@ class Consumer:
         """
         self._forget(source)
         self._unconfirmed.pop(source, None)
-        return self.ask() if self.manual_demand is not None else []
+        is_shared = self.manual_demand is not None or self.lacks
+        return self.ask() if is_shared else []
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -371,6 +408,7 @@ class Consumer:
             missing = [Send(subscription.source, subscription.demand(resend=True))]
             return missing if subscription.misses(now) else []
         self.excess += arrival.excess
+        self._alone |= message.alone
         if self.manual_demand is not None:
             self.manual_demand.give_back(subscription.kind, arrival.left_out)
         self._queue.extend(map(_task, zip(repeat(subscription.source), arrival.fresh)))
@@ -417,7 +455,8 @@ class Consumer:
             )
             manual_demand.spend(subscription.kind, more)
             return more > 0
-        return subscription.raise_total(subscription.window or self.window, self.need)
+        window = subscription.window or self.window
+        return subscription.raise_total(window, self.need, at_once=self.lacks)
 
     def _allowed(
         self, subscription: ConsumerSubscription, manual_demand: ManualDemand

@@ -109,16 +109,20 @@ class ConsumerSubscription:
         elif not self.closing:
             self.again_at = now + QUIET_S
 
-    def raise_total(self, window: Window, need: int | None = None) -> bool:
+    def raise_total(
+        self, window: Window, need: int | None = None, *, at_once: bool = False
+    ) -> bool:
         """Ask for more if what is outstanding is down to the window's floor.
 
         Args:
             window: How much to ask for.
             need: Ask for no more than this, if it is given.
+            at_once: Ask above the floor as well.
         """
         most = window.max_demand if need is None else min(need, window.max_demand)
         outstanding = self.outstanding
-        if self.closing or outstanding > window.floor or outstanding >= most:
+        floor = window.max_demand if at_once else window.floor
+        if self.closing or outstanding > floor or outstanding >= most:
             return False
         self.total += most - outstanding
         return True

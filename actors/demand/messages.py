@@ -111,6 +111,8 @@ class Jobs:
         confirmed: Outcomes (key, attempt) that are kept, as in ``Confirm``: what
             answers a ``Done`` often has jobs as well, and a message costs more
             than what is in it.
+        alone: Nothing follows these jobs until they have ended, whatever was
+            asked for: one of them may have taken its processor down.
         size: What the jobs come to, in bytes, for its sender; it does not travel.
     """
 
@@ -119,11 +121,15 @@ class Jobs:
     upto: int
     jobs: tuple[Assignment, ...]
     confirmed: tuple[tuple[int, int], ...] = ()
+    alone: bool = False
     size: int = field(default=0, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle columns: a thousand small objects cost more than five lists."""
-        rest = (self.subscription, self.first, self.upto, self.confirmed)
+        rest = (
+            *(self.subscription, self.first, self.upto),
+            *(self.confirmed, self.alone),
+        )
         return jobs_of_columns, (*rest, tuple(zip(*self.jobs, strict=True)))
 
 
@@ -202,6 +208,7 @@ def jobs_of_columns(
     first: int,
     upto: int,
     confirmed: tuple[tuple[int, int], ...],
+    alone: bool,  # noqa: FBT001 - called by pickle alone
     columns: tuple[tuple[Any, ...], ...],
 ) -> Jobs:
     """Make the message of what its pickle holds."""
@@ -211,6 +218,7 @@ def jobs_of_columns(
         upto=upto,
         jobs=tuple(map(_assignment, zip(*columns, strict=True))),
         confirmed=confirmed,
+        alone=alone,
     )
 
 

@@ -462,7 +462,11 @@ class Producer:
             if self._dispatcher.exclusive and job.route in taken:
                 continue
             taken.add(job.route)
+            held = len(self._suspects.held)
             subscription = self._suspects.choose(self.subscriptions, job)
+            if subscription is None and len(self._suspects.held) > held:
+                # A batch there would wait for jobs that do not come.
+                decision.sends.append(self._suspects.held[-1].nothing_follows())
             if subscription is not None:
                 self.store.take_suspect(job)
                 self._lease(subscription, (job,), decision, now)

@@ -119,6 +119,12 @@ class ProducerSubscription:
         self._unreceived.extend(numbered)
         return self._messages(first, numbered)
 
+    def nothing_follows(self) -> Jobs:
+        """Say that no more comes before what was sent has ended."""
+        return Jobs(
+            subscription=self.id, first=self.sent, upto=self.sent, jobs=(), alone=True
+        )
+
     def send_again(self) -> list[Jobs]:
         """Repeat what has not arrived, without what need not be run any more."""
         if self.received == self.sent:
@@ -158,7 +164,12 @@ class ProducerSubscription:
         for (part, size), upto in zip(parts, [*ends, self.sent], strict=True):
             jobs = tuple(each for each, _ in part)
             message = Jobs(
-                subscription=self.id, first=first, upto=upto, jobs=jobs, size=size
+                subscription=self.id,
+                first=first,
+                upto=upto,
+                jobs=jobs,
+                alone=self.is_isolated,
+                size=size,
             )
             messages.append(message)
             first = upto
@@ -308,7 +319,8 @@ def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
     size = message.size + (held.size if held else 0)
     if held is not None and held.upto == message.first and size <= MESSAGE_BYTES:
         jobs = held.jobs + message.jobs
-        message = replace(held, upto=message.upto, jobs=jobs, size=size)
+        alone = held.alone or message.alone
+        message = replace(held, upto=message.upto, jobs=jobs, alone=alone, size=size)
         held = None
     early = now < line.open_at and message.first > line.received
     if early and held is None and message.size < MESSAGE_BYTES // 2:

@@ -2,7 +2,7 @@
 
 Rule 1: it asks upstream for no more than is asked of it and not yet covered, and
 begins a job only while something is asked of it; so a last step that is slow
-stops the poller at the first.
+stops the poller at the first. One that takes jobs in batches rounds up to a batch.
 Rule 2: a job's outcome goes upstream when the last step is done with it; until
 then the fetcher's lease stands, and a step that dies costs no job.
 Rule 3: a job that a later step cannot do is tried again at that step; when it is
@@ -136,4 +136,9 @@ class Step:
     def _update_need(self) -> None:
         # Results that wait for a retry, or for the one processor that may have
         # them, take room; beyond that they stop the step as a full buffer does.
-        self.consumer.need = self.producer.demand if self.producer.store.room else 0
+        wanted, room = self.producer.demand, self.producer.store.room
+        if wanted and room:
+            # A batch is begun as a whole: what is not asked for yet of its results
+            # waits in the buffer.
+            wanted = max(wanted, min(self.consumer.batch_size, room))
+        self.consumer.need = wanted if room else 0

@@ -108,6 +108,14 @@ class AutoWindow:
         return self._most != before
 
 
+#: Where no more may come, a batch waits for company no longer than this, in seconds:
+#: long beside a message, short beside what a stop may take.
+FLUSH_S = 0.1
+
+#: How long that holds without being said again, in seconds.
+FLUSHING_S = 2.5
+
+
 class Batching:
     """Waits for ``size`` jobs, or until the first of them has waited long enough."""
 
@@ -119,6 +127,13 @@ class Batching:
         self.size = size
         self.timeout_s = timeout_s
         self.due_at: float | None = None
+        self._flush_until = 0.0
+
+    def flush(self, now: float) -> None:
+        """Let no batch wait for long, for a while: its source may give no more."""
+        self._flush_until = now + FLUSHING_S
+        if self.due_at is not None:
+            self.due_at = min(self.due_at, now + FLUSH_S)
 
     def due(self, queued: int, now: float, *, flush: bool = False) -> int:
         """How many to hand over now; 0 is to wait.
@@ -132,7 +147,9 @@ class Batching:
             self.due_at = None
             return 0
         if self.due_at is None:
-            self.due_at = now + self.timeout_s
+            is_short = now < self._flush_until
+            wait_s = min(self.timeout_s, FLUSH_S) if is_short else self.timeout_s
+            self.due_at = now + wait_s
         if queued < self.size and now < self.due_at and not flush:
             return 0
         self.due_at = None

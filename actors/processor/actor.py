@@ -34,7 +34,7 @@ from actors.demand.messages import (
     undeliverable,
 )
 from actors.demand.producer import Decision
-from actors.demand.windows import LATE_S, WINDOW_BYTES, AutoWindow, Batching
+from actors.demand.windows import LATE_S, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
 from actors.processor.manual_demand import Asking, manual_demand_of
@@ -45,6 +45,7 @@ from actors.supervision.messages import (
     AskSign,
     Drain,
     Drained,
+    Flush,
     Overdue,
     ProcessGone,
     Sign,
@@ -119,6 +120,8 @@ class ProcessorActor(Stage):
                 self._send(self.consumer.close(name))
             case Drain():
                 self._send(self.consumer.drain(now))
+            case Flush():
+                self._flush(now)
             case Tune(config=config):
                 self._tune(config)
             case AskFor():
@@ -177,7 +180,7 @@ class ProcessorActor(Stage):
         times = [self.consumer.next_tick(), self._overdue_at, self._look_at]
         if self._output is not None:
             times.append(self._output.next_tick())
-        if self._batching is not None and self.consumer.running is None:
+        if self._batching is not None and self.consumer.may_begin:
             times.append(self._batching.due_at)
         return min((each for each in times if each is not None), default=None)
 
@@ -189,7 +192,10 @@ class ProcessorActor(Stage):
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
         process = self._describe(message)
         self.consumer = Consumer(
-            process, manual_demand=manual_demand_of(config), windows=config.windows
+            process,
+            manual_demand=manual_demand_of(config),
+            windows=config.windows,
+            batch_size=config.batch_size or 1,
         )
         self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
@@ -251,6 +257,10 @@ class ProcessorActor(Stage):
 
     def _asker_spoke(self) -> None:
         self._send(self._asking.spoke())
+
+    def _flush(self, now: float) -> None:
+        if self._batching is not None:
+            self._batching.flush(now)
 
     def _ask_for(self, message: AskFor) -> None:
         sends, asked = self._asking.told(message)
@@ -317,11 +327,9 @@ class ProcessorActor(Stage):
     def _count(self) -> int:
         if self._batching is None:
             return self._auto_window.share
-        if self.consumer.running is not None:
+        if not self.consumer.may_begin:
             return 0
-        # Nobody sends more to one who has so much: the batch would wait in vain.
-        full = self.consumer.queued_bytes >= WINDOW_BYTES
-        flush = self.consumer.draining or full
+        flush = self.consumer.draining or self.consumer.is_whole
         return self._batching.due(self.consumer.queued, self.now(), flush=flush)
 
     def _worker_spoke(self) -> None:

@@ -6,19 +6,27 @@ from typing import TYPE_CHECKING
 
 from actors.supervision.effects import End
 from actors.supervision.gather import Gather
-from actors.supervision.messages import Drain
+from actors.supervision.messages import Drain, Flush
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from typing import Any, Protocol, TypeAlias
 
     from actors.demand.job import AccountingCounts
     from actors.host.control_socket import Request
     from actors.supervision.actor import Means
+    from actors.supervision.effects import Effect
     from actors.supervision.gather import Question
     from actors.supervision.messages import StatusAnswer
 
     Answers: TypeAlias = dict[str, StatusAnswer]
+
+    class Elsewhere(Protocol):
+        """The processors on other machines."""
+
+        def tell_processes(self, message: Any) -> list[Effect]:
+            """Have each of them told something."""
+
 
 #: How often to look whether there is anything left to do, in seconds.
 _LOOK_S = 0.25
@@ -36,9 +44,13 @@ class Shutdown:
     """Drains within a deadline; ends the system after a time, or when it is idle."""
 
     def __init__(
-        self, means: Means, ask_for_status: Callable[[Callable[[Answers], None]], None]
+        self,
+        means: Means,
+        elsewhere: Elsewhere,
+        ask_for_status: Callable[[Callable[[Answers], None]], None],
     ) -> None:
         self._means = means
+        self._elsewhere = elsewhere
         self._supervisor = means.supervisor
         self._ask_for_status = ask_for_status
         self.draining = False
@@ -91,6 +103,7 @@ class Shutdown:
         names = [each.name for each in self._supervisor.fetchers]
         for name in names:
             means.tell(name, Drain())
+        self._flush()
         if at_once:
             self._finish(at_once=True)
         else:
@@ -135,7 +148,14 @@ class Shutdown:
             return
         if self._look_at is not None and now >= self._look_at:
             self._look_at = now + _PROGRESS_S
+            self._flush()
             self._ask_for_status(self._tell_progress)
+
+    def _flush(self) -> None:
+        # Said again each second: a processor may be new, and a line may lose it.
+        for each in self._supervisor.processors:
+            self._means.tell(each.name, Flush())
+        self._means.carry_out(self._elsewhere.tell_processes(Flush()))
 
     def _all_drained(self, _: Question) -> None:
         self._finish()

@@ -52,6 +52,7 @@ CLASSES: tuple[type, ...] = (
     messages.Overdue,
     messages.Drain,
     messages.Drained,
+    messages.Flush,
     messages.DecideJobs,
     messages.JobsDecided,
     messages.DecideState,

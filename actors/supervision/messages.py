@@ -171,6 +171,14 @@ class Drained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flush:
+    """Root to a processor: what is here may be all; let no batch wait to fill.
+
+    It holds for a while, and is repeated for as long as it is to.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecideJobs:
     """Root to a fetcher: ``retry`` or ``discard`` these quarantined jobs."""
 

@@ -85,7 +85,7 @@ class RootActor(SupervisorActor):
         self.leader = Leader(
             self.supervisor, start.incarnation, identity.own_version, identity.versions
         )
-        self.shutdown = Shutdown(self.means, self.ask_for_status)
+        self.shutdown = Shutdown(self.means, self.leader, self.ask_for_status)
         self.settings = LiveSettings(self.means, self.leader, dict(start.paused))
         self.fetcher_verbs = FetcherVerbs(self.means)
         self.processor_verbs = ProcessorVerbs(self.means, self.leader, self.edges)

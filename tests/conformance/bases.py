@@ -1,9 +1,13 @@
-"""One pipeline over two bases: the harness, and processes of Thespian's own."""
+"""One pipeline over three bases: the harness, processes, and two machines.
+
+Two machines are two roots with a line between them, on one host.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +21,7 @@ from actors.config.build import build
 from actors.config.model import SETTINGS
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
+from actors.host.ports import free_port
 from actors.testing import Harness
 from actors.testing.processes import System, wait_until
 from actors.testing.world import SystemEndedError
@@ -45,6 +50,8 @@ class Pipeline(Protocol):
     def ask(self, name: str, count: int) -> None: ...
     def set_demand(self, demand: str) -> None: ...
     def set_max_demand(self, count: int) -> None: ...
+    def set_value(self, name: str, value: Any) -> None: ...
+    def attach(self, kind: str) -> None: ...
     def detach(self, name: str) -> None: ...
     def begin_to_wait(self) -> Waiting: ...
     def stop(self) -> AccountingCounts: ...
@@ -115,7 +122,13 @@ class OnHarness:
         self.harness.command({"verb": "set", "values": {"demand": demand}})
 
     def set_max_demand(self, count: int) -> None:
-        self.harness.command({"verb": "set", "values": {"max_demand": count}})
+        self.set_value("max_demand", count)
+
+    def set_value(self, name: str, value: Any) -> None:
+        self.harness.command({"verb": "set", "values": {name: value}})
+
+    def attach(self, kind: str) -> None:
+        self.harness.command({"verb": "attach", "count": 1, "processor": kind})
 
     def has_ended(self) -> bool:
         self.harness.advance(5.0)
@@ -159,8 +172,10 @@ class OnProcesses:
         file.write_text(table(config, self._spool, fetch or "fetch"))
         words = [(SETTINGS[name].flag, value) for name, value in settings.items()]
         self.system = start_system("--config", str(file), *chain(*words))
-        self.status = self.system.status
         self._waiting: list[_Command] = []
+
+    def status(self) -> SystemStatus:
+        return self.system.status()
 
     def push(self, *ids: int) -> None:
         put_files(self._spool, ids)
@@ -178,7 +193,13 @@ class OnProcesses:
         self._tell("set", "--demand", demand)
 
     def set_max_demand(self, count: int) -> None:
-        self._tell("set", "--max-demand", str(count))
+        self.set_value("max_demand", count)
+
+    def set_value(self, name: str, value: Any) -> None:
+        self._tell("set", f"--{name.replace('_', '-').removesuffix('-s')}", str(value))
+
+    def attach(self, kind: str) -> None:
+        self._tell("attach", "--processor", kind)
 
     def detach(self, name: str) -> None:
         self._tell("detach", name)
@@ -209,6 +230,56 @@ class OnProcesses:
     def _tell(self, *words: str) -> None:
         code, _, errors = self.system.command(*words)
         assert code == 0, errors
+
+
+class OnMachines(OnProcesses):
+    """The processors of the last kind are on another machine, the rest here.
+
+    They are called as they would be here: `NAME-1`, not `far/NAME-1`.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        settings: dict[str, str],
+        start_system: Callable[..., System],
+        join_system: Callable[..., System],
+        directory: Path,
+        fetch: str | None = None,
+    ) -> None:
+        kinds = tomllib.loads(table(config, directory)).get("processor", [])
+        before, count, after = config.rpartition("count = ")
+        number = re.match(r"\d+", after)
+        assert number, config
+        config = f"{before}{count}0{after[number.end() :]}"
+        gate = f"127.0.0.1:{free_port()}"
+        self._prefix = "far/"
+        # Nothing is idle before there is a machine to work.
+        slower = {"until_idle_s": "15"} if "until_idle_s" in settings else {}
+        settings = {"bind": gate, **settings, **slower}
+        super().__init__(config, settings, start_system, directory, fetch)
+        self._kind = kinds[-1]["name"]
+        words = ("--processor", self._kind, "--processors", number[0])
+        self.member = join_system(gate, "--name", "far", *words)
+        self.reach(
+            lambda status: len(status["processors"]) >= int(number[0]),
+            "the machine has joined",
+        )
+
+    def status(self) -> SystemStatus:
+        status = super().status()
+        for each in status["processors"]:
+            each["name"] = each["name"].removeprefix(self._prefix)
+        return status
+
+    def ask(self, name: str, count: int) -> None:
+        super().ask(self._there(name), count)
+
+    def detach(self, name: str) -> None:
+        super().detach(self._there(name))
+
+    def _there(self, name: str) -> str:
+        return f"{self._prefix}{name}" if name.startswith(f"{self._kind}-") else name
 
 
 class _Command:

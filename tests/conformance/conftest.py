@@ -1,4 +1,4 @@
-"""The two bases that what is no pure rule is run over."""
+"""The three bases that what is no pure rule is run over."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.bases import OnHarness, OnProcesses, Pipeline
+from tests.conformance.bases import OnHarness, OnMachines, OnProcesses, Pipeline
 
 if TYPE_CHECKING:
-    from actors.testing.processes import System
+    from actors.testing.processes import System, Systems
 
+KEY = "a key of all machines, 32 bytes or more"
 
 #: Dozens of tests, each with a system of its own: for ``scripts/check``.
-ON_PROCESSES = pytest.param("processes", marks=[pytest.mark.system, pytest.mark.slow])
+_SLOW = [pytest.mark.system, pytest.mark.slow]
+ON_PROCESSES = pytest.param("processes", marks=_SLOW)
+ON_MACHINES = pytest.param("machines", marks=_SLOW)
 
 
-@pytest.fixture(params=["harness", ON_PROCESSES])
+@pytest.fixture(params=["harness", ON_PROCESSES, ON_MACHINES])
 def pipeline_of(
     request: pytest.FixtureRequest,
     start_system: Callable[..., System],
+    systems: Systems,
     tmp_path: Path,
 ) -> Iterator[Callable[..., Pipeline]]:
     """Start a fetcher of files and the processors that a text configures."""
     harnesses: list[OnHarness] = []
-    systems: list[OnProcesses] = []
+    processes: list[OnProcesses] = []
 
     def on_harness(
         config: str, own_fetch: str | None = None, **settings: str
@@ -37,11 +41,25 @@ def pipeline_of(
     def on_processes(
         config: str, own_fetch: str | None = None, **settings: str
     ) -> Pipeline:
-        systems.append(OnProcesses(config, settings, start_system, tmp_path, own_fetch))
-        return systems[-1]
+        system = OnProcesses(config, settings, start_system, tmp_path, own_fetch)
+        processes.append(system)
+        return system
 
-    yield on_harness if request.param == "harness" else on_processes
+    def on_machines(
+        config: str, own_fetch: str | None = None, **settings: str
+    ) -> Pipeline:
+        starts = start_system, systems.join
+        systems.env["LOWTIDE_CLUSTER_KEY"] = KEY
+        joined = OnMachines(config, settings, *starts, tmp_path, own_fetch)
+        processes.append(joined)
+        return joined
+
+    yield {
+        "harness": on_harness,
+        "processes": on_processes,
+        "machines": on_machines,
+    }[request.param]
     for harness in harnesses:
         harness.harness.close()
-    for system in systems:
+    for system in processes:
         system.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,45 @@ GATE = """demand = "accumulate"
 name = "last"
 process = "spooled:double"
 count = 1
+"""
+BATCHES = """
+[[processor]]
+name = "last"
+process = "spooled:sizes"
+count = 1
+max_demand = {max_demand}
+batch_size = 5
+batch_timeout_s = 600
+"""
+BATCH_STEP = """
+[[processor]]
+name = "first"
+process = "spooled:sizes"
+count = 1
+max_demand = 5
+batch_size = 5
+batch_timeout_s = 600
+
+[[processor]]
+name = "last"
+process = "spooled:passed"
+from = ["first"]
+count = 1
+"""
+BATCHES_BEHIND_A_STEP = """
+[[processor]]
+name = "first"
+process = "spooled:passed"
+count = 2
+
+[[processor]]
+name = "last"
+process = "spooled:sizes"
+from = ["first"]
+count = 1
+max_demand = 5
+batch_size = 5
+batch_timeout_s = 600
 """
 
 
@@ -403,6 +443,61 @@ def test_57_a_drain_that_takes_too_long_ends_at_its_deadline_and_says_so(
     accounting = pipeline.stop()
 
     assert (accounting["fetched"], accounting["buffered"]) == (2, 2)
+
+
+def sizes(pipeline: Pipeline) -> list[int]:
+    """How large the batch of each job was, in the order of their ends."""
+    return [each["result"] for each in pipeline.events("job.done")]
+
+
+@pytest.mark.parametrize("max_demand", [5, 6, 9, 50])
+def test_61_batches_fill_whatever_the_window_is(
+    max_demand: int, pipeline_of: Start
+) -> None:
+    pipeline = pipeline_of(BATCHES.format(max_demand=max_demand))
+
+    pipeline.push(*range(1, 21))
+
+    pipeline.reach(account(done=20), "all are done, and no batch waited for its time")
+    assert sizes(pipeline) == [5] * 20
+
+
+def test_61_batches_fill_whatever_the_next_step_asks_for(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(BATCH_STEP)
+
+    pipeline.push(*range(1, 11))
+
+    pipeline.reach(account(done=10), "all are done")
+    assert sizes(pipeline) == [5] * 10
+
+
+def test_61_batches_fill_from_several_processes_of_a_step(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(BATCHES_BEHIND_A_STEP)
+
+    pipeline.push(*range(1, 16))
+
+    pipeline.reach(account(done=15), "all are done")
+    assert sizes(pipeline) == [5] * 15
+
+
+@pytest.mark.parametrize("journal", ["lowtide.db", "none"])
+@pytest.mark.parametrize(
+    "config",
+    [BATCHES.format(max_demand=5), BATCH_STEP, BATCHES_BEHIND_A_STEP],
+    ids=["batches", "a step", "behind a step"],
+)
+def test_61_65_a_stop_flushes_a_batch_that_is_not_full(
+    config: str, journal: str, pipeline_of: Start, tmp_path: Path
+) -> None:
+    file = journal if journal == "none" else str(tmp_path / journal)
+    pipeline = pipeline_of(config, journal=file)
+    pipeline.push(1, 2, 3)
+    pipeline.reach(account(in_flight=3), "three wait for two more")
+
+    accounting = pipeline.stop()
+
+    assert (accounting["fetched"], accounting["done"]) == (3, 3)
+    assert sizes(pipeline) == [3, 3, 3]
 
 
 def test_63_a_producer_that_dies_comes_back_alone_and_work_goes_on(

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 HERE = Path(__file__).parent
 TABLE = HERE.parents[1] / "docs" / "conformance.md"
-ROW = re.compile(r"^\| (\d+) \| .+ \| (kept|kept otherwise|not applicable) \| (.*) \|$")
+ROW = re.compile(
+    r"^\| (\d+) \| .+ \| (kept|kept otherwise|not applicable) \| (.*) \| (.*) \|$"
+)
+#: What a test of this file is run over.
+OVER_BASES = "test_over_bases.py"
+BASES = ["harness", "processes", "machines"]
 
 
-def rows() -> list[tuple[int, str, str]]:
+class Row(NamedTuple):
+    number: int
+    verdict: str
+    why: str
+    shown_on: str
+
+
+def rows() -> list[Row]:
     found = map(ROW.match, TABLE.read_text().splitlines())
-    return [(int(row[1]), row[2], row[3]) for row in found if row]
+    return [Row(int(row[1]), row[2], row[3], row[4]) for row in found if row]
 
 
-def numbers_with_a_test() -> set[int]:
+def numbers_in(files: Iterable[Path]) -> set[int]:
     names = [
         name
-        for file in HERE.glob("test_*.py")
+        for file in files
         for name in re.findall(
             r"^def test((?:_\d\d)+)_", file.read_text(), re.MULTILINE
         )
@@ -26,19 +40,39 @@ def numbers_with_a_test() -> set[int]:
     return {int(number) for name in names for number in name.split("_")[1:]}
 
 
+def numbers_with_a_test() -> set[int]:
+    return numbers_in(HERE.glob("test_*.py"))
+
+
 def test_the_table_has_each_behaviour_once_in_order() -> None:
-    assert [number for number, _, _ in rows()] == [*range(1, 71)]
+    assert [each.number for each in rows()] == [*range(1, 71)]
 
 
 def test_what_is_kept_has_a_test_and_nothing_else_has() -> None:
-    kept = {number for number, verdict, _ in rows() if verdict != "not applicable"}
+    kept = {each.number for each in rows() if each.verdict != "not applicable"}
 
     assert numbers_with_a_test() == kept
 
 
 def test_what_is_not_kept_as_it_is_says_why() -> None:
-    silent = [
-        number for number, verdict, why in rows() if verdict != "kept" and not why
-    ]
+    silent = [each.number for each in rows() if each.verdict != "kept" and not each.why]
 
     assert silent == []
+
+
+def test_each_behaviour_says_over_which_bases_it_was_shown() -> None:
+    over_bases = numbers_in([HERE / OVER_BASES])
+    as_rules = numbers_in(
+        each for each in HERE.glob("test_*.py") if each.name != OVER_BASES
+    )
+
+    for each in rows():
+        bases = ["rule"] * (each.number in as_rules)
+        bases += BASES * (each.number in over_bases)
+        assert (each.number, each.shown_on) == (each.number, ", ".join(bases))
+
+
+def test_the_bases_are_those_that_scenarios_are_run_over() -> None:
+    text = (HERE / "conftest.py").read_text()
+
+    assert [each for each in BASES if f'"{each}"' in text] == BASES

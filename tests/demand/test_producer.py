@@ -292,7 +292,7 @@ def test_jobs_of_a_process_that_is_gone_go_to_another(producer: Producer) -> Non
     again = Assignment(0, 1, 2, "id0", 0)
     assert decision == Decision(
         events=[JobReturned(job, FIRST, "killed"), JobLeased(job, SECOND)],
-        sends=[Jobs(subscription=B, first=0, upto=1, jobs=(again,))],
+        sends=[Jobs(subscription=B, first=0, upto=1, jobs=(again,), alone=True)],
     )
     assert ([each.id for each in producer.subscriptions], producer.demand) == ([B], 0)
 
@@ -454,7 +454,7 @@ def test_a_lease_without_a_sign_ends_and_its_job_goes_to_another(
         events=[JobReturned(job, FIRST, "lease ended"), JobLeased(job, SECOND)],
         sends=[
             Cancel(subscription=A, reason="lease ended"),
-            Jobs(subscription=B, first=0, upto=1, jobs=(again,)),
+            Jobs(subscription=B, first=0, upto=1, jobs=(again,), alone=True),
         ],
         lost=[FIRST],
     )
