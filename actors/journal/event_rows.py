@@ -21,15 +21,26 @@ from actors.demand.job_events import (
     JobRouted,
     StateMoved,
 )
-from actors.journal.file import PAYLOAD
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
 
-#: A payload of so many bytes has a row of its own, see `file`.
-LARGE = 4096
+#: What a job has that comes; the last but one where it is leased at once.
+_FETCHED = (
+    "INSERT INTO job (fetcher, key, id, own_id, route, fetched_at, state, attempt, "
+    "processor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+#: An id whose window is over may come again: then its row begins anew.
+_COMES_AGAIN = (
+    " ON CONFLICT (fetcher, id) WHERE own_id = 1 DO UPDATE SET key = excluded.key, "
+    "route = excluded.route, fetched_at = excluded.fetched_at, "
+    "state = excluded.state, attempt = excluded.attempt, "
+    "processor = excluded.processor, forgiven = 0, crashes = 0, error = NULL, "
+    "not_before = NULL, ended_at = NULL"
+)
 
 
 class JobEventWriter:
@@ -49,33 +60,38 @@ class JobEventWriter:
 
     def write(self, events: Iterable[JobEvent]) -> None:
         """Write events, in order; one statement for all that come together alike."""
-        for kind, alike in groupby(events, type):
-            if (keep := _KEEP.get(kind)) is not None:
-                keep(self, list(alike))
+        groups: list[tuple[type, list[Any]]]
+        groups = [(kind, list(alike)) for kind, alike in groupby(events, type)]
+        for number, (kind, alike) in enumerate(groups):
+            following, others = (*groups, (type(None), []))[number + 1]
+            if kind is JobFetched and following is JobLeased:
+                # Those that are wanted already are written once, not twice.
+                leases = {lease.job.key: lease for lease in others}
+                self._insert(alike, leases)
+                others[:] = leases.values()
+            elif (keep := _KEEP.get(kind)) is not None:
+                keep(self, alike)
 
     def _fetched(self, events: list[JobFetched]) -> None:
+        self._insert(events, {})
+
+    def _insert(self, events: list[JobFetched], leases: dict[int, JobLeased]) -> None:
+        # The leases of these jobs are taken from the others.
         now, number = self._wall(), self._fetcher
-        # An id whose window is over may come again.
-        self._db.executemany(
-            "DELETE FROM job WHERE fetcher = ? AND own_id = 1 AND id = ?",
-            [(number, _dumps(job.id)) for job, _ in events if job.own_id],
-        )
-        large = [job for job, _ in events if job.size >= LARGE]
-        self._db.executemany(
-            "INSERT OR REPLACE INTO large VALUES (?, ?, ?)",
-            [(number, job.key, _dumps(job.payload)) for job in large],
-        )
-        self._db.executemany(
-            "INSERT INTO job (fetcher, key, id, own_id, payload, route, state, "
-            "fetched_at) VALUES (?, ?, ?, ?, ?, ?, 'ready', ?)",
-            [
+        rows: dict[bool, list[tuple[Any, ...]]] = {False: [], True: []}
+        for job, _ in events:
+            lease = leases.pop(job.key, None)
+            rows[job.own_id].append(
                 (
-                    *(number, job.key, _dumps(job.id), job.own_id),
-                    None if job.size >= LARGE else _dumps(job.payload),
-                    *(job.route, now),
+                    *(number, job.key, _dumps(job.id), job.own_id, job.route, now),
+                    *(_READY if lease is None else _leased_now(lease)),
                 )
-                for job, _ in events
-            ],
+            )
+        self._db.executemany(_FETCHED, rows[False])
+        self._db.executemany(_FETCHED + _COMES_AGAIN, rows[True])
+        self._db.executemany(
+            "INSERT INTO payload VALUES (?, ?)",
+            [(self._place(job), _dumps(job.payload)) for job, _ in events],
         )
         self._db.execute(
             "UPDATE fetcher SET fetched = fetched + ?, next_key = ? WHERE number = ?",
@@ -116,13 +132,6 @@ class JobEventWriter:
 
     def _quarantined(self, events: list[JobQuarantined]) -> None:
         for job, process, failure in events:
-            if job.size >= LARGE:
-                self._db.execute(
-                    f"UPDATE job SET payload = {PAYLOAD} "  # noqa: S608
-                    "WHERE fetcher = ? AND key = ?",
-                    (self._fetcher, job.key),
-                )
-                self._forget_large([job])
             name = process.name if process else None
             self._set(job, JobState.QUARANTINED, error=failure.error, processor=name)
             self._tell(job, "quarantined", name, failure.error, failure.trace)
@@ -151,11 +160,14 @@ class JobEventWriter:
     def _end(self, jobs: list[Job], state: JobState) -> None:
         number, now = self._fetcher, self._wall()
         other = now + self.behind_s if self.behind_s else None
-        self._forget_large(jobs)
+        self._db.executemany(
+            "DELETE FROM payload WHERE place = ?",
+            [(self._place(job),) for job in jobs],
+        )
         # A made-up id never comes again: nothing is to be remembered of it.
         self._db.executemany(
-            "UPDATE job SET state = ?, attempt = ?, payload = NULL, ended_at = ?, "
-            "not_before = ? WHERE fetcher = ? AND key = ?",
+            "UPDATE job SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
+            "WHERE fetcher = ? AND key = ?",
             [
                 (state.value, job.attempt, now, other, number, job.key)
                 for job in jobs
@@ -172,12 +184,8 @@ class JobEventWriter:
             (len(jobs), number),
         )
 
-    def _forget_large(self, jobs: Iterable[Job]) -> None:
-        large = [job for job in jobs if job.size >= LARGE]
-        self._db.executemany(
-            "DELETE FROM large WHERE fetcher = ? AND key = ?",
-            [(self._fetcher, job.key) for job in large],
-        )
+    def _place(self, job: Job) -> int:
+        return (self._fetcher << 40) + job.key
 
     def _tell(
         self, job: Job, event: str, processor: str | None, error: str, trace: str = ""
@@ -204,5 +212,12 @@ _KEEP: dict[type, Callable[[JobEventWriter, list[Any]], None]] = {
     JobDropped: JobEventWriter._dropped,  # noqa: SLF001
     StateMoved: JobEventWriter._state_moved,  # noqa: SLF001
 }
+
+_READY = ("ready", 0, None)
+
+
+def _leased_now(lease: JobLeased) -> tuple[str, int, str]:
+    return ("leased", lease.job.attempt, lease.process.name)
+
 
 _dumps = json.JSONEncoder().encode

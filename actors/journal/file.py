@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 #: Of the file's layout; another one is refused.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 #: How long to wait for another fetcher's commit, in seconds.
 BUSY_S = 10.0
@@ -35,38 +35,12 @@ CREATE TABLE state (
 );
 """
 
-_LARGE = """
--- Payloads of jobs that are not at their end, where they are large: a row is written
--- anew as a whole with each change of a job. A quarantined job has its own in job.
-CREATE TABLE IF NOT EXISTS large (
-    fetcher     INTEGER NOT NULL,
-    key         INTEGER NOT NULL,
-    payload     TEXT NOT NULL,     -- JSON
-    PRIMARY KEY (fetcher, key)
-) WITHOUT ROWID;
-"""
-
-#: A job's payload, wherever it is.
-PAYLOAD = (
-    "coalesce(job.payload, (SELECT large.payload FROM large WHERE "
-    "large.fetcher = job.fetcher AND large.key = job.key))"
-)
-
-SCHEMA = f"""
-CREATE TABLE fetcher (
-    number      INTEGER PRIMARY KEY,
-    name        TEXT NOT NULL UNIQUE,
-    fetched     INTEGER NOT NULL DEFAULT 0,
-    done        INTEGER NOT NULL DEFAULT 0,
-    dropped     INTEGER NOT NULL DEFAULT 0,
-    next_key    INTEGER NOT NULL DEFAULT 1
-);
+_JOB = """
 CREATE TABLE job (
     fetcher     INTEGER NOT NULL REFERENCES fetcher,
     key         INTEGER NOT NULL,
     id          TEXT NOT NULL,     -- JSON
     own_id      INTEGER NOT NULL,  -- 1: the source's, 0: made up
-    payload     TEXT,              -- JSON; NULL once done, or in large
     route       TEXT NOT NULL DEFAULT '',  -- where it is to go
     state       TEXT NOT NULL,
     attempt     INTEGER NOT NULL DEFAULT 0,
@@ -79,12 +53,41 @@ CREATE TABLE job (
     ended_at    REAL,
     PRIMARY KEY (fetcher, key)
 ) WITHOUT ROWID;
+-- Payloads of jobs that are not at their end. A row of job is written anew as a whole
+-- with each change of the job: here it is written once. Not WITHOUT ROWID, as what is
+-- over a quarter of a page would have pages of its own then.
+CREATE TABLE payload (
+    place       INTEGER PRIMARY KEY,  -- the number of job's fetcher * 2^40 + job's key
+    value       TEXT NOT NULL         -- JSON
+);
+"""
+
+#: Made when its rows are there: they cost less at once than one by one.
+_JOB_INDEXES = """
 -- Not of those that are ready or leased: each job is both, and an index costs
 -- as much as the row. They are found in the order of their keys.
 CREATE INDEX job_odd ON job (fetcher, state, key)
     WHERE state IN ('retrying', 'quarantined');
 CREATE UNIQUE INDEX job_own_id ON job (fetcher, id) WHERE own_id = 1;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+"""
+
+#: A job's payload, as JSON; NULL where it has none any more.
+PAYLOAD = (
+    "(SELECT value FROM payload WHERE payload.place = (job.fetcher << 40) + job.key)"
+)
+
+SCHEMA = f"""
+CREATE TABLE fetcher (
+    number      INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    fetched     INTEGER NOT NULL DEFAULT 0,
+    done        INTEGER NOT NULL DEFAULT 0,
+    dropped     INTEGER NOT NULL DEFAULT 0,
+    next_key    INTEGER NOT NULL DEFAULT 1
+);
+{_JOB}
+{_JOB_INDEXES}
 CREATE TABLE history (
     fetcher     INTEGER NOT NULL,
     key         INTEGER NOT NULL,
@@ -97,12 +100,41 @@ CREATE TABLE history (
 );
 CREATE INDEX history_job ON history (fetcher, key);
 {_STATE}
-{_LARGE}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
+#: The same in a file of layout 3 that has large ones apart, which a view may read.
+PAYLOAD_OF_3 = (
+    "coalesce(job.payload, (SELECT large.payload FROM large WHERE "
+    "large.fetcher = job.fetcher AND large.key = job.key))"
+)
+
+_COLUMNS_OF_3 = (
+    "fetcher, key, id, own_id, route, state, attempt, forgiven, crashes, processor, "
+    "error, fetched_at, not_before, ended_at"
+)
+
+#: Payloads leave job. Some files of layout 3 have those over 4 KiB in a table apart.
+_APART = f"""
+CREATE TABLE IF NOT EXISTS large (
+    fetcher     INTEGER NOT NULL,
+    key         INTEGER NOT NULL,
+    payload     TEXT NOT NULL,
+    PRIMARY KEY (fetcher, key)
+) WITHOUT ROWID;
+ALTER TABLE job RENAME TO job_of_3;
+{_JOB}
+INSERT INTO payload SELECT (fetcher << 40) + key, payload FROM job_of_3
+    WHERE payload IS NOT NULL ORDER BY fetcher, key;
+INSERT OR IGNORE INTO payload SELECT (fetcher << 40) + key, payload FROM large;
+INSERT INTO job ({_COLUMNS_OF_3}) SELECT {_COLUMNS_OF_3} FROM job_of_3;
+DROP TABLE large;
+DROP TABLE job_of_3;
+{_JOB_INDEXES}
+"""  # noqa: S608 - our own words only
+
 #: What brings a file of an earlier layout to the next one.
-_UPGRADES = {2: _STATE + _LARGE}
+_UPGRADES = {2: _STATE, 3: _APART}
 
 
 class JournalInUseError(Exception):
@@ -288,6 +320,9 @@ def connect(
     if not read_only:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        # Debian's SQLite writes zeros over each page that becomes free, which would
+        # write a large payload a second time. Within a page it still does.
+        db.execute("PRAGMA secure_delete = FAST")
     return db
 
 

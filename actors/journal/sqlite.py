@@ -151,7 +151,7 @@ class SqliteJournal:
 
     def _quarantined_bytes(self) -> int:
         [size] = self._db.execute(
-            "SELECT total(length(payload)) FROM job "
+            f"SELECT total(length({PAYLOAD})) FROM job "  # noqa: S608
             "WHERE fetcher = ? AND state = 'quarantined'",
             (self._fetcher,),
         ).fetchone()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import named_by
 from actors.demand.source_state import NO_STATE
-from actors.journal.file import LIVE, PAYLOAD, JournalDamagedError, look
+from actors.journal.file import LIVE, PAYLOAD, PAYLOAD_OF_3, JournalDamagedError, look
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -113,7 +113,11 @@ class JournalView:
     def _jobs(
         self, condition: str, values: tuple[Any, ...], limit: int
     ) -> list[dict[str, Any]]:
-        columns = _COLUMNS.format(PAYLOAD if self._has("large") else "payload")
+        if self._has("payload"):
+            payload = PAYLOAD
+        else:  # of a layout before
+            payload = PAYLOAD_OF_3 if self._has("large") else "payload"
+        columns = _COLUMNS.format(payload)
         rows = self._query(
             f"SELECT {columns} FROM job "  # noqa: S608 - our own words only
             "JOIN fetcher ON fetcher.number = job.fetcher "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.config.overrides import Changes
 from actors.host.reports import Beat, Failed, Fatal, Started, Stopped, Unbegun
-from actors.journal.file import LIVE
+from actors.journal.file import LIVE, PAYLOAD
 from actors.supervision.children import StageState
 from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import StartSystem
@@ -176,7 +176,8 @@ class World(Surroundings):
         if self.config.journal is None:
             return []
         rows = self.database(self.config.journal).execute(
-            "SELECT name, key, id, state, attempt, crashes, payload FROM job "
+            f"SELECT name, key, id, state, attempt, crashes, {PAYLOAD} "  # noqa: S608
+            "FROM job "
             "JOIN fetcher ON number = fetcher"
         )
         names = ("fetcher", "key", "id", "state", "attempt", "crashes", "payload")

@@ -32,6 +32,7 @@ from actors.demand.source_state import KeptState
 from actors.host import file_lock
 from actors.journal.edit import decide
 from actors.journal.file import (
+    PAYLOAD,
     JournalDamagedError,
     JournalFile,
     JournalInUseError,
@@ -367,7 +368,8 @@ def way_of(job: Job) -> list[list[JobEvent]]:
 def states_in(path: Path) -> dict[int, tuple[str, bool]]:
     """Each job's state, and whether its payload is there."""
     with contextlib.closing(connect(path, read_only=True)) as db:
-        rows = db.execute("SELECT key, state, payload IS NOT NULL FROM job")
+        columns = f"key, state, {PAYLOAD} IS NOT NULL"
+        rows = db.execute(f"SELECT {columns} FROM job")  # noqa: S608
         return {key: (state, bool(payload)) for key, state, payload in rows}
 
 
@@ -476,20 +478,171 @@ def test_the_age_of_a_state_outlives_its_process(path: Path) -> None:
     assert journal.state() == KeptState("1", 440.0)
 
 
-def test_a_journal_of_the_layout_before_is_brought_to_this_one(path: Path) -> None:
-    journal = SqliteJournal(path, "numbers")
-    journal.commit([JobFetched(new_job(1))])
-    journal.close()
+LAYOUT_3 = """
+CREATE TABLE fetcher (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+    fetched INTEGER NOT NULL DEFAULT 0, done INTEGER NOT NULL DEFAULT 0,
+    dropped INTEGER NOT NULL DEFAULT 0, next_key INTEGER NOT NULL DEFAULT 1
+);
+CREATE TABLE job (
+    fetcher INTEGER NOT NULL REFERENCES fetcher, key INTEGER NOT NULL,
+    id TEXT NOT NULL, own_id INTEGER NOT NULL, payload TEXT,
+    route TEXT NOT NULL DEFAULT '', state TEXT NOT NULL,
+    attempt INTEGER NOT NULL DEFAULT 0, forgiven INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0, processor TEXT, error TEXT,
+    fetched_at REAL NOT NULL, not_before REAL, ended_at REAL,
+    PRIMARY KEY (fetcher, key)
+) WITHOUT ROWID;
+CREATE INDEX job_odd ON job (fetcher, state, key)
+    WHERE state IN ('retrying', 'quarantined');
+CREATE UNIQUE INDEX job_own_id ON job (fetcher, id) WHERE own_id = 1;
+CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+CREATE TABLE history (
+    fetcher INTEGER NOT NULL, key INTEGER NOT NULL, at REAL NOT NULL,
+    event TEXT NOT NULL, attempt INTEGER NOT NULL, processor TEXT, error TEXT,
+    trace TEXT
+);
+CREATE INDEX history_job ON history (fetcher, key);
+CREATE TABLE state (
+    fetcher INTEGER PRIMARY KEY REFERENCES fetcher, value TEXT NOT NULL,
+    at REAL NOT NULL
+);
+CREATE TABLE large (
+    fetcher INTEGER NOT NULL, key INTEGER NOT NULL, payload TEXT NOT NULL,
+    PRIMARY KEY (fetcher, key)
+) WITHOUT ROWID;
+INSERT INTO fetcher VALUES (1, 'numbers', 5, 1, 0, 6), (2, 'others', 1, 0, 0, 2);
+INSERT INTO job (fetcher, key, id, own_id, payload, state, fetched_at, attempt,
+    processor, error, not_before, ended_at) VALUES
+    (1, 1, '"id1"', 1, '{"n": 1}', 'ready', 1.8e9, 0, NULL, NULL, NULL, NULL),
+    (1, 2, '"id2"', 1, NULL, 'leased', 1.8e9, 2, 'sqrt-1', NULL, NULL, NULL),
+    (1, 3, '"id3"', 1, NULL, 'done', 1.8e9, 1, 'sqrt-1', NULL, NULL, 1.8e9),
+    (1, 4, '"id4"', 1, 'null', 'retrying', 1.8e9, 1, 'sqrt-1', 'E', 1.8e9, NULL),
+    (1, 5, '"#5"', 0, '"bad"', 'quarantined', 1.8e9, 6, 'sqrt-1', 'E', NULL, NULL),
+    (2, 1, '"id1"', 1, '{"n": 1}', 'ready', 1.8e9, 0, NULL, NULL, NULL, NULL);
+INSERT INTO large VALUES (1, 2, '{"n": 2}');
+INSERT INTO history VALUES (1, 5, 1.8e9, 'quarantined', 6, 'sqrt-1', 'E', 'trace');
+INSERT INTO state VALUES (1, '{"at":7}', 1.8e9);
+PRAGMA user_version = 3;
+"""
+
+#: What makes of it a file as earlier versions wrote them.
+EARLIER = {
+    "3": "",
+    "3 without large": "UPDATE job SET payload = '{\"n\": 2}' WHERE key = 2; "
+    "DROP TABLE large;",
+    "2": "UPDATE job SET payload = '{\"n\": 2}' WHERE key = 2; DROP TABLE large; "
+    "DROP TABLE state; PRAGMA user_version = 2;",
+}
+
+
+def earlier(path: Path, layout: str = "3") -> Path:
+    path.unlink(missing_ok=True)
+    path.touch()
     with contextlib.closing(connect(path)) as db:
-        db.executescript("DROP TABLE state; PRAGMA user_version = 2;")
+        db.executescript(f"{LAYOUT_3} {EARLIER[layout]}")
+    return path
+
+
+def shown_of(path: Path) -> list[dict[str, Any]]:
+    with contextlib.closing(JournalView(path)) as view:
+        return view.jobs(None, -1)
+
+
+def shape_of(path: Path) -> list[tuple[Any, ...]]:
+    with contextlib.closing(connect(path, read_only=True)) as db:
+        query = "SELECT type, name, tbl_name FROM sqlite_master ORDER BY name"
+        tables = [row[1] for row in db.execute(query) if row[0] == "table"]
+        columns = [db.execute(f"PRAGMA table_info({t})").fetchall() for t in tables]
+        return [*db.execute(query).fetchall(), *columns]
+
+
+@pytest.mark.parametrize("layout", EARLIER)
+def test_a_journal_of_an_earlier_layout_is_brought_to_this_one(
+    path: Path, tmp_path: Path, layout: str
+) -> None:
+    new = shape_of(path)
+    earlier(path, layout)
+    before = JournalView(path)
+    shown = before.jobs(None, -1), before.history("numbers", 5)
+    before.close()
 
     JournalFile(path).prepare()
     JournalFile(path).prepare()
 
+    assert shape_of(path) == new
+    view = JournalView(path)
+    assert (view.jobs(None, -1), view.history("numbers", 5)) == shown
+    assert [each["payload"] for each in shown[0]] == [
+        *({"n": 1}, {"n": 2}, None, "bad", {"n": 1})
+    ]
+    view.close()
     journal = SqliteJournal(path, "numbers")
-    journal.commit([StateMoved("2")])
-    assert journal.state().text == "2"
-    assert [each.key for each in journal.load(JobState.READY, 0, -1)] == [1]
+    taken = journal.take_up()
+    assert {job.key: (job.payload, job.attempt) for job in taken.jobs} == {
+        2: ({"n": 2}, 2),
+        4: (None, 1),
+    }
+    assert (taken.next_key, taken.quarantined_bytes) == (6, 5)
+    assert journal.known(["id1", "id3", "id9"]) == {"id1", "id3"}
+    journal.commit([JobDone(taken.jobs[0], 3, HERE, 1, 0.1)])
+    journal.close()
+    assert sorted(states_in(path).items()) == [
+        *((1, ("ready", True)), (2, ("done", False)), (3, ("done", False))),
+        *((4, ("retrying", True)), (5, ("quarantined", True))),
+    ]
+
+
+def test_an_upgrade_that_dies_anywhere_is_begun_again(
+    path: Path, tmp_path: Path
+) -> None:
+    # The log is cut at each of its pages, and within some: what is there then is the
+    # layout before as a whole, or this one.
+    earlier(path)
+    file = path.read_bytes()
+    shown = shown_of(path)
+    with contextlib.closing(connect(path)) as other:  # keeps the log
+        other.execute("SELECT count(*) FROM job").fetchall()
+        JournalFile(path).prepare()
+        log = path.with_name(path.name + "-wal").read_bytes()
+    assert len(log) > 5 * 4096
+    for cut in {*range(32, len(log) + 1, 4120), *range(0, len(log), 9973), len(log)}:
+        copy = tmp_path / f"{cut}.db"
+        copy.write_bytes(file)
+        copy.with_name(copy.name + "-wal").write_bytes(log[:cut])
+        with contextlib.closing(connect(copy, read_only=True)) as db:
+            assert db.execute("PRAGMA user_version").fetchone()[0] in {3, 4}
+        assert shown_of(copy) == shown
+
+        JournalFile(copy).prepare()
+
+        assert shown_of(copy) == shown
+        with contextlib.closing(SqliteJournal(copy, "numbers")) as journal:
+            assert keys(journal.take_up().jobs) == [2, 4]
+
+
+def test_an_upgrade_that_the_disk_has_no_room_for_leaves_the_journal(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier(path)
+    with contextlib.closing(connect(path)) as db:
+        db.execute("UPDATE job SET payload = ? WHERE key = 1", (f'"{"x" * 200_000}"',))
+
+    def small(path: Path, **options: Any) -> Any:
+        db = connect(path, **options)
+        [pages] = db.execute("PRAGMA page_count").fetchone()
+        db.execute(f"PRAGMA max_page_count = {pages + 3}")
+        return db
+
+    monkeypatch.setattr("actors.journal.file.connect", small)
+    with pytest.raises(JournalDamagedError, match="full"):
+        JournalFile(path).prepare()
+    monkeypatch.undo()
+
+    with contextlib.closing(connect(path)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
+    JournalFile(path).prepare()
+    assert len(shown_of(path)) == 5
 
 
 TODAY = 1_795_000_000.0
@@ -808,19 +961,24 @@ def test_a_decision_while_nothing_runs_leaves_one_file(path: Path) -> None:
     assert [each.name for each in path.parent.iterdir()] == ["lowtide.db"]
 
 
-def test_a_large_payload_is_written_once_and_found_wherever_the_job_is(
-    path: Path,
-) -> None:
+def log_size(path: Path) -> int:
+    return path.with_name("lowtide.db-wal").stat().st_size
+
+
+def test_a_payload_is_written_once_and_found_wherever_the_job_is(path: Path) -> None:
     text = "x" * 100_000
     job = Job(key=1, id="id1", payload={"text": text}, fetched_at=0.0)
     with contextlib.closing(SqliteJournal(path, "numbers")) as journal:
         journal.commit([JobFetched(job)])
-        before = path.with_name("lowtide.db-wal").stat().st_size
+        before = log_size(path)
         for attempt in range(1, 6):
             job.attempt = attempt
             journal.commit([JobLeased(job, HERE)])
             journal.commit([JobFailed(job, HERE, Failure("E: no"), 5.0)])
-        after = path.with_name("lowtide.db-wal").stat().st_size
+        journal.commit([JobQuarantined(job, HERE, Failure("E: no"))])
+        journal.commit([JobReleased(job)])
+        journal.commit([JobFailed(job, HERE, Failure("E: no"), 5.0)])
+        after = log_size(path)
         [shown] = JournalView(path).jobs("retrying", -1)
 
     journal = reopened(path)
@@ -830,18 +988,39 @@ def test_a_large_payload_is_written_once_and_found_wherever_the_job_is(
     quarantined_bytes = journal.take_up().quarantined_bytes
     journal.commit([JobReleased(aside)])
     [again] = journal.load(JobState.READY, 0, 9)
+    before_end = log_size(path)
     journal.commit([JobDone(again, 6, HERE, None, 0.1)])
+    end = log_size(path) - before_end
     with contextlib.closing(connect(path)) as db:
-        [left] = db.execute("SELECT count(*) FROM large").fetchone()
+        [left] = db.execute("SELECT count(*) FROM payload").fetchone()
     journal.close()
 
-    assert after - before < 5 * 100_000
+    assert after - before < 13 * 5 * 4096
+    assert end < 8 * 4096
     assert shown["payload"] == taken.payload == aside.payload == again.payload
     assert quarantined_bytes > 100_000
     assert left == 0
 
 
-def test_a_large_payload_goes_with_its_job(path: Path) -> None:
+def test_what_happens_to_many_jobs_writes_none_of_their_payloads(path: Path) -> None:
+    jobs = [
+        Job(key=key, id=f"id{key}", payload="x" * 1000, fetched_at=0.0)
+        for key in range(1, 401)
+    ]
+    with contextlib.closing(SqliteJournal(path, "numbers")) as journal:
+        journal.commit([JobFetched(job) for job in jobs])
+        fetched = log_size(path)
+        journal.commit([JobLeased(job, HERE) for job in jobs])
+        leased = log_size(path)
+        journal.commit([JobDone(job, 1, HERE, None, 0.1) for job in jobs])
+        ended = log_size(path)
+
+    assert fetched > 400_000
+    assert leased - fetched < 60_000
+    assert ended - leased < 350_000  # the pages that become free
+
+
+def test_a_payload_goes_with_its_job(path: Path) -> None:
     jobs = [
         Job(key=key, id=f"#{key}", payload="x" * 9000, fetched_at=0.0, own_id=key < 3)
         for key in range(1, 5)
@@ -851,4 +1030,39 @@ def test_a_large_payload_goes_with_its_job(path: Path) -> None:
     keep(path, [JobDropped(job, "by hand") for job in jobs[1::2]])
 
     with contextlib.closing(connect(path)) as db:
-        assert db.execute("SELECT count(*) FROM large").fetchone() == (0,)
+        assert db.execute("SELECT count(*) FROM payload").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("own_id", [1, 0])
+def test_what_is_leased_as_it_comes_is_as_what_is_leased_later(
+    path: Path, own_id: int
+) -> None:
+    jobs = [new_job(key, own_id=bool(own_id), attempt=key < 4) for key in range(1, 6)]
+    keep(path, [JobFetched(jobs[0])])
+    fetched = [JobFetched(job) for job in jobs[1:]]
+    keep(path, [*fetched, *(JobLeased(job, HERE) for job in jobs[:3])])
+
+    with contextlib.closing(connect(path)) as db:
+        rows = db.execute("SELECT key, state, attempt, processor FROM job").fetchall()
+    assert rows == [
+        *((key, "leased", 1, HERE.name) for key in (1, 2, 3)),
+        *((key, "ready", 0, None) for key in (4, 5)),
+    ]
+    with contextlib.closing(reopened(path)) as journal:
+        assert keys(journal.take_up().jobs) == [1, 2, 3]
+        assert journal.take_up().accounting.fetched == 5
+
+
+def test_an_id_that_comes_again_begins_anew(path: Path) -> None:
+    first = new_job(1, attempt=3, crashes=2, forgiven=1, route="a")
+    failed = JobFailed(first, HERE, Failure("E: no"), 5.0)
+    keep(path, [JobFetched(first), failed, JobDropped(first, "by hand")])
+    again = Job(key=2, id="id1", payload=[2], fetched_at=0.0)
+    keep(path, [JobFetched(again)])
+
+    with contextlib.closing(reopened(path)) as journal:
+        [job] = journal.load(JobState.READY, 0, 9)
+        assert (job.key, job.payload, job.attempt, job.crashes) == (2, [2], 0, 0)
+        assert (job.forgiven, job.route) == (0, "")
+        journal.commit([JobLeased(job, HERE), JobDone(job, 1, HERE, None, 0.1)])
+    assert states_in(path) == {2: ("done", False)}

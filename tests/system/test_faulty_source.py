@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from actors.journal.file import PAYLOAD
+
 pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
@@ -38,7 +40,8 @@ def quarantined(system: Any) -> list[dict[str, str]]:
     db = sqlite3.connect(f"{path}?mode=ro", uri=True)
     try:
         rows = db.execute(
-            "SELECT payload FROM job WHERE state = 'quarantined' ORDER BY key"
+            f"SELECT {PAYLOAD} FROM job "  # noqa: S608
+            "WHERE state = 'quarantined' ORDER BY key"
         )
         return [json.loads(payload) for [payload] in rows]
     finally:

@@ -204,8 +204,11 @@ def test_jobs_of_a_journal_that_have_no_route_get_one(
         pipeline.run_until_idle()
         # As an earlier run left them, which had no dispatcher that asks.
         pipeline.journal.execute(
-            "INSERT INTO job (fetcher, key, id, own_id, payload, state, fetched_at) "
-            "VALUES (1, 70, '8', 1, '{\"id\": 2}', 'ready', 0)"
+            "INSERT INTO job (fetcher, key, id, own_id, state, fetched_at) "
+            "VALUES (1, 70, '8', 1, 'ready', 0)"
+        )
+        pipeline.journal.execute(
+            "INSERT INTO payload VALUES ((1 << 40) + 70, '{\"id\": 2}')"
         )
         pipeline.journal.execute(
             "UPDATE fetcher SET fetched = fetched + 1, next_key = 71"
