@@ -24,13 +24,13 @@ from importlib import import_module  # noqa: E402
 from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
-    from actors.commands.main_process import StartError
+    from actors.commands.start_error import StartError
     from actors.pipeline import ConfigError, Exit, Fetcher, Pipeline, Processor
 
 __all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor", "StartError"]
 
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
-    "StartError": "actors.commands.main_process"
+    "StartError": "actors.commands.start_error"
 }
 
 

@@ -27,6 +27,7 @@ from actors.commands.options import (
     find_system,
     hide_secrets_from_ps,
 )
+from actors.commands.start_error import StartError, check_platform
 from actors.config.errors import ConfigError
 from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError
@@ -90,27 +91,32 @@ def _answer(
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Imported here: only a system of its own needs Thespian.
-    from actors.commands.run import run  # noqa: PLC0415
-    from actors.commands.validated_config import read_sound  # noqa: PLC0415
+    def begin() -> int:
+        # Imported here: only a system of its own needs Thespian.
+        from actors.commands.run import run  # noqa: PLC0415
+        from actors.commands.validated_config import read_sound  # noqa: PLC0415
 
-    return _start(lambda: run(*read_sound(arguments)), arguments)
+        return run(*read_sound(arguments))
+
+    return _start("lowtide run", begin, arguments)
 
 
 def _join(arguments: argparse.Namespace) -> int:
-    from actors.commands.join import run  # noqa: PLC0415
+    def begin() -> int:
+        from actors.commands.join import run  # noqa: PLC0415
 
-    return _start(lambda: run(arguments), arguments)
+        return run(arguments)
+
+    return _start("lowtide join", begin, arguments)
 
 
-def _start(run: Callable[[], int], arguments: argparse.Namespace) -> int:
-    from actors.commands.main_process import StartError  # noqa: PLC0415
-
+def _start(what: str, begin: Callable[[], int], arguments: argparse.Namespace) -> int:
     # The user's modules stand where the user does.
     find_last()
     hide_secrets_from_ps(arguments)
     try:
-        return run()
+        check_platform(what)
+        return begin()
     except StartError as error:
         print(f"lowtide: {redact(str(error))}", file=sys.stderr)
         return Exit.USAGE

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.commands.exit_codes import Exit
+from actors.commands.start_error import check_platform
 from actors.config.build import build_noting
 from actors.config.errors import ConfigError, Problems
 from actors.config.functions import function_problems
@@ -136,8 +137,9 @@ class Pipeline:
 
         Raises:
             StartError: It cannot be started as it is asked for: the port or the
-                journal is taken. Nothing is left.
+                journal is taken, or this is no Linux. Nothing is left.
         """
+        check_platform("Pipeline.run")
         # Imported here: only a system of its own needs Thespian.
         from actors.commands.run import run  # noqa: PLC0415
 

@@ -12,7 +12,6 @@ import importlib.metadata
 import logging
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import traceback
@@ -33,6 +32,10 @@ from actors.actor_system.transport import Endpoint, Transport
 from actors.host import crash_signals, descendants, process_end, unpickling
 from actors.host.keeper import stay_behind
 from actors.host.linux import die_with_parent, kill
+
+with contextlib.suppress(ModuleNotFoundError):
+    # Not on Windows; only a process of ours needs it.
+    import resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -21,6 +21,7 @@ from actors.actor_system.base import SystemStartError
 from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_end
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
+from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.config.functions import hidden_functions
 from actors.config.overrides import Changes
@@ -77,10 +78,6 @@ LOOK_S = 5.0
 WEB_AGAIN_S = 2.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
-
-
-class StartError(Exception):
-    """The system cannot be started as it is asked for."""
 
 
 @dataclass(slots=True)

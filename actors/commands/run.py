@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from actors.actor_system import sockets
-from actors.actor_system.system import (
-    LimitError,
-    check_limits,
-)
+from actors.actor_system.limits import LimitError, check_limits
 from actors.cluster import identity
-from actors.commands.main_process import Main, StartError
+from actors.commands.main_process import Main
+from actors.commands.start_error import StartError
 from actors.config.show import secrets_of
 from actors.host import redaction
 from actors.host.control_socket import ControlError, check_proc

@@ -16,20 +16,22 @@ from actors.host import forks
 
 #: What ends a process at once, as in any other program.
 LEFT_ALONE = frozenset(
-    {
-        signal.SIGSEGV,
-        signal.SIGBUS,
-        signal.SIGFPE,
-        signal.SIGILL,
-        signal.SIGABRT,
-        signal.SIGTRAP,
-        signal.SIGSYS,
-        signal.SIGALRM,
-        signal.SIGVTALRM,
-        signal.SIGPROF,
-        signal.SIGXCPU,
-        signal.SIGXFSZ,
-    }
+    getattr(signal, name)
+    for name in (
+        "SIGSEGV",
+        "SIGBUS",
+        "SIGFPE",
+        "SIGILL",
+        "SIGABRT",
+        "SIGTRAP",
+        "SIGSYS",
+        "SIGALRM",
+        "SIGVTALRM",
+        "SIGPROF",
+        "SIGXCPU",
+        "SIGXFSZ",
+    )
+    if hasattr(signal, name)  # as it may not, on other systems
 )
 
 #: Bytes of a crash's stack that are read.

@@ -7,13 +7,16 @@ tells only who took it (/proc/locks), and that one may be gone.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from pathlib import Path
 from typing import IO
 
 from actors.host.descendants import running
+
+with contextlib.suppress(ModuleNotFoundError):
+    # Not on Windows; only a process of ours needs it.
+    import fcntl
 
 #: How long the processes of a killed system may take to be gone, in seconds: one
 #: that syncs to a busy disk ends after that.

@@ -231,6 +231,7 @@ def _let_go() -> None:
                 os.dup2(_state.null, descriptor, inheritable=False)
 
 
-os.register_at_fork(
-    before=_before, after_in_parent=_in_parent, after_in_child=_in_child
-)
+if hasattr(os, "register_at_fork"):  # not where there are no forks
+    os.register_at_fork(
+        before=_before, after_in_parent=_in_parent, after_in_child=_in_child
+    )

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from actors.host import descendants
+from actors.host.linux import libc
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-_libc = ctypes.CDLL(None, use_errno=True)
 
 #: The keeper that this process runs under, and the one that it keeps; 0 for none.
 _keeper = 0
@@ -103,5 +103,5 @@ def _wait(woken: int, kept: int, parent: int) -> None:
 
 
 def _prctl(option: int, value: int) -> None:
-    if _libc.prctl(option, value, 0, 0, 0) != 0:
+    if libc().prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), f"prctl({option}) failed")

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import os
-import resource
 import signal
 from pathlib import Path
 
 from actors.host import forks
 
+with contextlib.suppress(ModuleNotFoundError):
+    # Not on Windows; only a process of ours needs it.
+    import resource
+
 _PR_SET_PDEATHSIG = 1
 _CAP_SYS_ADMIN = 21
 _CAP_SYS_RESOURCE = 24
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@functools.cache
+def libc() -> ctypes.CDLL:
+    """The C library of this process."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int) -> None:
@@ -31,7 +40,7 @@ def die_with_parent(parent_pid: int) -> None:
 
     Source: prctl(2), PR_SET_PDEATHSIG.
     """
-    if _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+    if libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent_pid:
         os.kill(os.getpid(), signal.SIGKILL)

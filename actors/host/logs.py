@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -33,6 +32,10 @@ if not _had_rich:
     sys.modules["rich"] = None  # type: ignore[assignment]
 
 import structlog  # noqa: E402 - what is above is for it
+
+with contextlib.suppress(ModuleNotFoundError):
+    # Not on Windows; only a process of ours needs it.
+    import fcntl
 
 if not _had_rich:
     del sys.modules["rich"]

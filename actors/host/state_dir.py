@@ -38,6 +38,8 @@ def state_dir() -> Path:
     Raises:
         StateDirError: It cannot be made, or belongs to somebody else.
     """
+    if not hasattr(os, "getuid"):
+        raise StateDirError("there is no system to be found: they need Linux")
     if own := os.environ.get("LOWTIDE_STATE_DIR"):
         path = Path(own)
     elif runtime := os.environ.get("XDG_RUNTIME_DIR"):

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from actors.actor_system.system import FILES_EACH, TASKS_EACH
+from actors.actor_system.limits import FILES_EACH, TASKS_EACH
 from actors.demand.source_state import StateError, state_text
 from actors.host.redaction import masked
 from actors.status import commands

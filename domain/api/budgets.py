@@ -5,7 +5,6 @@ each request is noted in it before it is sent, so that no crash makes it forgott
 and a budget that a source said is used up is noted there until it is not.
 """
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -30,7 +29,9 @@ MARGIN_S = 0.05
 
 def boot_time() -> float:
     """Seconds since the machine was started: the same in all of its processes."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()  # elsewhere that is the time since the start
 
 
 @dataclass(slots=True)
@@ -162,9 +163,11 @@ class Ledger:
         if self._path is None:
             return None
         try:
+            import fcntl  # noqa: PLC0415 - not on Windows
+
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
             file = os.fdopen(os.open(self._path, flags, 0o600), "r+")
-        except OSError as error:
+        except (OSError, ImportError) as error:
             _log.warning("requests are counted in this process only: %s", error)
             self._path = None
             return None
@@ -193,6 +196,8 @@ def state_folder() -> Path:
     Raises:
         OSError: It cannot be made, or belongs to somebody else.
     """
+    if not hasattr(os, "getuid"):
+        raise OSError("there is no directory of a user's own on this system")
     # As for the other files of a system, which this knows nothing of.
     if own := os.environ.get("LOWTIDE_STATE_DIR"):
         path = Path(own)

@@ -9,7 +9,8 @@ import pytest
 
 from actors.actor_system import system
 from actors.actor_system.base import SystemStartError
-from actors.actor_system.system import LimitError, RunningSystem
+from actors.actor_system.limits import LimitError, check_limits
+from actors.actor_system.system import RunningSystem
 from actors.host import linux
 
 
@@ -54,8 +55,8 @@ def test_too_narrow_a_limit_is_told_with_what_is_needed(
 ) -> None:
     monkeypatch.setattr(linux, "allow_descriptors", lambda count: count)
     monkeypatch.setattr(linux, "allow_tasks", lambda _: None)
-    system.check_limits(10)
+    check_limits(10)
     monkeypatch.setattr(linux, allow, lambda _: 1)
 
     with pytest.raises(LimitError, match=what):
-        system.check_limits(10)
+        check_limits(10)
