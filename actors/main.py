@@ -28,8 +28,8 @@ from actors.commands.options import (
     hide_secrets_from_ps,
 )
 from actors.commands.start_error import StartError, check_platform
+from actors.commands.terminal import complain
 from actors.config.errors import ConfigError
-from actors.host.redaction import redact
 from actors.host.state_dir import StateDirError
 from actors.user_code.functions import find_last
 
@@ -54,10 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(verb(arguments)) if runs else _answer(verb, arguments)
     except ConfigError as error:
         for problem in error.problems:
-            print(f"lowtide: {redact(problem)}", file=sys.stderr)
+            complain(problem)
         return Exit.USAGE
     except StateDirError as error:
-        print(f"lowtide: {redact(str(error))}", file=sys.stderr)
+        complain(str(error))
         return Exit.USAGE
     except KeyboardInterrupt:
         return Exit.FORCED
@@ -118,7 +118,7 @@ def _start(what: str, begin: Callable[[], int], arguments: argparse.Namespace) -
         check_platform(what)
         return begin()
     except StartError as error:
-        print(f"lowtide: {redact(str(error))}", file=sys.stderr)
+        complain(str(error))
         return Exit.USAGE
 
 

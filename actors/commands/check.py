@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
-from actors.commands.terminal import table
+from actors.commands.terminal import complain, say, say_text, table
 from actors.commands.validated_config import function_errors, note_way_in
 from actors.config.functions import hidden_functions
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import unknown_variables
 from actors.host import redaction
-from actors.host.redaction import redact
 from actors.user_code.functions import find_last
 
 if TYPE_CHECKING:
@@ -47,26 +45,22 @@ def check(arguments: Namespace) -> int:
     config = asked.config
     redaction.install(secrets_of(config))
     for variable in unknown_variables(os.environ):
-        _say(f"warning: {variable} is set, and is no setting of ours")
+        complain(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
     find_last()
     for error in function_errors(asked):
         asked.problems.add(error)
     for name, file in hidden_functions(config):
-        _say(f"warning: {name} is lowtide's own; {file} is not used for it")
+        complain(f"warning: {name} is lowtide's own; {file} is not used for it")
     note_way_in(asked)
     if arguments.show and not asked.unsound:
         rows = config_rows(asked.values, asked.file, config)
-        print(table(rows, ("name", "value", "origin")))
+        say_text(table(rows, ("name", "value", "origin")))
     asked.problems.refuse()
     if not arguments.show:
         fetchers = ", ".join(each.name for each in config.fetchers)
         processors = ", ".join(
             f"{each.name} x{each.count}" for each in config.processors
         )
-        print(f"sound: fetchers {fetchers}; processors {processors}")
+        say(f"sound: fetchers {fetchers}; processors {processors}")
     return Exit.NOTHING_LEFT
-
-
-def _say(text: str) -> None:
-    print(f"lowtide: {redact(text)}", file=sys.stderr)

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.commands.terminal import plain, table
+from actors.commands.terminal import complain, note, say, say_text, table
 from actors.config.option import SECONDS
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
+from actors.host.texts import plain
 from actors.status.commands import (
     AskStatus,
     Attach,
@@ -151,11 +152,12 @@ def status(arguments: Namespace) -> int:
 
 def _show(answer: Status, arguments: Namespace) -> None:
     if arguments.json:
-        print(json.dumps(answer), flush=True)
+        say_text(json.dumps(answer))
     elif arguments.watch is not None and sys.stdout.isatty():
-        print(f"{_CLEAR}{describe(answer)}", flush=True)
+        print(_CLEAR, end="")
+        say_text(describe(answer))
     else:
-        print(describe(answer), flush=True)
+        say_text(describe(answer))
 
 
 def attach(arguments: Namespace) -> int:
@@ -165,7 +167,7 @@ def attach(arguments: Namespace) -> int:
     answer = ask_system(arguments, command, within_s)
     if isinstance(answer, int):
         return answer
-    print("attached " + ", ".join(answer["attached"]))
+    say("attached " + ", ".join(answer["attached"]))
     return Exit.NOTHING_LEFT
 
 
@@ -177,7 +179,7 @@ def detach(arguments: Namespace) -> int:
     answer = _ask_telling(arguments, command, WORK_WITHIN_S, tell)
     if isinstance(answer, int):
         return answer
-    print("detached " + ", ".join(answer["detached"]))
+    say("detached " + ", ".join(answer["detached"]))
     return Exit.NOTHING_LEFT
 
 
@@ -191,7 +193,7 @@ def wait_for_ends(arguments: Namespace) -> int:
         if answer == Exit.FAILURE:
             _tell_progress(arguments, _tell_why)
         return answer
-    print(f"All jobs that {_all(answer['passed'])} had fetched are finished.")
+    say(f"All jobs that {_all(answer['passed'])} had fetched are finished.")
     return Exit.NOTHING_LEFT
 
 
@@ -202,10 +204,10 @@ def stop(arguments: Namespace) -> int:
     if isinstance(answer, int):
         return answer
     if "left" in answer:  # a machine that joined: the jobs are the leader's
-        print(f"stopped: {answer['left']} processors left")
+        say(f"stopped: {answer['left']} processors left")
         return Exit.JOBS_LEFT if answer["left"] else Exit.NOTHING_LEFT
     accounting = answer["accounting"]
-    print(f"stopped: {in_words(accounting)}")
+    say(f"stopped: {in_words(accounting)}")
     left = accounting["buffered"] + accounting["in_flight"] + accounting["retrying"]
     return Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
 
@@ -252,7 +254,7 @@ def _tell_progress(arguments: Namespace, tell: Callable[[Status], str]) -> None:
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
     with contextlib.suppress(ControlError):
         status = ask(socket, AskStatus(), ANSWER_WITHIN_S)
-        print(plain(tell(status)), file=sys.stderr)
+        note(tell(status))
 
 
 def _tell_why(status: Status) -> str:
@@ -307,15 +309,11 @@ def ask_system(
     try:
         return ask(files.socket, command, timeout_s)
     except NotRunningError:
-        _complain(f"no lowtide system is running at port {arguments.port}")
+        complain(f"no lowtide system is running at port {arguments.port}")
         return Exit.NOT_RUNNING
     except ControlError as error:
-        _complain(str(error))
+        complain(str(error))
         return Exit.USAGE if isinstance(error, RefusedError) else Exit.FAILURE
-
-
-def _complain(text: str) -> None:
-    print(f"lowtide: {plain(text)}", file=sys.stderr)
 
 
 def _interval(text: str) -> float:

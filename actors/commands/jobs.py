@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_journal, add_verb
-from actors.commands.terminal import plain, table
+from actors.commands.terminal import complain, say, say_json, say_text, table
 from actors.demand.job import JobState, word_of
 from actors.host.control_socket import ControlError, NotRunningError
+from actors.host.redaction import masked, redact
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
 
@@ -65,10 +65,10 @@ def jobs(arguments: Namespace) -> int:
     try:
         return act[arguments.action](arguments)
     except (JobsError, RefusedError, JournalDamagedError, JournalInUseError) as error:
-        print(f"lowtide: {plain(str(error))}", file=sys.stderr)
+        complain(str(error))
         return Exit.USAGE
     except ControlError as error:
-        print(f"lowtide: {plain(str(error))}", file=sys.stderr)
+        complain(str(error))
         return Exit.FAILURE
 
 
@@ -76,9 +76,9 @@ def _list(arguments: Namespace) -> int:
     with _view(arguments) as view:
         rows = view.jobs(arguments.state, arguments.limit, arguments.fetcher)
     if arguments.json:
-        print(json.dumps([_public(row) for row in rows]))
+        say_json([_public(row) for row in rows])
     else:
-        print(table([_short(row) for row in rows], COLUMNS))
+        say_text(table([_short(row) for row in rows], COLUMNS))
     return Exit.NOTHING_LEFT
 
 
@@ -91,7 +91,7 @@ def _show(arguments: Namespace) -> int:
             for job_id in arguments.ids
             for job in _found(view, job_id, arguments.fetcher)
         ]
-    print(json.dumps(shown, indent=None if arguments.json else 2))
+    say_json(shown, indent=None if arguments.json else 2)
     return Exit.NOTHING_LEFT
 
 
@@ -105,7 +105,7 @@ def _decide(arguments: Namespace) -> int:
         keys.setdefault(job["fetcher"], []).append(job["key"])
     count = _carry_out(arguments, keys) if keys else 0
     words = {"retry": "released for another attempt", "discard": "discarded"}
-    print(f"{count} {'job' if count == 1 else 'jobs'} {words[arguments.action]}")
+    say(f"{count} {'job' if count == 1 else 'jobs'} {words[arguments.action]}")
     return Exit.NOTHING_LEFT
 
 
@@ -175,7 +175,7 @@ def _public(row: dict[str, Any]) -> dict[str, Any]:
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     return row | {
         "id": word_of(row["id"]),
-        "payload": _cut(json.dumps(row["payload"])),
+        "payload": _cut(redact(json.dumps(masked(row["payload"])))),
         "error": _cut(row["error"]),
     }
 

@@ -94,7 +94,7 @@ def join(machine: Machine, config: SystemConfig, port: int | None) -> int:
         StartError: The leader refuses, or nothing can be started here.
     """
     check_place()
-    redaction.install(redaction.secrets_in(os.environ))
+    redaction.install(redaction.secrets_of_environment(os.environ))
     identity.read_key(config.cluster_key_file)
     files, lock = claim_number(port or 0)
     with lock:

@@ -25,10 +25,16 @@ from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.config.functions import hidden_functions
 from actors.config.overrides import Changes
+from actors.config.show import secrets_of
 from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
 from actors.host.control_socket import ControlError, Orders
-from actors.host.ready_process import NotServingError, ReadyProcess, number_server
+from actors.host.ready_process import (
+    NotServingError,
+    ReadyProcess,
+    number_server,
+    secret_file,
+)
 from actors.host.reports import (
     Alive,
     Beat,
@@ -308,8 +314,11 @@ class Main:
         words += ["--log-fd", str(self.pipe.writer)]
         words += ["--log-level", self.config.log_level]
         env = os.environ | {"LOWTIDE_WEB_TOKEN": self.config.web_token or ""}
-        fds = (self.pipe.writer,)
-        web = ReadyProcess("actors.web", words, env=env, pass_fds=fds)
+        # Not among its words, which everybody may read.
+        with secret_file(json.dumps([*secrets_of(self.config)])) as secrets_fd:
+            words += ["--secrets-fd", str(secrets_fd)]
+            fds = (self.pipe.writer, secrets_fd)
+            web = ReadyProcess("actors.web", words, env=env, pass_fds=fds)
         try:
             web.url()
         except NotServingError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -111,6 +112,18 @@ def find_system(arguments: argparse.Namespace) -> None:
                 "one that system.started in its log tells"
             )
         setattr(arguments, name, value.value)
+    _know_secrets(arguments, file)
+
+
+def _know_secrets(arguments: argparse.Namespace, file: ConfigFile | None) -> None:
+    """Have what is not to be shown masked, as far as it is known here."""
+    known = [*redaction.secrets_of_environment(os.environ)]
+    with contextlib.suppress(ConfigError):
+        file = file or _file_of(arguments)
+    if file is not None:
+        known += redaction.secrets_in(file.content)
+        known += redaction.filled_in(file.content, os.environ)
+    redaction.install(known)
 
 
 class Parser(argparse.ArgumentParser):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_config
+from actors.commands.terminal import complain, note, say_text
 from actors.config.errors import ConfigError
 from actors.config.option import SECONDS
 from actors.user_code.functions import FunctionError, find_last, load
@@ -90,11 +91,11 @@ def simulate(arguments: Namespace) -> int:
         with _progress(simulation, hours):
             account = simulation.run()
     except Violation as violation:
-        print(f"lowtide: seed {arguments.seed}: {violation}", file=sys.stderr)
+        complain(f"seed {arguments.seed}: {violation}")
         words = ["python", "-m", "actors.main", *sys.argv[1:]]
-        print(f"to see it again: {shlex.join(words)}", file=sys.stderr)
+        note(f"to see it again: {shlex.join(words)}")
         return Exit.FAILURE
-    print(_describe(account, journal=config.journal is not None))
+    say_text(_describe(account, journal=config.journal is not None))
     return Exit.NOTHING_LEFT
 
 

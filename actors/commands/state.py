@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_of
 from actors.commands.options import add_journal, add_verb
-from actors.commands.terminal import plain
+from actors.commands.terminal import complain, note, say, say_json
 from actors.demand.source_state import NO_STATE, StateError, state_text
 from actors.host.control_socket import ControlError, NotRunningError
-from actors.host.redaction import MASK, masked, redact
+from actors.host.redaction import MASK, masked
 from actors.status.commands import RefusedError, SourceState, ask
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def _state(arguments: Namespace) -> int:
 
 
 def _refused(error: Exception, code: Exit = Exit.USAGE) -> int:
-    print(f"lowtide: {plain(redact(str(error)))}", file=sys.stderr)
+    complain(str(error))
     return code
 
 
@@ -90,12 +90,12 @@ def _show(arguments: Namespace) -> None:
         shown = _of_journal(journal_of(arguments), name)
     if arguments.json:
         told = {"fetcher": name, "state": shown["state"], "age_s": shown["age_s"]}
-        print(redact(json.dumps(told)))
+        say_json(told)
     elif shown["age_s"] is None:
-        print(f"{name} has no state")
+        say(f"{name} has no state")
     else:
-        print(redact(json.dumps(shown["state"], indent=2)))
-        print(f"{name}: told {shown['age_s']:.0f} s ago", file=sys.stderr)
+        say_json(shown["state"], indent=2)
+        note(f"{name}: told {shown['age_s']:.0f} s ago")
 
 
 def _set(arguments: Namespace, text: str) -> None:
@@ -109,9 +109,9 @@ def _set(arguments: Namespace, text: str) -> None:
 
         set_state(path, name, text)
     if arguments.action == "reset":
-        print(f"{name} has no state any more")
+        say(f"{name} has no state any more")
     else:
-        print(f"{name} goes on at the state that was set")
+        say(f"{name} goes on at the state that was set")
 
 
 def _ask(arguments: Namespace, action: str, state: Any = None) -> SourceStateIs:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from actors.host.redaction import masked, redact
+from actors.host.texts import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +17,33 @@ if TYPE_CHECKING:
 GAP = 2
 
 
-def plain(text: str) -> str:
-    """The text on one line, each character that is no sign of its own spelt out.
+def say(*lines: str) -> None:
+    """Print an answer, as people may see it: the way out of every verb.
 
-    An escape sequence in a job would else move the cursor, colour what follows,
-    or name the window.
+    Args:
+        lines: Each is one line, whatever is in it.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in text
-    )
+    print("\n".join(plain(redact(line)) for line in lines), flush=True)
+
+
+def say_text(text: str) -> None:
+    """Print an answer of several lines that were put together here."""
+    say(*text.split("\n"))
+
+
+def say_json(value: Any, *, indent: int | None = None) -> None:
+    """Print an answer for a program, secrets masked by their names, too."""
+    say_text(json.dumps(masked(value), indent=indent))
+
+
+def complain(text: str) -> None:
+    """Say on standard error what went wrong."""
+    note(f"lowtide: {text}")
+
+
+def note(text: str) -> None:
+    """Say a line on standard error."""
+    print(plain(redact(text)), file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:

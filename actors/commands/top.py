@@ -19,6 +19,7 @@ from actors.commands.control import (
 )
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
+from actors.commands.terminal import complain, note
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.journal.file import JournalDamagedError
@@ -72,17 +73,17 @@ def top(arguments: Namespace) -> int:
 
         from actors.commands.top_view import View  # noqa: PLC0415 - needs rich
     except ImportError:
-        print(_MISSING, file=sys.stderr)
+        note(_MISSING)
         return Exit.USAGE
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("lowtide: top needs a terminal; see status --watch", file=sys.stderr)
+        complain("top needs a terminal; see status --watch")
         return Exit.USAGE
     status = ask_system(arguments, AskStatus(), ANSWER_WITHIN_S)
     if isinstance(status, int):
         return status
     socket = SystemFiles(state_dir(), int(arguments.port)).socket
     if "events" not in status:
-        print("lowtide: top shows a system at its leader", file=sys.stderr)
+        complain("top shows a system at its leader")
         return Exit.USAGE
     view = View(int(arguments.port))
     view.take(status, time.monotonic())
@@ -94,7 +95,7 @@ def top(arguments: Namespace) -> int:
             live.update(session.view.draw(width, height), refresh=True)
             session.wait_for_key()
     if session.lost:
-        print(f"lowtide: {session.lost}", file=sys.stderr)
+        complain(session.lost)
         return Exit.NOT_RUNNING
     return Exit.NOTHING_LEFT
 

@@ -14,10 +14,10 @@ from actors.commands.terminal import (
     GAP,
     Column,
     columns_for,
-    plain,
     share_lines,
     those_not_shown,
 )
+from actors.host.texts import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

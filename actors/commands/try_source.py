@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
-from actors.commands.terminal import plain
+from actors.commands.terminal import say, say_json
 from actors.commands.validated_config import function_errors
 from actors.config.errors import ConfigError
 from actors.config.show import secrets_of
@@ -77,9 +77,9 @@ def try_source(arguments: Namespace) -> int:
         told["body"] = _shown(str(told["body"]))
     told["unusable"] = [each.failure.error for each in bad]
     if arguments.json:
-        print(redact(json.dumps(masked(told))))
+        say_json(told)
     else:
-        print("\n".join(plain(redact(line)) for line in _lines(told)))
+        say(*_lines(told))
     return Exit.FAILURE if "error" in told else Exit.NOTHING_LEFT
 
 

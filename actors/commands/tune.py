@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from actors.commands.control import ANSWER_WITHIN_S, ask_system
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
+from actors.commands.terminal import say
 from actors.config.model import LIVE_OPTIONS
 from actors.status.commands import AskJobs, Pause, Resume, SetValues
 
@@ -83,10 +84,10 @@ def _ask(arguments: Namespace) -> int:
     if isinstance(answer, int):
         return answer
     shares = ", ".join(f"{name} {count}" for name, count in answer["asked"].items())
-    print(f"asked {shares}")
+    say(f"asked {shares}")
     return Exit.NOTHING_LEFT
 
 
 def _tell(word: str, names: list[str]) -> int:
-    print(f"{word} {', '.join(names) or 'nothing'}")
+    say(f"{word} {', '.join(names) or 'nothing'}")
     return Exit.NOTHING_LEFT

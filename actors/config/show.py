@@ -14,7 +14,13 @@ from actors.config.model import (
     ProcessorConfig,
 )
 from actors.config.values import is_over_file
-from actors.host.redaction import MASK, filled_in, secrets_in, shown
+from actors.host.redaction import (
+    MASK,
+    filled_in,
+    secrets_in,
+    secrets_of_environment,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,7 +62,7 @@ def config_rows(
 
 def secrets_of(config: SystemConfig) -> Iterator[str]:
     """What nobody may see of a configuration and of the environment."""
-    yield from secrets_in(os.environ)
+    yield from secrets_of_environment(os.environ)
     for fetcher in config.fetchers:
         yield from secrets_in(fetcher.options)
         yield from filled_in(fetcher.options, os.environ)

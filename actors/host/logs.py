@@ -18,11 +18,12 @@ import sys
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks
-from actors.host.redaction import redact
-from actors.host.texts import encodable, line_of, text_of
+from actors.host.redaction import masked, redact
+from actors.host.texts import encodable, line_of, plain, text_of
 
 # Where rich is installed, structlog imports it for tracebacks in colour. The log has
 # its traces as text, and every process of a system would carry rich along: 5 MB, and
@@ -41,7 +42,7 @@ if not _had_rich:
     del sys.modules["rich"]
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
 #: Bytes; a pipe takes a line of up to this size whole or not at all (pipe(7)).
 MAX_LINE = 4096
@@ -367,6 +368,10 @@ def _clip(value: Any) -> Any:
         if len(value) <= MAX_VALUE:
             return value
         return _cut(value)
+    if type(value) in (dict, list):
+        # One that holds itself is left to what writes it.
+        with contextlib.suppress(RecursionError):
+            value = masked(value)
     if (
         isinstance(value, dict | list | tuple)
         and len(text := _dumps(value)) > MAX_VALUE
@@ -382,15 +387,65 @@ def _cut(text: str) -> str:
     return f"{shown}... {len(text)} characters"
 
 
-def _console(out: TextIO) -> structlog.dev.ConsoleRenderer:
-    return structlog.dev.ConsoleRenderer(
-        colors=out.isatty(), pad_event_to=20, sort_keys=False
-    )
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Makes a line for a person of a line of the log; no value reaches the terminal.
+
+    What is no sign of its own is spelt out: a job must not move the cursor, name the
+    window, or look like a line of the log. It is ours since what structlog's renderer
+    lets through differs from version to version.
+    """
+
+    colours: bool
+
+    def line(self, fields: Mapping[str, Any]) -> str:
+        """One line, without its end."""
+        rest = dict(fields)
+        at = plain(text_of(rest.pop("timestamp", "")))
+        level = plain(text_of(rest.pop("level", "")))
+        event = plain(text_of(rest.pop("event", "")))
+        words = [
+            self._in(_DIM, at[11:23] if len(at) > _TIME_ENDS else at),
+            f"[{self._in(_COLOURS.get(level, ''), f'{level:<8}')}]",
+            self._in(_BOLD, f"{event:<20}"),
+        ]
+        words += [
+            f"{self._in(_CYAN, plain(name))}={self._in(_MAGENTA, _spelt(value))}"
+            for name, value in rest.items()
+        ]
+        return " ".join(word for word in words if word)
+
+    def _in(self, colour: str, text: str) -> str:
+        return f"{colour}{text}{_RESET}" if self.colours and colour and text else text
 
 
-def _pump(
-    pipe: LogPipe, out: TextIO, render: structlog.dev.ConsoleRenderer | None
-) -> None:
+_RESET, _BOLD, _DIM = "\x1b[0m", "\x1b[1m", "\x1b[2m"
+_CYAN, _MAGENTA = "\x1b[36m", "\x1b[35m"
+_COLOURS = {
+    "debug": "\x1b[32m",
+    "info": "\x1b[32m",
+    "warning": "\x1b[33m",
+    "error": "\x1b[31m",
+    "critical": "\x1b[31m",
+}
+#: Of an ISO time the clock is shown, and its milliseconds.
+_TIME_ENDS = 23
+
+
+def _spelt(value: Any) -> str:
+    if isinstance(value, str) and value.isprintable() and not _QUOTED & set(value):
+        return value
+    return plain(repr(value))
+
+
+_QUOTED = frozenset(" \"'=")
+
+
+def _console(out: TextIO) -> Console:
+    return Console(colours=out.isatty())
+
+
+def _pump(pipe: LogPipe, out: TextIO, render: Console | None) -> None:
     rest = b""
     while chunk := pipe.note_problem(os.read(pipe.reader, 1 << 16)):
         *lines, rest = (rest + chunk).split(b"\n")
@@ -420,14 +475,12 @@ def _write_out(out: TextIO, text: str) -> None:
             writable.poll()
 
 
-def _line(line: bytes, render: structlog.dev.ConsoleRenderer | None) -> str:
+def _line(line: bytes, render: Console | None) -> str:
     text = line.decode(errors="replace")
     if render is None:
         return text
     try:
         fields = json.loads(text)
-    except ValueError:
-        return text
-    if "timestamp" in fields:
-        fields["timestamp"] = fields["timestamp"][11:23]
-    return str(render(None, "", fields))
+    except (ValueError, RecursionError):
+        return plain(text)
+    return render.line(fields) if isinstance(fields, dict) else plain(text)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from actors.host.linux import die_with_parent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 #: How long one that does nothing may take to say where it serves, in seconds.
 SAYS_WITHIN_S = 5.0
@@ -89,6 +89,19 @@ class ReadyProcess:
         os.close(self.fd)
         if self._program.stdout is not None:
             self._program.stdout.close()
+
+
+@contextlib.contextmanager
+def secret_file(text: str) -> Iterator[int]:
+    """A file without a name, for a program to inherit; closed here afterwards."""
+    fd = os.memfd_create("lowtide")
+    try:
+        with open(fd, "w", closefd=False) as file:
+            file.write(text)
+        os.lseek(fd, 0, os.SEEK_SET)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def start(

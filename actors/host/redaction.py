@@ -9,6 +9,7 @@ given before the first process was started.
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,28 @@ MASK = "***"
 #: Characters; what is shorter is too likely to be part of ordinary words.
 SHORTEST = 6
 
+#: What says it anywhere in a name, as in PGPASSWORD, and what says it as a word.
 _SECRET_NAME = re.compile(
-    r"(?:^|[_-])(?:token|secret|password|passwd|passphrase|pass|key|apikey|"
-    r"authorization|bearer|credentials?|cookie|signature)s?(?:$|[_-])",
+    r"password|passwd|passphrase|secret|credential|apikey|"
+    r"(?:^|[_.-])(?:token|pass|pwd|key|auth|authorization|bearer|cookie|signature|"
+    r"sig|jwt|session|sessionid|session[_-]id|csrf|xsrf|otp|pin)s?(?:$|[_.-])",
     re.IGNORECASE,
 )
-_USERINFO = re.compile(r"(://)[^/\s?#@\"'\\]+@")
+#: Where ``accessToken`` has the end of a word.
+_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+#: Variables that have such a name, and say only where something is.
+_NO_SECRETS = re.compile(
+    r"PWD|OLDPWD|SSH_AUTH_SOCK|(?:XDG|DBUS|DESKTOP|GDM|KDE|GNOME)_?.*|SESSION_MANAGER|"
+    r"GPG_KEY|LC_.*|.*_(?:FILE|PATH|DIR)"
+)
+#: Up to the last @ of what stands before a path; of a password that has a slash or
+#: the like in it, for which there is a form without, up to the last at all.
+_USERINFO = re.compile(
+    r"(://)(?:[^/\s?#\"'\\]+@|[^/\s?#@:\"'\\]*:(?!\d*(?:[/?#]|$))"
+    r"[^\s\"'\\]{0,256}@)"
+)
+_ODD_USERINFO = re.compile(r"://[^/\s@:]*:([^\s@]*[/?#][^\s]*)@")
+_BEARER = re.compile(r"\b([Bb]earer +)[\w.~+/=-]{6,}")
 _QUERY = re.compile(r"([?&]([\w.-]+)=)[^&\s#\"'\\]+")
 
 _VARIABLE = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
@@ -36,7 +53,18 @@ _known: re.Pattern[str] | None = None
 
 def is_secret_name(name: str) -> bool:
     """Whether a value of this name is not to be shown."""
-    return _SECRET_NAME.search(name) is not None
+    if len(name) > _LONGEST_KEPT:
+        return _SECRET_NAME.search(_HUMP.sub("_", name)) is not None
+    return _is_secret_name(name)
+
+
+#: Characters; a longer name is looked at anew each time.
+_LONGEST_KEPT = 100
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_secret_name(name: str) -> bool:
+    return _SECRET_NAME.search(_HUMP.sub("_", name)) is not None
 
 
 def install(secrets: Iterable[str]) -> None:
@@ -54,20 +82,38 @@ def redact(text: str) -> str:
         text = _USERINFO.sub(rf"\1{MASK}@", text)
     if "=" in text:
         text = _QUERY.sub(_mask_query, text)
+    if "earer " in text:
+        text = _BEARER.sub(rf"\1{MASK}", text)
     return _known.sub(MASK, text) if _known else text
 
 
 def masked(value: Any) -> Any:
     """A JSON value with everything masked in it that has the name of a secret."""
     if isinstance(value, dict):
-        return {name: masked(shown(name, each)) for name, each in value.items()}
+        return {name: _masked(name, each) for name, each in value.items()}
     return [masked(each) for each in value] if isinstance(value, list) else value
+
+
+def _masked(name: Any, value: Any) -> Any:
+    if isinstance(name, str) and value is not None and is_secret_name(name):
+        return _of_auth(value) if name == "auth" else MASK
+    return masked(value) if isinstance(value, dict | list) else value
+
+
+def _of_auth(value: Any) -> Any:
+    # How a source is told who asks is a table: what it is called there says little.
+    if not isinstance(value, dict):
+        return MASK
+    return {
+        name: MASK if name == "value" else _masked(name, each)
+        for name, each in value.items()
+    }
 
 
 def shown(name: str, value: Any) -> Any:
     """A configured value as people may see it: masked where its name says so."""
     if is_secret_name(name) and value is not None:
-        return MASK
+        return _of_auth(value) if name == "auth" else MASK
     if isinstance(value, dict):
         return {key: shown(str(key), each) for key, each in value.items()}
     if isinstance(value, list | tuple):
@@ -75,20 +121,38 @@ def shown(name: str, value: Any) -> Any:
     return redact(value) if isinstance(value, str) else value
 
 
+def secrets_of_environment(environ: Mapping[str, str]) -> Iterator[str]:
+    """The secret values among the variables of a process."""
+    return secrets_in(
+        {
+            name: value
+            for name, value in environ.items()
+            if not (_NO_SECRETS.fullmatch(name) and "://" not in value)
+        }
+    )
+
+
 def secrets_in(values: Mapping[str, Any]) -> Iterator[str]:
     """The secret values in a mapping, by their names or as part of a URL."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from secrets_in(value)
-            # How a source is told who asks: its name says nothing of what it is.
-            if name == "auth" and isinstance(value.get("value"), str):
-                yield value["value"]
+            yield from _in_table(name, value)
         elif isinstance(value, list | tuple):
             yield from secrets_in({f"{name}-{i}": each for i, each in enumerate(value)})
         elif isinstance(value, str):
             if is_secret_name(name):
                 yield value
             yield from _in_url(value)
+
+
+def _in_table(name: str, table: dict[str, Any]) -> Iterator[str]:
+    yield from secrets_in(table)
+    if name == "auth":
+        # How a source is told who asks: its name says nothing of what it is.
+        if isinstance(table.get("value"), str):
+            yield table["value"]
+    elif is_secret_name(name):
+        yield from secrets_in({f"{name}_{key}": table[key] for key in table})
 
 
 def filled_in(value: Any, environ: Mapping[str, str]) -> Iterator[str]:
@@ -107,6 +171,8 @@ def filled_in(value: Any, environ: Mapping[str, str]) -> Iterator[str]:
 def _in_url(text: str) -> Iterator[str]:
     if "://" not in text:
         return
+    if odd := _ODD_USERINFO.search(text):
+        yield odd[1]
     try:
         parts = urlsplit(text)
     except ValueError:

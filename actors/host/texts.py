@@ -8,6 +8,21 @@ from __future__ import annotations
 
 from typing import Any
 
+
+def plain(text: str) -> str:
+    """The text on one line, each character that is no sign of its own spelt out.
+
+    An escape sequence in a job would else move the cursor, colour what follows,
+    or name the window; a line's end would begin a line that nobody wrote.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
+
+
 _name_of = type.__dict__["__name__"].__get__
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import threading
@@ -21,8 +22,10 @@ def main() -> int:
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--log-fd", type=int, required=True)
     parser.add_argument("--log-level", required=True)
+    parser.add_argument("--secrets-fd", type=int, required=True)
     arguments = parser.parse_args()
-    redaction.install(redaction.secrets_in(os.environ))
+    with os.fdopen(arguments.secrets_fd, encoding="utf-8") as file:
+        redaction.install(json.load(file))
     logs.join_pipe(arguments.log_fd)
     log = logs.configure(arguments.log_level, stage="web")
     sampler = Sampler(arguments.socket)

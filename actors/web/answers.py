@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.host.redaction import redact
+from actors.host.redaction import masked, redact
 from actors.journal.file import JournalDamagedError, journal_problem
 from actors.journal.view import JournalView
 from actors.status import readiness
@@ -58,6 +58,11 @@ def as_json(status: int, value: Any) -> Answer:
     """JSON, secrets masked."""
     body = redact(json.dumps(value)).encode()
     return Answer(status, "application/json", body)
+
+
+def _shown(job: dict[str, Any]) -> dict[str, Any]:
+    # Not all of it: the page acts by the job's key.
+    return job | {"payload": masked(job["payload"])}
 
 
 class Answers:
@@ -135,7 +140,7 @@ class Answers:
             return as_json(200, [])
         try:
             with contextlib.closing(view):
-                return as_json(200, view.jobs("quarantined", LISTED))
+                return as_json(200, [*map(_shown, view.jobs("quarantined", LISTED))])
         except JournalDamagedError as error:
             return as_json(503, {"error": str(error)})
 
@@ -147,7 +152,7 @@ class Answers:
             with contextlib.closing(view):
                 for job in view.find(job_id, fetcher):
                     job["history"] = view.history(fetcher, job["key"])
-                    return as_json(200, job)
+                    return as_json(200, _shown(job))
         except JournalDamagedError as error:
             return as_json(503, {"error": str(error)})
         return as_json(404, {"error": f"there is no job {job_id} of {fetcher}"})

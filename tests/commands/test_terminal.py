@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from actors.commands.terminal import (
     Column,
     columns_for,
-    plain,
     share_lines,
     those_not_shown,
 )
+from actors.host.texts import plain
 
 COLUMNS = (
     Column("name", "name"),

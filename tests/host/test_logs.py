@@ -275,6 +275,50 @@ def test_terminal_escapes_and_newlines_stay_text(pipe: logs.LogPipe) -> None:
     assert "\x1b" not in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["\x1b]0;X\x07", "\x1b[2K\x1b[1Gforged", "a\nb", "\x9b2K", "\u202egpj", "a\rb"],
+)
+def test_nothing_of_a_value_or_a_name_reaches_the_terminal_as_a_command(
+    text: str, pipe: logs.LogPipe
+) -> None:
+    log = logs.configure("info")
+    log.info(text, id=text, **{text: 1}, nested={"id": text, text: [text]})
+    pipe.msg(f"no JSON {text}".replace("\n", " "))
+    out = io.StringIO()
+    thread = logs.pump(pipe, out, "console")
+
+    pipe.finish(thread, 30.0)
+
+    assert out.getvalue().count("\n") == 2
+    assert all(line.isprintable() for line in out.getvalue().splitlines())
+
+
+def test_a_line_for_people_has_colours_of_ours_only() -> None:
+    fields = {"timestamp": "2026-11-28T10:00:00.123456Z", "level": "info"}
+    fields |= {"event": "job.done", "job": "\x1b[31m", "n": "two words"}
+
+    plain = logs.Console(colours=False).line(fields)
+    coloured = logs.Console(colours=True).line(fields)
+
+    assert plain == (
+        "10:00:00.123 [info    ] job.done             job='\\x1b[31m' n='two words'"
+    )
+    assert "\x1b[31m" not in coloured
+    assert "\x1b[36mjob\x1b[0m=\x1b[35m'\\x1b[31m'\x1b[0m" in coloured
+
+
+def test_secrets_in_a_logged_job_are_masked_by_their_names(pipe: logs.LogPipe) -> None:
+    log = logs.configure("info")
+
+    log.info("job.fetched", job={"id": 1, "auth": {"type": "bearer", "token": "x"}})
+    log.info("job.fetched", job=[{"password": "x"}])
+
+    first, second = lines(pipe)
+    assert first["job"] == {"id": 1, "auth": {"type": "bearer", "token": "***"}}
+    assert second["job"] == [{"password": "***"}]
+
+
 def test_lines_that_find_no_room_are_counted_and_told(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from actors.host.redaction import install, redact, secrets_in, shown
+from actors.host.redaction import (
+    install,
+    is_secret_name,
+    masked,
+    redact,
+    secrets_in,
+    secrets_of_environment,
+    shown,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -24,6 +32,14 @@ def nothing_known() -> Iterator[None]:
         ("GET http://host/?token=abc&page=2", "GET http://host/?token=***&page=2"),
         ("mail to bob@example.org", "mail to bob@example.org"),
         ('{"url": "ftp://a:b@c", "key": 1}', '{"url": "ftp://***@c", "key": 1}'),
+        # What people write who do not quote their password.
+        ("GET https://u:p@ss@h/", "GET https://***@h/"),
+        ("GET https://u:p@s@s@h/a@b", "GET https://***@h/a@b"),
+        ("GET https://u:p/ss@h/", "GET https://***@h/"),
+        ("GET https://u:p?s#s@h/", "GET https://***@h/"),
+        ("GET http://h:8080/@user", "GET http://h:8080/@user"),
+        ("GET http://h/?sig=abc&se=1", "GET http://h/?sig=***&se=1"),
+        ("Authorization: Bearer abcdef.ghi", "Authorization: Bearer ***"),
     ],
 )
 def test_secrets_are_known_by_their_place(text: str, expected: str) -> None:
@@ -63,3 +79,48 @@ def test_a_configured_value_is_masked_by_its_name() -> None:
         "api_key": "***",
         "nested": {"token": "***", "n": [1]},
     }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PGPASSWORD", "sig", "auth", "jwt", "session", "pwd", "MYSQL_PWD"),
+        *("accessToken", "clientSecret", "X-Amz-Signature", "api.key", "db_password2"),
+    ],
+)
+def test_a_name_says_that_its_value_is_secret(name: str) -> None:
+    assert is_secret_name(name)
+    assert shown(name, "something") == "***"
+    assert masked([{"a": {name: "something"}}]) == [{"a": {name: "***"}}]
+
+
+@pytest.mark.parametrize("name", ["design", "author", "monkey", "passenger", "sign"])
+def test_a_name_that_only_looks_like_it_hides_nothing(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_everything_in_a_table_of_secrets_is_one() -> None:
+    table = {"secrets": {"first": "hunter2", "more": ["hunter3"]}}
+
+    install(secrets_in(table))
+
+    assert shown("options", table) == {"secrets": "***"}
+    assert masked(table) == {"secrets": "***"}
+    assert redact("hunter2 hunter3") == "*** ***"
+
+
+def test_variables_that_say_where_something_is_hide_nothing() -> None:
+    environment = {
+        "PWD": "/home/bob",
+        "SSH_AUTH_SOCK": "/tmp/agent",  # noqa: S108 - never made
+        "DESKTOP_SESSION": "ubuntu",
+        "XDG_SESSION_TYPE": "wayland",
+        "LOWTIDE_CLUSTER_KEY_FILE": "/etc/cluster.key",
+        "PGPASSWORD": "hunter2",
+    }
+
+    assert [*secrets_of_environment(environment)] == ["hunter2"]
+
+
+def test_many_urls_in_a_long_text_take_no_time() -> None:
+    redact("://a:b" * 100_000)

@@ -214,6 +214,16 @@ def leaky_fetch(url: str, token: str) -> Any:
     raise RuntimeError(f"GET {url}?key=7 with {token} or {os.environ['API_TOKEN']!r}")
 
 
+def flavoured_fetch(flavour: str) -> Any:
+    """One job that tells what was filled in, under a name that says nothing."""
+    del flavour
+    with _lock:
+        number = next(_numbers)
+    if number > 1:
+        return None
+    return {"id": 1, "taste": os.environ["FLAVOUR"], "password": "canary-in-payload"}
+
+
 def leaky_process(job: Any) -> Any:
     """Fail with a secret from the environment in the error, however encoded."""
     secret = os.environ["API_TOKEN"]

@@ -86,6 +86,37 @@ def test_no_secret_is_seen_in_whatever_a_system_shows(
     assert [name for name, text in seen.items() if "canary" in text] == []
 
 
+def test_what_the_environment_filled_in_is_secret_whatever_it_is_called(
+    env: dict[str, str], tmp_path: Path, start_system: Start
+) -> None:
+    port = free_port()
+    env |= {"FLAVOUR": "canary-of-vanilla", "API_TOKEN": VARIABLE_CANARY}
+    options = tmp_path / "lowtide.toml"
+    options.write_text(
+        '[[fetcher]]\nname = "sweet"\nfetch = "jobs:flavoured_fetch"\n'
+        'options = { flavour = "{env:FLAVOUR}" }\n'
+    )
+    system = start_system(
+        *("--config", str(options), "--process", "jobs:leaky_process"),
+        *("--retries", "1", "--web", str(port)),
+    )
+    system.wait_for("job.quarantined")
+
+    of_file = ("--config", str(options), "--port", str(system.port))
+    seen = {
+        "list": system.command("jobs", "list", *of_file)[1],
+        "show": system.command("jobs", "show", "1", *of_file)[1],
+        "status": system.command("status", "--json")[1],
+        "log": "\n".join(system.program.lines),
+    }
+    for path in ("/jobs.json", "/job.json?fetcher=sweet&id=1", "/status.json"):
+        seen[path] = get(port, path)
+
+    assert '"taste": "***"' in seen["/job.json?fetcher=sweet&id=1"]
+    assert '"taste": "***"' in seen["show"]
+    assert [name for name, text in seen.items() if "canary" in text] == []
+
+
 def test_a_secret_among_the_words_is_gone_from_ps_once_it_runs(
     start_numbers: Start, start_system: Start
 ) -> None:
