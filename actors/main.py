@@ -12,6 +12,7 @@ from actors.commands import (
     check,
     control,
     jobs,
+    journal,
     simulate,
     state,
     top,
@@ -130,6 +131,7 @@ def _parser() -> tuple[Parser, Verbs]:
     _add_join(verbs)
     control.register(verbs)
     jobs.register(verbs)
+    journal.register(verbs)
     state.register(verbs)
     check.register(verbs)
     tune.register(verbs)
