@@ -1,8 +1,9 @@
 """Lines between machines: TCP connections that never block.
 
 What is not taken at once by the kernel waits here, and is offered again when
-``flush`` is called. Messages travel as on one machine: pickled, signed, and made
-from admitted classes only.
+``flush`` is called; in which order, and what of it is not sent twice, ``lanes`` has.
+Messages travel as on one machine: pickled, signed, and made from admitted classes
+only.
 """
 
 from __future__ import annotations
@@ -12,17 +13,21 @@ import pickle
 import secrets
 import socket
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from actors.cluster.handshake import Handshake
+from actors.cluster.lanes import Incoming, Outgoing, receipt
 from actors.host import forks, unpickling
-from actors.host.frames import MAX_FRAME
 
-#: Bytes that may wait for a line that takes none; then it is given up.
-MAX_WAITING = 16 << 20
+if TYPE_CHECKING:
+    from actors.demand.messages import SubscriptionId
+
 #: How soon to offer again what the kernel did not take, in seconds.
 FLUSH_S = 0.02
 _CHUNK = 1 << 16
+#: Bytes that are given to the kernel beyond what it has sent: what is there can be
+#: overtaken by nothing.
+_AHEAD = 1 << 14
 
 
 class LineEndedError(Exception):
@@ -37,11 +42,14 @@ class Line:
     _handshake: Handshake
     about: str
     _waiting: bytearray = field(default_factory=bytearray)
-    _unsealed: list[bytes] = field(default_factory=list)
+    _outgoing: Outgoing = field(default_factory=lambda: Outgoing(pickle.dumps))
+    _incoming: Incoming = field(init=False)
+    _told: int = 0
 
     def __post_init__(self) -> None:
         """Keep it from what a user's code forks."""
         forks.keep_open(self._socket)
+        self._incoming = Incoming(self._outgoing)
 
     @property
     def fd(self) -> int:
@@ -56,19 +64,39 @@ class Line:
     @property
     def is_waiting(self) -> bool:
         """Whether there is something that ``flush`` would send."""
-        return bool(self._waiting or self._handshake.outgoing)
+        if self._waiting or self._handshake.outgoing:
+            return True
+        untold = self._told < self._incoming.arrived
+        return self.is_open and (untold or self._outgoing.is_waiting)
 
-    def send(self, message: Any) -> None:
+    def is_crossing(self, subscription: SubscriptionId) -> bool:
+        """Whether jobs of a subscription are in the line, and have not arrived."""
+        return self._outgoing.is_crossing(subscription)
+
+    def send(self, message: Any) -> bool:
         """Send a message, when the line is open.
+
+        Returns:
+            Whether there was room for it; if not, it is lost.
 
         Raises:
             LineEndedError: It is over, or the message cannot be sent.
         """
-        payload = pickle.dumps(message)
-        if len(payload) > MAX_FRAME:
-            raise LineEndedError(f"a message of {len(payload)} bytes is too long")
-        self._unsealed.append(payload)
-        self.flush()
+        try:
+            taken = self._outgoing.put(message)
+        except ValueError as error:
+            raise LineEndedError(str(error)) from error
+        self._write()
+        return taken
+
+    def send_what_is_left_of(self, former: Line) -> None:
+        """Send first what another line did not deliver before it ended.
+
+        Raises:
+            LineEndedError: This one is over as well.
+        """
+        self._outgoing.put_back(former._outgoing)
+        self._write()
 
     def receive(self) -> list[Any]:
         """What has arrived.
@@ -85,31 +113,44 @@ class Line:
             raise LineEndedError(str(error)) from error
         if not received:
             raise LineEndedError("the other side hung up")
-        messages = [unpickling.loads(each) for each in self._handshake.feed(received)]
-        self.flush()
+        frames = self._handshake.feed(received)
+        payloads = [self._incoming.take(each) for each in frames]
+        messages = [unpickling.loads(each) for each in payloads if each is not None]
+        self._write()
         return messages
 
     def flush(self) -> None:
-        """Offer the kernel what waits.
+        """Offer the kernel what waits, and tell the other side what has arrived.
 
         Raises:
             LineEndedError: The line is over.
         """
+        self._write()
+        # Only what nothing else has told: most messages are answered at once.
+        if self.is_open and self._told < self._incoming.arrived and not self._waiting:
+            self._told = self._incoming.arrived
+            self._waiting += self._handshake.seal(receipt(self._told))
+            self._write()
+
+    def _write(self) -> None:
         self._waiting += self._handshake.outgoing
         self._handshake.outgoing = b""
-        if self.is_open:
-            for payload in self._unsealed:
-                self._waiting += self._handshake.seal(payload)
-            self._unsealed.clear()
-        if len(self._waiting) + sum(map(len, self._unsealed)) > MAX_WAITING:
-            raise LineEndedError("the other side does not read")
         try:
-            while self._waiting:
+            while self._fill():
                 del self._waiting[: self._socket.send(self._waiting)]
         except BlockingIOError:
             return
         except OSError as error:
             raise LineEndedError(str(error)) from error
+
+    def _fill(self) -> bool:
+        while self.is_open and len(self._waiting) < _AHEAD:
+            frame = self._outgoing.next_frame(self._incoming.arrived)
+            if frame is None:
+                break
+            self._told = self._incoming.arrived
+            self._waiting += self._handshake.seal(frame)
+        return bool(self._waiting)
 
     def close(self) -> None:
         """Hang up."""
@@ -186,6 +227,7 @@ def _family(host: str) -> socket.AddressFamily:
 def _prepare(connection: socket.socket, limit_s: float) -> None:
     connection.setblocking(False)  # noqa: FBT003
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _AHEAD)
     # What is sent and not acknowledged for so long ends the connection, where
     # the kernel would try for a quarter of an hour.
     timeout_ms = int(limit_s * 1000)

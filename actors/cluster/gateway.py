@@ -23,10 +23,11 @@ from actors.cluster.messages import (
     ProcessIs,
     StartGate,
     ToMachine,
+    Welcome,
 )
 from actors.cluster.router import Peer, Router
-from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
-from actors.host.frames import FrameError, Quiet
+from actors.demand.messages import Cancel, Confirm, Crossing, Jobs, Ping, Subscribed
+from actors.host.frames import FrameError, Quiet, Refusal
 from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import (
     AskSign,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from actors.cluster.connection import Line
     from actors.cluster.router import Passed
     from actors.config.model import SystemConfig
+    from actors.demand.messages import SubscriptionId
 
 #: Callers that have not shown the key; more are not let in at a time.
 MAX_STRANGERS = 64
@@ -50,6 +52,7 @@ MAX_STRANGERS = 64
 class _Call:
     line: Line
     run: str | None = None
+    is_welcome: bool = False
 
 
 class GateActor(Stage):
@@ -64,6 +67,9 @@ class GateActor(Stage):
         self._root: Address | None = None
         self._calls: dict[int, _Call] = {}
         self._by_run: dict[str, _Call] = {}
+        # What a line had not delivered goes over the next one of that machine.
+        self._undelivered: dict[str, Line] = {}
+        self._lines: dict[str, str] = {}
         self._router = Router()
         self._quiet = Quiet()
 
@@ -85,6 +91,8 @@ class GateActor(Stage):
                 self._to_machine(message)
             case Up():
                 self._pass(self._router.up(message, sender))
+            case Ping(subscription=subscription) if self._is_crossing(subscription):
+                self.send(sender, Crossing(subscription=subscription))
             case Subscribed() | Jobs() | Confirm() | Ping() | Cancel():
                 self._pass(self._router.down(message))
             case _:
@@ -191,6 +199,11 @@ class GateActor(Stage):
         self._by_run[message.run] = call
         self._tell_root(message.run, message)
 
+    def _is_crossing(self, subscription: SubscriptionId) -> bool:
+        place = self._router.place_of(subscription)
+        call = self._by_run.get(place.run) if isinstance(place, Peer) else None
+        return call is not None and call.line.is_crossing(subscription)
+
     def _pass(self, passed: Passed | None) -> None:
         match passed:
             case None:
@@ -201,10 +214,29 @@ class GateActor(Stage):
                 self.send(address, message)
 
     def _to_machine(self, message: ToMachine) -> None:
-        self._send_to(message.run, message.message)
+        run = message.run
+        self._send_to(run, message.message)
+        if isinstance(message.message, Welcome):
+            self._welcome(run, message.message)
         if message.last:
-            self._router.forget(Peer(message.run))
-            self._let_go(message.run)
+            self._router.forget(Peer(run))
+            self._let_go(run)
+            self._undelivered.pop(run, None)
+            self._lines.pop(run, None)
+
+    def _welcome(self, run: str, welcome: Welcome) -> None:
+        former, is_same = self._undelivered.pop(run, None), False
+        if run in self._lines:
+            is_same = self._lines[run] == welcome.line
+        self._lines[run] = welcome.line
+        if (call := self._by_run.get(run)) is None:
+            return
+        call.is_welcome = True
+        if former is not None and is_same:
+            try:
+                call.line.send_what_is_left_of(former)
+            except LineEndedError as error:
+                self._end(call, str(error))
 
     def _send_to(self, run: str, message: Any) -> None:
         if (call := self._by_run.get(run)) is not None:
@@ -214,14 +246,15 @@ class GateActor(Stage):
         try:
             if message is None:
                 call.line.flush()
-            else:
-                call.line.send(message)
+            elif not call.line.send(message):
+                self._tell_dropped(call, message)
         except LineEndedError as error:
             self._end(call, str(error))
 
     def _let_go(self, run: str) -> None:
         # Without a word to the root: it knows, or another line takes over.
         if (call := self._by_run.pop(run, None)) is not None:
+            self._keep_undelivered(call)
             call.run = None
             self._end(call, "")
 
@@ -232,12 +265,28 @@ class GateActor(Stage):
         self._signs.end(call.line.fd)
         call.line.close()
         if call.run is not None:
+            self._keep_undelivered(call)
             del self._by_run[call.run]
             ended = LineEnded(run=call.run, silent=silent, reason=reason)
             self.send(self._root, ended)
 
+    def _keep_undelivered(self, call: _Call) -> None:
+        if call.run is not None and call.is_welcome:
+            self._undelivered[call.run] = call.line
+
     def _tell_root(self, run: str, message: Any) -> None:
         self.send(self._root, FromMachine(run=run, message=message))
+
+    def _tell_dropped(self, call: _Call, message: Any) -> None:
+        count = self._quiet.note(Refusal.FULL, self.now())
+        if count is not None:
+            self.log.warning(
+                "message.dropped",
+                message=type(message).__name__,
+                receiver=call.line.about,
+                reason="as much waits for that line as may",
+                count=count,
+            )
 
     def _tell_refused(self, call: _Call, error: FrameError) -> None:
         count = self._quiet.note(error.refusal, self.now())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.cluster.connection import FLUSH_S, LineEndedError, dial
 from actors.cluster.messages import Beat
-from actors.host.frames import FrameError
+from actors.host.frames import FrameError, Quiet, Refusal
 from actors.supervision.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Stage
     from actors.cluster.connection import Line
     from actors.cluster.identity import Place
+    from actors.demand.messages import SubscriptionId
 
 #: How long to wait before the next try, in seconds; a quarter more or less.
 AGAIN_S = 1.0
@@ -48,8 +49,11 @@ class LeaderConnection:
         self._join = join
         self._heard = heard
         self._line: Line | None = None
+        self._is_welcome = False
+        self._undelivered: Line | None = None
         self._dial_at: float | None = stage.now()
         self._told: str | None = None
+        self._quiet = Quiet()
 
     def tick(self, now: float) -> None:
         """Dial, give a sign, or give up a line that is silent."""
@@ -77,12 +81,31 @@ class LeaderConnection:
         """Whether there is a line to the leader now."""
         return self._line is not None and self._line.is_open
 
+    def is_crossing(self, subscription: SubscriptionId) -> bool:
+        """Whether jobs of a subscription are in the line, and have not arrived."""
+        return self._line is not None and self._line.is_crossing(subscription)
+
+    def welcome(self, *, back: bool) -> None:
+        """Note that this machine is in; ``back`` if nothing has happened meanwhile.
+
+        Then what the line before this one had not delivered is sent first.
+        """
+        former, self._undelivered = self._undelivered, None
+        self._is_welcome = True
+        if self._line is None or former is None or not back:
+            return
+        try:
+            self._line.send_what_is_left_of(former)
+        except LineEndedError as error:
+            self.hang_up(str(error))
+
     def send(self, message: Any) -> None:
         """Send, if there is a line; what is lost is said again by who said it."""
         if self._line is None:
             return
         try:
-            self._line.send(message)
+            if not self._line.send(message):
+                self._tell_dropped(message)
         except LineEndedError as error:
             self.hang_up(str(error))
 
@@ -100,7 +123,9 @@ class LeaderConnection:
         was_open = self._line.is_open
         self._stage.unwatch(self._line.fd)
         self._line.close()
-        self._line = None
+        if self._is_welcome:
+            self._undelivered = self._line
+        self._line, self._is_welcome = None, False
         self._dial_later(reason, was_open=was_open)
 
     def _dial(self, now: float) -> None:
@@ -147,6 +172,17 @@ class LeaderConnection:
         for message in messages:
             if not isinstance(message, Beat):
                 self._heard(message)
+
+    def _tell_dropped(self, message: Any) -> None:
+        count = self._quiet.note(Refusal.FULL, self._stage.now())
+        if count is not None:
+            self._stage.log.warning(
+                "message.dropped",
+                message=type(message).__name__,
+                receiver=str(self._place),
+                reason="as much waits for that line as may",
+                count=count,
+            )
 
     def _flush(self) -> None:
         assert self._line is not None  # noqa: S101 - asked before

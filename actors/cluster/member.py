@@ -28,7 +28,7 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.cluster.router import Peer, Router
-from actors.demand.messages import Cancel, Confirm, Jobs, Ping, Subscribed
+from actors.demand.messages import Cancel, Confirm, Crossing, Jobs, Ping, Subscribed
 from actors.status import commands
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Fate
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Address
     from actors.cluster.router import Passed
     from actors.config.model import ProcessorConfig, SystemConfig
+    from actors.demand.messages import SubscriptionId
     from actors.host.control_socket import Request
     from actors.status.model import MemberStatus
     from actors.supervision.children import Child
@@ -183,6 +184,7 @@ class MachineActor(SupervisorActor):
         if wrong:
             self.unstartable("another version of the code: " + "; ".join(wrong))
             return
+        self.connection.welcome(back=welcome.line == self._line)
         self._line = welcome.line
         name = self.first.name
         self.log.info("machine.joined", machine=name, leader=self._leader)
@@ -283,6 +285,8 @@ class MachineActor(SupervisorActor):
         match message:
             case Up():
                 self._pass(self._router.up(message, sender))
+            case Ping(subscription=subscription) if self._is_crossing(subscription):
+                self.send(sender, Crossing(subscription=subscription))
             case Subscribed() | Jobs() | Confirm() | Ping() | Cancel():
                 self._pass(self._router.down(message))
             case ProcessLost() | Asked():
@@ -317,6 +321,10 @@ class MachineActor(SupervisorActor):
         for source in self._sources.values():
             if source.up:
                 self.tell(child.name, self._as_seen_here(source))
+
+    def _is_crossing(self, subscription: SubscriptionId) -> bool:
+        is_afar = self._router.place_of(subscription) == _LEADER
+        return is_afar and self.connection.is_crossing(subscription)
 
     def _pass(self, passed: Passed | None) -> None:
         match passed:

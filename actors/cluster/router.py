@@ -72,6 +72,10 @@ class Router:
         is_afar = isinstance(where, Peer)
         return Passed(where, Down(message=message) if is_afar else message)
 
+    def place_of(self, subscription: SubscriptionId) -> Place | None:
+        """Where the consumer is that opened a subscription, if that is known."""
+        return self._consumers.get(subscription)
+
     def forget(self, peer: Peer) -> None:
         """Forget the sources and consumers of a machine that is gone."""
         self._sources = _without(self._sources, peer)

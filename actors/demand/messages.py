@@ -179,7 +179,18 @@ class Cancel:
     sent: int | None = None
 
 
-ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crossing:
+    """From a line's end to the producer: what it sent is still on its way over it.
+
+    It takes the place of a ping: the consumer's silence says nothing, and its lease
+    begins when the jobs arrive.
+    """
+
+    subscription: SubscriptionId
+
+
+ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel | Crossing
 
 ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel
 

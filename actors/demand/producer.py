@@ -18,6 +18,7 @@ from actors.demand.limits import Rate
 from actors.demand.messages import (
     Cancel,
     Confirm,
+    Crossing,
     Demand,
     Done,
     Ping,
@@ -236,6 +237,8 @@ class Producer:
                 return self.done(message, now, chance())
             case Cancel():
                 return self.cancelled(message, now)
+            case Crossing():
+                return self.crossing(message, now)
 
     def subscribe(self, message: Subscribe, now: float) -> Decision:
         """Open a subscription; a repeated request is answered again."""
@@ -311,6 +314,13 @@ class Producer:
         )
         self._close_if_finished(subscription)
         return Decision(sends=[answer])
+
+    def crossing(self, message: Crossing, now: float) -> Decision:
+        """Begin a consumer's lease no sooner than its jobs arrive."""
+        subscription = self._subscriptions.get(message.subscription)
+        if subscription is not None:
+            subscription.heard_at = now
+        return Decision()
 
     def gone(
         self,

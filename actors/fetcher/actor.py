@@ -17,6 +17,7 @@ from actors.demand.job_store import JobStore
 from actors.demand.limits import Rate
 from actors.demand.messages import (
     Cancel,
+    Crossing,
     Demand,
     Done,
     Jobs,
@@ -138,7 +139,7 @@ class FetcherActor(Stage):
             return
         now = self.now()
         match message:
-            case Subscribe() | Demand() | Done() | Cancel():
+            case Subscribe() | Demand() | Done() | Cancel() | Crossing():
                 self._delivery.sender.heard(message, sender)
                 self._carry_out(self.producer.receive(message, now, self.chance), now)
             case ProcessGone():

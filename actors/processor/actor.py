@@ -22,6 +22,7 @@ from actors.demand.messages import (
     Assignment,
     Cancel,
     Confirm,
+    Crossing,
     Demand,
     Done,
     Jobs,
@@ -397,7 +398,7 @@ class ProcessorActor(Stage):
                 self._send(self.consumer.received(message, now))
             case Cancel() if self.consumer.issued(message.subscription):
                 self._send(self.consumer.received(message, now))
-            case Subscribe() | Demand() | Done() | Cancel() if output:
+            case Subscribe() | Demand() | Done() | Cancel() | Crossing() if output:
                 self._turn(*output.received(message, sender, now, self.chance))
             case ProcessGone() if output:
                 self._turn(*output.gone(message, now))

@@ -36,6 +36,7 @@ CLASSES: tuple[type, ...] = (
     protocol.Confirm,
     protocol.Ping,
     protocol.Cancel,
+    protocol.Crossing,
     # Between the root and its stages.
     messages.StartSystem,
     messages.StartFetcher,
