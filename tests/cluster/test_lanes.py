@@ -37,7 +37,7 @@ def done(*keys: int, size: int = 100, total: int = 9, subscription: str = A) -> 
 
 def jobs(first: int, upto: int, *, confirmed: Any = (), size: int = 100) -> Down:
     numbers = range(first, upto)
-    each = tuple(Assignment(n, 11 + n, 1, None, "x" * size) for n in numbers)
+    each = tuple(Assignment(n, 11 + n, 1, f"id{n}", "x" * size) for n in numbers)
     message = Jobs(
         subscription=A, first=first, upto=upto, jobs=each, confirmed=confirmed
     )

@@ -16,6 +16,7 @@ from actors.demand.job_store import JobStore
 from actors.demand.manual_demand import ManualDemand
 from actors.demand.messages import (
     Cancel,
+    Crossing,
     Demand,
     Done,
     Outcome,
@@ -148,7 +149,7 @@ class Chain:
             upward = isinstance(message, Subscribe | Demand | Done | Cancel)
         if not upward:
             assert node is not None
-            assert not isinstance(message, Subscribe | Demand | Done)
+            assert not isinstance(message, Subscribe | Demand | Done | Crossing)
             self._send(node, node.consumer.received(message, self.now))
             return
         assert isinstance(message, Subscribe | Demand | Done | Cancel)

@@ -21,6 +21,7 @@ from actors.demand.job_store import JobStore
 from actors.demand.manual_demand import ManualDemand
 from actors.demand.messages import (
     Cancel,
+    Crossing,
     Demand,
     Done,
     Jobs,
@@ -156,7 +157,7 @@ class World:
                 assert isinstance(event, types)
             self._carry_out(wire.source, decision)
         elif consumer := self.consumers.get(wire.run):
-            assert not isinstance(message, Subscribe | Demand | Done)
+            assert not isinstance(message, Subscribe | Demand | Done | Crossing)
             self._send(wire.run, consumer.received(message, self.now))
 
     def deliver_all(self) -> None:
