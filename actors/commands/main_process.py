@@ -121,6 +121,7 @@ class Main:
     pump: Thread | None = None
     log: FilteringBoundLogger = field(init=False)
     pulse: Heartbeat[str] = field(init=False)
+    _had_root: bool = field(init=False, default=False)
 
     def run(self) -> int:
         """Start, and go on until it ends; returns the exit code."""
@@ -304,7 +305,9 @@ class Main:
             held=self.looking is not None,
             paused=self.changes.paused,
             draining=self.changes.draining,
+            again=self._had_root,
         )
+        self._had_root = True
         return RootActor, start
 
     def _start_web(self) -> None:

@@ -155,7 +155,7 @@ class FetcherConfig(StageConfig):
         COUNT, None, "send at most so many jobs in any rate_interval_s", live=True
     )
     rate_interval_s: float = option(
-        SECONDS, 1.0, "the seconds in which rate_limit jobs may be sent"
+        SECONDS, 1.0, "the seconds in which rate_limit jobs may be sent", live=True
     )
     demand: str = option(
         choice(ACCUMULATE, FORWARD),

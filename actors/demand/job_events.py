@@ -90,6 +90,13 @@ class StateMoved(NamedTuple):
     text: str
 
 
+class JobsSent(NamedTuple):
+    """So many jobs leave under a rate limit, which counts them for ``forget_s``."""
+
+    jobs: int
+    forget_s: float
+
+
 class OutcomeIgnored(NamedTuple):
     """An outcome came for an attempt that no longer counts."""
 
@@ -109,5 +116,6 @@ JobEvent: TypeAlias = (
     | JobReleased
     | JobDropped
     | StateMoved
+    | JobsSent
     | OutcomeIgnored
 )

@@ -13,7 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from actors.demand.dispatchers import BroadcastDispatcher
-from actors.demand.job_events import JobReturned
+from actors.demand.job_events import JobReturned, JobsSent
 from actors.demand.limits import Rate
 from actors.demand.messages import (
     Cancel,
@@ -494,6 +494,7 @@ class Producer:
             subscription.heard_at = now
         if self.rate is not None:
             self.rate.spent(len(jobs), now)
+            decision.events.append(JobsSent(len(jobs), self.rate.interval_s))
         decision.events += self.store.leased(jobs, subscription.process)
         decision.sends += subscription.send(jobs)
 

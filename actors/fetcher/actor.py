@@ -249,7 +249,7 @@ class FetcherActor(Stage):
             self._journal = self.edges.journal(
                 system.journal, config.name, config.remember_s
             )
-            taken, kept = self._taken_up()
+            taken, kept, sent = self._taken_up()
             states = SourceState.of(kept) if "state" in given else None
             self._make_source(config, forks.guarded(fetch), settle, states)
         except JournalLockedError:
@@ -260,6 +260,7 @@ class FetcherActor(Stage):
         if states is not None and not self._journal.durable:
             self.log.warning("state.not_kept", hint=_NOT_KEPT)
         self._make_producer(taken, system, routed=not routing.is_open)
+        self._resume_rate(sent, again=message.again)
         self._backlog = Backlog(self._journal, self.log)
         self.status = FetcherStatus(
             config.name,
@@ -286,9 +287,10 @@ class FetcherActor(Stage):
         self._root = root
         self._tell_started(root)
 
-    def _taken_up(self) -> tuple[TakenUp, KeptState]:
+    def _taken_up(self) -> tuple[TakenUp, KeptState, list[tuple[float, int]]]:
+        journal = self._journal
         try:
-            return self._journal.take_up(), self._journal.state()
+            return journal.take_up(), journal.state(), journal.sent()
         except JournalLockedError:
             self._journal.close()
             raise
@@ -357,6 +359,16 @@ class FetcherActor(Stage):
         left = self.producer.store.accounting().left
         if left:
             self.log.info("journal.taken_up", jobs=left)
+
+    def _resume_rate(self, sent: list[tuple[float, int]], *, again: bool) -> None:
+        rate = self.producer.rate
+        if rate is None:
+            return
+        if self._journal.durable:
+            rate.resume(sent)
+        elif again:
+            # Nobody knows what it has sent: that was as much as it may.
+            rate.spent(rate.count, self.now())
 
     def _make_ways(
         self, routing: Routing, system: SystemConfig, root: Address, next_key: int
@@ -479,6 +491,13 @@ class FetcherActor(Stage):
         if self._intake and now >= (self.commit_queue.retry_at or now):
             self._take_in(now)
         self._delivery.release(now)
+        if (rate := self.producer.rate) is None:
+            return
+        if not self.commit_queue.has_kept_all:
+            rate.hold(now)
+        elif rate.is_held:
+            rate.release(now)
+            self._carry_out(self.producer.tick(now), now)
 
     def _load_backlog(self, now: float) -> None:
         store = self.producer.store

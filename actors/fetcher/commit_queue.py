@@ -13,6 +13,7 @@ from actors.demand.job_events import (
     JobQuarantined,
     JobReturned,
     JobRouted,
+    JobsSent,
     OutcomeIgnored,
 )
 from actors.demand.messages import Confirm
@@ -118,7 +119,7 @@ class CommitQueue:
         if not (self._waiting or due or self.retry_at is not None):
             return []
         events = [event for each in self._waiting for event in each.events]
-        urgent = not _CAN_WAIT.issuperset(map(type, events))
+        urgent = not all(map(_can_wait, events))
         try:
             self._keep(events, sync=urgent or due)
         except JournalError as error:
@@ -160,6 +161,16 @@ _ENDS = frozenset((JobDone, JobFailed, JobQuarantined, OutcomeIgnored))
 #: outcome is: its processor has it still, until it is confirmed. A route is found
 #: once more.
 _CAN_WAIT = _ENDS | {JobLeased, JobReturned, JobRouted}
+
+#: No machine is back sooner than that, in seconds: what a rate limit counts for less
+#: need not outlive it.
+BOOT_S = 5.0
+
+
+def _can_wait(event: JobEvent) -> bool:
+    if type(event) is JobsSent:
+        return event.forget_s < BOOT_S
+    return type(event) in _CAN_WAIT
 
 
 @dataclass(slots=True, eq=False)

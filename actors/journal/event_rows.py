@@ -19,6 +19,7 @@ from actors.demand.job_events import (
     JobReleased,
     JobReturned,
     JobRouted,
+    JobsSent,
     StateMoved,
 )
 
@@ -148,6 +149,22 @@ class JobEventWriter:
             (self._fetcher, events[-1].text, self._wall()),
         )
 
+    def has_sent(self) -> bool:
+        """Whether anything was ever sent under a rate limit."""
+        table = "SELECT 1 FROM sqlite_master WHERE name = 'sent'"
+        return self._db.execute(table).fetchone() is not None
+
+    def _sent(self, events: list[JobsSent]) -> None:
+        now, number = self._wall(), self._fetcher
+        self._db.execute(_SENT)
+        # Sent together is sent at once, as far as a limit is concerned.
+        forget_s = events[-1].forget_s
+        self._db.execute(
+            "DELETE FROM sent WHERE fetcher = ? AND at <= ?", (number, now - forget_s)
+        )
+        count = sum(each.jobs for each in events)
+        self._db.execute("INSERT INTO sent VALUES (?, ?, ?)", (number, now, count))
+
     def _set(self, job: Job, state: JobState, **columns: Any) -> None:
         values = {"state": state.value, "attempt": job.attempt, "crashes": job.crashes}
         values |= columns
@@ -199,6 +216,12 @@ class JobEventWriter:
         )
 
 
+#: Made where there is a limit: what left under it, for as long as that counts.
+_SENT = (
+    "CREATE TABLE IF NOT EXISTS sent (fetcher INTEGER NOT NULL, at REAL NOT NULL, "
+    "count INTEGER NOT NULL)"
+)
+
 #: What keeps the events of each type; the others change nothing in the file.
 _KEEP: dict[type, Callable[[JobEventWriter, list[Any]], None]] = {
     JobFetched: JobEventWriter._fetched,  # noqa: SLF001
@@ -211,6 +234,7 @@ _KEEP: dict[type, Callable[[JobEventWriter, list[Any]], None]] = {
     JobReleased: JobEventWriter._released,  # noqa: SLF001
     JobDropped: JobEventWriter._dropped,  # noqa: SLF001
     StateMoved: JobEventWriter._state_moved,  # noqa: SLF001
+    JobsSent: JobEventWriter._sent,  # noqa: SLF001
 }
 
 _READY = ("ready", 0, None)

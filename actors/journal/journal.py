@@ -74,6 +74,9 @@ class Journal(Protocol):
     def state(self) -> KeptState:
         """What the source told last."""
 
+    def sent(self) -> list[tuple[float, int]]:
+        """What was sent under a rate limit: when, monotonic, and how many jobs."""
+
     def purge(self) -> bool:
         """Forget what need not be known any more; returns whether there is more."""
 

@@ -45,6 +45,10 @@ class MemoryJournal:
         # Nor is it over for one that is set aside.
         self._ended[JobState.QUARANTINED] = SeenIds(math.inf)
 
+    def sent(self) -> list[tuple[float, int]]:
+        """Nothing: whoever starts this fetcher again says that it was there."""
+        return []
+
     def close(self) -> None:
         """There is nothing to let go of."""
 

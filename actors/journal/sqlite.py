@@ -295,6 +295,22 @@ class SqliteJournal:
         age = max(0.0, self._clock.wall() - at)
         return KeptState(text, self._clock.monotonic() - age)
 
+    def sent(self) -> list[tuple[float, int]]:
+        """What was sent under a rate limit: when, monotonic, and how many jobs.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            if not self._writer.has_sent():
+                return []
+            rows = self._db.execute(
+                "SELECT at, count FROM sent WHERE fetcher = ?", (self._fetcher,)
+            ).fetchall()
+        wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        # By a clock that was ahead of this one it was sent just now, at the latest.
+        return [(monotonic - max(0.0, wall - at), count) for at, count in rows]
+
     def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
         """Keep the events, all or none.
 
@@ -382,6 +398,11 @@ class SqliteJournal:
                 "WHERE fetcher = ? AND ended_at IS NOT NULL",
                 (by_s, by_s, self._fetcher),
             )
+            if self._writer.has_sent():
+                self._db.execute(
+                    "UPDATE sent SET at = at + ? WHERE fetcher = ?",
+                    (by_s, self._fetcher),
+                )
         self._writer.behind_s = max(0.0, self._writer.behind_s - by_s)
         self._wall_ahead = ahead
 

@@ -17,6 +17,7 @@ from actors.demand.job_events import (
     JobReleased,
     JobReturned,
     JobRouted,
+    JobsSent,
     OutcomeIgnored,
     StateMoved,
 )
@@ -92,6 +93,8 @@ def _log_event(  # noqa: C901 - one arm an event
         case StateMoved(text):
             # Not what it is: there may be a token in it.
             log.debug("state.moved", bytes=len(text))
+        case JobsSent():
+            pass  # each of them is told
         case OutcomeIgnored(key, attempt, reason):
             log.debug("outcome.ignored", key=key, attempt=attempt, reason=reason)
 

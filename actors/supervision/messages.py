@@ -30,6 +30,7 @@ class StartSystem:
             their jobs are held back as well.
         draining: Whether the root before was told to stop.
         held: Whether nothing is to be fetched until the main process says so.
+        again: Whether there was another root before, in this run of the system.
     """
 
     config: SystemConfig
@@ -40,14 +41,20 @@ class StartSystem:
     paused: dict[str, bool] = field(default_factory=dict)
     draining: bool = False
     held: bool = False
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartFetcher:
-    """Root to a new fetcher."""
+    """Root to a new fetcher.
+
+    Attributes:
+        again: Whether this fetcher was there before, in this run of the system.
+    """
 
     config: FetcherConfig
     system: SystemConfig
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

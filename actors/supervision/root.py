@@ -82,6 +82,7 @@ class RootActor(SupervisorActor):
         now, config = self.now(), start.config
         self.open(config, start.incarnation, self._is_elsewhere)
         self._was_draining, self._held = start.draining, start.held
+        self.supervisor.is_again = start.again
         self.leader = Leader(
             self.supervisor, start.incarnation, identity.own_version, identity.versions
         )

@@ -65,6 +65,7 @@ class Supervisor:
     Attributes:
         begun: Whether all children were ready once: before that, one that cannot
             be started keeps the system from starting.
+        is_again: Whether there was a supervisor before, in this run of the system.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Supervisor:
     ) -> None:
         self.system = system
         self.begun = False
+        self.is_again = False
         self.fetchers: Children[FetcherConfig] = Children(incarnation, Role.FETCHER)
         self.processors: Children[ProcessorConfig] = Children(incarnation)
         self.gates: Children[Any] = Children(incarnation, Role.GATE)
@@ -405,7 +407,11 @@ class Supervisor:
     def _first_message(self, child: Child[Any]) -> Any:
         match child.role:
             case Role.FETCHER:
-                return StartFetcher(config=child.config, system=self.system)
+                return StartFetcher(
+                    config=child.config,
+                    system=self.system,
+                    again=self.is_again or child.starts > 1,
+                )
             case Role.PROCESSOR:
                 return StartProcessor(
                     config=child.config,

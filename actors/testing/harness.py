@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterable
 
+    from actors.config.overrides import Changes
     from actors.demand.job import AccountingCounts
     from actors.status.model import SystemStatus
     from actors.testing.base import Node
@@ -263,7 +264,8 @@ class Harness:
         """Kill a process, as by SIGKILL; the root takes all others with it."""
         self._world.base.kill(self._node(name))
         if name == "root":
-            self._start()
+            # The next one is told what a person changed, as the main process does.
+            self._start(self._world.changes)
 
     def crash_at(
         self, instruction: int | None, name: str, within: Iterable[str] = ()
@@ -330,8 +332,8 @@ class Harness:
         """End it all."""
         self._world.close()
 
-    def _start(self) -> None:
-        self._world.start()
+    def _start(self, changes: Changes | None = None) -> None:
+        self._world.start(changes)
 
         def up() -> bool:
             self._world.check()

@@ -62,6 +62,7 @@ class World(Surroundings):
 
     def start(self, changes: Changes | None = None) -> None:
         """Start the system, or with the changes so far a new root, as main does."""
+        again = changes is not None
         self.changes = changes or Changes()
         self.runs += 1
         self.started, self.ended = False, None
@@ -75,6 +76,7 @@ class World(Surroundings):
             orders_fd=-1,
             paused=self.changes.paused,
             draining=self.changes.draining,
+            again=again,
         )
         self.base.tell(self.root, start)
         self._pulse.begin("root", self.agenda.now)

@@ -125,6 +125,14 @@ max_demand = 5
 batch_size = 5
 batch_timeout_s = 600
 """
+LIMITED = """rate_limit = 2
+rate_interval_s = {interval_s}
+[[processor]]
+name = "last"
+process = "spooled:double"
+count = 2
+max_demand = 4
+"""
 
 
 def is_back(name: str) -> Callable[[Status], bool]:
@@ -526,3 +534,33 @@ def test_65_66_a_drain_ends_what_was_fetched_however_slowly_it_may_go(
     accounting = pipeline.stop()
 
     assert (accounting["fetched"], accounting["done"]) == (6, 6)
+
+
+def test_67_what_was_sent_counts_over_crashes(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(LIMITED.format(interval_s=60))
+    pipeline.push(*range(1, 7))
+    pipeline.reach(account(fetched=6, done=2), "two are done")
+
+    for restarts in (1, 2):
+        pipeline.kill("spool")
+        pipeline.reach(
+            lambda status, restarts=restarts: (  # type: ignore[misc]
+                stage(status, "spool")["restarts"] == restarts
+                and stage(status, "spool").get("rate_next_s")
+            ),
+            "the fetcher is back, and waits for its limit",
+        )
+
+    assert account(done=2, buffered=4)(pipeline.status())
+
+
+def test_67_limit_and_interval_change_while_it_runs(pipeline_of: Start) -> None:
+    pipeline = pipeline_of(LIMITED.format(interval_s=600))
+    pipeline.push(*range(1, 7))
+    pipeline.reach(account(fetched=6, done=2), "two are done")
+
+    pipeline.set_value("rate_limit", 3)
+    pipeline.reach(account(done=3), "one more is done")
+    pipeline.set_value("rate_interval_s", 0.5)
+
+    pipeline.reach(account(done=6), "all are done")

@@ -26,6 +26,7 @@ from actors.demand.job_events import (
     JobQuarantined,
     JobReleased,
     JobReturned,
+    JobsSent,
     StateMoved,
 )
 from actors.demand.source_state import KeptState
@@ -476,6 +477,47 @@ def test_the_age_of_a_state_outlives_its_process(path: Path) -> None:
     journal = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
 
     assert journal.state() == KeptState("1", 440.0)
+
+
+def test_what_was_sent_outlives_its_process_for_as_long_as_it_counts(
+    path: Path,
+) -> None:
+    wall = 1000.0
+    journal = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 5.0))
+    assert journal.sent() == []
+    for wall in (1000.0, 1015.0, 1020.5):  # noqa: B007 - the clock reads it
+        journal.commit([JobsSent(1, 20.0), JobsSent(1, 20.0)])
+    journal.close()
+
+    wall = 1021.0
+    again = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
+
+    assert again.sent() == [(494.0, 2), (499.5, 2)]
+    assert SqliteJournal(path, "others").sent() == []
+
+
+def test_by_a_clock_that_was_set_back_it_was_sent_just_now(path: Path) -> None:
+    wall = 1000.0
+    journal = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 5.0))
+    journal.commit([JobsSent(2, 20.0)])
+    journal.close()
+
+    wall = 10.0
+    again = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
+
+    assert again.sent() == [(500.0, 2)]
+
+
+def test_what_was_sent_goes_along_with_a_clock_that_is_set(path: Path) -> None:
+    wall, monotonic = 1000.0, 5.0
+    clock = Clock(lambda: wall, lambda: monotonic)
+    journal = SqliteJournal(path, "numbers", clock)
+    journal.commit([JobsSent(2, 20.0)])
+
+    wall, monotonic = 5008.0, 13.0
+    journal.commit([JobsSent(1, 20.0)])
+
+    assert journal.sent() == [(5.0, 2), (13.0, 1)]
 
 
 LAYOUT_3 = """
