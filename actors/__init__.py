@@ -25,9 +25,24 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from actors.commands.start_error import StartError
-    from actors.pipeline import ConfigError, Exit, Fetcher, Pipeline, Processor
+    from actors.pipeline import (
+        ConfigError,
+        Exit,
+        Fetcher,
+        Pipeline,
+        Processor,
+        RunningError,
+    )
 
-__all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor", "StartError"]
+__all__ = [
+    "ConfigError",
+    "Exit",
+    "Fetcher",
+    "Pipeline",
+    "Processor",
+    "RunningError",
+    "StartError",
+]
 
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
     "StartError": "actors.commands.start_error"

@@ -4,18 +4,20 @@
 
     Pipeline([Fetcher(fetch, options={"url": url}), Processor(process)]).run()
 
-It does what ``lowtide run`` does, with the same checks and the same errors: the
-program that calls ``run`` becomes the main process until the system has ended.
+``run`` does what ``lowtide run`` does, with the same checks and the same errors: the
+program that calls it becomes the main process until the system has ended. ``start``,
+or ``with``, has a process of its own for that, and the program goes on beside it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
+from actors.commands.background import Run, RunningError, check_importing, start
 from actors.commands.exit_codes import Exit
 from actors.commands.start_error import check_platform
 from actors.config.build import build_noting
@@ -23,20 +25,34 @@ from actors.config.errors import ConfigError, Problems
 from actors.config.functions import function_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
+from actors.job_functions import Job, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Unpack
 
     from actors.config.model import SystemConfig
+    from actors.job_functions import (
+        OfNextPoll,
+        OfState,
+        OfUrl,
+        OfUrlAndNextPoll,
+        OfUrlAndState,
+        Pages,
+    )
+    from actors.settings import (
+        FetcherSettings,
+        Function,
+        PipelineSettings,
+        ProcessorSettings,
+        SourceSettings,
+    )
+    from actors.status.model import SystemStatus
 
-__all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor"]
-
-#: A function of a module, or its name as ``MODULE:FUNCTION``.
-Function: TypeAlias = "Callable[..., Any] | str"
+__all__ = ["ConfigError", "Exit", "Fetcher", "Pipeline", "Processor", "RunningError"]
 
 
-@dataclass(frozen=True, slots=True)
-class Fetcher:
+class Fetcher(Generic[Job]):
     """A source of jobs.
 
     Attributes:
@@ -49,20 +65,157 @@ class Fetcher:
             is not given is as for the whole pipeline.
     """
 
-    fetch: Function
-    name: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    __slots__ = ("fetch", "name", "options", "settings")
+
+    # Without options a fetch has to be one that can be called as it is: with nothing,
+    # or with what it is given. With options, a type checker cannot tell.
+    @overload
+    def __init__(
+        self: Fetcher[Any],
+        fetch: str,
+        name: str = "",
+        options: Mapping[str, Any] = ...,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: Callable[[], Iterator[Job | None]],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: Callable[[], Job | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: Callable[[], Pages[Job] | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfUrl[Iterator[Job | None]],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfUrl[Job | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfUrl[Pages[Job] | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfState[Pages[Job] | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfUrlAndState[Pages[Job] | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfNextPoll[Job | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfNextPoll[Iterator[Job | None]],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: OfUrlAndNextPoll[Job | None],
+        name: str = "",
+        *,
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: Callable[..., Iterator[Job | None]],
+        name: str = "",
+        *,
+        options: Mapping[str, Any],
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: Callable[..., Job | None],
+        name: str = "",
+        *,
+        options: Mapping[str, Any],
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        fetch: Callable[..., Pages[Job] | None],
+        name: str = "",
+        *,
+        options: Mapping[str, Any],
+        settings: FetcherSettings = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        fetch: Function,
+        name: str = "",
+        options: Mapping[str, Any] | None = None,
+        settings: Any = None,
+    ) -> None:
+        """Nothing is checked yet; see the class."""
+        self.fetch = fetch
+        self.name = name
+        self.options = options or {}
+        self.settings: Mapping[str, Any] = settings or {}
+
+    def __repr__(self) -> str:
+        return f"Fetcher({self.fetch!r}, name={self.name!r})"
 
     def table(self) -> dict[str, Any]:
         """What stands in a configuration file for this."""
         fetch = _name_of(self.fetch)
         table = {"name": self.name or fetch.rpartition(":")[2], "fetch": fetch}
-        return table | {"options": dict(self.options)} | _named(self.settings)
+        return table | {"options": dict(self.options)} | _plain(self.settings)
 
 
-@dataclass(frozen=True, slots=True)
-class Processor:
+class Processor(Generic[Job, Result]):
     """A kind of processor, of which ``count`` processes are started.
 
     Attributes:
@@ -75,11 +228,43 @@ class Processor:
             may stand for its name.
     """
 
-    process: Function
-    name: str = ""
-    sources: tuple[str | Mapping[str, Any], ...] = ()
-    count: int | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    __slots__ = ("count", "name", "process", "settings", "sources")
+
+    @overload
+    def __init__(
+        self: Processor[Any, Any],
+        process: str,
+        name: str = "",
+        sources: Sequence[str | SourceSettings] = ...,
+        count: int | None = None,
+        settings: ProcessorSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        process: Callable[[Job], Result],
+        name: str = "",
+        sources: Sequence[str | SourceSettings] = ...,
+        count: int | None = None,
+        settings: ProcessorSettings = ...,
+    ) -> None: ...
+    def __init__(
+        self,
+        process: Function,
+        name: str = "",
+        sources: Sequence[Any] = (),
+        count: int | None = None,
+        settings: Any = None,
+    ) -> None:
+        """Nothing is checked yet; see the class."""
+        self.process = process
+        self.name = name
+        self.sources = tuple(sources)
+        self.count = count
+        self.settings: Mapping[str, Any] = settings or {}
+
+    def __repr__(self) -> str:
+        return f"Processor({self.process!r}, name={self.name!r})"
 
     def table(self) -> dict[str, Any]:
         """What stands in a configuration file for this."""
@@ -90,17 +275,25 @@ class Processor:
         }
         if self.sources:
             table["from"] = [
-                each if isinstance(each, str) else _named(each) for each in self.sources
+                each if isinstance(each, str) else _plain(each) for each in self.sources
             ]
         if self.count is not None:
             table["count"] = self.count
-        return table | _named(self.settings)
+        return table | _plain(self.settings)
 
 
 class Pipeline:
-    """Fetchers and processors that run as one system on this machine."""
+    """Fetchers and processors that run as one system on this machine.
 
-    def __init__(self, stages: Iterable[Fetcher | Processor], **settings: Any) -> None:
+    As a context manager, ``with`` or ``async with``, it is started at the beginning
+    and stopped at the end. Its methods may be called from any thread, but for ``run``.
+    """
+
+    def __init__(
+        self,
+        stages: Iterable[Fetcher[Any] | Processor[Any, Any]],
+        **settings: Unpack[PipelineSettings],
+    ) -> None:
         """Check everything; nothing is started.
 
         Args:
@@ -112,7 +305,9 @@ class Pipeline:
         Raises:
             ConfigError: Something cannot be used; ``problems`` says all that is.
         """
-        content = {name: each for name, each in settings.items() if each is not None}
+        content = {
+            name: each for name, each in _plain(settings).items() if each is not None
+        }
         if stages_again := content.keys() & {"fetcher", "processor"}:
             raise ConfigError(f"Pipeline: {stages_again.pop()} belongs into its list")
         content |= _tables(stages)
@@ -125,12 +320,14 @@ class Pipeline:
             problems.add(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
         problems.refuse()
         self.config: SystemConfig = config
+        self._run: Run | None = None
 
     def run(self) -> Exit:
         """Run until Ctrl-C, SIGTERM, ``lowtide stop`` or the end that was set.
 
-        To be called from the main thread, once; put it under ``if __name__ ==
-        "__main__"``.
+        To be called from the main thread, and not while it runs; put it under ``if
+        __name__ == "__main__"``. What is called from other threads meanwhile, as
+        ``status`` and ``stop``, works as after ``start``.
 
         Returns:
             What ``lowtide run`` would exit with.
@@ -143,14 +340,146 @@ class Pipeline:
         # Imported here: only a system of its own needs Thespian.
         from actors.commands.run import run  # noqa: PLC0415
 
-        return Exit(run(self.config))
+        check_importing()
+        made = self._new_run()
+        with made.here() as owner:
+            made.end(Exit(run(self.config, owner=owner)))
+        return made.wait()
+
+    def start(self) -> Self:
+        """Start it in a process of its own, and return once it runs.
+
+        The program goes on beside it. Where the program ends, however it does, the
+        system drains and ends as well. A program whose functions are in the file that
+        is run has to have this under ``if __name__ == "__main__"``, as for
+        ``multiprocessing``: the other process imports that file.
+
+        Raises:
+            StartError: It cannot be started; nothing is left of it.
+        """
+        check_platform("Pipeline.start")
+        start(self._new_run(), self.config)
+        return self
+
+    def stop(self, *, now: bool = False, within_s: float | None = None) -> Exit:
+        """Let processors finish what they have, end it, and wait for that.
+
+        What was stopped before, or has ended by itself, is left as it is.
+
+        Args:
+            now: Do not wait for jobs that run; they are run again at the next start.
+            within_s: How long to wait (as long as it takes: ``drain_timeout_s`` bounds
+                it).
+
+        Returns:
+            What ``lowtide run`` would have exited with.
+
+        Raises:
+            RunningError: It was never started.
+            TimeoutError: It takes longer, and goes on draining.
+        """
+        return self._of_now().stop(now=now, within_s=within_s)
+
+    def wait(self, within_s: float | None = None) -> Exit:
+        """Wait until it has ended: it was stopped, or the end came that was set.
+
+        Returns:
+            What ``lowtide run`` would have exited with.
+
+        Raises:
+            RunningError: It was never started.
+            TimeoutError: It has not ended in so many seconds.
+        """
+        return self._of_now().wait(within_s)
+
+    def status(self) -> SystemStatus:
+        """What ``lowtide status --json`` prints: every stage, and why it waits.
+
+        Raises:
+            RunningError: It does not run, or does not answer.
+        """
+        return self._of_now().status()
+
+    def attach(self, count: int = 1, *, processor: str | None = None) -> list[str]:
+        """Add processors of a kind, which need not be said if there is one.
+
+        Returns:
+            Their names.
+
+        Raises:
+            RunningError: It does not run, or refuses.
+        """
+        return self._of_now().attach(count, processor)
+
+    def detach(self, *names: str, count: int | None = None) -> list[str]:
+        """Remove processors, those named or the last ``count``, once they finished.
+
+        Returns:
+            Their names.
+
+        Raises:
+            RunningError: It does not run, or refuses.
+        """
+        return self._of_now().detach(names, count)
+
+    def wait_for_jobs(self, *fetchers: str, within_s: float | None = None) -> None:
+        """Wait until all jobs have ended that were fetched before now.
+
+        Args:
+            fetchers: Whose (all).
+            within_s: How long (a day).
+
+        Raises:
+            RunningError: It does not run, or it did not come to that in time.
+        """
+        self._of_now().wait_for_jobs(fetchers, within_s)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._run is not None and not self._run.has_ended
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await asyncio.to_thread(self.stop)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _of_now(self) -> Run:
+        if self._run is None:
+            raise RunningError("this pipeline was not started: call start(), or run()")
+        return self._run
+
+    def _new_run(self) -> Run:
+        if self.is_running:
+            raise RunningError("this pipeline runs already: stop() it first")
+        self._run = Run()
+        return self._run
 
 
-def _named(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _name_of(value) if callable(value) else value
-        for key, value in settings.items()
-    }
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file would say: names for functions, text for paths."""
+    return {key: _as_in_file(value) for key, value in settings.items()}
+
+
+def _as_in_file(value: Any) -> Any:
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return _name_of(value) if callable(value) else value
 
 
 def _tables(stages: Any) -> dict[str, Any]:

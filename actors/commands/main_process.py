@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.actor_system.stage import Stage
+    from actors.commands.owner import Owner
     from actors.commands.validated_config import Looking
     from actors.config.model import SystemConfig
     from actors.host.reports import Report
@@ -96,6 +97,7 @@ class Main:
     system: RunningSystem | None = None
     lock: IO[str] | None = None
     looking: Looking | None = None
+    owner: Owner | None = None
     orders: Orders = field(default_factory=Orders)
     reports: int = -1
     signals: Signals | None = None
@@ -133,24 +135,41 @@ class Main:
             raise StartError(self._with_cause(f"cannot start: {error}")) from error
         assert self.signals is not None  # noqa: S101 - it has started
         while self.exit_code is None:
-            watched = [self.reports, self.signals.fd]
-            watched += [self.root] if self.root is not None else []
-            watched += [self.web.fd] if self.web is not None else []
-            watched += self.looking.fds if self.looking is not None else []
-            for fd in select.select(watched, [], [], self._wait_s())[0]:
-                if fd == self.signals.fd:
-                    self._signalled(self.signals.read(), time.monotonic())
-                elif fd == self.reports:
-                    self._reported()
-                elif fd == self.root:
-                    self._root_died()
-                elif self.web is not None and fd == self.web.fd:
-                    self._web_died(self.web)
+            for fd in select.select(self._watched(), [], [], self._wait_s())[0]:
+                self._ready(fd, self.signals)
             self._tick(time.monotonic())
         self.log.info(
             "system.stopped", accounting=self.accounting, exit_code=int(self.exit_code)
         )
         return self.exit_code
+
+    def _watched(self) -> list[int]:
+        watched = [self.reports, *self._fds_of(self.signals), *self._fds_of(self.web)]
+        watched += [self.root] if self.root is not None else []
+        watched += self.looking.fds if self.looking is not None else []
+        return watched + self._fds_of(self.owner)
+
+    @staticmethod
+    def _fds_of(thing: Signals | ReadyProcess | Owner | None) -> list[int]:
+        return [thing.fd] if thing is not None and thing.fd >= 0 else []
+
+    def _ready(self, fd: int, signals: Signals) -> None:
+        if fd == signals.fd:
+            self._signalled(signals.read(), time.monotonic())
+        elif fd == self.reports:
+            self._reported()
+        elif fd == self.root:
+            self._root_died()
+        elif self.web is not None and fd == self.web.fd:
+            self._web_died(self.web)
+        elif fd in self._fds_of(self.owner):
+            self._owner_gone(time.monotonic())
+
+    def _owner_gone(self, now: float) -> None:
+        self.owner = None
+        if self.stopping_since is None:
+            self.log.warning("system.abandoned", hint="the program that ran it ended")
+            self._signalled({signal.SIGTERM}, now)
 
     def _wait_s(self) -> float | None:
         times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
@@ -428,6 +447,8 @@ class Main:
         else:
             self.started = True
             self.tell_started()
+            if self.owner is not None:
+                self.owner.started(self.files)
             notify("READY=1", f"MAINPID={os.getpid()}")
             if (within_s := watchdog_s()) is not None:
                 feed_watchdog(self.files.socket, within_s)

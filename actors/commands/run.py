@@ -22,29 +22,33 @@ from actors.journal.file import JournalDamagedError, JournalFile, JournalInUseEr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from actors.commands.owner import Owner
     from actors.commands.validated_config import Looking
     from actors.config.model import SystemConfig
 
 
-def run(config: SystemConfig, looking: Looking | None = None) -> int:
+def run(
+    config: SystemConfig, looking: Looking | None = None, owner: Owner | None = None
+) -> int:
     """Run a system until it is stopped; returns the exit code.
 
     Args:
         config: Sound, but for what a look at its functions that is not over may find.
         looking: That look; nothing is fetched before its end.
+        owner: The program that it works for, if there is one.
 
     Raises:
         StartError: It cannot be started as it is asked for; nothing is left of it.
         ConfigError: The functions that it names cannot be used.
     """
     try:
-        return _run(config, looking)
+        return _run(config, looking, owner)
     finally:
         if looking is not None:
             looking.close()
 
 
-def _run(config: SystemConfig, looking: Looking | None) -> int:
+def _run(config: SystemConfig, looking: Looking | None, owner: Owner | None) -> int:
     check_place()
     redaction.install(secrets_of(config))
     _check_way_in(config)
@@ -55,7 +59,9 @@ def _run(config: SystemConfig, looking: Looking | None) -> int:
         raise StartError(str(error)) from error
     files, lock = claim_number(config.port)
     with lock, _claim_journal(config):
-        main = Main(config.with_port(files.port), files, lock=lock, looking=looking)
+        main = Main(
+            config.with_port(files.port), files, lock=lock, looking=looking, owner=owner
+        )
         try:
             return main.run()
         finally:
@@ -70,8 +76,8 @@ def check_place() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         raise StartError(
-            "a system is run from the main thread only, since only there Python takes "
-            "signals; call this there, and give another thread what else is to be done"
+            "run() takes signals, which Python does in the main thread only; call "
+            "start() here, which runs the system in a process of its own"
         )
     try:
         check_proc()

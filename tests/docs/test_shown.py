@@ -34,6 +34,7 @@ BILL = taken(README, "console", "$ python -m actors.main --url")
 PAGE = taken(README, "python", "def fetch(url):")
 STATES = taken.all_of("python", "def fetch(url, state")
 PROGRAM = taken(README, "python", "from actors import")
+BESIDE = taken(README, "python", "def bills_are_paid")
 REPORTS = taken(README, "python", "# reports.py")
 PIPELINE = taken(README, "toml", "# pipeline.toml")
 RUN_PIPELINE = taken(README, "console", "$ python number_server.py")
@@ -228,11 +229,19 @@ def test_jobs_of_ones_own(
 
 
 @pytest.mark.system
-def test_a_program_of_ones_own(shell: Shell, serve_bills: Callable[..., Bills]) -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["run", "start"])
+def test_a_program_of_ones_own(
+    shell: Shell, serve_bills: Callable[..., Bills], *, beside: bool
+) -> None:
     bills = serve_bills({"id": 1, "amounts": [2, 3]})
     assert "https://billing.example" in PROGRAM.text
     path = shell.directory / "program.py"
-    path.write_text(PROGRAM.text.replace("https://billing.example", bills.url))
+    text = PROGRAM.text.replace("https://billing.example", bills.url)
+    if beside:
+        run = "raise SystemExit(pipeline.run())"
+        assert run in text
+        text = BESIDE.text + text.replace(run, "bills_are_paid(pipeline)")
+    path.write_text(text)
     env = {
         "LOWTIDE_PORT": "0",
         "LOWTIDE_LOG_FORMAT": "json",

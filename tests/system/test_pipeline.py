@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,13 +14,22 @@ from typing import Any
 
 import pytest
 
-from actors import ConfigError, Fetcher, Pipeline, Processor, StartError
+from actors import (
+    ConfigError,
+    Exit,
+    Fetcher,
+    Pipeline,
+    Processor,
+    RunningError,
+    StartError,
+)
 from actors.host.ports import free_port
 from actors.host.state_dir import SystemFiles
-from actors.testing.processes import Program
+from actors.testing.processes import Program, wait_until
 
 pytestmark = pytest.mark.system
 
+STARTED_PROGRAM = Path(__file__).parents[1] / "support" / "started_program.py"
 OWN_PROGRAM = Path(__file__).parents[1] / "support" / "own_program.py"
 
 
@@ -37,11 +50,11 @@ def process(job: Any) -> Any:
             "expected a list of Fetcher and Processor, at least one Fetcher, got one ",
         ),
         (
-            lambda: Pipeline([Fetcher(fetch)], fetcher=[]),
+            lambda: Pipeline([Fetcher(fetch)], fetcher=[]),  # type: ignore[call-arg]
             "Pipeline: fetcher belongs into its list",
         ),
         (
-            lambda: Pipeline([Fetcher(fetch)], bufer=1),
+            lambda: Pipeline([Fetcher(fetch)], bufer=1),  # type: ignore[call-arg]
             "Pipeline: unknown key 'bufer', expected one of url, ",
         ),
         (
@@ -56,7 +69,10 @@ def process(job: Any) -> Any:
             lambda: Pipeline(
                 [
                     Fetcher(fetch),
-                    Processor(process, sources=({"name": "fetch", "x": 1},)),
+                    Processor(
+                        process,
+                        sources=({"name": "fetch", "x": 1},),  # type: ignore[arg-type]
+                    ),
                 ]
             ),
             "Pipeline, processor 1: unknown key 'x' in from, expected one of name, ",
@@ -70,7 +86,7 @@ def process(job: Any) -> Any:
             "Pipeline, fetcher 1: fetch must be MODULE:FUNCTION, as in domain.numbers:",
         ),
         (
-            lambda: Pipeline([Fetcher(None)]),  # type: ignore[arg-type]
+            lambda: Pipeline([Fetcher(None)]),  # type: ignore[call-overload]
             "expected a function of a module, or MODULE:FUNCTION, got None",
         ),
         (
@@ -82,7 +98,12 @@ def process(job: Any) -> Any:
             "Pipeline, fetcher.fetch: fetch: ",
         ),
         (
-            lambda: Pipeline([Fetcher(fetch), Processor(fetch, name="step")]),
+            lambda: Pipeline(
+                [
+                    Fetcher(fetch),
+                    Processor(fetch, name="step"),  # type: ignore[arg-type]
+                ]
+            ),
             "Pipeline, processor.step: process: ",
         ),
     ],
@@ -97,7 +118,7 @@ def test_what_is_wrong_is_said_before_anything_starts(
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    stages: list[Fetcher | Processor] = [
+    stages: list[Fetcher[Any] | Processor[Any, Any]] = [
         Fetcher("no.such:fetch", name="one"),
         Processor("no.such:process", name="two", settings={"max_demand": 0}),
     ]
@@ -154,8 +175,10 @@ def test_a_thread_is_told_where_to_run_it_before_anything_starts(
     with ThreadPoolExecutor(1) as pool, pytest.raises(StartError) as raised:
         pool.submit(pipeline.run).result()
 
-    assert "from the main thread only" in str(raised.value)
-    assert "give another thread what else is to be done" in str(raised.value)
+    assert str(raised.value) == (
+        "run() takes signals, which Python does in the main thread only; call start() "
+        "here, which runs the system in a process of its own"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,4 +196,155 @@ def test_a_taken_number_is_the_same_error_as_the_command_has(
     assert str(raised.value) == (
         f"a lowtide system is running at port {port} already (pid {os.getpid()}); "
         "choose another with --port"
+    )
+
+
+_one_left = [{"id": 1}]
+
+
+def fetch_one() -> dict[str, Any] | None:
+    return _one_left.pop() if _one_left else None
+
+
+@pytest.fixture
+def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeline:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    return Pipeline(
+        [Fetcher(fetch_one), Processor(process, count=1)],
+        port=0,
+        every_s=0.1,
+        journal=tmp_path / "lowtide.db",
+    )
+
+
+def test_a_program_goes_on_beside_the_system_that_it_starts(pipeline: Pipeline) -> None:
+    with pipeline:
+        assert pipeline.status()["state"] == "running"
+        assert pipeline.attach(2) == ["process-2", "process-3"]
+        assert pipeline.detach() == ["process-3"]
+        wait_until(lambda: pipeline.status()["accounting"]["fetched"], "a job")
+        pipeline.wait_for_jobs()
+        assert pipeline.status()["accounting"]["done"] == 1
+        with pytest.raises(RunningError, match="runs already: stop"):
+            pipeline.start()
+        with pytest.raises(TimeoutError, match="has not ended within"):
+            pipeline.wait(0.01)
+        with pytest.raises(RunningError, match="there is no processor 'x'"):
+            pipeline.detach("x")
+
+    assert not pipeline.is_running
+    assert pipeline.wait() is pipeline.stop() is Exit.NOTHING_LEFT
+    with pytest.raises(RunningError, match="has ended"):
+        pipeline.status()
+
+
+def test_it_may_be_started_and_stopped_from_any_thread(pipeline: Pipeline) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(pipeline.start).result() is pipeline
+        # The thread that started it is no reason for it to end.
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(pipeline.status).result()["state"] == "running"
+        assert pool.submit(pipeline.stop).result() is Exit.NOTHING_LEFT
+
+
+def test_an_event_loop_goes_on_beside_it(pipeline: Pipeline) -> None:
+    async def use() -> int:
+        turns = 0
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0.01)
+
+        turning = asyncio.ensure_future(turn())
+        async with pipeline as running:
+            assert running.status()["state"] == "running"
+        turning.cancel()
+        return turns
+
+    assert asyncio.run(use()) > 10
+    assert pipeline.wait() is Exit.NOTHING_LEFT
+
+
+def test_one_that_runs_in_the_main_thread_is_stopped_from_another(
+    pipeline: Pipeline,
+) -> None:
+    asked: list[Any] = []
+
+    def stop() -> None:
+        wait_until(lambda: pipeline.is_running, "run() is called")
+        asked.append(pipeline.status()["state"])
+        asked.append(pipeline.attach())
+        asked.append(pipeline.stop())
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    code = pipeline.run()
+    thread.join()
+
+    assert asked == ["running", ["process-2"], code]
+
+
+def test_it_may_be_ended_at_once_and_started_again(pipeline: Pipeline) -> None:
+    pipeline.start()
+    pipeline.stop(now=True)
+
+    with pipeline:
+        assert pipeline.is_running
+
+
+def test_what_keeps_it_from_starting_is_raised_by_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    pipeline = Pipeline([Fetcher(fetch)], port=0, journal=tmp_path / "no" / "x.db")
+
+    with pytest.raises(StartError, match=r"cannot write .*No such file"):
+        pipeline.start()
+
+    assert not pipeline.is_running
+    with pytest.raises(RunningError, match="has ended"):
+        pipeline.status()
+
+
+def test_what_was_not_started_says_so() -> None:
+    pipeline = Pipeline([Fetcher(fetch)])
+
+    for use in (pipeline.status, pipeline.stop, pipeline.wait, pipeline.attach):
+        with pytest.raises(RunningError, match=r"was not started: call start\(\)"):
+            use()
+
+
+@pytest.mark.parametrize(("word", "code"), [("falls off its end", 0), ("killed", -9)])
+def test_a_system_ends_with_the_program_that_started_it(
+    word: str, code: int, env: dict[str, str]
+) -> None:
+    program = Program(str(STARTED_PROGRAM), word, env=env)
+    try:
+        assert program.process.wait(60) == code
+        program.wait_for("system.stopped")
+    finally:
+        program.close()
+
+    assert len(program.all_of("system.abandoned")) == (word == "killed")
+
+
+def test_a_program_that_starts_whenever_it_is_imported_is_told(
+    env: dict[str, str],
+) -> None:
+    done = subprocess.run(
+        [sys.executable, str(STARTED_PROGRAM), "unguarded"],
+        capture_output=True,
+        text=True,
+        env=env,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "actors.commands.start_error.StartError: this program starts its pipeline "
+        "whenever its file is imported, and the system's own process imports it: put "
+        'that under if __name__ == "__main__"'
     )
