@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import time
 from pathlib import Path
 from typing import IO
@@ -23,24 +24,64 @@ with contextlib.suppress(ModuleNotFoundError):
 GONE_WITHIN_S = 2.0
 
 
-def opened(path: Path, *, follow: bool = False) -> IO[str]:
+class NotOursError(OSError):
+    """What is there is a link, no file, or somebody else's; the text says which."""
+
+
+def opened(path: Path) -> IO[str]:
     """Open a file to be locked, which only its owner may read, and make it if need be.
 
+    Whoever may read a file may lock it, and so keep its owner from it; one of an
+    earlier version, or that was made by hand, is closed to others here.
+
     Args:
-        path: Where it is.
-        follow: Whether it may be a symbolic link: else somebody else's choice of a
-            file is refused.
+        path: Where it is. A symbolic link is somebody's choice of another file.
 
     Raises:
+        NotOursError: It is a symbolic link, no regular file, or somebody else's.
         OSError: It cannot be opened, or made.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
-    file = os.fdopen(os.open(path, flags, 0o600), "r+")
-    if not follow:
-        # One of an earlier version may be there.
-        with contextlib.suppress(OSError):
-            os.fchmod(file.fileno(), 0o600)
-    return file
+    check_ours(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        status = os.fstat(descriptor)
+        _refuse(status)
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            with contextlib.suppress(OSError):
+                os.fchmod(descriptor, 0o600)
+        return os.fdopen(descriptor, "r+")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_ours(path: Path) -> None:
+    """Refuse what is there, if it is not a regular file of this user's.
+
+    Raises:
+        NotOursError: It is a symbolic link, no regular file, or somebody else's.
+    """
+    try:
+        status = path.lstat()
+    except OSError:
+        return
+    _refuse(status)
+
+
+def _refuse(status: os.stat_result) -> None:
+    if problem := _not_ours(status):
+        raise NotOursError(problem)
+
+
+def _not_ours(status: os.stat_result) -> str | None:
+    if stat.S_ISLNK(status.st_mode):
+        return "it is a symbolic link: name the file itself"
+    if not stat.S_ISREG(status.st_mode):
+        return "it is no regular file"
+    if status.st_uid != os.geteuid():
+        return f"it belongs to the user with id {status.st_uid}, not to {os.geteuid()}"
+    return None
 
 
 def take(file: IO[str], within_s: float = GONE_WITHIN_S) -> bool:

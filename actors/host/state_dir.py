@@ -33,7 +33,8 @@ def state_dir() -> Path:
     """The directory of this user's systems, made if it is missing.
 
     ``LOWTIDE_STATE_DIR``, else ``lowtide`` in ``XDG_RUNTIME_DIR``, else a
-    directory with the user's id in the directory for temporary files.
+    directory with the user's id in the directory for temporary files, or where
+    somebody else has taken that name, one with random letters behind it.
 
     Raises:
         StateDirError: It cannot be made, or belongs to somebody else.
@@ -45,9 +46,38 @@ def state_dir() -> Path:
     elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
         path = Path(runtime) / "lowtide"
     else:
-        path = Path(tempfile.gettempdir()) / f"lowtide-{os.getuid()}"
+        path = _in_temporary_files()
     make_private(path)
     return path
+
+
+def _in_temporary_files() -> Path:
+    """The directory with this user's id, or the first that is ours with more behind.
+
+    Everybody may make a directory there, by a name that can be foreseen.
+    """
+    home = Path(tempfile.gettempdir())
+    name = f"lowtide-{os.getuid()}"
+    path = home / name
+    if _is_ours(path) or not os.path.lexists(path):
+        return path
+    if not (ours := _all_ours(home, name)):
+        tempfile.mkdtemp(prefix=f"{name}.", dir=home)
+        # Another start may have made one at the same moment: both take the first.
+        ours = _all_ours(home, name)
+    return ours[0]
+
+
+def _all_ours(home: Path, name: str) -> list[Path]:
+    return sorted(each for each in home.glob(f"{name}.*") if _is_ours(each))
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)
 
 
 def make_private(path: Path) -> None:
@@ -138,7 +168,8 @@ class SystemFiles:
 
     def _unusable(self, error: OSError) -> StateDirError:
         return StateDirError(
-            f"cannot write to the state directory {self.directory}: {error.strerror}; "
+            f"cannot write to the state directory {self.directory}: "
+            f"{error.strerror or error}; "
             "LOWTIDE_STATE_DIR names another"
         )
 

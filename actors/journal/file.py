@@ -6,6 +6,7 @@ import contextlib
 import os
 import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from actors.host import file_lock, forks
@@ -14,7 +15,6 @@ from actors.host.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 #: Of the file's layout; another one is refused.
@@ -162,7 +162,15 @@ class JournalFile:
             JournalDamagedError: The file cannot be written.
         """
         try:
-            file = file_lock.opened(self.path, follow=True)
+            # What is in the log beside it becomes part of the file.
+            for ending in ("-wal", "-shm", "-journal"):
+                file_lock.check_ours(self._beside(ending))
+            file = file_lock.opened(self.path)
+        except file_lock.NotOursError as error:
+            raise JournalDamagedError(
+                f"the journal {self.path} cannot be trusted, nor what is beside it: "
+                f"{error}"
+            ) from error
         except OSError as error:
             raise JournalDamagedError(f"cannot write {self.path}: {error}") from error
         forks.keep_open(file)
@@ -190,10 +198,14 @@ class JournalFile:
                 self.tidy()
 
     def _is_free_of_others(self) -> bool:
-        # Earlier versions locked a file beside it.
+        # Earlier versions locked a file beside it, which others could read and so
+        # lock as well: only a process of this user's counts.
+        path = self._beside("-lock")
+        if not path.is_file():
+            return True
         try:
-            with self._beside("-lock").open("r+") as file:
-                return file_lock.take(file)
+            with file_lock.opened(path) as file:
+                return file_lock.take(file) or not _is_ours(holder_of(file))
         except OSError:
             return True
 
@@ -213,9 +225,8 @@ class JournalFile:
             self._beside("-lock").unlink(missing_ok=True)
 
     def _beside(self, ending: str) -> Path:
-        # SQLite follows symbolic links before it makes its other files.
-        path = self.path.resolve()
-        return path.with_name(path.name + ending)
+        # SQLite follows symbolic links of directories, too.
+        return self.path.with_name(self.path.name + ending)
 
     def prepare(self) -> None:
         """Make the file if it is missing, and check it if it is there.
@@ -227,8 +238,7 @@ class JournalFile:
         """
         try:
             if self._is_to_be_made():
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-                self.path.chmod(0o600)
+                file_lock.opened(self.path).close()
                 with contextlib.closing(connect(self.path)) as db:
                     # All of it or nothing: who is killed here begins again.
                     db.executescript(f"BEGIN; {SCHEMA} COMMIT;")
@@ -283,6 +293,13 @@ class JournalFile:
             f"it. To save what can be saved: sqlite3 {self.path} .recover; to start "
             "without its jobs, move it away together with its -wal and -shm files"
         )
+
+
+def _is_ours(pid: int | None) -> bool:
+    try:
+        return pid is not None and Path(f"/proc/{pid}").stat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def is_locked(error: BaseException) -> bool:

@@ -9,6 +9,7 @@ import os
 import select
 import shutil
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -442,6 +443,31 @@ def test_the_state_directory_is_the_users_alone(
     path = state_dir()
 
     assert path.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("taken_by", ["another", "a link", "a file"])
+def test_a_name_among_the_temporary_files_that_is_taken_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_by: str
+) -> None:
+    monkeypatch.delenv("LOWTIDE_STATE_DIR", raising=False)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    taken = tmp_path / f"lowtide-{os.getuid()}"
+    if taken_by == "another":
+        if os.getuid():
+            pytest.skip("takes root")
+        taken.mkdir()
+        os.chown(taken, 65534, -1)
+    elif taken_by == "a link":
+        taken.symlink_to(tmp_path)
+    else:
+        taken.touch()
+
+    first, second = state_dir(), state_dir()
+
+    assert first == second
+    assert first.name.startswith(f"{taken.name}.")
+    assert first.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_state_directory_that_is_a_link_is_refused(

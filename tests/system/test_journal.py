@@ -70,12 +70,11 @@ def test_a_journal_is_one_systems_by_whatever_name(
     numbers = start_numbers("--every", "0")
     path = Path(env["LOWTIDE_JOURNAL"])
     start_system("--url", numbers.url)
-    (tmp_path / "symbolic.db").symlink_to(path)
     (tmp_path / "hard.db").hardlink_to(path)
     for each in path.parent.glob(f"{path.name}-lock"):
         each.unlink()
 
-    for name in (path, tmp_path / "symbolic.db", tmp_path / "hard.db"):
+    for name in (path, tmp_path / "hard.db"):
         words = ("--url", numbers.url, "--journal", str(name))
         other = start_system(*words, ready=False)
         assert other.wait() == 2
