@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.main import parse
-from tests.docs import test_shown
+from tests.docs import test_shown, test_tutorial
 from tests.docs.blocks import (
     ROOT,
     Block,
@@ -53,6 +53,8 @@ PREAMBLES = {
         '[[fetcher]]\nname = "north"\n[[fetcher]]\nname = "south"\n'
     ),
 }
+#: The shell's, and others'.
+NOT_OURS = ("umask", "openssl", "source", "pip", "mkdir", "cd", "kill", "echo")
 #: What stands for a word of the kind that a reader puts in.
 PLACEHOLDERS = {"N": "3", "S": "3", "FILE": "file", "PORT": "4571", "NAME": "name"}
 
@@ -67,7 +69,8 @@ def test_every_block_says_what_it_is() -> None:
 
 def test_every_block_that_can_run_is_run() -> None:
     def is_run(block: Block) -> bool:
-        if block in test_shown.taken.blocks or block.language == "toml":
+        in_order = block in test_tutorial.BLOCKS
+        if in_order or block in test_shown.taken.blocks or block.language == "toml":
             return True
         if block.language == "console":
             typed = [" ".join(each) for c in commands(block) for each in c.parts]
@@ -120,7 +123,7 @@ def check_words(words: list[str]) -> None:
             if rest:
                 check_options(program_of(script), rest)
         case _:
-            assert words[0] in ("umask", "openssl"), words
+            assert words[0] in NOT_OURS, words
 
 
 def parsed(*words: str) -> None:

@@ -26,19 +26,23 @@ from tests.docs.blocks import Block, Command, Taken, commands, shows
 taken = Taken()
 
 README = "README.md"
+OWN = "docs/jobs.md"
+RUNNING = "docs/running.md"
 LOG = taken(README, "text", "10:20:01.856")
-MORE = taken(README, "console", "$ python -m actors.main attach")
-SEEING = taken(README, "console", "$ lowtide top")
-BILLING = taken(README, "python", "# billing.py")
-BILL = taken(README, "console", "$ python -m actors.main --url")
-PAGE = taken(README, "python", "def fetch(url):")
+MORE = taken(RUNNING, "console", "$ python -m actors.main attach")
+SEEING = taken(RUNNING, "console", "$ lowtide top")
+BILLING = taken(OWN, "python", "# billing.py")
+BILL = taken(OWN, "console", "$ python -m actors.main --url")
+PAGE = taken(OWN, "python", "def fetch(url):")
+#: The README has them too.
+SHORT = (taken(README, "python", "# billing.py"), taken(README, "console", "$ python"))
 STATES = taken.all_of("python", "def fetch(url, state")
-PROGRAM = taken(README, "python", "from actors import")
-BESIDE = taken(README, "python", "def bills_are_paid")
-REPORTS = taken(README, "python", "# reports.py")
-PIPELINE = taken(README, "toml", "# pipeline.toml")
-RUN_PIPELINE = taken(README, "console", "$ python number_server.py")
-JOBS = taken(README, "console", "$ python -m actors.main jobs")
+PROGRAM = taken(OWN, "python", "from actors import")
+BESIDE = taken(OWN, "python", "def bills_are_paid")
+REPORTS = taken(OWN, "python", "# reports.py")
+PIPELINE = taken(OWN, "toml", "# pipeline.toml")
+RUN_PIPELINE = taken(OWN, "console", "$ python number_server.py")
+JOBS = taken(RUNNING, "console", "$ python -m actors.main jobs")
 TESTS = (
     *taken.all_of("python", "from billing import process\n\n\ndef test_"),
     taken("docs/testing.md", "python", "def test_it_runs"),
@@ -259,6 +263,10 @@ def test_a_program_of_ones_own(
         program.close()
 
 
+def test_the_readme_shows_what_is_run() -> None:
+    assert [each.text for each in SHORT] == [BILLING.text, BILL.text]
+
+
 def test_a_page_of_jobs(serve_bills: Callable[..., Bills]) -> None:
     bills = serve_bills(*({"id": n, "amounts": [n]} for n in range(3)))
     billing = names_of(BILLING)
@@ -324,7 +332,7 @@ def test_a_fetch_says_when_to_ask_next() -> None:
 
 
 @pytest.mark.system
-def test_the_pipeline_of_the_readme(
+def test_a_pipeline_of_steps(
     shell: Shell, start_shown: Callable[..., System], start_numbers: Callable[..., Any]
 ) -> None:
     [first, second, run] = commands(RUN_PIPELINE)

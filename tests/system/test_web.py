@@ -26,7 +26,7 @@ pytestmark = pytest.mark.system
 
 Start = Callable[..., Any]
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
 TOKEN = "open-sesame"  # noqa: S105 - the test's own
 with_browser = pytest.mark.skipif(
     find_chromium() is None, reason="Chromium is not installed (apt: chromium)"
@@ -335,7 +335,7 @@ def test_metrics_are_those_that_were_promised_and_count_right(
     assert status == 200
     assert exposed == PROMISED
     assert exposed == set(
-        re.findall(r"^\| `(lowtide_\w+)", OPERATIONS.read_text(), re.MULTILINE)
+        re.findall(r"^\| `(lowtide_\w+)", METRICS.read_text(), re.MULTILINE)
     )
     assert samples["lowtide_items_fetched_total", "numbers"] == 6
     assert samples["lowtide_items_finished_total", "numbers", "ok"] == 5
