@@ -85,8 +85,9 @@ class Reader:
                 [started] = self.system.all_of("system.started")
                 os.kill(started["pid"], 9)
                 self.system.wait()
-            case _ if not command.line.startswith(SETUP):
-                self.ask(command)
+            case _:
+                if not command.line.startswith(SETUP):
+                    self.ask(command)
 
     def start(self, *words: str) -> Program:
         program = Program(*words, env=self.env, prefix=("env", "-C", str(self.place)))
