@@ -25,7 +25,7 @@ from .errors import (
 from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened
 from .failures import FAILURES, causes_of, classified
 from .retry_after import parse_retry_after
-from .transport import CarefulAdapter, thread_session
+from .transport import CarefulAdapter, prepared, thread_session
 from .urls import shown
 
 if TYPE_CHECKING:
@@ -158,6 +158,7 @@ def send(
         BadStatusError: The status is anything else but 2xx.
     """
     name = f"{request.method} {shown(request.url)}"
+    own = session is None and request.auth is None
     session = session or thread_session()
     limits = limits.longer(request.wait_s)
     with _exchange(name, limits) as exchange, ExitStack() as open_:
@@ -165,8 +166,9 @@ def send(
             open_.enter_context(HELD.holding(exchange))
         careful = isinstance(session.get_adapter(request.url), CarefulAdapter)
         exchange.sent = not careful
+        ask = _asked_by_thread if own else _response
         response = open_.enter_context(
-            closing(_response(name, request, session, exchange, via))
+            closing(ask(name, request, session, exchange, via))
         )
         _refuse_status(name, response, exchange)
         _read(name, response, exchange, limits.max_bytes)
@@ -201,6 +203,30 @@ def _response(
     )
 
 
+def _asked_by_thread(
+    name: str,
+    request: Request,
+    session: requests.Session,
+    exchange: Exchange,
+    via: Via,
+) -> requests.Response:
+    # What a session does around its adapter costs half of what the adapter does, and
+    # the thread's own has no use for it: cookies, redirects, hooks of others.
+    limits = exchange.limits
+    ready = prepared(
+        request.method, request.url, {**_HEADERS, **request.headers}, request.body
+    )
+    response = session.get_adapter(request.url).send(
+        ready,
+        stream=True,
+        verify=via.ca_file or _trusted(session.verify),
+        **via.options(),
+        timeout=(exchange.left(limits.connect_s), exchange.left(limits.read_s)),
+    )
+    _redirects_refused(name, request, exchange)(response)
+    return response
+
+
 def _trusted(verify: Any) -> str | bool:
     # A path of a session's own; else as the usual clients are told by whoever runs
     # this, for which other parts of the environment are not to be trusted.
@@ -222,9 +248,9 @@ def _exchange(name: str, limits: Limits) -> Iterator[Exchange]:
             raise kind(f"{name}: {what}", body=body) from causes[-1]
 
 
-def _hooks(
-    name: str, session: requests.Session, request: Request, exchange: Exchange
-) -> list[Callable[..., Any]]:
+def _redirects_refused(
+    name: str, request: Request, exchange: Exchange
+) -> Callable[..., None]:
     def refuse_redirect(response: requests.Response, **_: Any) -> None:
         status = response.status_code
         if status == NOT_MODIFIED and request.is_conditional:
@@ -243,10 +269,17 @@ def _hooks(
                 location=response.headers.get("Location"),
             )
 
+    return refuse_redirect
+
+
+def _hooks(
+    name: str, session: requests.Session, request: Request, exchange: Exchange
+) -> list[Callable[..., Any]]:
     # Requests looks at redirects after its hooks, and then reads the body of one
     # without a limit, even if told not to follow it.
     own = session.hooks.get("response") or []
-    return [refuse_redirect, *([own] if callable(own) else own)]
+    refuse = _redirects_refused(name, request, exchange)
+    return [refuse, *([own] if callable(own) else own)]
 
 
 def _is_note(response: requests.Response) -> bool:

@@ -15,6 +15,7 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from http.client import HTTPResponse as RawResponse
 from http.client import RemoteDisconnected
 from http.cookiejar import DefaultCookiePolicy
@@ -34,7 +35,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from .exchange import current
 
-__all__ = ["CarefulAdapter", "new_session", "thread_session"]
+__all__ = ["CarefulAdapter", "new_session", "prepared", "thread_session"]
 
 #: Seconds after which an idle connection is not used again. Servers close idle
 #: ones too, and a request that crosses with the closing gets no answer.
@@ -153,6 +154,7 @@ class CarefulAdapter(HTTPAdapter):
     """Sends requests over sockets that keep to the current exchange."""
 
     def __init__(self) -> None:
+        self._last: tuple[Any, Any] = (None, None)
         super().__init__(
             max_retries=Retry(
                 connect=0,
@@ -170,6 +172,30 @@ class CarefulAdapter(HTTPAdapter):
         """Make the pools, of connections with a deadline."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def get_connection_with_tls_context(
+        self,
+        request: requests.PreparedRequest,
+        verify: Any,
+        proxies: Any = None,
+        cert: Any = None,
+    ) -> Any:
+        """Return the pool to ask; the last one, if it is for the same."""
+        # To find it costs more than to ask it: the certificates are looked for on
+        # the disk each time.
+        asked = (request.url, verify, cert, proxies and dict(proxies))
+        last, pool = self._last
+        if last != asked:
+            pool = super().get_connection_with_tls_context(
+                request, verify, proxies=proxies, cert=cert
+            )
+            self._last = asked, pool
+        return pool
+
+    def close(self) -> None:
+        """Close all connections; they are when nobody has their pool any more."""
+        self._last = (None, None)
+        super().close()
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pools of connections over a proxy, with a deadline as well."""
@@ -196,6 +222,7 @@ def new_session() -> requests.Session:
 class _Local(threading.local):
     session: requests.Session | None = None
     process: int = 0
+    prepared: tuple[Any, requests.PreparedRequest | None] = (None, None)
 
 
 _local = _Local()
@@ -210,7 +237,25 @@ def thread_session() -> requests.Session:
     if _local.session is None or _local.process != os.getpid():
         _local.session = new_session()
         _local.process = os.getpid()
+        _local.prepared = (None, None)
     return _local.session
+
+
+def prepared(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None
+) -> requests.PreparedRequest:
+    """Return a request as this thread's session sends it.
+
+    A source is asked the same again and again, and that session has no cookies and
+    no other state: the last request is made once.
+    """
+    asked = (method, url, tuple(headers.items()), body)
+    last, ready = _local.prepared
+    if ready is None or last != asked:
+        request = requests.Request(method, url, headers=headers, data=body)
+        ready = thread_session().prepare_request(request)
+        _local.prepared = asked, ready
+    return ready
 
 
 def _connect(host: str, port: int) -> socket.socket:

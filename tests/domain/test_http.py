@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import re
 import socket
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from domain.errors import (
     UnreachableError,
 )
 from domain.exchange import Limits
-from domain.http import CA_VARIABLES, Answer, get
+from domain.http import CA_VARIABLES, Answer, Request, get, send
 from domain.transport import new_session, thread_session
 
 if TYPE_CHECKING:
@@ -676,3 +677,45 @@ def test_an_error_survives_the_way_to_another_process(answer: Answering) -> None
     assert type(copy) is BadStatusError
     assert str(copy) == str(caught.value)
     assert vars(copy) == vars(caught.value)
+
+
+def test_each_request_is_sent_as_it_is_asked_whatever_was_asked_before(
+    serve: Serve,
+) -> None:
+    server = serve(keep_saying(WHOLE))
+    host = server.url.removeprefix("http://")
+    first = Request(url=f"{server.url}/a", headers={"X-Key": "one"})
+    asked = [
+        *(first, first, Request(url=f"{server.url}/b", headers={"X-Key": "one"})),
+        Request(url=f"{server.url}/b", headers={"X-Key": "two"}),
+        Request(url=f"{server.url}/b", headers={"X-Key": "two"}, method="POST"),
+        Request(url=f"{server.url}/b", method="POST", body=b"say"),
+        Request(url=f"{server.url}/b", method="POST", body=b"other"),
+        Request(url=f"http://me:secret@{host}/b"),
+        first,
+    ]
+
+    for each in asked:
+        assert send(each).body == JOB
+
+    # The server takes what comes after a head for the beginning of the next one.
+    said = b"".join(server.requests) + b"\r\n"
+    assert re.findall(rb"(GET|POST) (/.) HTTP", said) == [
+        *((b"GET", b"/a"), (b"GET", b"/a"), (b"GET", b"/b"), (b"GET", b"/b")),
+        *((b"POST", b"/b"), (b"POST", b"/b"), (b"POST", b"/b")),
+        *((b"GET", b"/b"), (b"GET", b"/a")),
+    ]
+    assert re.findall(rb"X-Key: (\w+)", said) == [*[b"one"] * 3, b"two", b"two", b"one"]
+    assert b"\r\n\r\nsayPOST" in said
+    assert b"\r\n\r\notherGET" in said
+    assert re.findall(rb"Authorization: (.*)\r\n", said) == [b"Basic bWU6c2VjcmV0"]
+    assert server.connections == 1
+
+
+def test_a_session_that_was_closed_connects_anew(serve: Serve) -> None:
+    server = serve(keep_saying(WHOLE))
+    get(server.url)
+    thread_session().close()
+
+    assert get(server.url).body == JOB
+    assert server.connections == 2
