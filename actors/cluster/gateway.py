@@ -26,6 +26,7 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.cluster.router import Peer, Router
+from actors.cluster.strangers import Strangers
 from actors.demand.messages import Cancel, Confirm, Crossing, Jobs, Ping, Subscribed
 from actors.host.frames import FrameError, Quiet, Refusal
 from actors.supervision.heartbeat import Heartbeat
@@ -43,9 +44,6 @@ if TYPE_CHECKING:
     from actors.cluster.router import Passed
     from actors.config.model import SystemConfig
     from actors.demand.messages import SubscriptionId
-
-#: Callers that have not shown the key; more are not let in at a time.
-MAX_STRANGERS = 64
 
 
 @dataclass(slots=True, eq=False)
@@ -71,6 +69,7 @@ class GateActor(Stage):
         self._undelivered: dict[str, Line] = {}
         self._lines: dict[str, str] = {}
         self._router = Router()
+        self._strangers = Strangers()
         self._quiet = Quiet()
 
     def receive(  # noqa: C901 - one arm a message
@@ -102,6 +101,8 @@ class GateActor(Stage):
         """Give signs, and give up those who give none."""
         if self._root is None:
             return
+        for fd in self._strangers.late(now):
+            self._is_late(self._calls[fd])
         for fd in self._signs.silent(now):
             self._end(self._calls[fd], "it gave no sign", silent=True)
         for fd in self._signs.due(now):
@@ -111,11 +112,17 @@ class GateActor(Stage):
             if call.line.is_waiting:
                 self._send(call)
 
+    def _is_late(self, call: _Call) -> None:
+        # What it says may be there, and nobody has come to read it.
+        self._spoke(call)
+        if not call.line.is_open:
+            self._end(call, "it showed no key")
+
     def next_tick(self) -> float | None:
         """The next sign, or the next try at a line that took no more."""
         if self._root is None:
             return None
-        times = [self._signs.next_tick()]
+        times = [self._signs.next_tick(), self._strangers.next_late()]
         if any(each.line.is_waiting for each in self._calls.values()):
             times.append(self.now() + FLUSH_S)
         return min((each for each in times if each is not None), default=None)
@@ -148,12 +155,13 @@ class GateActor(Stage):
         line = self._listener.accept()
         if line is None:
             return
-        strangers = sum(each.run is None for each in self._calls.values())
-        if strangers >= MAX_STRANGERS:
-            line.close()
-            return
+        now = self.now()
+        goes = self._strangers.comes(line.fd, line.about.rpartition(":")[0], now)
+        if goes is not None:
+            self._tell_full(line)
+            self._end(self._calls[goes], "another one dials")
         call = self._calls[line.fd] = _Call(line)
-        self._signs.begin(line.fd, self.now())
+        self._signs.begin(line.fd, now)
         self.watch(line.fd, lambda: self._spoke(call))
 
     def _spoke(self, call: _Call) -> None:
@@ -166,6 +174,8 @@ class GateActor(Stage):
             self._tell_refused(call, error)
             self._end(call, str(error))
             return
+        if call.line.is_open:
+            self._strangers.shows_key(call.line.fd)
         for message in messages:
             self._hear(call, message)
         # One who has not joined has a while to do so, whatever it sends.
@@ -195,6 +205,7 @@ class GateActor(Stage):
 
     def _joins(self, call: _Call, message: Join) -> None:
         self._let_go(message.run)
+        self._strangers.goes(call.line.fd)
         call.run = message.run
         self._by_run[message.run] = call
         self._tell_root(message.run, message)
@@ -263,6 +274,7 @@ class GateActor(Stage):
             return
         self.unwatch(call.line.fd)
         self._signs.end(call.line.fd)
+        self._strangers.goes(call.line.fd)
         call.line.close()
         if call.run is not None:
             self._keep_undelivered(call)
@@ -287,6 +299,12 @@ class GateActor(Stage):
                 reason="as much waits for that line as may",
                 count=count,
             )
+
+    def _tell_full(self, line: Line) -> None:
+        count = self._quiet.note(Refusal.CROWDED, self.now())
+        if count is not None:
+            about = {"strangers": len(self._strangers), "caller": line.about}
+            self.log.warning("gate.full", **about, count=count)
 
     def _tell_refused(self, call: _Call, error: FrameError) -> None:
         count = self._quiet.note(error.refusal, self.now())

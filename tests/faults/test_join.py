@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -553,6 +554,38 @@ def test_a_leader_that_stops_leaves_its_members_waiting(
 
 
 # Strangers at the gate.
+
+
+def test_silent_connections_keep_no_machine_out_of_the_gate(
+    lead: Start, join_system: Start, gate: str
+) -> None:
+    leader = lead("--processors", "0", "--machine-timeout", "30")
+    host, port = gate.split(":")
+    silent: list[socket.socket] = []
+    flooding = threading.Event()
+
+    def flood() -> None:
+        while not flooding.wait(0.02):
+            silent.append(socket.create_connection((host, int(port)), 30))
+
+    silent += [socket.create_connection((host, int(port)), 30) for _ in range(64)]
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        member = join_system(gate, "--name", "far", "--processors", "1")
+        leader.wait_for("machine.joined")
+        leader.wait_for("job.done", count=4)
+        [full] = leader.wait_for("gate.full")[:1]
+        silent[0].settimeout(30)
+        assert silent[0].recv(1) == b""
+    finally:
+        flooding.set()
+        thread.join()
+        for each in silent:
+            each.close()
+
+    assert full["strangers"] <= 64
+    assert member.all_of("machine.away") == []
 
 
 def test_what_strangers_say_at_the_gate_is_dropped_and_told_once(
