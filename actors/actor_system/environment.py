@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.worker import Worker
-from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps
+from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps, tcp
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
 from actors.host.reports import Reporter
@@ -105,6 +105,30 @@ class Edges:
     def reporter(self, fd: int) -> Reporter:
         """The root's line to the main process."""
         return Reporter(fd)
+
+    def endpoints(self, host: str, port: int) -> list[tcp.Endpoint]:
+        """Every address that another machine's name has now; may block.
+
+        Raises:
+            OSError: It has none, or nobody can say.
+        """
+        return tcp.endpoints(host, port)
+
+    def connect(self, endpoint: tcp.Endpoint) -> tcp.Connection:
+        """Begin to connect to another machine.
+
+        Raises:
+            OSError: That cannot be.
+        """
+        return tcp.connect(endpoint)
+
+    def listen(self, host: str, port: int) -> list[tcp.Listener]:
+        """Let other machines connect, at every address of a name.
+
+        Raises:
+            OSError: That cannot be.
+        """
+        return tcp.listen(host, port)
 
     def descriptors_left(self) -> int:
         """How many more files this process may open."""

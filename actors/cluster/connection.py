@@ -11,23 +11,20 @@ from __future__ import annotations
 import contextlib
 import pickle
 import secrets
-import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from actors.cluster.handshake import Handshake
 from actors.cluster.lanes import Incoming, Outgoing, receipt
-from actors.host import forks, unpickling
+from actors.host import tcp, unpickling
 
 if TYPE_CHECKING:
     from actors.demand.messages import SubscriptionId
+    from actors.host.tcp import Connection, Listener
 
 #: How soon to offer again what the kernel did not take, in seconds.
 FLUSH_S = 0.02
 _CHUNK = 1 << 16
-#: Bytes that are given to the kernel beyond what it has sent: what is there can be
-#: overtaken by nothing.
-_AHEAD = 1 << 14
 
 
 class LineEndedError(Exception):
@@ -38,7 +35,7 @@ class LineEndedError(Exception):
 class Line:
     """One connection, seen from one end."""
 
-    _socket: socket.socket
+    _socket: Connection
     _handshake: Handshake
     about: str
     _waiting: bytearray = field(default_factory=bytearray)
@@ -47,8 +44,7 @@ class Line:
     _told: int = 0
 
     def __post_init__(self) -> None:
-        """Keep it from what a user's code forks."""
-        forks.keep_open(self._socket)
+        """Join what is sent with what says that it has arrived."""
         self._incoming = Incoming(self._outgoing)
 
     @property
@@ -68,6 +64,11 @@ class Line:
             return True
         untold = self._told < self._incoming.arrived
         return self.is_open and (untold or self._outgoing.is_waiting)
+
+    def bear(self, limit_s: float) -> None:
+        """Let the kernel end it after so long without an answer, and no sooner."""
+        with contextlib.suppress(OSError):
+            tcp.give_up_after(self._socket, limit_s)
 
     def is_crossing(self, subscription: SubscriptionId) -> bool:
         """Whether jobs of a subscription are in the line, and have not arrived."""
@@ -144,7 +145,7 @@ class Line:
             raise LineEndedError(str(error)) from error
 
     def _fill(self) -> bool:
-        while self.is_open and len(self._waiting) < _AHEAD:
+        while self.is_open and len(self._waiting) < tcp.AHEAD:
             frame = self._outgoing.next_frame(self._incoming.arrived)
             if frame is None:
                 break
@@ -158,77 +159,32 @@ class Line:
 
 
 class GateListener:
-    """Where other machines dial in."""
+    """One address where other machines dial in."""
 
-    def __init__(self, host: str, port: int, key: bytes, limit_s: float) -> None:
-        family = _family(host)
+    def __init__(self, listener: Listener, key: bytes, limit_s: float) -> None:
         self._key = key
         self._limit_s = limit_s
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._socket.bind((host, port))
-            self._socket.listen(64)
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.setblocking(False)  # noqa: FBT003
-        forks.keep_open(self._socket)
+        self._listener = listener
 
     @property
     def fd(self) -> int:
         """The descriptor to watch."""
-        return self._socket.fileno()
+        return self._listener.fileno()
 
     def accept(self) -> Line | None:
         """Take a call, if there is one."""
         with contextlib.suppress(OSError):
-            connection, address = self._socket.accept()
-            _prepare(connection, self._limit_s)
-            nonce = secrets.token_bytes(32)
-            handshake = Handshake(self._key, nonce, dials=False)
-            return Line(connection, handshake, f"{address[0]}:{address[1]}")
+            connection, address = self._listener.accept()
+            handshake = Handshake(self._key, secrets.token_bytes(32), dials=False)
+            line = Line(connection, handshake, str(address))
+            line.bear(self._limit_s)
+            return line
         return None
 
 
-def dial(host: str, port: int, key: bytes, limit_s: float) -> Line:
-    """Call another machine; the line opens later, or ends.
-
-    Raises:
-        LineEndedError: It cannot be called.
-    """
-    connection = socket.socket(_family(host), socket.SOCK_STREAM)
-    try:
-        _prepare(connection, limit_s)
-        connection.connect((host, port))
-    except BlockingIOError:
-        pass
-    except OSError as error:
-        connection.close()
-        raise LineEndedError(str(error)) from error
+def call(connection: Connection, key: bytes, about: str, limit_s: float) -> Line:
+    """The end of a line that calls; it opens later, or ends."""
     handshake = Handshake(key, secrets.token_bytes(32), dials=True)
-    return Line(connection, handshake, f"{host}:{port}")
-
-
-def resolve(host: str) -> str:
-    """The address of a machine.
-
-    Raises:
-        OSError: It has none.
-    """
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return str(found[0][4][0])
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
-def _prepare(connection: socket.socket, limit_s: float) -> None:
-    connection.setblocking(False)  # noqa: FBT003
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _AHEAD)
-    # What is sent and not acknowledged for so long ends the connection, where
-    # the kernel would try for a quarter of an hour.
-    timeout_ms = int(limit_s * 1000)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+    line = Line(connection, handshake, about)
+    line.bear(limit_s)
+    return line

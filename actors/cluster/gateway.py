@@ -8,11 +8,13 @@ concern, and blocks nobody else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
 from actors.cluster import identity
 from actors.cluster.connection import FLUSH_S, GateListener, LineEndedError
+from actors.cluster.leader import agreed_limit_s
 from actors.cluster.messages import (
     GATE,
     Beat,
@@ -57,7 +59,6 @@ class GateActor(Stage):
     """Holds a line for each machine, and routes by names and subscriptions."""
 
     system: SystemConfig
-    _listener: GateListener
     _signs: Heartbeat[int]
 
     def __init__(self) -> None:
@@ -139,20 +140,21 @@ class GateActor(Stage):
         try:
             key = identity.read_key(system.cluster_key_file)
             place = identity.place(system.bind or "", system.port, "--bind")
-            self._listener = GateListener(
-                place.host, place.port, key, system.machine_timeout_s
-            )
+            listeners = self.edges.listen(place.host, place.port)
         except (OSError, ValueError) as problem:
             error = f"cannot listen at {system.bind}: {problem}"
         else:
             self._root = root
-            self._signs = Heartbeat.of_lines(system.machine_timeout_s)
-            self.watch(self._listener.fd, self._called)
+            limit_s = system.machine_timeout_s
+            self._signs = Heartbeat.of_lines(limit_s)
+            for each in listeners:
+                listener = GateListener(each, key, limit_s)
+                self.watch(listener.fd, partial(self._called, listener))
         started = Started(name=GATE, pid=self.edges.process_id(), error=error)
         self.send(root, started)
 
-    def _called(self) -> None:
-        line = self._listener.accept()
+    def _called(self, listener: GateListener) -> None:
+        line = listener.accept()
         if line is None:
             return
         now = self.now()
@@ -208,6 +210,9 @@ class GateActor(Stage):
         self._strangers.goes(call.line.fd)
         call.run = message.run
         self._by_run[message.run] = call
+        limit_s = agreed_limit_s(self.system, message)
+        call.line.bear(limit_s)
+        self._signs.begin(call.line.fd, self.now(), limit_s)
         self._tell_root(message.run, message)
 
     def _is_crossing(self, subscription: SubscriptionId) -> bool:

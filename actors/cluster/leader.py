@@ -45,12 +45,17 @@ from actors.supervision.messages import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from actors.config.model import SystemConfig
     from actors.demand.job import Process
     from actors.status.model import ProcessorAnswer
     from actors.supervision.children import Child
     from actors.supervision.effects import Effect
     from actors.supervision.messages import StatusAnswer
     from actors.supervision.supervisor import Supervisor
+
+
+#: No machine has its leader wait longer than this for a sign, in seconds.
+LONGEST_S = 3600.0
 
 
 class Leader:
@@ -224,16 +229,19 @@ class Leader:
         if former is not None:
             effects += self._lost(former, reason="another took its place")
         event = "machine.returned" if was_here else "machine.joined"
-        about = {"machine": machine.name, "host": machine.host}
-        return [*effects, Log("info", event, about), *self._welcome(machine)]
+        limit_s = agreed_limit_s(self._supervisor.system, join)
+        about: dict[str, Any] = {"machine": machine.name, "host": machine.host}
+        about["machine_timeout_s"] = limit_s
+        return [*effects, Log("info", event, about), *self._welcome(machine, limit_s)]
 
-    def _welcome(self, machine: Machine) -> list[Effect]:
+    def _welcome(self, machine: Machine, limit_s: float) -> list[Effect]:
         system = self._supervisor.system
         needed = {f for each in system.processors for f in system.functions_of(each)}
         welcome = Welcome(
             line=machine.line,
             system=system.for_machines(),
             versions=self._versions(sorted(needed)),
+            limit_s=limit_s,
         )
         effects: list[Effect] = [_to(machine, welcome)]
         for child in self._supervisor.stages:
@@ -370,6 +378,11 @@ class Leader:
 
     def _is_step(self, kind: str) -> bool:
         return kind in self._supervisor.system.steps
+
+
+def agreed_limit_s(system: SystemConfig, join: Join) -> float:
+    """How long a silence a leader and a machine bear: the longer of what each says."""
+    return max(system.machine_timeout_s, min(join.limit_s, LONGEST_S))
 
 
 def _to(machine: Machine, message: Any) -> Tell:

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster.connection import FLUSH_S, LineEndedError, dial
+from actors.cluster.connection import FLUSH_S, LineEndedError, call
 from actors.cluster.messages import Beat
+from actors.demand.backoff import Backoff
 from actors.host.frames import FrameError, Quiet, Refusal
-from actors.supervision.heartbeat import Heartbeat
+from actors.host.tcp import is_address
+from actors.supervision.heartbeat import PATIENCE_S, Heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from actors.actor_system.stage import Stage
+    from actors.actor_system.worker import Worker
     from actors.cluster.connection import Line
     from actors.cluster.identity import Place
     from actors.demand.messages import SubscriptionId
+    from actors.host.tcp import Endpoint
 
-#: How long to wait before the next try, in seconds; a quarter more or less.
-AGAIN_S = 1.0
+#: Waits between two tries; each a quarter more or less.
+AGAIN = Backoff(base_s=0.25, cap_s=4.0)
+#: An address is tried beside those before it once they have had so long, in seconds.
+NEXT_ADDRESS_S = 1.0
+#: Who has not answered so long after the last address was dialled does not, in seconds.
+ANSWER_S = 5.0
 
 
 class LeaderConnection:
     """Keeps one line, says who calls when it opens, and gives signs.
 
+    The leader's name is resolved at each try, and all its addresses are called, a
+    second after one another: the first that shows the key has the line.
+
     Args:
         stage: In whose mailbox this works.
         place: Where the leader listens.
         key: The cluster's.
-        limit_s: The longest silence that a line bears.
+        limit_s: The longest silence that a line bears, until the leader says.
         heard: Called with each message that arrives.
     """
 
@@ -44,37 +57,47 @@ class LeaderConnection:
         self._stage = stage
         self._place = place
         self._key = key
-        self._signs: Heartbeat[Place] = Heartbeat.of_lines(limit_s)
         self._limit_s = limit_s
+        self._signs: Heartbeat[Place] = _patient(limit_s)
         self._join = join
         self._heard = heard
         self._line: Line | None = None
-        self._is_welcome = False
+        self._is_welcome = self._is_closed = False
         self._undelivered: Line | None = None
         self._dial_at: float | None = stage.now()
+        self._failures = 0
         self._told: str | None = None
         self._quiet = Quiet()
+        # One try: who is called, who is left to be called, and until when.
+        self._resolver: Worker | None = None
+        self._known: list[Endpoint] = []
+        self._calls: dict[int, Line] = {}
+        self._left: deque[Endpoint] = deque()
+        self._next_at: float | None = None
+        self._problems: list[str] = []
 
     def tick(self, now: float) -> None:
         """Dial, give a sign, or give up a line that is silent."""
         if self._line is None:
-            if self._dial_at is not None and now >= self._dial_at:
-                self._dial(now)
+            self._go_on_dialling(now)
             return
         if self._signs.silent(now):
             self.hang_up("the leader gave no sign")
         elif self._signs.due(now) and self._line.is_open:
             self.send(Beat())
         elif self._line.is_waiting:
-            self._flush()
+            self._flush(self._line)
 
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do, in monotonic seconds."""
-        if self._line is None:
-            return self._dial_at
-        if self._line.is_waiting:
-            return self._stage.now() + FLUSH_S
-        return self._signs.next_tick()
+        if self._line is not None:
+            if self._line.is_waiting:
+                return self._stage.now() + FLUSH_S
+            return self._signs.next_tick()
+        times = [self._dial_at, self._next_at]
+        if any(each.is_waiting for each in self._calls.values()):
+            times.append(self._stage.now() + FLUSH_S)
+        return min((each for each in times if each is not None), default=None)
 
     @property
     def is_open(self) -> bool:
@@ -85,14 +108,22 @@ class LeaderConnection:
         """Whether jobs of a subscription are in the line, and have not arrived."""
         return self._line is not None and self._line.is_crossing(subscription)
 
-    def welcome(self, *, back: bool) -> None:
-        """Note that this machine is in; ``back`` if nothing has happened meanwhile.
+    def welcome(self, limit_s: float, *, back: bool) -> None:
+        """Note that this machine is in.
 
-        Then what the line before this one had not delivered is sent first.
+        Args:
+            limit_s: How long a silence both sides bear.
+            back: Whether nothing has happened since the line before; then what that
+                had not delivered is sent first.
         """
         former, self._undelivered = self._undelivered, None
-        self._is_welcome = True
-        if self._line is None or former is None or not back:
+        self._is_welcome, self._failures = True, 0
+        if self._line is None:
+            return
+        self._signs = _patient(limit_s)
+        self._signs.begin(self._place, self._stage.now())
+        self._line.bear(limit_s)
+        if former is None or not back:
             return
         try:
             self._line.send_what_is_left_of(former)
@@ -112,39 +143,130 @@ class LeaderConnection:
     def close(self) -> None:
         """Hang up for good; what was sent before is on its way."""
         if self._line is not None:
-            self._flush()
+            self._flush(self._line)
             self.hang_up("")
-        self._dial_at = None
+        self._end_calls()
+        self._dial_at, self._is_closed = None, True
 
     def hang_up(self, reason: str) -> None:
         """End the line, and dial again in a while."""
         if self._line is None:
             return
-        was_open = self._line.is_open
-        self._stage.unwatch(self._line.fd)
-        self._line.close()
+        self._end(self._line)
         if self._is_welcome:
             self._undelivered = self._line
+        was_open = self._line.is_open
         self._line, self._is_welcome = None, False
         self._dial_later(reason, was_open=was_open)
 
-    def _dial(self, now: float) -> None:
-        self._signs.end(self._place)
-        self._signs.begin(self._place, now)
-        place = self._place
-        try:
-            line = dial(place.host, place.port, self._key, self._limit_s)
-            line.send(self._join)
-        except LineEndedError as error:
-            self._dial_later(str(error), was_open=False)
+    # One try.
+
+    def _go_on_dialling(self, now: float) -> None:
+        for line in tuple(self._calls.values()):
+            if line.is_waiting:
+                self._flush(line)
+        if self._dial_at is not None and now >= self._dial_at:
+            self._dial_at = None
+            self._problems.clear()
+            self._resolve()
+        elif self._next_at is not None and now >= self._next_at:
+            if not self._left:
+                self._problems.append("no answer")
+            self._call_next()
+
+    def _resolve(self) -> None:
+        host, port = self._place
+        if is_address(host):
+            self._call_all(self._stage.edges.endpoints(host, port))
             return
-        self._line, self._dial_at = line, None
-        self._stage.watch(line.fd, self._spoke)
+        if self._resolver is None:
+            try:
+                self._resolver = self._stage.edges.worker("resolve")
+            except ValueError as error:
+                self._give_up(str(error))
+                return
+            self._stage.watch(self._resolver.fd, self._resolved)
+        self._resolver.call(partial(self._ask_resolver, host, port), _failed)
+
+    def _ask_resolver(self, host: str, port: int) -> Iterator[Any]:
+        try:
+            yield self._stage.edges.endpoints(host, port)
+        except OSError as error:
+            yield error
+
+    def _resolved(self) -> None:
+        assert self._resolver is not None  # noqa: S101 - it has a word
+        for found in self._resolver.take():
+            if isinstance(found, list):
+                self._known = found
+            else:
+                problem = f"cannot find {self._place.host}: {found}"
+                self._problems.append(problem)
+            if not self._is_closed:
+                # Where nobody can say now, it may be where it was.
+                self._call_all(self._known)
+
+    def _call_all(self, endpoints: list[Endpoint]) -> None:
+        self._left.extend(endpoints)
+        self._call_next()
+
+    def _call_next(self) -> None:
+        """Call the next address; with none left and none called, the try is over."""
+        while self._left:
+            endpoint = self._left.popleft()
+            try:
+                connection = self._stage.edges.connect(endpoint)
+            except OSError as error:
+                self._problems.append(f"{endpoint}: {error.strerror or error}")
+                continue
+            line = call(connection, self._key, str(endpoint), self._limit_s)
+            self._calls[line.fd] = line
+            self._stage.watch(line.fd, partial(self._spoke, line))
+            wait_s = NEXT_ADDRESS_S if self._left else ANSWER_S
+            self._next_at = self._stage.now() + wait_s
+            self._flush(line)
+            return
+        if self._calls and self._stage.now() < (self._next_at or 0.0):
+            return
+        self._give_up("; ".join(dict.fromkeys(self._problems)))
+
+    def _give_up(self, reason: str) -> None:
+        self._end_calls()
+        self._dial_later(reason, was_open=False)
+
+    def _call_failed(self, line: Line, reason: str) -> None:
+        if self._calls.pop(line.fd, None) is None:
+            return
+        self._end(line)
+        self._problems.append(f"{line.about}: {reason}")
+        if not self._calls:
+            self._next_at = self._stage.now()
+            self._call_next()
+
+    def _choose(self, line: Line) -> None:
+        del self._calls[line.fd]
+        self._end_calls()
+        self._line = line
+        self._signs = _patient(self._limit_s)
+        self._signs.begin(self._place, self._stage.now())
+        self.send(self._join)
+
+    def _end_calls(self) -> None:
+        for line in self._calls.values():
+            self._end(line)
+        self._calls.clear()
+        self._left.clear()
+        self._next_at = None
+
+    def _end(self, line: Line) -> None:
+        self._stage.unwatch(line.fd)
+        line.close()
 
     def _dial_later(self, reason: str, *, was_open: bool) -> None:
-        delay = AGAIN_S * (0.75 + self._stage.chance() / 2)
-        self._dial_at = self._stage.now() + delay
-        # The same trouble every second is told once.
+        self._failures += 1
+        delay_s = AGAIN.longest_s(self._failures) * (0.75 + self._stage.chance() / 2)
+        self._dial_at = self._stage.now() + delay_s
+        # The same trouble at every try is told once.
         if reason and (was_open or reason != self._told):
             self._told = reason
             self._stage.log.warning(
@@ -153,25 +275,30 @@ class LeaderConnection:
                 reason=reason,
             )
 
-    def _spoke(self) -> None:
-        if self._line is None:
-            return
+    # What the line says.
+
+    def _spoke(self, line: Line) -> None:
         try:
-            messages = self._line.receive()
-        except LineEndedError as error:
+            messages = line.receive()
+        except (LineEndedError, FrameError) as error:
             reason = str(error)
-            if not self._line.is_open:
+            if isinstance(error, LineEndedError) and not line.is_open:
                 reason += ": is that a leader, with the same key?"
-            self.hang_up(reason)
+            self._line_ended(line, reason)
             return
-        except FrameError as error:
-            self.hang_up(str(error))
-            return
-        if self._line.is_open:
+        if line.is_open and line is not self._line:
+            self._choose(line)
+        if line is self._line:
             self._signs.heard(self._place, self._stage.now())
         for message in messages:
             if not isinstance(message, Beat):
                 self._heard(message)
+
+    def _line_ended(self, line: Line, reason: str) -> None:
+        if line is self._line:
+            self.hang_up(reason)
+        else:
+            self._call_failed(line, reason)
 
     def _tell_dropped(self, message: Any) -> None:
         count = self._quiet.note(Refusal.FULL, self._stage.now())
@@ -184,9 +311,16 @@ class LeaderConnection:
                 count=count,
             )
 
-    def _flush(self) -> None:
-        assert self._line is not None  # noqa: S101 - asked before
+    def _flush(self, line: Line) -> None:
         try:
-            self._line.flush()
+            line.flush()
         except LineEndedError as error:
-            self.hang_up(str(error))
+            self._line_ended(line, str(error))
+
+
+def _patient(limit_s: float) -> Heartbeat[Place]:
+    return Heartbeat.of_lines(min(limit_s, PATIENCE_S))
+
+
+def _failed(error: BaseException) -> Iterator[Any]:
+    yield error

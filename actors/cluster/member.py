@@ -101,6 +101,7 @@ class MachineActor(SupervisorActor):
                 run=start.incarnation,
                 host=socket.gethostname(),
                 version=identity.own_version(),
+                limit_s=start.system.machine_timeout_s,
             ),
             self._leader_says,
         )
@@ -184,7 +185,8 @@ class MachineActor(SupervisorActor):
         if wrong:
             self.unstartable("another version of the code: " + "; ".join(wrong))
             return
-        self.connection.welcome(back=welcome.line == self._line)
+        back = welcome.line == self._line
+        self.connection.welcome(welcome.limit_s, back=back)
         self._line = welcome.line
         name = self.first.name
         self.log.info("machine.joined", machine=name, leader=self._leader)

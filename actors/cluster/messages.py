@@ -39,12 +39,14 @@ class Join:
         name: For people; unique among the machines.
         run: Unique for each start of what joins.
         version: Of lowtide there.
+        limit_s: How long a silence it bears; both sides bear the longer one.
     """
 
     name: str
     run: str
     host: str
     version: str
+    limit_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,11 +58,13 @@ class Welcome:
             the one before.
         system: The configuration, without what concerns the leader alone.
         versions: Of the code behind the functions that processors need.
+        limit_s: How long a silence both sides bear from now on.
     """
 
     line: str
     system: SystemConfig
     versions: dict[str, str]
+    limit_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster import connection, identity
+from actors.cluster import identity
 from actors.cluster.member import MachineActor
 from actors.cluster.messages import StartMachine
 from actors.commands.main_process import Main
@@ -116,17 +116,13 @@ def run(arguments: Namespace) -> int:
     flags = {name: getattr(arguments, name) for name in names}
     values = resolve(flags, os.environ, None)
     leader = identity.place(arguments.leader, None, "the leader")
-    try:
-        address = connection.resolve(leader.host)
-    except OSError as error:
-        raise ConfigError(f"cannot find {leader.host}: {error}") from error
     name = arguments.name or socket.gethostname()
     if "/" in name or not 0 < len(name) <= MAX_NAME:
         raise ConfigError(
             f"--name must be of 1 to {MAX_NAME} characters without /, got {name!r}"
         )
     machine = Machine(
-        leader=identity.Place(address, leader.port),
+        leader=leader,
         name=name,
         kind=arguments.processor,
         count=values["processors"].value,

@@ -9,6 +9,7 @@ beats more before it takes anybody for dead.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -18,6 +19,9 @@ MISSES = 3
 LEAST_S = 15.0
 #: Beats in the longest silence that a line to another machine bears.
 LINE_BEATS = 5
+#: A machine dials anew after so long without a sign of its leader, in seconds, also
+#: where both bear a longer silence: the line may be back, and TCP not know it yet.
+PATIENCE_S = 10.0
 
 N = TypeVar("N")
 
@@ -25,6 +29,7 @@ N = TypeVar("N")
 @dataclass(slots=True)
 class _Watched:
     heard_at: float
+    limit_s: float
     missed: int = 0
 
 
@@ -57,18 +62,20 @@ class Heartbeat(Generic[N]):
     def of_lines(cls, limit_s: float) -> Heartbeat[N]:
         """The heartbeat over lines between machines, where each side beats unasked."""
         # One that is silent for the whole limit has let all but the last one pass.
-        return cls(limit_s, beats=LINE_BEATS, misses=LINE_BEATS - 1, least_s=0.0)
+        # The other side may bear less: it gets beats enough for that.
+        beats = LINE_BEATS * max(1, math.ceil(limit_s / PATIENCE_S))
+        return cls(limit_s, beats=beats, misses=LINE_BEATS - 1, least_s=0.0)
 
     def bear(self, limit_s: float) -> None:
         """Take another limit from now on."""
         self.limit_s = max(self._least_s, limit_s)
         self.every_s = self.limit_s / self._beats
 
-    def begin(self, name: N, now: float) -> None:
-        """Watch somebody, from a first sign on."""
+    def begin(self, name: N, now: float, limit_s: float | None = None) -> None:
+        """Watch somebody, from a first sign on; ``limit_s`` where it is its own."""
         if not self._watched:
             self._beat_at = now + self.every_s
-        self._watched[name] = _Watched(now)
+        self._watched[name] = _Watched(now, 0.0 if limit_s is None else limit_s)
 
     def heard(self, name: N, now: float) -> None:
         """Note a sign; of one who is not watched it says nothing."""
@@ -95,7 +102,8 @@ class Heartbeat(Generic[N]):
         return [
             name
             for name, each in self._watched.items()
-            if each.missed >= self._misses and now - each.heard_at >= self.limit_s
+            if each.missed >= self._misses
+            and now - each.heard_at >= (each.limit_s or self.limit_s)
         ]
 
     def next_tick(self) -> float | None:

@@ -104,6 +104,7 @@ class Node:
         self.ready: set[int] = set()
         self._watched: frozenset[int] = frozenset()
         self.too_long: list[tuple[Any, int]] = []
+        self.endings: list[Callable[[], None]] = []
         self._told = False
         self._held: deque[Callable[[], None]] = deque()
         self._outgoing: list[tuple[ActorAddress, Any, bytes]] = []
@@ -334,6 +335,8 @@ class Base:
             self.instructions = None
         self.on_death()
         self.observer.killed(node)
+        for end in tuple(node.endings):
+            end()
         for child in [each for each in self.nodes.values() if each.parent is node]:
             self.kill(child)
         self._tell_parent(node)

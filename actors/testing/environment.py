@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from actors.actor_system.worker import Failed, Run
     from actors.demand.job_events import JobEvent
     from actors.host.reports import Report
+    from actors.host.tcp import Connection, Endpoint, Listener
     from actors.testing.base import Node
+    from actors.testing.network import Network
 
 _BLOCKED = object()
 _ENDED = object()
@@ -55,6 +57,8 @@ class Surroundings:
         control: Where the test's commands arrive, once a root is there.
         calling: The process whose job function runs now.
         databases: Each stands for a file of SQLite's, by its path.
+        network: Where other machines are, if there are any.
+        address: Of this machine there.
     """
 
     def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
@@ -62,6 +66,8 @@ class Surroundings:
         self.control: VirtualControl | None = None
         self.calling: Node | None = None
         self.databases: dict[str, _Kept] = {}
+        self.network: Network | None = None
+        self.address = ""
 
     def database(self, path: str) -> sqlite3.Connection:
         """The database that stands for the file at ``path``."""
@@ -146,6 +152,24 @@ class VirtualEdges(Edges):
     def reporter(self, fd: int) -> Any:  # noqa: ARG002 - there is only one
         """The line to who stands for the main process."""
         return VirtualReporter(self._around)
+
+    def endpoints(self, host: str, port: int) -> list[Endpoint]:
+        """What the network's resolver says."""
+        return self._network.endpoints(host, port)
+
+    def connect(self, endpoint: Endpoint) -> Connection:
+        """Begin to connect to another machine of the network."""
+        return self._network.connect(self._node, endpoint)
+
+    def listen(self, host: str, port: int) -> list[Listener]:  # noqa: ARG002
+        """Let other machines of the network connect, whatever name is given."""
+        return [self._network.listen(self._node, self._around.address, port)]
+
+    @property
+    def _network(self) -> Network:
+        if self._around.network is None:
+            raise OSError("there are no other machines")
+        return self._around.network
 
     def kill(self, pid: int) -> None:
         """End another node."""

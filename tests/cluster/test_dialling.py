@@ -1,0 +1,256 @@
+"""A leader is found by its name, wherever that leads, for as long as it takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import pytest
+
+from actors.actor_system.stage import Stage
+from actors.cluster.gateway import GateActor
+from actors.cluster.identity import Place
+from actors.cluster.leader import agreed_limit_s
+from actors.cluster.leader_connection import LeaderConnection
+from actors.cluster.messages import (
+    FromMachine,
+    Join,
+    LineEnded,
+    StartGate,
+    ToMachine,
+    Welcome,
+)
+from actors.config.build import build
+from actors.config.values import resolve
+from actors.testing.agenda import Agenda
+from actors.testing.base import Base, Calm, Node, Observer
+from actors.testing.environment import Surroundings, VirtualEdges
+from actors.testing.network import Network
+
+KEY = "a key of all machines, 32 bytes or more"
+PORT = 4000
+
+
+@dataclass
+class _Logs(Observer):
+    lines: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def told(self, node: Node, level: str, event: str, fields: dict[str, Any]) -> None:
+        self.lines.append((event, fields))
+
+
+class Dialler(Stage):
+    """A machine's root, as far as its line goes."""
+
+    connection: LeaderConnection
+    limit_s = 5.0
+
+    def receive(self, message: Any, sender: Any) -> None:
+        if message == "begin":
+            join = Join(name="m", run="m1", host="m", version="1", limit_s=self.limit_s)
+            place = Place("leader.example", PORT)
+            self.connection = LeaderConnection(
+                self, place, KEY.encode(), self.limit_s, join, self._heard
+            )
+            self.at: list[float] = []
+
+    def _heard(self, message: Any) -> None:
+        if isinstance(message, Welcome):
+            self.at.append(self.now())
+            self.connection.welcome(message.limit_s, back=False)
+
+    def tick(self, now: float) -> None:
+        self.connection.tick(now)
+
+    def next_tick(self) -> float | None:
+        return self.connection.next_tick() if hasattr(self, "connection") else None
+
+
+class Root(Stage):
+    """A leader's root, as far as its gate goes."""
+
+    system: Any
+
+    def receive(self, message: Any, sender: Any) -> None:
+        match message:
+            case StartGate(system=system):
+                self.system, self.ended = system, []
+                self.gate = self.create(GateActor)
+                self.send(self.gate, message)
+            case FromMachine(run=run, message=Join() as join):
+                limit_s = agreed_limit_s(self.system, join)
+                welcome = Welcome(
+                    line="1", system=self.system, versions={}, limit_s=limit_s
+                )
+                self.send(self.gate, ToMachine(run=run, message=welcome))
+            case LineEnded():
+                self.ended.append(message)
+
+
+class Two:
+    """A leader and a machine, and the network between them."""
+
+    def __init__(self, *, limit_s: float = 5.0, leader_limit_s: float = 5.0) -> None:
+        self.agenda = Agenda()
+        self.network = Network(self.agenda)
+        self.logs = _Logs()
+        self.leader_limit_s = leader_limit_s
+        self.here = Surroundings({})
+        self.there = Surroundings({})
+        for each in (self.here, self.there):
+            each.network = self.network
+        self.network.addresses["m"] = self.there.address = "10.0.0.9"
+        self.leaders = self._base(self.here)
+        self.members = self._base(self.there)
+        self.member = self.members.start(Dialler)
+        self.member.stage.limit_s = limit_s
+        self.root: Node | None = None
+
+    def _base(self, around: Surroundings) -> Base:
+        return Base(
+            self.agenda, Calm(), self.logs, partial(VirtualEdges, around=around)
+        )
+
+    def lead(self, address: str) -> None:
+        """Start a leader at an address."""
+        self.leaders.kill_all()
+        self.network.addresses["leader"] = self.here.address = address
+        config = build(
+            resolve({"process": "jobs:root", "port": "4000"}, {}, None), None
+        )
+        system = replace(
+            config, bind="leader.example", machine_timeout_s=self.leader_limit_s
+        )
+        self.root = self.leaders.start(Root)
+        self.leaders.tell(self.root, StartGate(system=system))
+
+    def dial(self) -> None:
+        """Begin to call the leader."""
+        self.members.tell(self.member, "begin")
+
+    def run(self, seconds: float) -> None:
+        """Let time pass."""
+        self.agenda.run(self.agenda.now + seconds)
+
+    @property
+    def is_in(self) -> bool:
+        return bool(self.member.stage.connection.is_open and self.member.stage.at)
+
+    def told(self, event: str) -> list[str]:
+        return [f["reason"] for name, f in self.logs.lines if name == event]
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWTIDE_CLUSTER_KEY", KEY)
+
+
+def test_a_leader_that_comes_back_under_another_address_is_found() -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+    assert two.is_in
+
+    two.lead("10.0.0.2")
+    two.network.names = {"leader.example": ["10.0.0.2"]}
+    two.run(15.0)
+
+    assert two.is_in
+    assert len(two.member.stage.at) == 2
+
+
+def test_the_first_address_is_not_the_only_one_that_is_tried() -> None:
+    two = Two()
+    # Nobody listens at the first, and the second swallows what is sent there.
+    two.network.names = {"leader.example": ["10.0.0.9", "10.0.0.7", "10.0.0.1"]}
+    two.lead("10.0.0.1")
+
+    two.dial()
+    two.run(4.0)
+
+    assert two.is_in
+
+
+def test_where_there_is_no_name_service_yet_it_is_waited_for() -> None:
+    two = Two()
+    two.network.names = None
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(600.0)
+    assert not two.is_in
+    assert two.told("machine.waiting") == [
+        "cannot find leader.example: [Errno -3] no name service"
+    ]
+
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.run(6.0)
+
+    assert two.is_in
+
+
+def test_where_the_name_service_is_gone_the_last_addresses_are_tried() -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+
+    two.network.names = None
+    two.lead("10.0.0.1")
+    two.run(15.0)
+
+    assert two.is_in
+    assert len(two.member.stage.at) == 2
+
+
+def test_a_leader_that_starts_late_is_found_within_seconds() -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1", "10.0.0.2"]}
+    two.dial()
+    two.run(3600.0)
+
+    two.lead("10.0.0.2")
+    two.run(15.0)
+
+    assert two.is_in
+
+
+@pytest.mark.parametrize("seconds", [1.0, 4.0, 9.0, 30.0, 300.0])
+def test_a_machine_is_back_within_15_s_of_its_line(seconds: float) -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+
+    two.network.cut()
+    two.run(seconds)
+    two.network.heal()
+    two.run(15.0)
+
+    assert two.is_in
+
+
+@pytest.mark.parametrize(("here", "there"), [(5.0, 60.0), (60.0, 5.0), (0.5, 5.0)])
+def test_both_sides_bear_the_longer_silence_of_the_two(
+    here: float, there: float
+) -> None:
+    two = Two(limit_s=there, leader_limit_s=here)
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(600.0)
+
+    assert two.is_in
+    assert len(two.member.stage.at) == 1, "a healthy line that is idle stays"
+    assert two.told("machine.away") == []
+
+    two.network.cut()
+    two.run(max(here, there) - 2.0)
+    assert two.root is not None
+    assert not any(each.silent for each in two.root.stage.ended)
+    two.run(max(here, there) + 20.0)
+    assert two.root.stage.ended
