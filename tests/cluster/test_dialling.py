@@ -86,6 +86,8 @@ class Root(Stage):
                 self.send(self.gate, ToMachine(run=run, message=welcome))
             case LineEnded():
                 self.ended.append(message)
+            case _:
+                pass
 
 
 class Two:
