@@ -180,6 +180,8 @@ def detach(arguments: Namespace) -> int:
     if isinstance(answer, int):
         return answer
     say("detached " + ", ".join(answer["detached"]))
+    for each in answer.get("follows", ()):
+        say(each)
     return Exit.NOTHING_LEFT
 
 

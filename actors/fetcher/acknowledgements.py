@@ -14,8 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.backoff import Backoff, obeyed
-from actors.demand.job import JobState, as_json
-from actors.demand.job_events import JobDone, JobDropped, JobEvent, JobQuarantined
+from actors.demand.copies import Copies
+from actors.demand.job import as_json
 from actors.fetcher.fetch_call import is_raw, own_options
 from actors.host import forks
 from actors.user_code.failures import attribute, describe
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.actor_system.worker import Worker
-    from actors.demand.job import Failure, JobId
+    from actors.demand.job import Failure, JobId, JobState
+    from actors.demand.job_events import JobEvent
     from actors.demand.source_state import SourceState
 
 
@@ -38,26 +39,13 @@ class Acknowledgement(NamedTuple):
         id: As the fetcher knows the job.
         job: As the source gave it.
         outcome: ``state`` (done, quarantined or dropped), and what there is of
-            ``result`` and ``error``.
+            ``result`` and ``error``; of a broadcast's job ``kinds`` as well, the same
+            by the kind of processor.
     """
 
     id: JobId
     job: Any
     outcome: dict[str, Any]
-
-
-def acknowledgement_of(event: JobEvent) -> Acknowledgement | None:
-    """What follows from an event for the source, if anything does."""
-    match event:
-        case JobDone(job, result=result):
-            said = {"state": JobState.DONE.value, "result": result}
-        case JobQuarantined(job, failure=failure):
-            said = {"state": JobState.QUARANTINED.value, "error": failure.error}
-        case JobDropped(job, reason):
-            said = {"state": JobState.DROPPED.value, "error": reason}
-        case _:
-            return None
-    return Acknowledgement(job.id, job.payload, said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +169,7 @@ class Acknowledger:
         self._log = log
         self._rules = Acknowledgements()
         self._worker = worker
+        self.copies = Copies()
 
     @property
     def fd(self) -> int:
@@ -196,15 +185,19 @@ class Acknowledger:
         return not self._rules or self._rules.failing
 
     def ended(self, events: Iterable[JobEvent], now: float) -> None:
-        """Jobs have ended, and that is in the journal."""
+        """Jobs have ended, and that is in the journal.
+
+        A broadcast's job has when the last of its copies has.
+        """
         for event in events:
-            acknowledgement = acknowledgement_of(event)
-            if acknowledgement is not None and not is_raw(acknowledgement.id):
-                self._add(acknowledgement, now)
+            if (ended := self.copies.ended(event)) is not None:
+                job, outcome = ended
+                if not is_raw(job.id):
+                    self._add(Acknowledgement(job.id, job.payload, outcome), now)
 
     def known(self, job_id: JobId, job: Any, state: JobState, now: float) -> None:
         """A job came again that had ended: the source has not heard of it."""
-        if not is_raw(job_id):
+        if not is_raw(job_id) and not self.copies.is_open(job_id):
             self._add(Acknowledgement(job_id, job, {"state": state.value}), now)
 
     def go_on(self, now: float) -> None:

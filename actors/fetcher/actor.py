@@ -249,7 +249,8 @@ class FetcherActor(Stage):
             self._journal = self.edges.journal(
                 system.journal, config.name, config.remember_s
             )
-            taken, kept, sent = self._taken_up()
+            follows = config.dispatcher == "broadcast" and settle is not None
+            taken, kept, sent = self._taken_up(follows_copies=follows)
             states = SourceState.of(kept) if "state" in given else None
             self._make_source(config, forks.guarded(fetch), settle, states)
         except JournalLockedError:
@@ -279,6 +280,7 @@ class FetcherActor(Stage):
             self._journal,
             self.status,
             self._carry_out,
+            self._recall_copies,
             accumulates=config.demand == ACCUMULATE,
         )
         self._take_up(taken)
@@ -287,9 +289,13 @@ class FetcherActor(Stage):
         self._root = root
         self._tell_started(root)
 
-    def _taken_up(self) -> tuple[TakenUp, KeptState, list[tuple[float, int]]]:
+    def _taken_up(
+        self, *, follows_copies: bool
+    ) -> tuple[TakenUp, KeptState, list[tuple[float, int]]]:
         journal = self._journal
         try:
+            if follows_copies:
+                journal.follow_copies()
             return journal.take_up(), journal.state(), journal.sent()
         except JournalLockedError:
             self._journal.close()
@@ -354,7 +360,17 @@ class FetcherActor(Stage):
         )
         self.commit_queue = CommitQueue(self._journal)
 
+    def _recall_copies(self, jobs: list[Job]) -> None:
+        # Their source is told once the last of them has ended.
+        if self.acknowledger is None or self.config.dispatcher != "broadcast":
+            return
+        for job in jobs:
+            if job.route:
+                copies = self._journal.copies(job.id)
+                self.acknowledger.copies.taken_up(job, copies)
+
     def _take_up(self, taken: TakenUp) -> None:
+        self._recall_copies(taken.jobs)
         self.commit_queue.put(self.producer.taken_up(taken.jobs, self.now(), more=True))
         left = self.producer.store.accounting().left
         if left:
@@ -504,6 +520,7 @@ class FetcherActor(Stage):
         while store.wants_backlog and not self.commit_queue.error:
             try:
                 jobs, more = self._backlog.page(store)
+                self._recall_copies(jobs)
             except JournalError as error:
                 self.commit_queue.failed(error, now)
                 return

@@ -194,6 +194,8 @@ class Delivery:
         """Have the journal keep what waits, then tell and send it."""
         for decision in self._commit_queue.release(now):
             log_events(self._stage.log, decision.events)
+            if self._acknowledger is not None:
+                self._acknowledger.copies.made(decision.events)
             self._source.tally.note(decision.events, now)
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)

@@ -15,6 +15,7 @@ from actors.supervision.messages import JobsDecided, Pause, Resume, StateDecided
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.demand.job import Job
     from actors.demand.producer import Producer
     from actors.fetcher.commit_queue import CommitQueue
     from actors.fetcher.poll_worker import PollWorker
@@ -41,6 +42,7 @@ class Orders:
     _journal: Journal
     _status: FetcherStatus
     _carry_out: Callable[[Decision, float], None]
+    _recall: Callable[[list[Job]], None]
     accumulates: bool
     _held: bool = False
 
@@ -71,6 +73,7 @@ class Orders:
         jobs, error = [], self._commit_queue.not_kept
         try:
             jobs = [] if error else self._journal.quarantined(message.keys)
+            self._recall(jobs)
         except JournalError as failed:
             error = str(failed)
         if message.action == "retry":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from actors.demand.copies import Copy
     from actors.demand.job import Accounting, Job, JobId, JobState
     from actors.demand.job_events import JobEvent
     from actors.demand.source_state import KeptState
@@ -70,6 +71,12 @@ class Journal(Protocol):
 
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not."""
+
+    def follow_copies(self) -> None:
+        """Have ``copies`` answered, and take a job for ended when all of them have."""
+
+    def copies(self, job_id: JobId) -> list[Copy]:
+        """The copies that a broadcast made of a job, itself among them."""
 
     def state(self) -> KeptState:
         """What the source told last."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import secrets
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
+from actors.demand.copies import Copy, worst_of
 from actors.demand.job import Accounting, Job, JobState
 from actors.demand.job_events import (
     JobDone,
@@ -39,7 +41,8 @@ class MemoryJournal:
     ) -> None:
         self._now = now
         # As in a journal, the window begins with a job's end.
-        self._live: set[tuple[type, JobId]] = set()
+        self._live: Counter[tuple[type, JobId]] = Counter()
+        self._worst: dict[tuple[type, JobId], JobState] = {}
         ends = (JobState.DONE, JobState.QUARANTINED, JobState.DROPPED)
         self._ended = {state: SeenIds(remember_s) for state in ends}
         # Nor is it over for one that is set aside.
@@ -85,6 +88,13 @@ class MemoryJournal:
         ends = (state for state, ids in self._ended.items() if ids.has(job_id, now))
         return next(ends, None)
 
+    def follow_copies(self) -> None:
+        """They are."""
+
+    def copies(self, job_id: JobId) -> list[Copy]:  # noqa: ARG002
+        """Nothing is kept."""
+        return []
+
     def state(self) -> KeptState:
         """Nothing was told before this process."""
         return KeptState()
@@ -105,9 +115,25 @@ class MemoryJournal:
         now = self._now()
         for event in events:
             if type(event) is JobFetched:
-                if event.job.own_id:
-                    self._live.add((type(event.job.id), event.job.id))
-            elif isinstance(event, _ENDS) and event.job.own_id:
-                self._live.discard((type(event.job.id), event.job.id))
-                self._ended[JobState.QUARANTINED].forget(event.job.id)
-                self._ended[event.job.state].add(event.job.id, now)
+                # Copies have the id of their job.
+                known_by = type(event.job.id), event.job.id
+                if event.job.own_id or known_by in self._live:
+                    self._live[known_by] += 1
+            elif isinstance(event, _ENDS):
+                self._note_end(event.job, now)
+
+    def _note_end(self, job: Job, now: float) -> None:
+        known_by = type(job.id), job.id
+        if known_by not in self._live:
+            if job.own_id:  # it was set aside before
+                self._ended[JobState.QUARANTINED].forget(job.id)
+                self._ended[job.state].add(job.id, now)
+            return
+        worst = worst_of((job.state, self._worst.get(known_by, job.state)))
+        self._live[known_by] -= 1
+        if self._live[known_by]:
+            self._worst[known_by] = worst
+            return
+        del self._live[known_by]
+        self._worst.pop(known_by, None)
+        self._ended[worst].add(job.id, now)

@@ -13,6 +13,7 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.demand.copies import ENDS, Copy, worst_of
 from actors.demand.job import Accounting, Job, JobState
 from actors.demand.seen_ids import WINDOW_S
 from actors.demand.source_state import KeptState
@@ -63,6 +64,18 @@ WAIT_S = 0.25
 #: So many jobs are forgotten in one transaction.
 PURGED_AT_ONCE = 1000
 
+#: Made for a source that broadcasts, and wants to hear of the end of its jobs.
+_COPY_INDEX = (
+    "CREATE INDEX IF NOT EXISTS job_copy ON job (fetcher, id) WHERE own_id = 0"
+)
+
+#: Each half by an index of its own.
+_COPIES = (
+    "SELECT key, route, state FROM job WHERE fetcher = ? AND id = ? AND own_id = 1 "
+    "UNION ALL "
+    "SELECT key, route, state FROM job WHERE fetcher = ? AND id = ? AND own_id = 0"
+)
+
 #: What ``_job`` reads, in its order.
 _COLUMNS = (
     f"key, id, own_id, {PAYLOAD}, attempt, crashes, fetched_at, not_before, route, "
@@ -100,6 +113,7 @@ class SqliteJournal:
         self.path = path
         self._remember_s = remember_s
         self._syncs = True
+        self._follows_copies = False
         self._wall_ahead = self._clock.ahead()
         with _told():
             self._db = db or connect(path, wait_s=WAIT_S)
@@ -271,6 +285,10 @@ class SqliteJournal:
         Raises:
             JournalError: The file cannot be read.
         """
+        if self._follows_copies:
+            states = [each.state for each in self.copies(job_id)]
+            has_ended = bool(states) and set(states).issubset(ENDS)
+            return worst_of(states) if has_ended else None
         with _told():
             row = self._db.execute(
                 "SELECT state FROM job WHERE fetcher = ? AND own_id = 1 "  # noqa: S608
@@ -278,6 +296,30 @@ class SqliteJournal:
                 (self._fetcher, json.dumps(job_id)),
             ).fetchone()
         return JobState(row[0]) if row else None
+
+    def follow_copies(self) -> None:
+        """Have ``copies`` answered, and take a job for ended when all of them have.
+
+        Raises:
+            JournalLockedError: Somebody else writes to the file.
+            JournalError: The file cannot be written, and never could copies be found.
+        """
+        with _told():
+            self._db.execute(_COPY_INDEX)
+        self._follows_copies = True
+
+    def copies(self, job_id: JobId) -> list[Copy]:
+        """The copies that a broadcast made of a job, itself among them.
+
+        Those that were made and are done, or dropped, are not kept.
+
+        Raises:
+            JournalError: The file cannot be read.
+        """
+        with _told():
+            rows = self._db.execute(_COPIES, (self._fetcher, json.dumps(job_id)) * 2)
+            found = rows.fetchall()
+        return [Copy(key, route, JobState(state)) for key, route, state in found]
 
     def state(self) -> KeptState:
         """What the source told last, and when.

@@ -12,6 +12,7 @@ from typing import (
     Any,
     ClassVar,
     Generic,
+    NotRequired,
     Self,
     TypedDict,
     TypeVar,
@@ -115,9 +116,14 @@ class Attach(Command[Attached]):
 
 
 class Detached(TypedDict):
-    """Names of the processors that are gone."""
+    """Names of the processors that are gone.
+
+    Attributes:
+        follows: What becomes of jobs that nobody takes any more, in sentences.
+    """
 
     detached: list[str]
+    follows: NotRequired[list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from actors.supervision.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.actor_system.environment import Edges
     from actors.config.model import ProcessorConfig
@@ -43,6 +43,13 @@ MAX_KEY = 2**63 - 1
 #: How long a word to processors may be on its way, in seconds: a line between
 #: machines loses what it carries when it ends.
 ASKED_WITHIN_S = 10.0
+
+
+#: How often an order to another machine is repeated, in seconds.
+AGAIN_S = 1.0
+
+#: The dispatcher that makes a copy of each job for each kind.
+BROADCAST = "broadcast"
 
 
 class CommandError(ValueError):
@@ -245,14 +252,19 @@ class ProcessorVerbs:
         # One elsewhere is counted by the root of its own machine.
         self._to_attach: dict[str, str] = {}
         self._to_detach: dict[str, str] = {}
+        self._leaving: set[str] = set()
+        self._order_at: float | None = None
 
     def tick(self, now: float) -> None:
-        """Answer for processors of which nothing was heard in time."""
+        """Answer for processors of which nothing was heard; repeat orders."""
         self._asking.tick(now)
+        if self._order_at is not None and now >= self._order_at:
+            self._order_to_leave()
 
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do, in monotonic seconds."""
-        return self._asking.next_tick()
+        times = [self._asking.next_tick(), self._order_at]
+        return min((each for each in times if each is not None), default=None)
 
     def started(self, name: str) -> None:
         """Note that a processor is ready."""
@@ -311,17 +323,22 @@ class ProcessorVerbs:
         elsewhere = {each.name: each for _, each in self._elsewhere.processes}
         here = {each.name: each for each in self._supervisor.processors}
         if unknown := [each for each in names if each not in here | elsewhere]:
-            known = ", ".join(here) or "none"
+            known = ", ".join(here | elsewhere) or "none"
             raise CommandError(f"there is no processor {unknown[0]!r}, only: {known}")
+        kinds = {each.config.name for name, each in here.items() if name in names}
+        kinds |= {each.kind for name, each in elsewhere.items() if name in names}
 
         def over(question: Question) -> None:
-            request.answer(question.reply(commands.Detached(detached=names)))
+            answer = commands.Detached(detached=names)
+            if follows := self._what_follows(kinds):
+                answer["follows"] = follows
+            request.answer(question.reply(answer))
 
         self._detaching.ask(names, over)
         for name in names:
             if (child := here.get(name)) is None:
-                order = self._elsewhere.order("detach", elsewhere[name])
-                self._means.carry_out(order)
+                self._leaving.add(name)
+                self._order_to_leave()
                 continue
             self._to_detach[name] = child.config.name
             self._means.carry_out(self._supervisor.detach(child))
@@ -359,7 +376,44 @@ class ProcessorVerbs:
                 order = self._elsewhere.order("tell", each.process, ask_for)
                 self._means.carry_out(order)
 
+    def _order_to_leave(self) -> None:
+        # Said again each second: a line that ends loses what it carries.
+        for _, process in self._elsewhere.processes:
+            if process.name in self._leaving:
+                self._means.carry_out(self._elsewhere.order("detach", process))
+        self._order_at = self._means.now() + AGAIN_S if self._leaving else None
+
+    def _what_follows(self, kinds: Iterable[str]) -> list[str]:
+        """Say what becomes of jobs for kinds of which no process may be left."""
+        supervisor = self._supervisor
+        there = {each.config.name for each in supervisor.processors}
+        there |= {each.kind for _, each in self._elsewhere.processes}
+        configs = {each.name: each for each in supervisor.system.processors}
+        stages = [(e.config.name, e.config.dispatcher) for e in supervisor.fetchers]
+        stages += [(name, each.dispatcher) for name, each in configs.items()]
+        follows = []
+        for kind in sorted(set(kinds) - there):
+            for source, dispatcher in stages:
+                if source not in configs[kind].sources:
+                    continue
+                others = [
+                    name
+                    for name, each in configs.items()
+                    if name in there and source in each.sources
+                ]
+                if dispatcher == BROADCAST:
+                    follows.append(
+                        f"no processor of {kind} is left: its copies of what "
+                        f"{source} hands out wait, until a full buffer stops all"
+                    )
+                elif not others:
+                    follows.append(
+                        f"no processor takes from {source} any more: its jobs wait"
+                    )
+        return follows
+
     def _detached(self, name: str) -> None:
+        self._leaving.discard(name)
         if (kind := self._to_detach.pop(name, None)) is not None:
             self._means.reporter.counted(kind, -1)
         self._detaching.heard(name)

@@ -58,6 +58,7 @@ class Pipeline(Protocol):
     def has_ended(self) -> bool: ...
     def status(self) -> SystemStatus: ...
     def events(self, name: str) -> list[dict[str, Any]]: ...
+    def told(self) -> list[Any]: ...
     def reach(self, condition: Callable[[SystemStatus], Any], what: str) -> Any: ...
 
 
@@ -80,6 +81,12 @@ def table(config: str, directory: Path, fetch: str = "fetch") -> str:
     )
 
 
+def told_to(spool: Path) -> list[Any]:
+    """What `spooled.settle` was told."""
+    file = spool.parent / "told.jsonl"
+    return list(map(json.loads, file.read_text().splitlines() if file.exists() else ()))
+
+
 def put_files(directory: Path, ids: Iterable[int]) -> None:
     """Put a job's file for each into the directory, as a whole."""
     for number in ids:
@@ -96,6 +103,9 @@ class OnHarness:
         directory: Path,
         fetch: str | None = None,
     ) -> None:
+        directory = directory / "spool"
+        directory.mkdir()
+        self._directory = directory
         self._spool = None if fetch is None else directory
         text = table(config, directory)
         file = ConfigFile(Path("test.toml"), tomllib.loads(text), text)
@@ -114,6 +124,9 @@ class OnHarness:
             self.harness.push([{"id": number} for number in ids])
         else:
             put_files(self._spool, ids)
+
+    def told(self) -> list[Any]:
+        return told_to(self._directory)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [each for each in self.harness.events if each["event"] == name]
@@ -179,6 +192,9 @@ class OnProcesses:
 
     def push(self, *ids: int) -> None:
         put_files(self._spool, ids)
+
+    def told(self) -> list[Any]:
+        return told_to(self._spool)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return self.system.all_of(name)

@@ -133,6 +133,19 @@ process = "spooled:double"
 count = 2
 max_demand = 4
 """
+BROADCAST = """settle = "spooled:settle"
+dispatcher = "broadcast"
+[[processor]]
+name = "mail"
+process = "spooled:double"
+count = 1
+
+[[processor]]
+name = "archive"
+process = "spooled:{archive}"
+demand = "{demand}"
+count = 1
+"""
 
 
 def is_back(name: str) -> Callable[[Status], bool]:
@@ -564,3 +577,44 @@ def test_67_limit_and_interval_change_while_it_runs(pipeline_of: Start) -> None:
     pipeline.set_value("rate_interval_s", 0.5)
 
     pipeline.reach(account(done=6), "all are done")
+
+
+def test_31_69_a_broadcast_job_is_acknowledged_once_as_a_whole(
+    pipeline_of: Start,
+) -> None:
+    config = BROADCAST.format(archive="refuse_odd", demand="automatic")
+    pipeline = pipeline_of(config, retries="1")
+
+    pipeline.push(1, 2)
+    pipeline.reach(lambda _: len(pipeline.told()) == 2, "both are told")
+    pipeline.reach(account(done=3, quarantined=1), "all have ended")
+
+    mail = {"state": "done", "result": 2}
+    archive = {"state": "quarantined", "error": "ValueError: odd"}
+    told = dict(pipeline.told())
+    assert told[1] == {
+        "state": "quarantined",
+        "error": "archive: ValueError: odd",
+        "kinds": {"mail": mail, "archive": archive},
+    }
+    assert told[2]["state"] == "done"
+    assert told[2]["result"] == {"mail": 4, "archive": 4}
+
+
+def test_31_69_nothing_is_acknowledged_before_the_last_copy_has_ended(
+    pipeline_of: Start,
+) -> None:
+    config = BROADCAST.format(archive="double", demand="manual")
+    pipeline = pipeline_of(config)
+    pipeline.push(1, 2)
+    pipeline.reach(account(done=2, buffered=2), "one kind is done with both")
+
+    pipeline.kill("spool")
+    pipeline.reach(is_back("spool"), "the fetcher is back")
+    early = pipeline.told()
+    pipeline.ask("archive-1", 2)
+    pipeline.reach(account(done=4), "the other kind as well")
+    pipeline.reach(lambda _: len(pipeline.told()) == 2, "both are told")
+
+    assert early == []
+    assert {state["state"] for _, state in pipeline.told()} == {"done"}

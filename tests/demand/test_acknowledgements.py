@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.demand.copies import Copies, Ended
 from actors.demand.job import Failure, Job, Process
 from actors.demand.job_events import (
     JobDone,
@@ -15,7 +16,6 @@ from actors.fetcher.acknowledgements import (
     Acknowledgement,
     AcknowledgementPolicy,
     Acknowledgements,
-    acknowledgement_of,
 )
 
 NOW = 100.0
@@ -46,9 +46,9 @@ def settlements() -> Acknowledgements:
 def test_a_source_is_told_of_ends_only(
     event: JobEvent, outcome: dict[str, object] | None
 ) -> None:
-    told = Acknowledgement("a", {"id": "a"}, outcome) if outcome else None
+    told = Ended(JOB, outcome) if outcome else None
 
-    assert acknowledgement_of(event) == told
+    assert Copies().ended(event) == told
 
 
 def test_one_is_told_at_a_time_and_in_order(settlements: Acknowledgements) -> None:

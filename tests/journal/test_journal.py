@@ -41,6 +41,7 @@ from actors.journal.file import (
     connect,
 )
 from actors.journal.journal import JournalError
+from actors.journal.memory import MemoryJournal
 from actors.journal.sqlite import Clock, SqliteJournal, since_boot
 from actors.journal.view import JournalView
 
@@ -478,6 +479,51 @@ def test_the_age_of_a_state_outlives_its_process(path: Path) -> None:
     journal = SqliteJournal(path, "numbers", Clock(lambda: wall, lambda: 500.0))
 
     assert journal.state() == KeptState("1", 440.0)
+
+
+def test_a_job_has_ended_when_all_its_copies_have(path: Path) -> None:
+    first = new_job(1, route="mail")
+    copy = Job(2, first.id, first.payload, 0.0, own_id=False, route="archive")
+    process, failure = Process(name="p", run="1", pid=1, host="h"), Failure("no")
+    journal = SqliteJournal(path, "numbers")
+    journal.follow_copies()
+    journal.commit([JobFetched(first), JobFetched(copy, first=False)])
+    assert [(each.key, each.route) for each in journal.copies(first.id)] == [
+        (1, "mail"),
+        (2, "archive"),
+    ]
+    ends = [journal.ended(first.id)]
+
+    copy.state = JobState.QUARANTINED
+    journal.commit([JobQuarantined(copy, process, failure)])
+    ends.append(journal.ended(first.id))
+    first.state = JobState.DONE
+    journal.commit([JobDone(first, 1, process, 1, 0.1)])
+    ends.append(journal.ended(first.id))
+
+    assert ends == [None, None, JobState.QUARANTINED]
+
+
+def test_without_a_file_a_job_has_ended_when_all_its_copies_have() -> None:
+    first = new_job(1, route="mail")
+    copy = Job(2, first.id, first.payload, 0.0, own_id=False, route="archive")
+    process, failure = Process(name="p", run="1", pid=1, host="h"), Failure("no")
+    journal = MemoryJournal()
+    journal.commit([JobFetched(first), JobFetched(copy, first=False)])
+    ends = [journal.ended(first.id)]
+
+    copy.state = JobState.QUARANTINED
+    journal.commit([JobQuarantined(copy, process, failure)])
+    ends.append(journal.ended(first.id))
+    first.state = JobState.DONE
+    journal.commit([JobDone(first, 1, process, 1, 0.1)])
+    ends.append(journal.ended(first.id))
+    assert journal.known([first.id]) == {first.id}
+    copy.state = JobState.DONE
+    journal.commit([JobDone(copy, 2, process, 1, 0.1)])
+    ends.append(journal.ended(first.id))
+
+    assert ends == [None, None, JobState.QUARANTINED, JobState.QUARANTINED]
 
 
 def test_what_was_sent_outlives_its_process_for_as_long_as_it_counts(

@@ -190,6 +190,34 @@ def test_what_a_line_between_machines_has_lost_is_told(desk: Desk) -> None:
     assert request.reply == {"error": "far/last-1: no answer"}
 
 
+def test_an_order_that_a_line_has_lost_is_given_again(desk: Desk) -> None:
+    desk.elsewhere.there.append(FAR)
+    desk.say("detach", names=[FAR.name])
+    assert desk.processors.next_tick() == NOW + 1.0
+
+    desk.processors.tick(NOW + 1.0)
+
+    order = Log("detach", FAR.name, {"message": None})
+    assert desk.done == [order, order]
+    desk.processors.exited(FAR.name, Fate.REMOVED)
+    desk.processors.tick(NOW + 2.0)
+    assert desk.done == [order, order]
+    assert desk.processors.next_tick() is None
+
+
+def test_the_last_of_a_kind_says_what_follows(desk: Desk) -> None:
+    supervisor = desk.machine.supervisor
+    request = desk.say("detach", names=["last-1"])
+    supervisor.exited("last-1", NOW)
+
+    desk.processors.exited("last-1", Fate.REMOVED)
+
+    assert request.reply == {
+        "detached": ["last-1"],
+        "follows": ["no processor takes from north any more: its jobs wait"],
+    }
+
+
 def test_one_elsewhere_that_is_gone_for_good_is_detached(desk: Desk) -> None:
     desk.elsewhere.there.append(FAR)
     request = desk.say("detach", names=[FAR.name])

@@ -18,6 +18,20 @@ def fetch(directory: str) -> Any:
     return None
 
 
+def settle(job: Any, outcome: Any, directory: str) -> None:
+    """Write down what the source is told, a line each."""
+    told = Path(directory).parent / "told.jsonl"
+    with told.open("a") as file:
+        file.write(json.dumps([job["id"], outcome]) + "\n")
+
+
+def refuse_odd(job: Any) -> Any:
+    """Fail for odd ids."""
+    if job["id"] % 2:
+        raise ValueError("odd")
+    return double(job)
+
+
 def double(job: Any) -> Any:
     """Twice its id."""
     return 2 * job["id"]
