@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from actors.actor_system.event_loop import LoopWorker
 from actors.actor_system.worker import Worker
 from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps, tcp
 from actors.host.control_socket import ControlServer
@@ -66,9 +67,13 @@ class Edges:
         """This process's log, with ``bound`` on each line."""
         return logs.configure(level, **bound)
 
-    def worker(self, name: str) -> Worker:
-        """A thread of its own for what blocks."""
-        return Worker(name)
+    def worker(self, name: str, threads: int = 1) -> Worker:
+        """Threads of its own for what blocks."""
+        return Worker(name, threads)
+
+    def loop(self, name: str) -> LoopWorker:
+        """An event loop of its own for async functions."""
+        return LoopWorker(name)
 
     def apart(self) -> Callable[[Callable[[], str], float], str] | None:
         """What calls a function in a process of its own, for so many seconds.

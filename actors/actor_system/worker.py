@@ -1,4 +1,4 @@
-"""One thread beside a stage's mailbox, for what blocks: fetching and processing."""
+"""Threads beside a stage's mailbox, for what blocks: fetching and processing."""
 
 from __future__ import annotations
 
@@ -45,47 +45,22 @@ class Gate:
         yield from ()
 
 
-class Worker:
-    """Runs calls one after another, and puts their yields where a stage finds them.
+class Outbox:
+    """Takes values from any thread, and wakes the one stage that is to have them.
 
     The stage watches ``fd``; when it can be read, ``take`` returns everything
-    that was yielded since. Between two looks any number of yields costs one
-    wake-up.
+    that was put since. Between two looks any number of values costs one wake-up.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self) -> None:
         self.fd, self._wake = map(forks.keep, os.pipe())
         os.set_blocking(self.fd, False)
-        self._calls: queue.SimpleQueue[tuple[Run, Failed] | None] = queue.SimpleQueue()
         self._yielded: deque[Any] = deque()
         self._lock = threading.Lock()
         self._woken = False
-        # A daemon: a function that hangs is not to keep its process alive.
-        self._name = name
-        self._start()
-
-    def _start(self) -> None:
-        run = partial(self._run, self._calls)
-        self._thread = threading.Thread(target=run, name=self._name, daemon=True)
-        try:
-            self._thread.start()
-        except RuntimeError as error:
-            raise NoThreadError(f"{error}; see ulimit -u") from error
-
-    def call(self, run: Run, failed: Failed) -> None:
-        """Run what was given, after the calls before.
-
-        Args:
-            run: What can go wrong is among what it yields.
-            failed: What is yielded where it raises all the same. The user's code
-                has many ways into ours (a class that its values have, an exception
-                that a library raises in this thread from another), and the stage
-                waits for a word of each call.
-        """
-        self._calls.put((run, failed))
 
     def take(self) -> list[Any]:
-        """What was yielded since the last call, in order; never blocks."""
+        """What was put since the last call, in order; never blocks."""
         # First the wake-up is taken back, then the values are: one that comes in
         # between is here twice over, never forgotten.
         with self._lock:
@@ -102,23 +77,67 @@ class Worker:
         if not self._woken:
             self._wake_up()
 
+    def _wake_up(self) -> None:
+        with self._lock:
+            if not self._woken:
+                self._woken = True
+                os.write(self._wake, b"\0")
+
+
+class Worker(Outbox):
+    """Runs calls, and puts their yields where a stage finds them.
+
+    With one thread they run one after another, with several as many at a time.
+    """
+
+    def __init__(self, name: str, threads: int = 1) -> None:
+        super().__init__()
+        self._calls: queue.SimpleQueue[tuple[Run, Failed] | None] = queue.SimpleQueue()
+        self._name = name
+        self._threads = threads
+        self._start()
+
+    def _start(self) -> None:
+        run = partial(self._run, self._calls)
+        for number in range(self._threads):
+            name = f"{self._name}.{number}" if number else self._name
+            # A daemon: a function that hangs is not to keep its process alive.
+            thread = threading.Thread(target=run, name=name, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise NoThreadError(f"{error}; see ulimit -u") from error
+
+    def call(self, run: Run, failed: Failed) -> None:
+        """Run what was given, after the calls before.
+
+        Args:
+            run: What can go wrong is among what it yields.
+            failed: What is yielded where it raises all the same. The user's code
+                has many ways into ours (a class that its values have, an exception
+                that a library raises in this thread from another), and the stage
+                waits for a word of each call.
+        """
+        self._calls.put((run, failed))
+
     def gate(self) -> Gate:
         """A gate for this worker's calls."""
         return Gate()
 
     def stop(self) -> None:
-        """Take no further call; the one that runs is left to itself."""
-        self._calls.put(None)
+        """Take no further call; those that run are left to themselves."""
+        for _ in range(self._threads):
+            self._calls.put(None)
 
     def abandon(self) -> None:
-        """Leave the call that runs to itself, whatever it yields, and go on without.
+        """Leave the calls that run to themselves, whatever they yield; go on without.
 
         A thread cannot be ended: it ends when the call does.
 
         Raises:
             NoThreadError: There is no thread to go on with.
         """
-        self._calls.put(None)
+        self.stop()
         self._calls = queue.SimpleQueue()
         self._start()
 
@@ -137,9 +156,3 @@ class Worker:
                     # Itself a run, for the same may happen to it.
                     run = partial(failed, error)
             forks.end_fork()
-
-    def _wake_up(self) -> None:
-        with self._lock:
-            if not self._woken:
-                self._woken = True
-                os.write(self._wake, b"\0")

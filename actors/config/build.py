@@ -111,6 +111,8 @@ class _Stages:
             self.tables.unsound.add(("processor", index))
             self.tables.problems.add(*error.problems)
         chosen = self._chosen("processor", table | {"from": names})
+        if "max_demand" not in table and self.values["max_demand"].origin == "default":
+            chosen["max_demand"] = chosen["concurrency"]
         return ProcessorConfig(**chosen, subscriptions=options)
 
     def _chosen(self, table: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class NamedFunction:
         words: What each argument by place is.
         options: Names of arguments by name.
         is_fetch: Whether it is what a fetcher polls.
+        awaits: Whether it may be an async function.
     """
 
     key: str
@@ -41,6 +42,7 @@ class NamedFunction:
     words: tuple[str, ...] = ("job",)
     options: tuple[str, ...] = field(default=())
     is_fetch: bool = False
+    awaits: bool = False
 
     def check(self) -> None:
         """Import it.
@@ -53,7 +55,13 @@ class NamedFunction:
         if self.is_fetch:
             check_fetch(function, self.name, self.options)
         else:
-            check_call(function, self.name, *self.words, options=self.options)
+            check_call(
+                function,
+                self.name,
+                *self.words,
+                options=self.options,
+                awaits=self.awaits,
+            )
 
 
 class Misfit(NamedTuple):
@@ -133,7 +141,7 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
     if isinstance(stage, FetcherConfig):
         yield from _named_by_fetcher(stage)
     else:
-        yield NamedFunction("process", stage.process)
+        yield NamedFunction("process", stage.process, awaits=True)
         if stage.selector is not None:
             yield NamedFunction("selector", stage.selector)
         for source, options in stage.subscriptions.items():

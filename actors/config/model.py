@@ -241,11 +241,18 @@ class ProcessorConfig(StageConfig):
         setting="processors",
         on_machines=True,
     )
+    concurrency: int = option(
+        count_from(1, 10_000),
+        1,
+        "jobs that a process runs at the same time: in threads, or as tasks on one "
+        "event loop if process is an async def",
+        setting=True,
+    )
     max_demand: int | str = option(
         COUNT_OR_AUTO,
         1,
-        "jobs a processor may have asked for and not finished; auto follows the time "
-        "of a job",
+        "jobs a processor may have asked for and not finished (concurrency); auto "
+        "follows the time of a job",
         setting=True,
         live=True,
     )
@@ -303,14 +310,19 @@ class ProcessorConfig(StageConfig):
         One whose demand is manual asks for what it is told to, in no window.
         """
         if self.max_demand == AUTO:
-            return Window()
-        return Window(max_demand=int(self.max_demand), min_demand=self.min_demand)
+            return Window(max_demand=self.concurrency, concurrency=self.concurrency)
+        window = Window(max_demand=int(self.max_demand), min_demand=self.min_demand)
+        return replace(window, concurrency=self.concurrency)
 
     @property
     def windows(self) -> dict[str, Window]:
         """What it asks single sources for, where that is otherwise."""
         windows = {name: each.window for name, each in self.subscriptions.items()}
-        return {name: each for name, each in windows.items() if each is not None}
+        return {
+            name: replace(each, concurrency=self.concurrency)
+            for name, each in windows.items()
+            if each is not None
+        }
 
     def options_of(self, source: str) -> SubscriptionOptions:
         """What its subscription to a source has of its own."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from itertools import repeat
+from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from actors.demand.consumer_subscription import (
@@ -35,7 +35,7 @@ from actors.demand.messages import (
 from actors.demand.windows import WINDOW_BYTES, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from actors.demand.job import Process
     from actors.demand.manual_demand import ManualDemand
@@ -52,10 +52,16 @@ class Send(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A job to run, and where it came from."""
+    """A job to run, and where it came from.
+
+    Attributes:
+        ticket: Tells it from every other that its consumer had: two producers may
+            give their jobs the same key.
+    """
 
     source: str
     assignment: Assignment
+    ticket: int = 0
 
 
 # A named tuple's own constructor is written in Python.
@@ -70,6 +76,7 @@ class Consumer:
     producers, by their kind, which stand whatever ``window`` becomes. With a
     ``batch_size`` above 1 jobs are taken together: what a batch still lacks is asked
     for at once, however little that is, since nothing else would make it whole.
+    ``concurrency`` is how many jobs, or batches, run at the same time.
     """
 
     def __init__(
@@ -79,8 +86,10 @@ class Consumer:
         manual_demand: ManualDemand | None = None,
         windows: Mapping[str, Window] | None = None,
         batch_size: int = 1,
+        concurrency: int = 1,
     ) -> None:
         self.batch_size = batch_size
+        self.concurrency = concurrency
         self.process = process
         self.window = window or Window()
         self.windows = windows or {}
@@ -91,7 +100,9 @@ class Consumer:
         self._subscriptions: dict[str, ConsumerSubscription] = {}
         self._queue: deque[Task] = deque()
         self._alone = False
-        self._running: deque[Task] = deque()
+        self._running: dict[int, Task] = {}
+        self._calls: dict[int, int] = {}
+        self._tickets = count(1)
         self._given: set[str] = set()
         self._unconfirmed: dict[str, Unconfirmed] = {}
         self._issued: dict[SubscriptionId, str] = {}
@@ -129,27 +140,46 @@ class Consumer:
 
     @property
     def running(self) -> Task | None:
-        """The job that runs, the first of those that were taken together."""
-        return self._running[0] if self._running else None
+        """The job that runs; of several, the one that was taken first."""
+        return next(iter(self._running.values()), None)
+
+    @property
+    def running_count(self) -> int:
+        """Jobs that were taken to be run, and have not ended."""
+        return len(self._running)
+
+    def runs(self, ticket: int) -> bool:
+        """Whether this job was taken to be run, and has not ended."""
+        return ticket in self._running
+
+    def tasks(self, tickets: Iterable[int]) -> list[Task]:
+        """The jobs with these tickets that run."""
+        return [self._running[each] for each in tickets if each in self._running]
 
     @property
     def may_begin(self) -> bool:
         """Whether jobs that are here may be begun.
 
-        Not while others run, while the results that are not confirmed are as large as
-        they may be, or while nothing is asked of a step.
+        Not while as many run as can, while the results that are not confirmed are as
+        large as they may be, or while no more is asked of a step.
         """
         return not (
-            self._running
-            or self.need == 0
+            self.free_places <= 0
+            or (self.need is not None and self.need <= len(self._running))
             or any(self._unconfirmed[each].is_full for each in self._subscriptions)
         )
+
+    @property
+    def free_places(self) -> int:
+        """How many jobs, or batches, can be begun beside those that run."""
+        calls = len(set(self._calls.values())) if self._calls else len(self._running)
+        return self.concurrency - calls
 
     @property
     def lacks(self) -> bool:
         """Whether a batch waits for jobs."""
         few = len(self._queue) < self.batch_size
-        return self.batch_size > 1 and not self._running and few
+        return self.batch_size > 1 and self.free_places > 0 and few
 
     @property
     def is_whole(self) -> bool:
@@ -197,7 +227,9 @@ class Consumer:
         subscription = ConsumerSubscription(source, self._new_id(source), now + AGAIN_S)
         subscription.kind = kind or source
         subscription.window = self.windows.get(subscription.kind)
-        subscription.unfinished = sum(task.source == source for task in self._running)
+        subscription.unfinished = sum(
+            task.source == source for task in self._running.values()
+        )
         if self.draining:
             subscription.closing, subscription.closed_at = True, 0
         self._subscriptions[source] = subscription
@@ -232,22 +264,26 @@ class Consumer:
             case Cancel():
                 return self._cancelled(subscription, message, now)
 
-    def take(self, count: int) -> tuple[Task, ...]:
-        """Take up to so many jobs to run one after another, once none runs.
+    def take(self, most: int) -> tuple[Task, ...]:
+        """Take up to so many jobs to run; with a ``batch_size`` they run together.
 
         None while nothing may begin.
         """
         if not self.may_begin:
             return ()
         self._alone = False
-        count = min(count, len(self._queue))
-        self._running.extend(self._queue.popleft() for _ in range(count))
-        return tuple(self._running)
+        taken = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        self._running.update((task.ticket, task) for task in taken)
+        if self.batch_size > 1:
+            self._calls.update((task.ticket, taken[0].ticket) for task in taken)
+        return tuple(taken)
 
     def untake(self, count: int) -> None:
         """The last so many of those that were taken have not been begun after all."""
         for _ in range(count):
-            self._queue.appendleft(self._running.pop())
+            ticket, task = self._running.popitem()
+            self._calls.pop(ticket, None)
+            self._queue.appendleft(task)
 
     def hand_back(self, keep: int, now: float) -> list[Send]:
         """Give back what waits behind a running job, but for the first ``keep``.
@@ -259,7 +295,7 @@ class Consumer:
         if not self._running or (self.manual_demand is not None and not self.draining):
             return []
         given = [self._queue.pop() for _ in range(len(self._queue) - keep)]
-        for source, job in reversed(given):
+        for source, job, _ in reversed(given):
             subscription = self._subscriptions[source]
             subscription.unfinished -= 1
             returned = Outcome(job.key, job.attempt, begun=False)
@@ -277,16 +313,23 @@ class Consumer:
         ]
 
     def finished(self, outcome: Outcome, now: float) -> list[Send]:
-        """Record the running job's outcome, and ask for more if it is time."""
+        """Record the outcome of the job that runs, and ask for more if it is time."""
         return self.all_finished((outcome,), now)
 
-    def all_finished(self, outcomes: Sequence[Outcome], now: float) -> list[Send]:
-        """The same for those that run one after another, as many as have ended."""
-        if len(outcomes) > len(self._running):
+    def all_finished(
+        self,
+        outcomes: Sequence[Outcome],
+        now: float,
+        tickets: Sequence[int] | None = None,
+    ) -> list[Send]:
+        """The same for several that have ended; without tickets, for the first ones."""
+        if tickets is None:
+            tickets = list(islice(self._running, len(outcomes)))
+        if len(tickets) != len(outcomes) or not self._running.keys() >= set(tickets):
             raise AssertionError(outcomes)
         done: dict[str, list[Outcome]] = {}
-        for outcome in outcomes:
-            done.setdefault(self.passed_on().source, []).append(outcome)
+        for ticket, outcome in zip(tickets, outcomes, strict=True):
+            done.setdefault(self.passed_on(ticket).source, []).append(outcome)
         sends = []
         for source, ended in done.items():
             sends += self.settled(source, ended, now)
@@ -304,9 +347,14 @@ class Consumer:
             sends.append(Send(source, subscription.demand()))
         return sends
 
-    def passed_on(self) -> Task:
-        """The running job's work here is done, while its outcome is still to come."""
-        task = self._running.popleft()
+    def passed_on(self, ticket: int | None = None) -> Task:
+        """A job's work here is done, while its outcome is still to come.
+
+        Without its ticket, it is the one that was taken first.
+        """
+        task = self._running.pop(
+            next(iter(self._running)) if ticket is None else ticket
+        )
         if (subscription := self._subscriptions.get(task.source)) is not None:
             subscription.unfinished -= 1
         return task
@@ -411,7 +459,8 @@ class Consumer:
         self._alone |= message.alone
         if self.manual_demand is not None:
             self.manual_demand.give_back(subscription.kind, arrival.left_out)
-        self._queue.extend(map(_task, zip(repeat(subscription.source), arrival.fresh)))
+        arrived = zip(repeat(subscription.source), arrival.fresh, self._tickets)
+        self._queue.extend(map(_task, arrived))
         return [] if arrival.fresh else self._ask(subscription)
 
     def _cancelled(

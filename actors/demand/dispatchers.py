@@ -276,11 +276,18 @@ class PartitionDispatcher(Credits):
         self._homes = {}
 
         def choose(job: R) -> Asker | None:
-            if job.route in bound:
+            is_out = job.route in bound
+            if is_out:
                 asker = self.askers.get(bound[job.route])
             else:
                 asker = self._home(job.route)
-            return asker if asker and asker.credit else None
+            if asker is None or not asker.credit:
+                return None
+            if asker.process is not None and asker.process.concurrency > 1:
+                if is_out:
+                    return None
+                bound[job.route] = asker.subscription
+            return asker
 
         return _pick(self, buffer, choose, most)
 

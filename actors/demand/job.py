@@ -193,6 +193,7 @@ class Process:
             is told apart.
         pid: Operating system's process id, on ``host``.
         kind: What it is one of: its name in the configuration.
+        concurrency: How many jobs it runs at the same time.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Process:
     pid: int
     host: str
     kind: str = ""
+    concurrency: int = 1
 
 
 class Failure(NamedTuple):

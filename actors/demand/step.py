@@ -83,15 +83,31 @@ class Step:
         """Whether nothing is left to get, to do, to see to its end, or to deliver."""
         return self.consumer.drained and not self._passages
 
-    def take(self, count: int) -> tuple[Task, ...]:
+    def take(self, most: int) -> tuple[Task, ...]:
         """Take up to so many jobs to run, as far as their results are wanted."""
-        return self.consumer.take(min(count, self.consumer.need or 0))
+        wanted = (self.consumer.need or 0) - self.consumer.running_count
+        return self.consumer.take(max(0, min(most, wanted)))
 
-    def finished(self, outcome: Outcome, now: float, routes: Routes = ANYWHERE) -> Turn:
-        """Pass a result on; None, or a failure, is the job's outcome already."""
+    def finished(
+        self,
+        outcome: Outcome,
+        now: float,
+        routes: Routes = ANYWHERE,
+        ticket: int | None = None,
+    ) -> Turn:
+        """Pass a result on; None, or a failure, is the job's outcome already.
+
+        Args:
+            outcome: Of the job's run here.
+            now: Monotonic seconds.
+            routes: Where the result goes.
+            ticket: The job's; without it, it is the one that was taken first.
+        """
         if outcome.failure is not None or outcome.result is None:
-            return Turn(self.consumer.finished(outcome, now), Decision())
-        passage = Passage(self.consumer.passed_on(), outcome.duration_s)
+            tickets = None if ticket is None else (ticket,)
+            sends = self.consumer.all_finished((outcome,), now, tickets)
+            return Turn(sends, Decision())
+        passage = Passage(self.consumer.passed_on(ticket), outcome.duration_s)
         job_id = passage.task.assignment.id
         incoming = Incoming(job_id, outcome.result, routes)
         decision = self.producer.fetched([incoming], now)

@@ -20,11 +20,13 @@ class Window:
         max_demand: The most jobs asked for and not worked off; 1 suits a quiet
             source, where the next free processor should get the next job.
         min_demand: It asks again when it is down to this; half of the maximum
-            unless given, as in GenStage.
+            unless given, as in GenStage, but before a place for a job is empty.
+        concurrency: Jobs that can run at the same time.
     """
 
     max_demand: int = 1
     min_demand: int | None = None
+    concurrency: int = 1
 
     def __post_init__(self) -> None:
         """Refuse windows that could never ask again."""
@@ -39,7 +41,11 @@ class Window:
     @property
     def floor(self) -> int:
         """The demand at which to ask again."""
-        return self.max_demand // 2 if self.min_demand is None else self.min_demand
+        if self.min_demand is not None:
+            return self.min_demand
+        # Where fewer are left than can run at once, a place is empty.
+        places = min(self.concurrency, self.max_demand)
+        return max(self.max_demand // 2, places - 1)
 
 
 #: A window holds about so much work, in seconds: long beside the millisecond that
@@ -66,19 +72,24 @@ class AutoWindow:
     processor could do, one that is too small only costs messages.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, concurrency: int = 1) -> None:
+        self._concurrency = concurrency
         self._mean_s: float | None = None
         self._most = 1
 
     @property
     def window(self) -> Window:
-        """What to ask for: begins at 1, doubles at each job at the most."""
-        return Window(max_demand=self._most)
+        """What to ask for: begins at 1 for each place, doubles at each job at most."""
+        return Window(max_demand=self._all, concurrency=self._concurrency)
 
     @property
     def share(self) -> int:
         """How many jobs to begin together: a part of what is here."""
-        return max(1, self._most // 4)
+        return max(self._concurrency, self._all // 4)
+
+    @property
+    def _all(self) -> int:
+        return max(self._concurrency, min(MOST, self._most * self._concurrency))
 
     def excess(self, waiting: int, running_s: float) -> int:
         """How many of those that wait are better off elsewhere.
@@ -91,7 +102,7 @@ class AutoWindow:
         """
         if running_s >= LATE_S:
             return waiting
-        return max(0, waiting - self._most)
+        return max(0, waiting - self._all)
 
     def measured(self, duration_s: float) -> bool:
         """Take a job's time into account; returns whether the window changed."""

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Coroutine, Iterator
 
 #: What is up to here belongs to the user.
 _STDERR = 2
@@ -97,6 +97,16 @@ def keep_all() -> None:
                 _state.numbers.add(descriptor)
 
 
+@contextmanager
+def keeping() -> Iterator[None]:
+    """Take away from forks what is opened meanwhile, and stays open."""
+    before = _open_now()
+    try:
+        yield
+    finally:
+        _state.numbers |= _open_now() - before
+
+
 def _open_now() -> set[int]:
     listed = map(int, os.listdir("/proc/self/fd"))  # noqa: PTH208
     # One of them was only open to read this list, and its number is free again.
@@ -152,6 +162,27 @@ def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
         pid = os.getpid()
         try:
             answer = function(*args, **kwargs)
+        except BaseException as error:
+            if os.getpid() != pid:
+                _leave(error)
+            raise
+        if os.getpid() != pid:
+            _leave(None)
+        return answer
+
+    return call
+
+
+def guarded_async(
+    function: Callable[..., Awaitable[Any]],
+) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The same for an async function of the user's."""
+
+    @wraps(function)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        pid = os.getpid()
+        try:
+            answer = await function(*args, **kwargs)
         except BaseException as error:
             if os.getpid() != pid:
                 _leave(error)

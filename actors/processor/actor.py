@@ -1,4 +1,4 @@
-"""The processor: asks for jobs, runs them one at a time, reports the outcomes.
+"""The processor: asks for jobs, runs them, reports the outcomes.
 
 One that other processors take from passes its results on to them; its
 ``StepOutput`` has that side.
@@ -7,26 +7,21 @@ One that other processors take from passes its results on to them; its
 from __future__ import annotations
 
 import socket
-from collections import deque
 from functools import partial
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
 from actors.config.functions import routing_of
 from actors.config.option import AUTO
 from actors.demand.consumer import Consumer, Send
-from actors.demand.job import Failure, Process
-from actors.demand.job_routing import ANYWHERE
+from actors.demand.job import Process
 from actors.demand.messages import (
-    Assignment,
     Cancel,
     Confirm,
     Crossing,
     Demand,
     Done,
     Jobs,
-    Outcome,
     Ping,
     Subscribe,
     Subscribed,
@@ -39,8 +34,10 @@ from actors.demand.windows import LATE_S, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
 from actors.processor.manual_demand import Asking, manual_demand_of
-from actors.processor.process_call import BatchCall, JobCalls
+from actors.processor.process_call import Calling
+from actors.processor.runners import LoopRunner, ThreadRunner
 from actors.processor.step_output import StepOutput
+from actors.processor.time_limit import TimeLimit
 from actors.supervision.messages import (
     AskFor,
     AskSign,
@@ -60,26 +57,29 @@ from actors.supervision.messages import (
     Up,
 )
 from actors.user_code.failures import describe
-from actors.user_code.functions import check_call
+from actors.user_code.functions import check_call, is_async
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from actors.actor_system.worker import Worker
     from actors.config.model import ProcessorConfig, SystemConfig
     from actors.demand.job_routing import Routes
+    from actors.processor.process_call import Ended
+    from actors.processor.runners import Runner
     from actors.status.model import ProcessorAnswer
 
-#: How long the outcome of an overdue job may take to be confirmed, in seconds.
+#: How long the outcomes may take to be confirmed of a processor that is to be
+#: replaced, in seconds.
 HAND_OVER_S = 2.0
 
 
 class ProcessorActor(Stage):
-    """Runs the user's function in a thread, so that its mailbox stays open."""
+    """Runs the user's function beside its mailbox, which so stays open."""
 
     consumer: Consumer
     config: ProcessorConfig
     _asking: Asking
+    _auto_window: AutoWindow
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,19 +87,17 @@ class ProcessorActor(Stage):
         self._name = ""
         self._sources: dict[str, SourceUp] = {}
         self._output: StepOutput | None = None
-        self._worker: Worker | None = None
-        self._process: Callable[[Any], Any] | None = None
-        self._find_routes: Callable[[Any], Routes] | None = None
+        self._runner: Runner | None = None
         self._batching: Batching | None = None
-        self._auto_window = AutoWindow()
         self.is_auto = False
         self._done = 0
         self._failed = 0
         self._told_drained = False
-        self._timeout_s: float | None = None
-        self._overdue_at: float | None = None
-        self._overdue = False
-        self._waiting: deque[Assignment] = deque()
+        self._limit = TimeLimit(None)
+        self._is_leaving = False
+        self._is_stuck = False
+        self._leave_at: float | None = None
+        self._told_overdue = False
         self._began_at = 0.0
         self._look_at: float | None = None
 
@@ -161,14 +159,13 @@ class ProcessorActor(Stage):
             self._turn(*self._output.failed(failed, now, self.chance))
 
     def tick(self, now: float) -> None:
-        """Repeat what got no answer; give up a job that takes too long."""
+        """Repeat what got no answer; end jobs that take too long."""
         if self._root is None:
             return
         self._send(self.consumer.tick(now))
         if self._output is not None:
             self._turn(*self._output.tick(now))
-        if self._overdue_at is not None and now >= self._overdue_at:
-            self._give_up(now)
+        self._end_what_is_late(now)
         if self._look_at is not None and now >= self._look_at:
             self._look(now)
         self._run_next()
@@ -178,11 +175,13 @@ class ProcessorActor(Stage):
         """When something is to be repeated or retried, is due, or is overdue."""
         if self._root is None:
             return None
-        times = [self.consumer.next_tick(), self._overdue_at, self._look_at]
+        times = [self.consumer.next_tick(), self._leave_at, self._look_at]
         if self._output is not None:
             times.append(self._output.next_tick())
         if self._batching is not None and self.consumer.may_begin:
             times.append(self._batching.due_at)
+        if self._runner is not None and self.consumer.running_count:
+            times.append(self._limit.next_at(self._runner.calling.runs, self.now()))
         return min((each for each in times if each is not None), default=None)
 
     def _start(self, message: StartProcessor, root: Address) -> None:
@@ -191,17 +190,19 @@ class ProcessorActor(Stage):
         self.log = self.edges.log(message.system.log_level, processor=message.name)
         if config.batch_size is not None:
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
+        self._auto_window = AutoWindow(config.concurrency)
         process = self._describe(message)
         self.consumer = Consumer(
             process,
             manual_demand=manual_demand_of(config),
             windows=config.windows,
             batch_size=config.batch_size or 1,
+            concurrency=config.concurrency,
         )
         self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
         self._root = root
-        self._timeout_s = message.system.job_timeout_s
+        self._limit = TimeLimit(message.system.job_timeout_s)
         error = None
         try:
             self._load(config, message.system)
@@ -218,26 +219,42 @@ class ProcessorActor(Stage):
             pid=self.edges.process_id(),
             host=socket.gethostname(),
             kind=message.config.name,
+            concurrency=message.config.concurrency,
         )
 
     def _load(self, config: ProcessorConfig, system: SystemConfig) -> None:
-        self._process = self.edges.function(config.process)
-        check_call(self._process, config.process, "job")
+        process = self.edges.function(config.process)
+        check_call(process, config.process, "job", awaits=True)
         asking = None
         if config.asking:
             asking = self.edges.function(config.asking)
             check_call(asking, config.asking, "ask")
+        find: Callable[[Any], Routes] | None = None
         if config.name in system.steps:
             routing = routing_of(config, system, self.edges.function)
             self._output = StepOutput(
                 config, system, self.consumer, self.log, routing, self.send
             )
-            self._find_routes = partial(routing.routes_of, describe=describe)
-        self._process = forks.guarded(self._process)
-        self._worker = self.edges.worker(f"process-{self._name}")
-        self.watch(self._worker.fd, self._worker_spoke)
+            find = partial(routing.routes_of, describe=describe)
+        self._runner = self._make_runner(process, find)
+        self.watch(self._runner.fd, self._runner_spoke)
         if asking is not None:
             self.watch(self._asking.start(asking), self._asker_spoke)
+
+    def _make_runner(
+        self, process: Callable[[Any], Any], find: Callable[[Any], Routes] | None
+    ) -> Runner:
+        name, places = f"process-{self._name}", self.config.concurrency
+        if is_async(process):
+            calling = Calling(forks.guarded_async(process), find, self.now)
+            return LoopRunner(self.edges.loop(name), calling)
+        calling = Calling(forks.guarded(process), find, self.now)
+        return ThreadRunner(self.edges.worker(name, places), calling, places)
+
+    def exiting(self) -> None:
+        """End what runs beside the mailbox."""
+        if self._runner is not None:
+            self._runner.close()
 
     def _subscribe(self, source: SourceUp, now: float) -> None:
         # Told twice, it is the same run of the source: a new subscription would
@@ -269,26 +286,31 @@ class ProcessorActor(Stage):
         self.send(self._root, asked)
 
     def _run_next(self) -> None:
-        if self._overdue:
-            if self._overdue_at is not None and not self.consumer.has_unconfirmed:
-                self._tell_overdue()
+        if self._is_leaving:
+            self._leave_when_done(self.now())
             return
-        if self._worker is None:
+        if self._runner is None:
             return
-        assert self._process is not None  # noqa: S101 - set with the worker
+        if self._batching is not None:
+            self._run_batches(self._runner, self._batching)
+            return
         holder = self._output.step if self._output else self.consumer
-        if tasks := holder.take(self._count()):
-            self._watch_the_clock()
-            assignments = [each.assignment for each in tasks]
-            if self._batching is not None:
-                batch = BatchCall(self._process, assignments, self._find_routes)
-                self._worker.call(batch.run, batch.failed)
-                return
+        # What is begun beyond the places waits in the runner, for the next free one.
+        most = self.config.concurrency
+        if self._runner.holds_more:
+            most = self._auto_window.share
+        most -= self.consumer.running_count
+        if most > 0 and (tasks := holder.take(most)):
             self._began_at = self.now()
-            self._waiting = deque(assignments)
-            calls = JobCalls(self._process, self._waiting, self._find_routes)
-            self._worker.call(calls.run, calls.failed)
+            self._runner.begin(tasks)
         self._look_later()
+
+    def _run_batches(self, runner: Runner, batching: Batching) -> None:
+        holder = self._output.step if self._output else self.consumer
+        while count := self._due(batching):
+            if not (tasks := holder.take(count)):
+                return
+            runner.begin_batch(tasks)
 
     def _look_later(self) -> None:
         # A step's jobs are asked for one by one: there nothing is to be given back.
@@ -300,96 +322,119 @@ class ProcessorActor(Stage):
 
     @property
     def _is_behind(self) -> bool:
-        # Jobs that the worker has begun are held until it is heard, and cannot be
+        # Jobs that the runner has begun are held until it is heard, and cannot be
         # given back: to look for them again and again would keep it from being heard.
-        waits = bool(self._waiting) or self.consumer.queued > 0
-        return self.consumer.running is not None and waits
+        return self.consumer.running is not None and self._not_begun > 0
+
+    @property
+    def _not_begun(self) -> int:
+        waiting = 0 if self._runner is None else self._runner.waiting
+        return waiting + self.consumer.queued
 
     def _look(self, now: float) -> None:
         self._look_at = None
-        waiting = len(self._waiting) + self.consumer.queued
-        excess = self._auto_window.excess(waiting, now - self._began_at)
+        excess = self._auto_window.excess(self._not_begun, now - self._began_at)
         if excess and not self.consumer.draining:
             self._hand_back(excess, now)
 
     def _hand_back(self, count: int, now: float) -> None:
-        taken = 0
-        while taken < count - self.consumer.queued and self._waiting:
-            # The worker takes from the other end.
-            try:
-                self._waiting.pop()
-            except IndexError:
-                break
-            taken += 1
-        self.consumer.untake(taken)
+        if self._runner is not None:
+            more = max(0, count - self.consumer.queued)
+            self.consumer.untake(self._runner.take_back(more))
         keep = max(0, self.consumer.queued - count)
         self._send(self.consumer.hand_back(keep, now))
 
-    def _count(self) -> int:
-        if self._batching is None:
-            return self._auto_window.share
+    def _due(self, batching: Batching) -> int:
         if not self.consumer.may_begin:
             return 0
         flush = self.consumer.draining or self.consumer.is_whole
-        return self._batching.due(self.consumer.queued, self.now(), flush=flush)
+        return batching.due(self.consumer.queued, self.now(), flush=flush)
 
-    def _worker_spoke(self) -> None:
-        assert self._worker is not None  # noqa: S101 - it is what is watched
+    def _runner_spoke(self) -> None:
         self._began_at = self.now()
-        ended = self._worker.take()
-        if ended and not self._overdue:
-            if self._output is None:
-                self._finished(ended)
-            else:
-                self._finished(
-                    [each.outcome for each in ended], [each.routes for each in ended]
-                )
+        self._take_ended()
         self._run_next()
         self._tell_if_drained()
 
-    def _give_up(self, now: float) -> None:
-        # A thread cannot be ended: its process is, once the outcome is delivered.
-        # What had arrived behind this job goes back first: it was not begun.
-        if self._overdue:
-            self._tell_overdue()
+    def _take_ended(self) -> None:
+        assert self._runner is not None  # noqa: S101 - it is what has spoken
+        # One that was given up may still come to its end.
+        ended = [
+            each for each in self._runner.take() if self.consumer.runs(each.ticket)
+        ]
+        if ended:
+            self._finished(ended)
+
+    def _end_what_is_late(self, now: float) -> None:
+        runner = self._runner
+        if runner is None or not self.consumer.running_count:
             return
-        self._overdue, self._overdue_at = True, now + HAND_OVER_S
-        failure = Failure(f"JobTimeoutError: took longer than {self._timeout_s:g} s")
-        duration_s = self._timeout_s or 0.0
-        self._send(self.consumer.drain(now))
-        self._hand_back(len(self._waiting) + self.consumer.queued, now)
-        while task := self.consumer.running:
-            job = task.assignment
-            self._finished([Outcome(job.key, job.attempt, None, failure, duration_s)])
-            if self._batching is None:
-                return
+        at = self._limit.next_at(runner.calling.runs, now)
+        if at is None or now < at:
+            return
+        # What has ended in time is not late.
+        self._take_ended()
+        for tickets in self._limit.over(runner.calling.runs, now):
+            if not runner.cancel(tickets[0]):
+                self._give_up(tickets[0], now)
+        for ticket in self._limit.stubborn(now):
+            culprit = runner.blocked_by()
+            if culprit is None or culprit == ticket:
+                self._is_stuck = self._is_stuck or culprit is not None
+                self._give_up(ticket, now)
+            else:
+                self._limit.excuse(ticket, now)
 
-    def _watch_the_clock(self) -> None:
-        timed = self._timeout_s is not None and self.consumer.running is not None
-        self._overdue_at = self.now() + (self._timeout_s or 0.0) if timed else None
+    def _give_up(self, ticket: int, now: float) -> None:
+        # A thread cannot be ended: its process is, once the outcomes are delivered,
+        # its own and those of the jobs beside it. What was not begun goes back first.
+        if not self._is_leaving:
+            self._is_leaving = True
+            self._send(self.consumer.drain(now))
+            self._hand_back(self._not_begun, now)
+        assert self._runner is not None  # noqa: S101 - it has the job
+        run = self._runner.calling.runs.get(ticket)
+        together = [*self._runner.calling.runs.items()]
+        tickets = [each for each, its in together if its is run]
+        self._finished(
+            [
+                self._runner.calling.failed(task, self._limit.failure)
+                for task in self.consumer.tasks(tickets)
+            ]
+        )
 
-    def _tell_overdue(self) -> None:
-        self._overdue_at = None
+    def _leave_when_done(self, now: float) -> None:
+        if self.consumer.running_count and not self._is_stuck:
+            return
+        if self._leave_at is None:
+            self._leave_at = now + HAND_OVER_S
+        if self._told_overdue or (
+            self.consumer.has_unconfirmed and now < self._leave_at
+        ):
+            return
+        self._told_overdue, self._leave_at = True, None
         overdue = Overdue(name=self._name, run=self.consumer.process.run)
         self.send(self._root, overdue)
 
-    def _finished(
-        self, outcomes: Sequence[Outcome], routes: Iterable[Routes] = ()
-    ) -> None:
+    def _finished(self, ended: Sequence[Ended]) -> None:
+        assert self._runner is not None  # noqa: S101 - it is where they ran
+        tickets = [each.ticket for each in ended]
+        outcomes = [self._limit.judged(each.ticket, each.outcome) for each in ended]
+        for ticket in tickets:
+            self._runner.calling.runs.pop(ticket, None)
+            self._limit.forget(ticket)
         failed = sum(each.failure is not None for each in outcomes)
         self._failed += failed
         self._done += len(outcomes) - failed
         changed = [self._auto_window.measured(each.duration_s) for each in outcomes]
         if any(changed) and self.is_auto:
             self.consumer.window = self._auto_window.window
+        now = self.now()
         if self._output is None:
-            self._send(self.consumer.all_finished(outcomes, self.now()))
-        else:
-            each_routes = chain(routes, repeat(ANYWHERE))
-            for outcome, its in zip(outcomes, each_routes, strict=False):
-                self._turn(*self._output.finished(outcome, self.now(), its))
-        if not self._overdue:
-            self._watch_the_clock()
+            self._send(self.consumer.all_finished(outcomes, now, tickets))
+            return
+        for each, outcome in zip(ended, outcomes, strict=True):
+            self._turn(*self._output.finished(outcome, now, each.routes, each.ticket))
 
     def _hear(self, message: Any, sender: Address, now: float) -> None:
         output = self._output
@@ -418,7 +463,7 @@ class ProcessorActor(Stage):
 
     def _tell_if_drained(self) -> None:
         holder = self._output.step if self._output else self.consumer
-        if self._overdue:
+        if self._is_leaving:
             return
         if holder.drained and not self._told_drained:
             self._told_drained = True

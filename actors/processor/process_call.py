@@ -1,4 +1,8 @@
-"""One call of a processor's worker: run the user's function over jobs."""
+"""Calls of the user's function: over one job, or over a list of them.
+
+In a thread a call is a run of a worker, which yields what the jobs came to; on an event
+loop it is a coroutine, which hands it over.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.job import as_json, pending
 from actors.demand.job_routing import ANYWHERE
-from actors.demand.messages import Assignment, Outcome
+from actors.demand.messages import Outcome
 from actors.host.texts import class_name, text_of
+from actors.user_code.current_job import JobRun, begin
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
+    from actors.demand.consumer import Task
     from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
 
@@ -31,47 +37,83 @@ class BatchError(TypeError):
     permanent = True
 
 
-class Passed(NamedTuple):
-    """A step's outcome, and where its result goes from there."""
+class Ended(NamedTuple):
+    """A job that was run: its outcome, and in a step where its result goes."""
 
+    ticket: int
     outcome: Outcome
     routes: Routes
 
 
-class JobCalls:
-    """Calls ``process`` for each job; whatever it raises becomes a failed outcome.
+class Calling:
+    """How the function is called, and which of the jobs run, by their tickets.
 
-    What is taken out of ``waiting`` meanwhile is not begun. In a step ``find``
-    says where a result goes, in the same thread: it may ask the user's functions.
+    A job is noted in the thread that runs it. In a step ``find`` says where a result
+    goes, in the same thread: it may ask the user's functions.
     """
 
     def __init__(
         self,
         process: Callable[[Any], Any],
-        waiting: deque[Assignment],
-        find: Callable[[Any], Routes] | None = None,
+        find: Callable[[Any], Routes] | None,
+        now: Callable[[], float],
     ) -> None:
-        self._process = process
-        self._waiting = waiting
+        self.process = process
+        self.runs: dict[int, JobRun] = {}
         self._find = find
-        self._running: Assignment | None = None
+        self._now = now
 
-    def run(self) -> Iterator[Any]:
-        """Yield the `Outcome` of each, one after another; in a step, `Passed`."""
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Note that jobs are begun, together if there are several."""
+        run = JobRun(self._now())
+        for task in tasks:
+            self.runs[task.ticket] = run
+        begin(run)
+
+    def end_of(self, task: Task, outcome: Outcome) -> Ended:
+        """What a job came to, and where that goes."""
+        routes = ANYWHERE
+        if self._find is not None and outcome.failure is None:
+            result = outcome.result
+            routes = ANYWHERE if result is None else self._find(result)
+        return Ended(task.ticket, outcome, routes)
+
+    def failed(self, task: Task, failure: Failure) -> Ended:
+        """A job that was not run to its end."""
+        _, key, attempt, *_ = task.assignment
+        return Ended(task.ticket, Outcome(key, attempt, None, failure), ANYWHERE)
+
+
+class JobCalls:
+    """Calls ``process`` for each job; whatever it raises becomes a failed outcome.
+
+    What is taken out of ``waiting`` meanwhile is not begun; several threads may take
+    from it.
+    """
+
+    def __init__(self, calling: Calling, waiting: deque[Task]) -> None:
+        self._calling = calling
+        self._waiting = waiting
+        self._running: Task | None = None
+
+    def run(self) -> Iterator[Ended]:
+        """Yield what each came to, one after another."""
         while True:
             try:
-                self._running = self._waiting.popleft()
+                task = self._running = self._waiting.popleft()
             except IndexError:
                 return
-            outcome = _end_of(_run_one(self._process, self._running), self._find)
+            self._calling.begin((task,))
+            outcome = _run_one(self._calling.process, task)
+            end = self._calling.end_of(task, outcome)
             self._running = None
-            yield outcome
+            yield end
 
-    def failed(self, error: BaseException) -> Iterator[Any]:
+    def failed(self, error: BaseException) -> Iterator[Ended]:
         """Fail the job whose call ended in none of the ways it should; go on."""
-        if (assignment := self._running) is not None:
+        if (task := self._running) is not None:
             self._running = None
-            yield _end_of(_failed(assignment, describe(error)), self._find)
+            yield self._calling.failed(task, describe(error))
         yield from self.run()
 
 
@@ -82,59 +124,79 @@ class BatchCall:
     exception is that job's failure. What it raises fails all of them.
     """
 
-    def __init__(
-        self,
-        process: Callable[[list[Any]], Any],
-        assignments: Sequence[Assignment],
-        find: Callable[[Any], Routes] | None = None,
-    ) -> None:
-        self._process = process
-        self._assignments = assignments
-        self._find = find
+    def __init__(self, calling: Calling, tasks: Sequence[Task]) -> None:
+        self._calling = calling
+        self._tasks = tasks
         self._yielded = 0
 
-    def run(self) -> Iterator[Any]:
-        """Yield the outcomes of all, as for single jobs."""
+    def run(self) -> Iterator[Ended]:
+        """Yield what all came to, as for single jobs."""
         began = time.perf_counter()
-        count = len(self._assignments)
+        self._calling.begin(self._tasks)
         results: list[Any]
         try:
-            answer = self._process([each.payload for each in self._assignments])
-            results = _checked_batch(answer, count)
+            answer = self._calling.process(_payloads(self._tasks))
+            results = _checked_batch(answer, len(self._tasks))
         except BaseException as error:  # noqa: BLE001 - as for a single job
-            results = [error] * count
-        duration_s = (time.perf_counter() - began) / count
+            results = [error] * len(self._tasks)
         # All of them before the first is handed over: that is the moment.
-        ends = [_settle(value) for value in results]
-        outcomes = [
-            Outcome(key, attempt, result, failure, duration_s)
-            for (_, key, attempt, *_), (result, failure) in zip(
-                self._assignments, ends, strict=True
-            )
-        ]
-        for outcome in outcomes:
-            end = _end_of(outcome, self._find)
+        for task, outcome in zip(
+            self._tasks, _outcomes(self._tasks, results, began), strict=True
+        ):
+            end = self._calling.end_of(task, outcome)
             self._yielded += 1
             yield end
 
-    def failed(self, error: BaseException) -> Iterator[Any]:
+    def failed(self, error: BaseException) -> Iterator[Ended]:
         """Fail the jobs that have no outcome yet."""
         failure = describe(error)
-        for assignment in self._assignments[self._yielded :]:
+        for task in self._tasks[self._yielded :]:
             self._yielded += 1
-            yield _end_of(_failed(assignment, failure), self._find)
+            yield self._calling.failed(task, failure)
 
 
-def _end_of(outcome: Outcome, find: Callable[[Any], Routes] | None) -> Outcome | Passed:
-    if find is None:
-        return outcome
-    if outcome.failure is not None or outcome.result is None:
-        return Passed(outcome, ANYWHERE)
-    return Passed(outcome, find(outcome.result))
+async def await_one(calling: Calling, task: Task) -> list[Ended]:
+    """Run a job on the event loop; whatever it raises becomes a failed outcome."""
+    began = time.perf_counter()
+    calling.begin((task,))
+    result, failure = None, None
+    try:
+        awaited: Awaitable[Any] = calling.process(task.assignment.payload)
+        result = _checked(await awaited)
+    except BaseException as error:  # noqa: BLE001 - a cancelled one is a failure too
+        result, failure = None, describe(error)
+    duration_s = time.perf_counter() - began
+    _, key, attempt, *_ = task.assignment
+    return [calling.end_of(task, Outcome(key, attempt, result, failure, duration_s))]
 
 
-def _failed(assignment: Assignment, failure: Failure) -> Outcome:
-    return Outcome(assignment.key, assignment.attempt, None, failure)
+async def await_batch(calling: Calling, tasks: Sequence[Task]) -> list[Ended]:
+    """Run a list of jobs on the event loop."""
+    began = time.perf_counter()
+    calling.begin(tasks)
+    results: list[Any]
+    try:
+        awaited: Awaitable[Any] = calling.process(_payloads(tasks))
+        results = _checked_batch(await awaited, len(tasks))
+    except BaseException as error:  # noqa: BLE001 - as for a single job
+        results = [error] * len(tasks)
+    outcomes = _outcomes(tasks, results, began)
+    return [calling.end_of(*each) for each in zip(tasks, outcomes, strict=True)]
+
+
+def _payloads(tasks: Sequence[Task]) -> list[Any]:
+    return [task.assignment.payload for task in tasks]
+
+
+def _outcomes(
+    tasks: Sequence[Task], results: Sequence[Any], began: float
+) -> list[Outcome]:
+    duration_s = (time.perf_counter() - began) / len(tasks)
+    ends = [_settle(value) for value in results]
+    return [
+        Outcome(each.assignment.key, each.assignment.attempt, *end, duration_s)
+        for each, end in zip(tasks, ends, strict=True)
+    ]
 
 
 def _settle(value: Any) -> tuple[Any, Failure | None]:
@@ -156,15 +218,15 @@ def _checked_batch(results: Any, count: int) -> list[Any]:
     return own
 
 
-def _run_one(process: Callable[[Any], Any], assignment: Assignment) -> Outcome:
+def _run_one(process: Callable[[Any], Any], task: Task) -> Outcome:
     began = time.perf_counter()
     result, failure = None, None
     try:
-        result = _checked(process(assignment.payload))
+        result = _checked(process(task.assignment.payload))
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
         result, failure = None, describe(error)
     duration_s = time.perf_counter() - began
-    _, key, attempt, *_ = assignment
+    _, key, attempt, *_ = task.assignment
     return Outcome(key, attempt, result, failure, duration_s)
 
 
@@ -175,7 +237,7 @@ def _checked(result: Any) -> Any:
         if what := pending(result):
             raise ResultError(
                 f"process must return a JSON value, got {what}, which nobody runs: "
-                "it must be an ordinary function that returns when its work is done"
+                "it must be an async def, or return when its work is done"
             ) from None
         raise ResultError(
             f"process must return a JSON value, got {class_name(result)}: "

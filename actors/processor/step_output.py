@@ -85,10 +85,10 @@ class StepOutput:
         return self._turn(self.step.producer.receive(message, now, chance), now)
 
     def finished(
-        self, outcome: Outcome, now: float, routes: Routes
+        self, outcome: Outcome, now: float, routes: Routes, ticket: int
     ) -> tuple[list[Send], Decision]:
         """Pass a result on."""
-        turn = self.step.finished(outcome, now, routes)
+        turn = self.step.finished(outcome, now, routes, ticket)
         self._tell(turn.decision.events)
         return turn
 

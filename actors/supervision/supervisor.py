@@ -139,6 +139,7 @@ class Supervisor:
             pid=child.pid or 0,
             host=self._host,
             kind=child.config.name,
+            concurrency=child.config.concurrency,
         )
 
     def accounting(self) -> Accounting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import sqlite3
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.environment import Edges
+from actors.actor_system.event_loop import LoopWorker
 from actors.actor_system.worker import Gate, Worker
 from actors.host.reports import Reporter
 from actors.journal.file import SCHEMA
@@ -21,6 +23,8 @@ from actors.testing.instructions import Killed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from actors.actor_system.event_loop import Failed as TaskFailed
+    from actors.actor_system.event_loop import Make
     from actors.actor_system.worker import Failed, Run
     from actors.demand.job_events import JobEvent
     from actors.host.reports import Report
@@ -59,6 +63,7 @@ class Surroundings:
         databases: Each stands for a file of SQLite's, by its path.
         network: Where other machines are, if there are any.
         address: Of this machine there.
+        loops: Those of async functions.
     """
 
     def __init__(self, functions: dict[str, Callable[..., Any]]) -> None:
@@ -68,6 +73,7 @@ class Surroundings:
         self.databases: dict[str, _Kept] = {}
         self.network: Network | None = None
         self.address = ""
+        self.loops: list[VirtualLoop] = []
 
     def database(self, path: str) -> sqlite3.Connection:
         """The database that stands for the file at ``path``."""
@@ -121,9 +127,15 @@ class VirtualEdges(Edges):
             self._node.name = next(iter(bound.values()))
         return VirtualLog(self._node, bound)
 
-    def worker(self, name: str) -> Worker:
-        """Calls one after another, without a thread."""
-        return VirtualWorker(self._node, self._around, name)
+    def worker(self, name: str, threads: int = 1) -> Worker:
+        """Calls one after another, or several at a time, without a thread."""
+        if threads == 1:
+            return VirtualWorker(self._node, self._around, name)
+        return VirtualThreads(self._node, self._around, name, threads)
+
+    def loop(self, name: str) -> LoopWorker:
+        """An event loop whose time is the world's."""
+        return VirtualLoopWorker(self._node, self._around, name)
 
     def apart(self) -> None:
         """Nothing: there are no processes here."""
@@ -326,6 +338,172 @@ class VirtualWorker(Worker):
         # reference is what the user's next lines made of it.
         self._step_later()
         self.put(value)
+
+
+class VirtualThreads(Worker):
+    """Several workers that share what waits, as threads do."""
+
+    def __init__(
+        self, node: Node, around: Surroundings, name: str, threads: int
+    ) -> None:
+        self.fd = node.base.new_fd()
+        self._node = node
+        self._here: list[Any] = []
+        self._lanes = [_Lane(self, node, around, name) for _ in range(threads)]
+        self._waiting: deque[tuple[Run, Failed]] = deque()
+
+    def call(self, run: Run, failed: Failed) -> None:
+        """Run what was given, as soon as one of them is free."""
+        self._waiting.append((run, failed))
+        for lane in self._lanes:
+            if lane.running is None:
+                lane.go_on()
+                return
+
+    def next_call(self) -> tuple[Run, Failed] | None:
+        """What is to be run next, if something is."""
+        return self._waiting.popleft() if self._waiting else None
+
+    def take(self) -> list[Any]:
+        """What was yielded since the last call, in order."""
+        self._node.ready.discard(self.fd)
+        taken, self._here = self._here, []
+        return taken
+
+    def put(self, value: Any) -> None:
+        """Leave a value where ``take`` finds it."""
+        self._here.append(value)
+        self._node.signal(self.fd)
+
+    def stop(self) -> None:
+        """Take no further call."""
+        self._waiting.clear()
+
+
+class _Lane(VirtualWorker):
+    """One of several that work for one stage."""
+
+    def __init__(
+        self, threads: VirtualThreads, node: Node, around: Surroundings, name: str
+    ) -> None:
+        super().__init__(node, around, name)
+        self._common = threads
+
+    def go_on(self) -> None:
+        """Take the next call."""
+        self._next_call()
+
+    def put(self, value: Any) -> None:
+        """Leave a value where the stage finds it."""
+        self._common.put(value)
+
+    def _next_call(self) -> None:
+        if (call := self._common.next_call()) is not None:
+            self._waiting.append(call)
+        super()._next_call()
+
+
+class VirtualLoopWorker(LoopWorker):
+    """Tasks on a loop that runs at the world's moments, and has its time."""
+
+    def __init__(self, node: Node, around: Surroundings, name: str) -> None:
+        self.fd = node.base.new_fd()
+        self._node = node
+        self._around = around
+        self._name = name
+        self._here: list[Any] = []
+        self._tasks = {}
+        self._asked = set()
+        self._loop: VirtualLoop = VirtualLoop(node, around)
+        around.loops.append(self._loop)
+
+    def take(self) -> list[Any]:
+        """What was put since the last call, in order."""
+        self._node.ready.discard(self.fd)
+        taken, self._here = self._here, []
+        return taken
+
+    def put(self, value: Any) -> None:
+        """Leave a value where ``take`` finds it, when the call's time is over."""
+        delay_s = self._node.base.faults.duration_s(self._name)
+        self._node.later(delay_s, lambda: self._arrived(value))
+
+    def spawn(self, key: int, make: Make, failed: TaskFailed) -> None:
+        """Run a coroutine beside the others."""
+        spawn = super().spawn
+
+        def begin() -> None:
+            self._node.base.faults.reach("call.began", self._node)
+            spawn(key, make, failed)
+
+        self._node.later(0.0, begin)
+
+    def close(self, within_s: float) -> None:  # noqa: ARG002 - there is no thread
+        """Cancel what runs, and close the loop."""
+        self._loop.end()
+
+    def _arrived(self, value: Any) -> None:
+        self._node.base.faults.reach("call.ended", self._node)
+        self._here.append(value)
+        self._node.signal(self.fd)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that is turned by the world's agenda, one turn at a time.
+
+    ``asyncio.sleep`` takes virtual time. What comes from outside (sockets, threads) is
+    seen when there is something else to do.
+    """
+
+    def __init__(self, node: Node, around: Surroundings) -> None:
+        self._node = node
+        self._around = around
+        self._ended = False
+        super().__init__()
+
+    def time(self) -> float:
+        """Virtual monotonic seconds."""
+        return self._node.base.agenda.now
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        """Call at a moment of virtual time."""
+        timer = super().call_at(when, callback, *args, context=context)
+        self._node.later(max(0.0, when - self.time()), self._turn)
+        return timer
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        """Call at the next turn."""
+        self._node.later(0.0, self._turn)
+        return super().call_soon(callback, *args, context=context)
+
+    def call_soon_threadsafe(  # type: ignore[override]
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> Any:
+        """Call at the next turn."""
+        return self.call_soon(callback, *args, context=context)
+
+    def end(self) -> None:
+        """Cancel what is left, and close."""
+        if self._ended:
+            return
+        self._ended = True
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+        self._once()
+        self.close()
+
+    def _turn(self) -> None:
+        if not self._ended:
+            self._around.calling = self._node
+            self._once()
+
+    def _once(self) -> None:
+        super().call_soon(self.stop)
+        self.run_forever()
 
 
 class VirtualJournal(SqliteJournal):

@@ -113,6 +113,8 @@ class World(Surroundings):
     def close(self) -> None:
         """Let go of everything."""
         self.kill()
+        for loop in self.loops:
+            loop.end()
         for database in self.databases.values():
             database.shut()
 

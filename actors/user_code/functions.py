@@ -104,6 +104,7 @@ def check_call(
     *words: str,
     options: Iterable[str] = (),
     yields: bool = False,
+    awaits: bool = False,
 ) -> None:
     """Refuse a function that cannot be called as it will be.
 
@@ -115,11 +116,13 @@ def check_call(
         words: What each argument by place is, for the message.
         options: Names of arguments by name.
         yields: Whether it may be a generator, which yields what there is.
+        awaits: Whether it may be an async function, which somebody awaits.
 
     Raises:
         FunctionError: It takes other arguments, or it is an async function.
     """
-    check_kind(function, name, yields=yields)
+    if not (awaits and is_async(function)):
+        check_kind(function, name, yields=yields)
     try:
         # What a decorator wraps may take more, which the decorator adds.
         signature = inspect.signature(function, follow_wrapped=False)
@@ -248,6 +251,11 @@ def check_kind(function: Callable[..., Any], name: str, *, yields: bool) -> None
                 f"{name!r} is {what}: it must be an ordinary function that returns "
                 "when its work is done"
             )
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether a call of it returns what is to be awaited."""
+    return inspect.iscoroutinefunction(_body_of(function))
 
 
 def _body_of(function: Any) -> Any:

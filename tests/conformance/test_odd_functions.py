@@ -233,12 +233,11 @@ def test_what_a_selector_does_behind_a_step_is_the_jobs_failure(
 @pytest.mark.parametrize(
     "config",
     [
-        processor("double_later"),
         PARTITIONED.format(by="double_later"),
         CHOSEN.replace("choose_oddly", "double_later"),
         CHOSEN_STEP.replace("choose_oddly", "double_later"),
     ],
-    ids=["process", "partition_by", "selector", "selector of a step"],
+    ids=["partition_by", "selector", "selector of a step"],
 )
 def test_an_async_function_is_refused_at_the_start(
     config: str, pipeline_of: Start

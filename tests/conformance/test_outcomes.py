@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.demand.consumer import Task
 from actors.demand.dispatchers import PartitionDispatcher
 from actors.demand.job import Failure
 from actors.demand.job_events import (
@@ -21,13 +22,26 @@ from actors.demand.job_events import (
 from actors.demand.limits import Rate
 from actors.demand.messages import Assignment, Confirm, Outcome
 from actors.demand.windows import Batching, Window
-from actors.processor.process_call import BatchCall, JobCalls
+from actors.processor.process_call import BatchCall, Calling, JobCalls
 from tests.conformance.line import Line
 from tests.support.consuming import next_of
 
 
-def assignments(*payloads: Any) -> list[Assignment]:
-    return [Assignment(n, n, 1, n, payload) for n, payload in enumerate(payloads)]
+def tasks(*payloads: Any) -> list[Task]:
+    return [
+        Task("p", Assignment(n, n, 1, n, payload), n)
+        for n, payload in enumerate(payloads)
+    ]
+
+
+def called(process: Callable[[Any], Any], *payloads: Any) -> list[Outcome]:
+    calling = Calling(process, None, lambda: 0.0)
+    return [each.outcome for each in JobCalls(calling, deque(tasks(*payloads))).run()]
+
+
+def called_together(process: Callable[[Any], Any], *payloads: Any) -> list[Outcome]:
+    calling = Calling(process, None, lambda: 0.0)
+    return [each.outcome for each in BatchCall(calling, tasks(*payloads)).run()]
 
 
 def errors(outcomes: list[Outcome]) -> list[str | None]:
@@ -41,7 +55,7 @@ def half(job: int) -> float:
 
 
 def test_58_a_job_that_raises_harms_no_other() -> None:
-    outcomes = list(JobCalls(half, deque(assignments(2, 3, 4))).run())
+    outcomes = called(half, 2, 3, 4)
 
     assert errors(outcomes) == [None, "ValueError: 3 is odd", None]
     assert [each.result for each in outcomes] == [1.0, None, 2.0]
@@ -61,14 +75,14 @@ def test_58_a_job_that_raises_harms_no_other() -> None:
 def test_59_whatever_a_function_does_is_an_outcome(
     process: Callable[[Any], Any], error: str
 ) -> None:
-    [outcome] = JobCalls(process, deque(assignments(1))).run()
+    [outcome] = called(process, 1)
 
     assert outcome.failure is not None
     assert outcome.failure.error.startswith(error)
 
 
 def test_59_a_batch_without_a_result_for_each_job_fails_as_a_whole() -> None:
-    outcomes = list(BatchCall(lambda jobs: jobs[1:], assignments(1, 2)).run())
+    outcomes = called_together(lambda jobs: jobs[1:], 1, 2)
 
     text = "BatchError: process must return a list of 2 results, got 1"
     assert errors(outcomes) == [text, text]

@@ -50,8 +50,8 @@ def assignment(number: int) -> Assignment:
     return Assignment(number, 11 + number, 1, f"id{number}", number)
 
 
-def task(number: int, source: str = P) -> Task:
-    return Task(source, assignment(number))
+def task(number: int, source: str = P, ticket: int | None = None) -> Task:
+    return Task(source, assignment(number), ticket or number + 1)
 
 
 def outcome(number: int) -> Outcome:
@@ -88,7 +88,9 @@ def request(subscription: str = A) -> Send:
 def run(consumer: Consumer, *numbers: int, now: float = NOW) -> list[Send]:
     sends = []
     for number in numbers:
-        assert next_of(consumer) == task(number)
+        begun = next_of(consumer)
+        assert begun is not None
+        assert begun == task(number, ticket=begun.ticket)
         sends += consumer.finished(outcome(number), now)
     return sends
 
@@ -514,7 +516,7 @@ def test_each_producer_has_its_own_demand_and_its_own_outcomes() -> None:
     tasks.append(next_of(consumer))
 
     report = Done(subscription=B, outcomes=(outcome(0),), total=2, received=1)
-    assert tasks == [task(0, Q), task(0, P)]
+    assert tasks == [task(0, Q), task(0, P, ticket=2)]
     assert sends == [Send(Q, report)]
     assert [(each.source, each.total) for each in consumer.subscriptions] == [
         (P, 1),

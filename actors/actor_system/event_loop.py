@@ -1,0 +1,117 @@
+"""An event loop in a thread beside a stage's mailbox, for async functions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from actors.actor_system.worker import NoThreadError, Outbox
+from actors.host import forks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+    Make = Callable[[], Coroutine[Any, Any, Iterable[Any]]]
+    Failed = Callable[[BaseException], Iterable[Any]]
+
+
+class LoopWorker(Outbox):
+    """Runs coroutines at the same time, and puts what they return where a stage looks.
+
+    The loop is made once and closed once, so what belongs to it (clients, pools of
+    connections) can be kept from one to the next.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._asked: set[int] = set()
+        with forks.keeping():
+            self._loop = asyncio.new_event_loop()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError as error:
+            raise NoThreadError(f"{error}; see ulimit -u") from error
+
+    def spawn(self, key: int, make: Make, failed: Failed) -> None:
+        """Run a coroutine beside the others; what it returns is put one by one.
+
+        Args:
+            key: Names it, for `cancel`.
+            make: Called in the loop's thread. What can go wrong is among what it
+                returns.
+            failed: What is put where it raises all the same, or never began.
+        """
+        self._loop.call_soon_threadsafe(self._begin, key, make, failed)
+
+    def cancel(self, key: int) -> None:
+        """Ask a coroutine to end, by ``asyncio.CancelledError``."""
+        self._asked.add(key)
+        self._loop.call_soon_threadsafe(self._cancel, key)
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether it has not yet come to do what it was asked: one step takes long."""
+        return bool(self._asked)
+
+    def running(self) -> int | None:
+        """The coroutine whose step runs at this moment, if one does."""
+        with contextlib.suppress(RuntimeError):
+            current = asyncio.current_task(self._loop)
+            for key, task in list(self._tasks.items()):
+                if task is current:
+                    return key
+        return None
+
+    def close(self, within_s: float) -> None:
+        """Cancel what runs, and close the loop, as ``asyncio.run`` does at its end."""
+        self._closing = True
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(within_s)
+
+    def _begin(self, key: int, make: Make, failed: Failed) -> None:
+        task = self._tasks[key] = self._loop.create_task(self._carry_out(make))
+        task.add_done_callback(partial(self._ended, key, failed))
+
+    def _cancel(self, key: int) -> None:
+        self._asked.discard(key)
+        if (task := self._tasks.get(key)) is not None:
+            task.cancel()
+
+    async def _carry_out(self, make: Make) -> None:
+        answer = await make()
+        forks.end_fork()
+        for each in answer:
+            self.put(each)
+
+    def _ended(self, key: int, failed: Failed, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(key, None)
+        error: BaseException | None
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if error is not None:
+            for each in failed(error):
+                self.put(each)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        while not self._closing:
+            # What a task of the user's own raises may end the loop's run: SystemExit.
+            with contextlib.suppress(BaseException):
+                self._loop.run_forever()
+            forks.end_fork()
+        with contextlib.suppress(BaseException):
+            self._end()
+
+    def _end(self) -> None:
+        left = asyncio.all_tasks(self._loop)
+        for task in left:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self._loop.close()

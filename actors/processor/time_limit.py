@@ -1,0 +1,87 @@
+"""Which runs take too long, and when to look: rules only.
+
+A run that is over its time is asked to end, where that can be done without its
+process. One that does not end in `CANCEL_S` can be ended with its process only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from actors.demand.job import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from actors.demand.messages import Outcome
+    from actors.user_code.current_job import JobRun
+
+#: How long a job that was asked to end may take to do so, in seconds.
+CANCEL_S = 2.0
+
+
+class TimeLimit:
+    """Watches the runs of one processor.
+
+    Jobs that run in one call have one run together, and are judged together: the
+    first one's ticket stands for it.
+    """
+
+    def __init__(self, limit_s: float | None) -> None:
+        self._limit_s = limit_s
+        self._over: dict[int, float] = {}
+        self._asked: dict[int, float] = {}
+
+    @property
+    def failure(self) -> Failure:
+        """What a run that took too long comes to."""
+        return Failure(f"JobTimeoutError: took longer than {self._limit_s:g} s")
+
+    def next_at(self, runs: Mapping[int, JobRun], now: float) -> float | None:
+        """When a run may be over its time, or has been asked for long enough."""
+        if self._limit_s is None:
+            return None
+        times = list(self._asked.values())
+        # What was taken and is not noted yet begins now at the earliest.
+        began = [
+            each.began_at for key, each in [*runs.items()] if key not in self._over
+        ]
+        times.append(min(began, default=now) + self._limit_s)
+        return min(times)
+
+    def over(self, runs: Mapping[int, JobRun], now: float) -> list[tuple[int, ...]]:
+        """Find the runs that are over their time since the last call."""
+        if self._limit_s is None:
+            return []
+        found: dict[int, list[int]] = {}
+        for ticket, run in [*runs.items()]:
+            if ticket not in self._over and now >= run.began_at + self._limit_s:
+                self._over[ticket] = now
+                found.setdefault(id(run), []).append(ticket)
+        for tickets in found.values():
+            self._asked[tickets[0]] = now + CANCEL_S
+        return [tuple(each) for each in found.values()]
+
+    def stubborn(self, now: float) -> list[int]:
+        """Those that have not ended, though they were asked long enough ago."""
+        return [ticket for ticket, until in self._asked.items() if now >= until]
+
+    def is_over(self, ticket: int) -> bool:
+        """Whether this run is over its time."""
+        return ticket in self._over
+
+    def excuse(self, ticket: int, now: float) -> None:
+        """Wait once more: another job keeps it from ending."""
+        self._asked[ticket] = now + CANCEL_S
+
+    def forget(self, ticket: int) -> None:
+        """The run has ended, or was given up."""
+        self._over.pop(ticket, None)
+        self._asked.pop(ticket, None)
+
+    def judged(self, ticket: int, outcome: Outcome) -> Outcome:
+        """What a run that has ended comes to: one that was stopped, took too long."""
+        failure = outcome.failure
+        if failure is None or not self.is_over(ticket):
+            return outcome
+        return outcome._replace(failure=self.failure._replace(trace=failure.trace))
