@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         Processor,
         RunningError,
     )
+    from actors.processor.process_call import cancelled
 
 __all__ = [
     "ConfigError",
@@ -42,10 +43,12 @@ __all__ = [
     "Processor",
     "RunningError",
     "StartError",
+    "cancelled",
 ]
 
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
-    "StartError": "actors.commands.start_error"
+    "StartError": "actors.commands.start_error",
+    "cancelled": "actors.processor.process_call",
 }
 
 

@@ -71,6 +71,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N|auto",
         help="of processors for which a test sets none, instead of the default (1)",
     )
+    parser.addoption(
+        "--concurrency",
+        metavar="N",
+        help="likewise: how many jobs a processor runs at the same time",
+    )
 
 
 class Numbers:
@@ -110,6 +115,8 @@ def systems(
     systems.env["TEST_EFFECTS"] = str(tmp_path / "effects")
     if (max_demand := pytestconfig.getoption("--max-demand")) is not None:
         systems.env["LOWTIDE_MAX_DEMAND"] = max_demand
+    if (concurrency := pytestconfig.getoption("--concurrency")) is not None:
+        systems.env["LOWTIDE_CONCURRENCY"] = concurrency
     yield systems
     left = systems.close()
     request.node.add_report_section("teardown", "system log", systems.log())

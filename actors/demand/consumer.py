@@ -352,9 +352,9 @@ class Consumer:
 
         Without its ticket, it is the one that was taken first.
         """
-        task = self._running.pop(
-            next(iter(self._running)) if ticket is None else ticket
-        )
+        ticket = next(iter(self._running)) if ticket is None else ticket
+        task = self._running.pop(ticket)
+        self._calls.pop(ticket, None)
         if (subscription := self._subscriptions.get(task.source)) is not None:
             subscription.unfinished -= 1
         return task

@@ -33,9 +33,9 @@ from actors.demand.producer import Decision
 from actors.demand.windows import LATE_S, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
+from actors.processor.loop_runner import LoopRunner
 from actors.processor.manual_demand import Asking, manual_demand_of
-from actors.processor.process_call import Calling
-from actors.processor.runners import LoopRunner, ThreadRunner
+from actors.processor.process_call import Calling, ThreadRunner
 from actors.processor.step_output import StepOutput
 from actors.processor.time_limit import TimeLimit
 from actors.supervision.messages import (
@@ -63,9 +63,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from actors.config.model import ProcessorConfig, SystemConfig
+    from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
-    from actors.processor.process_call import Ended
-    from actors.processor.runners import Runner
+    from actors.processor.process_call import Ended, Runner
     from actors.status.model import ProcessorAnswer
 
 #: How long the outcomes may take to be confirmed of a processor that is to be
@@ -93,7 +93,7 @@ class ProcessorActor(Stage):
         self._done = 0
         self._failed = 0
         self._told_drained = False
-        self._limit = TimeLimit(None)
+        self._limit: TimeLimit | None = None
         self._is_leaving = False
         self._is_stuck = False
         self._leave_at: float | None = None
@@ -180,7 +180,7 @@ class ProcessorActor(Stage):
             times.append(self._output.next_tick())
         if self._batching is not None and self.consumer.may_begin:
             times.append(self._batching.due_at)
-        if self._runner is not None and self.consumer.running_count:
+        if self._limit and self._runner and self.consumer.running_count:
             times.append(self._limit.next_at(self._runner.calling.runs, self.now()))
         return min((each for each in times if each is not None), default=None)
 
@@ -202,7 +202,8 @@ class ProcessorActor(Stage):
         self._asking = Asking(self.consumer, message.name, self.edges, self.log)
         self._tune(config)
         self._root = root
-        self._limit = TimeLimit(message.system.job_timeout_s)
+        if (limit_s := message.system.job_timeout_s) is not None:
+            self._limit = TimeLimit(limit_s)
         error = None
         try:
             self._load(config, message.system)
@@ -366,26 +367,25 @@ class ProcessorActor(Stage):
             self._finished(ended)
 
     def _end_what_is_late(self, now: float) -> None:
-        runner = self._runner
-        if runner is None or not self.consumer.running_count:
+        runner, limit = self._runner, self._limit
+        if runner is None or limit is None or not self.consumer.running_count:
             return
-        at = self._limit.next_at(runner.calling.runs, now)
-        if at is None or now < at:
+        if now < limit.next_at(runner.calling.runs, now):
             return
         # What has ended in time is not late.
         self._take_ended()
-        for tickets in self._limit.over(runner.calling.runs, now):
+        for tickets in limit.over(runner.calling.runs, now):
             if not runner.cancel(tickets[0]):
-                self._give_up(tickets[0], now)
-        for ticket in self._limit.stubborn(now):
+                self._give_up(tickets[0], limit.failure, now)
+        for ticket in limit.stubborn(now):
             culprit = runner.blocked_by()
             if culprit is None or culprit == ticket:
                 self._is_stuck = self._is_stuck or culprit is not None
-                self._give_up(ticket, now)
+                self._give_up(ticket, limit.failure, now)
             else:
-                self._limit.excuse(ticket, now)
+                limit.excuse(ticket, now)
 
-    def _give_up(self, ticket: int, now: float) -> None:
+    def _give_up(self, ticket: int, failure: Failure, now: float) -> None:
         # A thread cannot be ended: its process is, once the outcomes are delivered,
         # its own and those of the jobs beside it. What was not begun goes back first.
         if not self._is_leaving:
@@ -393,15 +393,11 @@ class ProcessorActor(Stage):
             self._send(self.consumer.drain(now))
             self._hand_back(self._not_begun, now)
         assert self._runner is not None  # noqa: S101 - it has the job
-        run = self._runner.calling.runs.get(ticket)
-        together = [*self._runner.calling.runs.items()]
-        tickets = [each for each, its in together if its is run]
-        self._finished(
-            [
-                self._runner.calling.failed(task, self._limit.failure)
-                for task in self.consumer.tasks(tickets)
-            ]
-        )
+        calling = self._runner.calling
+        run = calling.runs.get(ticket)
+        tickets = [each for each, its in [*calling.runs.items()] if its is run]
+        tasks = self.consumer.tasks(tickets)
+        self._finished([calling.failed(task, failure) for task in tasks])
 
     def _leave_when_done(self, now: float) -> None:
         if self.consumer.running_count and not self._is_stuck:
@@ -419,10 +415,11 @@ class ProcessorActor(Stage):
     def _finished(self, ended: Sequence[Ended]) -> None:
         assert self._runner is not None  # noqa: S101 - it is where they ran
         tickets = [each.ticket for each in ended]
-        outcomes = [self._limit.judged(each.ticket, each.outcome) for each in ended]
+        outcomes = [each.outcome for each in ended]
         for ticket in tickets:
             self._runner.calling.runs.pop(ticket, None)
-            self._limit.forget(ticket)
+        if self._limit is not None:
+            outcomes = [self._limit.judged(each) for each in ended]
         failed = sum(each.failure is not None for each in outcomes)
         self._failed += failed
         self._done += len(outcomes) - failed

@@ -1,28 +1,61 @@
-"""Calls of the user's function: over one job, or over a list of them.
+"""Calls of the user's function, over one job or over a list, and the threads for it.
 
-In a thread a call is a run of a worker, which yields what the jobs came to; on an event
-loop it is a coroutine, which hands it over.
+A runner is given jobs and hands over what they came to; how many at a time is up to
+the processor. What decides when a job is over its time is not here.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import deque
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.demand.job import as_json, pending
 from actors.demand.job_routing import ANYWHERE
 from actors.demand.messages import Outcome
 from actors.host.texts import class_name, text_of
-from actors.user_code.current_job import JobRun, begin
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from actors.actor_system.worker import Worker
     from actors.demand.consumer import Task
     from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
+
+
+class JobRun:
+    """One run of a job, or of a list of jobs, as its function and its stage see it.
+
+    The stage writes ``cancelled`` and the function reads it, in another thread.
+
+    Attributes:
+        began_at: Monotonic seconds.
+        cancelled: Whether the result is not wanted any more.
+    """
+
+    __slots__ = ("began_at", "cancelled")
+
+    def __init__(self, began_at: float) -> None:
+        self.began_at = began_at
+        self.cancelled = False
+
+
+#: A context variable: each thread has its own value, and each task of a loop; what
+#: ``asyncio.to_thread`` calls has that of its task.
+_current: ContextVar[JobRun | None] = ContextVar("lowtide_job", default=None)
+
+
+def cancelled() -> bool:
+    """Whether the job that calls this should end: its result is not wanted any more.
+
+    That is so once it is over ``--job-timeout``. A job in a thread, which nobody can
+    stop, may look now and then, and return. Outside a job it is false.
+    """
+    run = _current.get()
+    return run is not None and run.cancelled
 
 
 class ResultError(TypeError):
@@ -68,7 +101,7 @@ class Calling:
         run = JobRun(self._now())
         for task in tasks:
             self.runs[task.ticket] = run
-        begin(run)
+        _current.set(run)
 
     def end_of(self, task: Task, outcome: Outcome) -> Ended:
         """What a job came to, and where that goes."""
@@ -135,13 +168,13 @@ class BatchCall:
         self._calling.begin(self._tasks)
         results: list[Any]
         try:
-            answer = self._calling.process(_payloads(self._tasks))
-            results = _checked_batch(answer, len(self._tasks))
+            answer = self._calling.process(payloads_of(self._tasks))
+            results = checked_batch(answer, len(self._tasks))
         except BaseException as error:  # noqa: BLE001 - as for a single job
             results = [error] * len(self._tasks)
         # All of them before the first is handed over: that is the moment.
         for task, outcome in zip(
-            self._tasks, _outcomes(self._tasks, results, began), strict=True
+            self._tasks, outcomes_of(self._tasks, results, began), strict=True
         ):
             end = self._calling.end_of(task, outcome)
             self._yielded += 1
@@ -155,42 +188,120 @@ class BatchCall:
             yield self._calling.failed(task, failure)
 
 
-async def await_one(calling: Calling, task: Task) -> list[Ended]:
-    """Run a job on the event loop; whatever it raises becomes a failed outcome."""
-    began = time.perf_counter()
-    calling.begin((task,))
-    result, failure = None, None
-    try:
-        awaited: Awaitable[Any] = calling.process(task.assignment.payload)
-        result = _checked(await awaited)
-    except BaseException as error:  # noqa: BLE001 - a cancelled one is a failure too
-        result, failure = None, describe(error)
-    duration_s = time.perf_counter() - began
-    _, key, attempt, *_ = task.assignment
-    return [calling.end_of(task, Outcome(key, attempt, result, failure, duration_s))]
+class Runner(Protocol):
+    """Runs jobs beside the mailbox.
+
+    Attributes:
+        calling: How the user's function is called, and which of the jobs run.
+        holds_more: Whether it may be given more jobs than it runs at a time.
+    """
+
+    calling: Calling
+    holds_more: bool
+
+    @property
+    def fd(self) -> int:
+        """Can be read when a job has ended."""
+
+    @property
+    def waiting(self) -> int:
+        """How many of the jobs it was given are not begun."""
+
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Run jobs, each by itself."""
+
+    def begin_batch(self, tasks: Sequence[Task]) -> None:
+        """Run jobs in one call."""
+
+    def take(self) -> list[Ended]:
+        """What has ended since the last call."""
+
+    def take_back(self, count: int) -> int:
+        """Take back jobs that are not begun, the last ones first; returns how many."""
+
+    def cancel(self, ticket: int) -> bool:
+        """Ask a job to end; returns whether it can be made to, without its process."""
+
+    def blocked_by(self) -> int | None:
+        """The job that keeps all others from going on, if one does."""
+
+    def close(self) -> None:
+        """End it: its process ends."""
 
 
-async def await_batch(calling: Calling, tasks: Sequence[Task]) -> list[Ended]:
-    """Run a list of jobs on the event loop."""
-    began = time.perf_counter()
-    calling.begin(tasks)
-    results: list[Any]
-    try:
-        awaited: Awaitable[Any] = calling.process(_payloads(tasks))
-        results = _checked_batch(await awaited, len(tasks))
-    except BaseException as error:  # noqa: BLE001 - as for a single job
-        results = [error] * len(tasks)
-    outcomes = _outcomes(tasks, results, began)
-    return [calling.end_of(*each) for each in zip(tasks, outcomes, strict=True)]
+class ThreadRunner:
+    """Runs jobs in the threads of a worker, as many at a time as it has."""
+
+    holds_more = True
+
+    def __init__(self, worker: Worker, calling: Calling, threads: int) -> None:
+        self.calling = calling
+        self._worker = worker
+        self._threads = threads
+        self._waiting: deque[Task] = deque()
+
+    @property
+    def fd(self) -> int:
+        """Can be read when a job has ended."""
+        return self._worker.fd
+
+    @property
+    def waiting(self) -> int:
+        """How many of the jobs it was given are not begun."""
+        return len(self._waiting)
+
+    def begin(self, tasks: Sequence[Task]) -> None:
+        """Run jobs; each thread takes the next one when it is free."""
+        self._waiting.extend(tasks)
+        for _ in range(min(len(tasks), self._threads)):
+            calls = JobCalls(self.calling, self._waiting)
+            self._worker.call(calls.run, calls.failed)
+
+    def begin_batch(self, tasks: Sequence[Task]) -> None:
+        """Run jobs in one call."""
+        batch = BatchCall(self.calling, tasks)
+        self._worker.call(batch.run, batch.failed)
+
+    def take(self) -> list[Ended]:
+        """What has ended since the last call."""
+        return self._worker.take()
+
+    def take_back(self, count: int) -> int:
+        """Take back jobs that are not begun, the last ones first."""
+        taken = 0
+        while taken < count and self._waiting:
+            # The threads take from the other end.
+            try:
+                self._waiting.pop()
+            except IndexError:
+                break
+            taken += 1
+        return taken
+
+    def cancel(self, ticket: int) -> bool:
+        """Tell a job that it should end; nothing can make its thread."""
+        if (run := self.calling.runs.get(ticket)) is not None:
+            run.cancelled = True
+        return False
+
+    def blocked_by(self) -> int | None:
+        """None: each has a thread of its own."""
+        return None
+
+    def close(self) -> None:
+        """Begin no more; what runs ends with the process."""
+        self._worker.stop()
 
 
-def _payloads(tasks: Sequence[Task]) -> list[Any]:
+def payloads_of(tasks: Sequence[Task]) -> list[Any]:
+    """What the jobs hold."""
     return [task.assignment.payload for task in tasks]
 
 
-def _outcomes(
+def outcomes_of(
     tasks: Sequence[Task], results: Sequence[Any], began: float
 ) -> list[Outcome]:
+    """What a call over several jobs came to, by the results or errors of each."""
     duration_s = (time.perf_counter() - began) / len(tasks)
     ends = [_settle(value) for value in results]
     return [
@@ -203,12 +314,17 @@ def _settle(value: Any) -> tuple[Any, Failure | None]:
     if issubclass(type(value), BaseException):
         return None, describe(value)
     try:
-        return _checked(value), None
+        return checked(value), None
     except ResultError as error:
         return None, describe(error)
 
 
-def _checked_batch(results: Any, count: int) -> list[Any]:
+def checked_batch(results: Any, count: int) -> list[Any]:
+    """What ``process`` returned for a list of jobs.
+
+    Raises:
+        BatchError: It is not a list with a result for each.
+    """
     # Not ``isinstance``, which asks a value for its ``__class__``.
     is_list = issubclass(type(results), list)
     own = [*results] if is_list else []
@@ -222,7 +338,7 @@ def _run_one(process: Callable[[Any], Any], task: Task) -> Outcome:
     began = time.perf_counter()
     result, failure = None, None
     try:
-        result = _checked(process(task.assignment.payload))
+        result = checked(process(task.assignment.payload))
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
         result, failure = None, describe(error)
     duration_s = time.perf_counter() - began
@@ -230,7 +346,12 @@ def _run_one(process: Callable[[Any], Any], task: Task) -> Outcome:
     return Outcome(key, attempt, result, failure, duration_s)
 
 
-def _checked(result: Any) -> Any:
+def checked(result: Any) -> Any:
+    """A copy of what ``process`` returned, as JSON.
+
+    Raises:
+        ResultError: It is not a JSON value.
+    """
     try:
         return as_json(result)
     except BaseException as error:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from actors.demand.messages import Outcome
-    from actors.user_code.current_job import JobRun
+    from actors.processor.process_call import Ended, JobRun
 
 #: How long a job that was asked to end may take to do so, in seconds.
 CANCEL_S = 2.0
@@ -27,7 +27,7 @@ class TimeLimit:
     first one's ticket stands for it.
     """
 
-    def __init__(self, limit_s: float | None) -> None:
+    def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._over: dict[int, float] = {}
         self._asked: dict[int, float] = {}
@@ -37,10 +37,8 @@ class TimeLimit:
         """What a run that took too long comes to."""
         return Failure(f"JobTimeoutError: took longer than {self._limit_s:g} s")
 
-    def next_at(self, runs: Mapping[int, JobRun], now: float) -> float | None:
+    def next_at(self, runs: Mapping[int, JobRun], now: float) -> float:
         """When a run may be over its time, or has been asked for long enough."""
-        if self._limit_s is None:
-            return None
         times = list(self._asked.values())
         # What was taken and is not noted yet begins now at the earliest.
         began = [
@@ -51,8 +49,6 @@ class TimeLimit:
 
     def over(self, runs: Mapping[int, JobRun], now: float) -> list[tuple[int, ...]]:
         """Find the runs that are over their time since the last call."""
-        if self._limit_s is None:
-            return []
         found: dict[int, list[int]] = {}
         for ticket, run in [*runs.items()]:
             if ticket not in self._over and now >= run.began_at + self._limit_s:
@@ -66,22 +62,14 @@ class TimeLimit:
         """Those that have not ended, though they were asked long enough ago."""
         return [ticket for ticket, until in self._asked.items() if now >= until]
 
-    def is_over(self, ticket: int) -> bool:
-        """Whether this run is over its time."""
-        return ticket in self._over
-
     def excuse(self, ticket: int, now: float) -> None:
         """Wait once more: another job keeps it from ending."""
         self._asked[ticket] = now + CANCEL_S
 
-    def forget(self, ticket: int) -> None:
-        """The run has ended, or was given up."""
-        self._over.pop(ticket, None)
-        self._asked.pop(ticket, None)
-
-    def judged(self, ticket: int, outcome: Outcome) -> Outcome:
-        """What a run that has ended comes to: one that was stopped, took too long."""
-        failure = outcome.failure
-        if failure is None or not self.is_over(ticket):
+    def judged(self, ended: Ended) -> Outcome:
+        """What a run that has ended comes to: one that was stopped took too long."""
+        outcome, failure = ended.outcome, ended.outcome.failure
+        self._asked.pop(ended.ticket, None)
+        if self._over.pop(ended.ticket, None) is None or failure is None:
             return outcome
         return outcome._replace(failure=self.failure._replace(trace=failure.trace))

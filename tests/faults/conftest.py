@@ -47,9 +47,10 @@ class Windows:
 @pytest.fixture(scope="session")
 def window(pytestconfig: pytest.Config) -> Windows:
     """By what a processor may hold, a test reckons what its death may cost."""
-    chosen = pytestconfig.getoption("--max-demand") or "1"
+    places = int(pytestconfig.getoption("--concurrency") or "1")
+    chosen = pytestconfig.getoption("--max-demand") or str(places)
     if chosen == "auto":
-        return Windows(long=1, short=1024)
+        return Windows(long=places, short=1024)
     return Windows(long=int(chosen), short=int(chosen))
 
 

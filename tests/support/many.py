@@ -1,0 +1,85 @@
+"""Job functions of which several run at the same time."""
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+from tests.support.jobs import _note
+
+_seen: set[int] = set()
+
+
+def held(job: Any) -> Any:
+    """Note, and take half a second."""
+    _note(job)
+    time.sleep(0.5)
+    return job["id"]
+
+
+async def held_later(job: Any) -> Any:
+    """The same, as a task."""
+    _note(job)
+    await asyncio.sleep(0.5)
+    return job["id"]
+
+
+def kills(job: Any) -> Any:
+    """Kill the process at job 3."""
+    held(job)
+    if job["id"] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job["id"]
+
+
+async def kills_later(job: Any) -> Any:
+    """The same, as a task."""
+    await held_later(job)
+    if job["id"] == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job["id"]
+
+
+def never(job: Any) -> Any:
+    """Never end, at job 3."""
+    _note(job)
+    while job["id"] == 3:
+        time.sleep(60)
+    time.sleep(0.1)
+    return job["id"]
+
+
+async def blocks(job: Any) -> Any:
+    """Keep the event loop from all others, at job 3."""
+    _note(job)
+    await asyncio.sleep(0.2)
+    while job["id"] == 3:
+        time.sleep(0.01)  # noqa: ASYNC251 - that is what it is to do
+    await asyncio.sleep(0.3)
+    return job["id"]
+
+
+async def goes_on(job: Any) -> Any:
+    """Swallow each cancellation, at job 3."""
+    _note(job)
+    while job["id"] == 3:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            continue
+    await asyncio.sleep(0.1)
+    return job["id"]
+
+
+async def is_cancelled(job: Any) -> Any:
+    """Take too long, at job 3."""
+    _note(job)
+    await asyncio.sleep(600 if job["id"] == 3 else 0.1)
+    return job["id"]
+
+
+async def one_loop(job: Any) -> Any:
+    """Name the loop and the process it runs in."""
+    await asyncio.sleep(0)
+    return [id(asyncio.get_running_loop()), os.getpid()]
