@@ -2,7 +2,6 @@
 
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
 from . import http, urls
 from .errors import BadStatusError
@@ -53,7 +52,7 @@ def settle(
     Raises:
         SourceError: The API did not confirm it. ``permanent`` if it never will.
     """
-    url = urls.below(url, f"ack/{quote(str(job['id']), safe='')}")
+    url = urls.below(url, f"ack/{urls.segment(job['id'])}")
     try:
         http.send(http.Request(method="POST", url=url))
     except BadStatusError as error:

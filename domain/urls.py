@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import (
     SplitResult,
+    quote,
     unquote_plus,
     urlencode,
     urlsplit,
@@ -12,7 +13,15 @@ from urllib.parse import (
 
 from .errors import BadUrlError
 
-__all__ = ["below", "checked", "origin", "shown", "with_params", "with_query"]
+__all__ = [
+    "below",
+    "checked",
+    "origin",
+    "segment",
+    "shown",
+    "with_params",
+    "with_query",
+]
 
 # Readers of URLs disagree on these: some drop them, some end the host there.
 _AMBIGUOUS = re.compile(r"[\x00-\x20\x7f\\]")
@@ -56,6 +65,18 @@ def below(base: str, name: str) -> str:
     parts = checked(base)
     path = f"{parts.path.rstrip('/')}/{name}"
     return urlunsplit(parts._replace(path=path, fragment=""))
+
+
+def segment(job_id: object) -> str:
+    """Return an id as it stands in a URL, as one segment of its path.
+
+    Raises:
+        BadUrlError: It would lead to another place than its own.
+    """
+    text = str(job_id)
+    if text in {"", ".", ".."}:
+        raise BadUrlError(f"the id {text!r} would lead to another place than its own")
+    return quote(text, safe="")
 
 
 def with_query(url: str, name: str, value: object) -> str:

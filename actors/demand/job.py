@@ -355,6 +355,29 @@ def id_of(payload: Any) -> JobId | None:
     return job_id if type(job_id) in (int, str) else None
 
 
+#: Characters of a source's id; digits of one that is an integer are a hundred at most.
+LONGEST_ID = 512
+_LONGEST_BITS = 332
+
+#: What lowtide itself calls jobs: a source that gives no id, or served no job.
+RAW = "raw:"
+_OURS = re.compile(r"raw:|source:|#[0-9]")
+
+
+def is_too_long(job_id: JobId) -> bool:
+    """Whether nobody can type, show, or keep an id."""
+    if isinstance(job_id, int):
+        return job_id.bit_length() > _LONGEST_BITS
+    return len(job_id) > LONGEST_ID
+
+
+def known_by(job_id: JobId) -> JobId:
+    """What a job is known by that its source calls so: no name of our own making."""
+    if isinstance(job_id, str) and _OURS.match(job_id):
+        return f"source:{job_id}"
+    return job_id
+
+
 def odd_id_of(payload: Any) -> str | None:
     """What the ``id`` of a job is that is none of those; None if there is none."""
     if type(payload) is not dict or (job_id := payload.get("id")) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -14,7 +15,17 @@ from operator import is_not
 from typing import Any, NamedTuple, TypeAlias
 
 from actors.actor_system.worker import Gate
-from actors.demand.job import Failure, JobId, as_json, id_of, pending
+from actors.demand.job import (
+    LONGEST_ID,
+    RAW,
+    Failure,
+    JobId,
+    as_json,
+    id_of,
+    is_too_long,
+    known_by,
+    pending,
+)
 from actors.demand.polling import Lengths
 from actors.host.texts import class_name, encodable, text_of
 from actors.user_code.failures import (
@@ -33,8 +44,6 @@ FAULTS = (401, 403, 404)
 
 #: Statuses by which a gateway says that it got no whole answer from what is behind it.
 NO_ANSWER = (502, 504, 520, 524)
-
-_RAW = "raw:"
 
 
 class Fetched(NamedTuple):
@@ -143,7 +152,22 @@ def item_of(value: Any) -> Fetched | Unusable:
     except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
         return unusable_value(value, error)
     own = attribute(value, "job_id") if type(value) is not dict else None
-    return Fetched(job, own if type(own) in (str, int) else id_of(job))
+    job_id: JobId | None = own if type(own) in (str, int) else id_of(job)
+    if job_id is None:
+        return Fetched(job)
+    if is_too_long(job_id):
+        failure = Failure(f"{_ID_TOO_LONG}, got {_length_of(job_id)}", permanent=True)
+        return _unusable(json.dumps(job).encode(), failure)
+    return Fetched(job, known_by(job_id))
+
+
+_ID_TOO_LONG = f"expected an id of at most {LONGEST_ID} characters, or 100 digits"
+
+
+def _length_of(job_id: JobId) -> str:
+    if isinstance(job_id, int):
+        return f"an integer of {job_id.bit_length()} bits"
+    return f"{len(job_id)} characters"
 
 
 def unusable_value(value: Any, error: BaseException) -> Unusable:
@@ -185,7 +209,7 @@ def _is_fault(error: BaseException) -> bool:
 def _unusable(content: Any, failure: Failure) -> Unusable:
     raw, encoding = _as_text(content)
     digest = hashlib.sha256(raw.encode(errors="surrogatepass")).hexdigest()
-    payload = {"id": f"{_RAW}{digest[:16]}", "raw": raw, "encoding": encoding}
+    payload = {"id": f"{RAW}{digest[:16]}", "raw": raw, "encoding": encoding}
     return Unusable(payload, failure)
 
 
@@ -204,7 +228,7 @@ def _as_text(content: Any) -> tuple[str, str]:
 
 def is_raw(job_id: JobId) -> bool:
     """Whether a job's id says that it is no job but what `Unusable` kept."""
-    return isinstance(job_id, str) and job_id.startswith(_RAW)
+    return isinstance(job_id, str) and job_id.startswith(RAW)
 
 
 #: Of one answer, so many jobs may be under way to the journal at a time.

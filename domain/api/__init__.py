@@ -104,7 +104,7 @@ def settle(
     if ack is None or outcome.get("state") not in ack.states:
         return
     job_id = id_of(session.settings, job)
-    if job_id is None:
+    if job_id in (None, ""):
         raise BadOptionError("ack_url: expected jobs with an id")
     request = _acknowledgement(session, ack, job_id, outcome)
     if (tokens := session.tokens) is not None and tokens.current() is None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from domain.errors import BadStatusError
+from domain.errors import BadStatusError, BadUrlError
 from domain.leases import fetch, settle
 from tests.domain.conftest import ScriptedServer
 
@@ -66,6 +66,17 @@ def test_a_server_that_fails_may_be_told_again(answer: Answering) -> None:
         settle({"id": 7}, {"state": "done"}, server.url)
 
     assert (caught.value.status, caught.value.permanent) == (503, False)
+
+
+@pytest.mark.parametrize("job_id", ["..", ".", ""])
+def test_an_id_does_not_lead_to_another_place(answer: Answering, job_id: str) -> None:
+    server = answer(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with pytest.raises(BadUrlError, match="would lead to another place") as caught:
+        settle({"id": job_id}, {"state": "done"}, server.url)
+
+    assert caught.value.permanent
+    assert server.requests == []
 
 
 def test_an_id_is_quoted(answer: Answering) -> None:

@@ -19,6 +19,7 @@ from actors.fetcher.fetch_call import (
     Signals,
     Unusable,
     fetch_run,
+    is_raw,
     item_of,
 )
 
@@ -355,3 +356,37 @@ def test_a_job_may_be_known_by_something_else_than_its_id(
 
     assert isinstance(item, Fetched)
     assert (item.id, type(item.payload)) == (job_id, dict)
+
+
+@pytest.mark.parametrize(
+    ("job_id", "known"),
+    [
+        ("raw:0123456789abcdef", "source:raw:0123456789abcdef"),
+        ("#7", "source:#7"),
+        ("source:#7", "source:source:#7"),
+        ("#seven", "#seven"),
+        ("rawhide", "rawhide"),
+        (7, 7),
+    ],
+)
+def test_no_source_calls_a_job_as_lowtide_does(job_id: Any, known: Any) -> None:
+    fetched = item_of({"id": job_id})
+
+    assert fetched == Fetched({"id": job_id}, known)
+    assert not is_raw(known)
+
+
+@pytest.mark.parametrize("job_id", ["x" * 513, "x" * 200_000, 10**101, -(10**101)])
+def test_an_id_that_nobody_can_type_or_keep_is_set_aside(job_id: Any) -> None:
+    unusable = item_of({"id": job_id, "n": 1})
+
+    assert isinstance(unusable, Unusable)
+    assert unusable.failure.permanent
+    assert unusable.failure.error.startswith("expected an id of at most 512 characters")
+    assert len(unusable.failure.error) < 200
+    assert unusable.payload["raw"].startswith('{"id": ')
+
+
+def test_the_longest_ids_are_taken() -> None:
+    assert item_of({"id": "x" * 512}) == Fetched({"id": "x" * 512}, "x" * 512)
+    assert item_of({"id": 10**99}) == Fetched({"id": 10**99}, 10**99)
