@@ -55,12 +55,21 @@ class Instructions:
         Raises:
             Killed: It ended in the middle of that.
         """
-        before = sys.gettrace()
+        before, tell = sys.gettrace(), sys.unraisablehook
+
+        def tell_others(unraisable: sys.UnraisableHookArgs) -> None:
+            # A generator that nobody holds on to any more is closed on the way out,
+            # and cannot do what it does at its end either.
+            if not issubclass(unraisable.exc_type, Killed):
+                tell(unraisable)
+
+        sys.unraisablehook = tell_others
         sys.settrace(self._frame)
         try:
             act()
         finally:
             sys.settrace(before)
+            sys.unraisablehook = tell
             if self.struck:
                 raise Killed
 
