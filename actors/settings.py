@@ -68,6 +68,8 @@ class FetcherSettings(TypedDict, total=False):
 class ProcessorSettings(TypedDict, total=False):
     """The keys of a ``[[processor]]`` table."""
 
+    concurrency: int
+    setup: Function
     max_demand: int | str
     min_demand: int
     selector: Function

@@ -32,6 +32,7 @@ class LoopWorker(Outbox):
         with forks.keeping():
             self._loop = asyncio.new_event_loop()
         self._closing = False
+        self._last: Make | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:
             self._thread.start()
@@ -68,8 +69,14 @@ class LoopWorker(Outbox):
                     return key
         return None
 
-    def close(self, within_s: float) -> None:
-        """Cancel what runs, and close the loop, as ``asyncio.run`` does at its end."""
+    def close(self, within_s: float, last: Make | None = None) -> None:
+        """Cancel what runs, and close the loop, as ``asyncio.run`` does at its end.
+
+        Args:
+            within_s: How long all of it may take.
+            last: Makes a coroutine that is run when the others have ended.
+        """
+        self._last = last
         self._closing = True
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
@@ -105,13 +112,20 @@ class LoopWorker(Outbox):
             with contextlib.suppress(BaseException):
                 self._loop.run_forever()
             forks.end_fork()
-        with contextlib.suppress(BaseException):
-            self._end()
+        for step in (self._end_tasks, self._end_last, self._end_loop):
+            with contextlib.suppress(BaseException):
+                step()
 
-    def _end(self) -> None:
+    def _end_tasks(self) -> None:
         left = asyncio.all_tasks(self._loop)
         for task in left:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+
+    def _end_last(self) -> None:
+        if self._last is not None:
+            self._loop.run_until_complete(self._last())
+
+    def _end_loop(self) -> None:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()

@@ -120,6 +120,19 @@ class Worker(Outbox):
         """
         self._calls.put((run, failed))
 
+    def finish(self, run: Run, failed: Failed, within_s: float) -> None:
+        """Run a last call, and wait for its end."""
+        done = threading.Event()
+
+        def last() -> Iterator[Any]:
+            try:
+                yield from run()
+            finally:
+                done.set()
+
+        self._calls.put((last, failed))
+        done.wait(within_s)
+
     def gate(self) -> Gate:
         """A gate for this worker's calls."""
         return Gate()

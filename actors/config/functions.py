@@ -12,6 +12,7 @@ from actors.user_code.functions import (
     FunctionError,
     check_call,
     check_fetch,
+    is_async,
     load,
     load_beside,
     name_beside,
@@ -142,6 +143,8 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
         yield from _named_by_fetcher(stage)
     else:
         yield NamedFunction("process", stage.process, awaits=True)
+        if stage.setup is not None:
+            yield NamedFunction("setup", stage.setup, (), awaits=_is_async(stage))
         if stage.selector is not None:
             yield NamedFunction("selector", stage.selector)
         for source, options in stage.subscriptions.items():
@@ -151,6 +154,13 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
             yield NamedFunction("demand", stage.asking)
     if stage.partition_by is not None and ":" in stage.partition_by:
         yield NamedFunction("partition_by", stage.partition_by)
+
+
+def _is_async(processor: ProcessorConfig) -> bool:
+    try:
+        return is_async(load(processor.process))
+    except FunctionError:
+        return True  # that is told of process
 
 
 def _named_by_fetcher(fetcher: FetcherConfig) -> Iterator[NamedFunction]:

@@ -227,6 +227,12 @@ class ProcessorConfig(StageConfig):
         "the function that takes a job and returns its result",
         setting=True,
     )
+    setup: str | None = option(
+        FUNCTION,
+        None,
+        "called once in each process, before its first job; a context manager that it "
+        "returns is left when the process ends",
+    )
     sources: tuple[str, ...] = option(
         SOURCES,
         (),
@@ -492,6 +498,8 @@ class SystemConfig:
     def functions_of(self, processor: ProcessorConfig) -> Iterator[str]:
         """Names, ``MODULE:FUNCTION``, that a processor of this kind loads."""
         yield processor.process
+        if processor.setup is not None:
+            yield processor.setup
         if processor.asking is not None:
             yield processor.asking
         if processor.partition_by is not None and ":" in processor.partition_by:

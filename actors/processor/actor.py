@@ -36,6 +36,7 @@ from actors.host.frames import MAX_MESSAGE
 from actors.processor.loop_runner import LoopRunner
 from actors.processor.manual_demand import Asking, manual_demand_of
 from actors.processor.process_call import Calling, ThreadRunner
+from actors.processor.set_up import IsSetUp, SetUp
 from actors.processor.step_output import StepOutput
 from actors.processor.time_limit import TimeLimit
 from actors.supervision.messages import (
@@ -209,9 +210,13 @@ class ProcessorActor(Stage):
             self._load(config, message.system)
         except ValueError as problem:
             error = str(problem)
-        self.send(
-            root, Started(name=message.name, pid=self.edges.process_id(), error=error)
-        )
+        if error is not None or config.setup is None:
+            self._tell_started(error)
+
+    def _tell_started(self, error: str | None, *, may_pass: bool = False) -> None:
+        pid = self.edges.process_id()
+        started = Started(name=self._name, pid=pid, error=error, may_pass=may_pass)
+        self.send(self._root, started)
 
     def _describe(self, message: StartProcessor) -> Process:
         return Process(
@@ -239,6 +244,10 @@ class ProcessorActor(Stage):
             find = partial(routing.routes_of, describe=describe)
         self._runner = self._make_runner(process, find)
         self.watch(self._runner.fd, self._runner_spoke)
+        if config.setup is not None:
+            setup = self.edges.function(config.setup)
+            check_call(setup, config.setup, awaits=is_async(process))
+            self._runner.set_up(SetUp(setup))
         if asking is not None:
             self.watch(self._asking.start(asking), self._asker_spoke)
 
@@ -359,12 +368,23 @@ class ProcessorActor(Stage):
 
     def _take_ended(self) -> None:
         assert self._runner is not None  # noqa: S101 - it is what has spoken
-        # One that was given up may still come to its end.
-        ended = [
-            each for each in self._runner.take() if self.consumer.runs(each.ticket)
-        ]
+        ended: list[Ended] = []
+        for each in self._runner.take():
+            if isinstance(each, IsSetUp):
+                self._note_set_up(each)
+            # One that was given up may still come to its end.
+            elif self.consumer.runs(each.ticket):
+                ended.append(each)
         if ended:
             self._finished(ended)
+
+    def _note_set_up(self, setup: IsSetUp) -> None:
+        failure = setup.failure
+        if failure is None:
+            self._tell_started(None)
+            return
+        error = f"{self.config.setup!r}, the setup of {self._name}, failed"
+        self._tell_started(f"{error}: {failure.error}", may_pass=True)
 
     def _end_what_is_late(self, now: float) -> None:
         runner, limit = self._runner, self._limit

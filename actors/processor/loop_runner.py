@@ -13,6 +13,7 @@ from actors.processor.process_call import (
     outcomes_of,
     payloads_of,
 )
+from actors.processor.set_up import TEAR_DOWN_S
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from actors.actor_system.event_loop import LoopWorker
     from actors.demand.consumer import Task
     from actors.processor.process_call import Calling, Ended
-
-#: How long an event loop may take to be closed, in seconds.
-CLOSE_S = 1.0
+    from actors.processor.set_up import IsSetUp, SetUp
 
 
 class LoopRunner:
@@ -34,6 +33,7 @@ class LoopRunner:
     def __init__(self, worker: LoopWorker, calling: Calling) -> None:
         self.calling = calling
         self._worker = worker
+        self._setup: SetUp | None = None
 
     @property
     def fd(self) -> int:
@@ -57,9 +57,14 @@ class LoopRunner:
         make = partial(await_batch, self.calling, tasks)
         self._worker.spawn(tasks[0].ticket, make, partial(self._failed, tasks))
 
-    def take(self) -> list[Ended]:
+    def take(self) -> list[Ended | IsSetUp]:
         """What has ended since the last call."""
         return self._worker.take()
+
+    def set_up(self, setup: SetUp) -> None:
+        """Make what is kept over jobs, on the loop."""
+        self._setup = setup
+        self._worker.spawn(0, setup.run_later, setup.failed)
 
     def take_back(self, count: int) -> int:  # noqa: ARG002 - all are begun
         """Take nothing back."""
@@ -77,8 +82,9 @@ class LoopRunner:
         return self._worker.running() if self._worker.is_blocked else None
 
     def close(self) -> None:
-        """Cancel what runs, and close the loop."""
-        self._worker.close(CLOSE_S)
+        """Cancel what runs, give back what was set up, and close the loop."""
+        last = None if self._setup is None else self._setup.tear_down_later
+        self._worker.close(TEAR_DOWN_S, last)
 
     def _failed(self, tasks: Sequence[Task], error: BaseException) -> Iterable[Ended]:
         failure = describe(error)

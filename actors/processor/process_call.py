@@ -15,6 +15,7 @@ from actors.demand.job import as_json, pending
 from actors.demand.job_routing import ANYWHERE
 from actors.demand.messages import Outcome
 from actors.host.texts import class_name, text_of
+from actors.processor.set_up import TEAR_DOWN_S
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from actors.demand.consumer import Task
     from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
+    from actors.processor.set_up import IsSetUp, SetUp
 
 
 class JobRun:
@@ -213,8 +215,11 @@ class Runner(Protocol):
     def begin_batch(self, tasks: Sequence[Task]) -> None:
         """Run jobs in one call."""
 
-    def take(self) -> list[Ended]:
-        """What has ended since the last call."""
+    def take(self) -> list[Ended | IsSetUp]:
+        """What has ended since the last call, and the end of `set_up`."""
+
+    def set_up(self, setup: SetUp) -> None:
+        """Make what is kept over jobs, before the first of them."""
 
     def take_back(self, count: int) -> int:
         """Take back jobs that are not begun, the last ones first; returns how many."""
@@ -239,6 +244,7 @@ class ThreadRunner:
         self._worker = worker
         self._threads = threads
         self._waiting: deque[Task] = deque()
+        self._setup: SetUp | None = None
 
     @property
     def fd(self) -> int:
@@ -262,9 +268,14 @@ class ThreadRunner:
         batch = BatchCall(self.calling, tasks)
         self._worker.call(batch.run, batch.failed)
 
-    def take(self) -> list[Ended]:
+    def take(self) -> list[Ended | IsSetUp]:
         """What has ended since the last call."""
         return self._worker.take()
+
+    def set_up(self, setup: SetUp) -> None:
+        """Make what is kept over jobs."""
+        self._setup = setup
+        self._worker.call(setup.run, setup.failed)
 
     def take_back(self, count: int) -> int:
         """Take back jobs that are not begun, the last ones first."""
@@ -290,6 +301,8 @@ class ThreadRunner:
 
     def close(self) -> None:
         """Begin no more; what runs ends with the process."""
+        if self._setup is not None:
+            self._worker.finish(self._setup.tear_down, self._setup.failed, TEAR_DOWN_S)
         self._worker.stop()
 
 

@@ -309,7 +309,10 @@ class SupervisorActor(Stage):
         if child is None or address is None or not self.is_same(address, sender):
             return  # late news of an earlier run
         if message.error is not None:
-            self.carry_out(self.supervisor.cannot_start(message.name, message.error))
+            effects = self.supervisor.cannot_start(
+                message.name, message.error, may_pass=message.may_pass
+            )
+            self.carry_out(effects)
             return
         if message.waits_for is not None:
             child.waits_for = message.waits_for

@@ -74,12 +74,14 @@ class Started:
     Attributes:
         error: Why it is not, and will not be.
         waits_for: What it waits for to be; it says so once more when it is.
+        may_pass: Whether another start may do, where it cannot now.
     """
 
     name: str
     pid: int
     error: str | None = None
     waits_for: str | None = None
+    may_pass: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -230,8 +230,13 @@ class Supervisor:
         if (child := self.get(name)) is not None:
             child.address = None
 
-    def cannot_start(self, name: str, error: str) -> list[Effect]:
-        """Give a child up that said why it cannot run, or the system at its start."""
+    def cannot_start(
+        self, name: str, error: str, *, may_pass: bool = False
+    ) -> list[Effect]:
+        """Give a child up that said why it cannot run, or the system at its start.
+
+        Where that may pass, one that worked before is started again.
+        """
         child = self.get(name)
         if child is None:
             return []
@@ -244,6 +249,8 @@ class Supervisor:
         ]
         if child.role is Role.GATE:
             return effects  # its address may be free again when it is restarted
+        if may_pass and child.starts > 1:
+            return effects
         if child.starts > 1:
             # It worked before: what it is started from has changed since.
             self._of(child).give_up(name)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from actors.testing.base import Node
     from actors.testing.network import Network
 
+#: How many turns of a loop what comes last has: no time passes in them.
+_LAST_TURNS = 16
 _BLOCKED = object()
 _ENDED = object()
 
@@ -276,6 +278,12 @@ class VirtualWorker(Worker):
         """A gate for this worker's calls."""
         return VirtualGate(self)
 
+    def finish(self, run: Run, failed: Failed, within_s: float) -> None:  # noqa: ARG002
+        """Run a last call."""
+        self._around.calling = self._node
+        with contextlib.suppress(Exception):
+            list(run())
+
     def stop(self) -> None:
         """Take no further call."""
         self._waiting.clear()
@@ -375,6 +383,10 @@ class VirtualThreads(Worker):
         self._here.append(value)
         self._node.signal(self.fd)
 
+    def finish(self, run: Run, failed: Failed, within_s: float) -> None:
+        """Run a last call."""
+        self._lanes[0].finish(run, failed, within_s)
+
     def stop(self) -> None:
         """Take no further call."""
         self._waiting.clear()
@@ -438,9 +450,13 @@ class VirtualLoopWorker(LoopWorker):
 
         self._node.later(0.0, begin)
 
-    def close(self, within_s: float) -> None:  # noqa: ARG002 - there is no thread
+    def close(
+        self,
+        within_s: float,  # noqa: ARG002 - there is no thread
+        last: Make | None = None,
+    ) -> None:
         """Cancel what runs, and close the loop."""
-        self._loop.end()
+        self._loop.end(last)
 
     def _arrived(self, value: Any) -> None:
         self._node.base.faults.reach("call.ended", self._node)
@@ -486,8 +502,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Call at the next turn."""
         return self.call_soon(callback, *args, context=context)
 
-    def end(self) -> None:
-        """Cancel what is left, and close."""
+    def end(self, last: Make | None = None) -> None:
+        """Cancel what is left, run what comes last, and close."""
         if self._ended:
             return
         self._ended = True
@@ -495,6 +511,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         for task in left:
             task.cancel()
         self._once()
+        if last is not None:
+            left.add(self.create_task(last()))
+            for _ in range(_LAST_TURNS):
+                self._once()
         for task in left:
             # One that goes on all the same is as the test wants it.
             task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001

@@ -150,7 +150,11 @@ class Harness:
         read = replace(read, fetchers=tuple(sourced))
         sources = {f"source:{name}": each for name, each in self.sources.items()}
         self._world = World(read, {**known, **sources}, self._faults, _Recorder(self))
-        self._start()
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Self:
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,3 +120,21 @@ def test_all_tasks_of_a_process_are_on_one_loop(
     done = system.wait_for("job.done", count=30)
 
     assert len({tuple(each["result"]) for each in done}) == 1
+
+
+def test_what_is_set_up_is_made_once_a_process_and_given_back(
+    start_numbers: Start, start_system: Start, runs: Take, tmp_path: Path
+) -> None:
+    numbers = start_numbers("--preload", "10", "--every", "0")
+    config = tmp_path / "kept.toml"
+    config.write_text(
+        '[[processor]]\nname = "p"\nprocess = "many:held_later"\nsetup = "many:kept"\n'
+        "concurrency = 4\n"
+    )
+    system = start_system("--url", numbers.url, "--config", str(config))
+
+    system.wait_for("job.done", count=10)
+    system.signal(signal.SIGTERM)
+    system.wait()
+
+    assert (runs()[1000], runs()[2000]) == (2, 2)

@@ -1,9 +1,11 @@
 """Job functions of which several run at the same time."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 from tests.support.jobs import _note
@@ -83,3 +85,11 @@ async def one_loop(job: Any) -> Any:
     """Name the loop and the process it runs in."""
     await asyncio.sleep(0)
     return [id(asyncio.get_running_loop()), os.getpid()]
+
+
+@contextlib.asynccontextmanager
+async def kept() -> AsyncIterator[None]:
+    """Note when what is kept is made, and when it is given back."""
+    _note({"id": 1000})
+    yield
+    _note({"id": 2000})
