@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks
 from actors.host.redaction import masked, redact
-from actors.host.texts import encodable, line_of, plain, text_of
+from actors.host.texts import encodable, json_encoder, line_of, plain, text_of
 
 # Where rich is installed, structlog imports it for tracebacks in colour. The log has
 # its traces as text, and every process of a system would carry rich along: 5 MB, and
@@ -42,7 +42,7 @@ if not _had_rich:
     del sys.modules["rich"]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterable, Mapping, MutableMapping
 
 #: Bytes; a pipe takes a line of up to this size whole or not at all (pipe(7)).
 MAX_LINE = 4096
@@ -62,6 +62,8 @@ RECENT = 20
 RECENT_WIDTH = 160
 
 _F_SETPIPE_SZ = 1031
+
+_stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
 
 
 class Event(TypedDict):
@@ -98,15 +100,24 @@ class LogPipe:
             fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
 
     def msg(self, line: str) -> None:
-        """Write one line, or count it as dropped."""
+        """Write one line, or several, or count them as dropped."""
+        lines = line.encode() + b"\n"
+        begin = 0
+        while begin < len(lines):
+            # As many as the pipe takes whole: no line of another is to come between.
+            end = lines.rfind(b"\n", begin, begin + MAX_LINE) + 1
+            piece = lines[begin : end or lines.index(b"\n", begin) + 1]
+            if not self._has_told_dropped() or not self._write(piece):
+                self.dropped += piece.count(b"\n")
+            begin += len(piece)
+
+    def _has_told_dropped(self) -> bool:
         if self.dropped:
             note = {"event": "log.dropped", "level": "warning", "count": self.dropped}
-            if not self._write(json.dumps(note)):
-                self.dropped += 1
-                return
+            if not self._write(json.dumps(note).encode() + b"\n"):
+                return False
             self.dropped = 0
-        if not self._write(line):
-            self.dropped += 1
+        return True
 
     log = debug = info = warning = error = critical = msg
 
@@ -114,15 +125,12 @@ class LogPipe:
         """Tell what was dropped last, at the end of this process."""
         end = time.monotonic() + TOLD_WITHIN_S
         while self.dropped and self.writer >= 0 and time.monotonic() < end:
-            note = {"event": "log.dropped", "level": "warning", "count": self.dropped}
-            if self._write(json.dumps(note)):
-                self.dropped = 0
-            else:
+            if not self._has_told_dropped():
                 time.sleep(0.01)
 
-    def _write(self, line: str) -> bool:
+    def _write(self, lines: bytes) -> bool:
         try:
-            os.write(self.writer, line.encode() + b"\n")
+            os.write(self.writer, lines)
         except OSError:  # full, or nobody reads any more
             return False
         return True
@@ -139,9 +147,12 @@ class LogPipe:
 
     def note_problem(self, lines: bytes) -> bytes:
         """Keep the last line among these that tells of a problem; returns them."""
-        for line in lines.splitlines():
-            if b'"level": "warning"' in line or b'"level": "error"' in line:
-                self.problem = line.decode(errors="replace")
+        # Most often there is none, and the lines are not even told apart.
+        at = max(map(lines.rfind, _PROBLEMS))
+        if at >= 0:
+            begin, end = lines.rfind(b"\n", 0, at) + 1, lines.find(b"\n", at)
+            line = lines[begin:] if end < 0 else lines[begin:end]
+            self.problem = line.decode(errors="replace")
         return lines
 
     def finish(self, thread: threading.Thread, deadline_s: float) -> None:
@@ -151,6 +162,7 @@ class LogPipe:
         thread.join(deadline_s)
 
 
+_PROBLEMS = (b'"level": "warning"', b'"level": "error"')
 _pipe: LogPipe | None = None
 _recent: deque[MutableMapping[str, Any]] = deque(maxlen=RECENT)
 
@@ -193,7 +205,7 @@ def _configure(threshold: int) -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _stamp,
             _render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
@@ -332,6 +344,63 @@ def give_back() -> None:
         logging.captureWarnings(capture=False)
 
 
+def tell_alike(
+    log: structlog.typing.FilteringBoundLogger,
+    event: str,
+    rows: Iterable[dict[str, Any]],
+) -> None:
+    """Write what ``log.info(event, **row)`` would of each row, all at once.
+
+    They are of one moment, and share what is the same of them.
+    """
+    context = _context(log)
+    if context is None:
+        for row in rows:
+            log.info(event, **row)
+        return
+    end = dict(_stamp(None, "info", {"event": event, "level": "info"}))
+    rest = f", {_encode(end)[1:]}"
+    every = [{**context, **row} for row in rows]
+    if every:
+        sink = _pipe or open_pipe()
+        sink.msg(redact("\n".join([_line_of(fields, end, rest) for fields in every])))
+    _recent.extend([fields | end for fields in every[-RECENT:]])
+
+
+def _context(
+    log: structlog.typing.FilteringBoundLogger,
+) -> dict[str, Any] | None:
+    # None where it is a log of another kind, or says nothing of this, or has its lines
+    # put together otherwise.
+    enabled = getattr(log, "is_enabled_for", None)
+    if enabled is None or not enabled(logging.INFO):
+        return None
+    processors = getattr(log, "_processors", None)
+    if not processors or processors[-1] is not _render:
+        return None
+    if getattr(log, "_logger", None) is not _pipe:
+        return None
+    if structlog.contextvars.get_contextvars():
+        return None
+    return dict(structlog.get_context(log))
+
+
+def _line_of(fields: dict[str, Any], end: dict[str, Any], rest: str) -> str:
+    # What is cut or masked is so in the fields as well, which are for ``recent``.
+    try:
+        for key, value in fields.items():
+            if type(value) in (dict, list):
+                fields[key] = masked(value)
+        line = _encode(fields)
+    except (TypeError, ValueError, RecursionError):
+        line = ""
+    if 0 < len(line) <= MAX_VALUE and not end.keys() & fields:
+        return line[:-1] + rest  # in such a line no value is too long
+    for key, value in fields.items():
+        fields[key] = _clip(value)
+    return _fit(fields | end)
+
+
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
     clipped = {key: _clip(value) for key, value in fields.items()}
     if fields.get("level") != "debug":
@@ -351,6 +420,9 @@ def _fit(fields: MutableMapping[str, Any]) -> str:
         if len(line.encode()) < MAX_LINE:
             break
     return line
+
+
+_encode = json_encoder(text_of)
 
 
 def _dumps(value: Any) -> str:
@@ -448,24 +520,32 @@ def _console(out: TextIO) -> Console:
 def _pump(pipe: LogPipe, out: TextIO, render: Console | None) -> None:
     rest = b""
     while chunk := pipe.note_problem(os.read(pipe.reader, 1 << 16)):
-        *lines, rest = (rest + chunk).split(b"\n")
-        text = "".join(f"{_line(line, render)}\n" for line in lines)
+        end = chunk.rfind(b"\n") + 1
+        lines, rest = (rest + chunk[:end], chunk[end:]) if end else (b"", rest + chunk)
         try:
-            _write_out(out, text)
+            _write_out(out, lines if render is None else _for_people(lines, render))
         except (OSError, ValueError):
             continue  # nobody reads any more; the actors are not to notice
 
 
-def _write_out(out: TextIO, text: str) -> None:
+def _for_people(lines: bytes, render: Console) -> str:
+    return "".join(f"{_line(line, render)}\n" for line in lines.split(b"\n")[:-1])
+
+
+def _write_out(out: TextIO, text: str | bytes) -> None:
+    if isinstance(text, bytes) and not (text.isascii() and _is_plain(out)):
+        text = text.decode(errors="replace")
     try:
         fd = out.fileno()
     except (OSError, ValueError):  # it is in memory
-        out.write(text)
+        out.write(text if isinstance(text, str) else text.decode())
         out.flush()
         return
+    if isinstance(text, str):
+        text = text.encode(out.encoding or "utf-8", errors="backslashreplace")
     # Whoever reads may have set it not to block, as node and ssh do: what does not
     # fit now is waited for, and meanwhile the pipe counts what it has no room for.
-    rest = memoryview(text.encode(out.encoding or "utf-8", errors="backslashreplace"))
+    rest = memoryview(text)
     writable = select.poll()
     writable.register(fd, select.POLLOUT)
     while rest:
@@ -475,10 +555,13 @@ def _write_out(out: TextIO, text: str) -> None:
             writable.poll()
 
 
-def _line(line: bytes, render: Console | None) -> str:
+def _is_plain(out: TextIO) -> bool:
+    # Its letters are those of ASCII, one byte each.
+    return not (out.encoding or "").lower().startswith(("utf-16", "utf-32", "cp037"))
+
+
+def _line(line: bytes, render: Console) -> str:
     text = line.decode(errors="replace")
-    if render is None:
-        return text
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +21,7 @@ from actors.demand.job_events import (
     JobsSent,
     StateMoved,
 )
+from actors.host.texts import json_encoder
 
 if TYPE_CHECKING:
     import sqlite3
@@ -244,4 +244,4 @@ def _leased_now(lease: JobLeased) -> tuple[str, int, str]:
     return ("leased", lease.job.attempt, lease.process.name)
 
 
-_dumps = json.JSONEncoder().encode
+_dumps = json_encoder()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job_events import (
@@ -21,9 +22,10 @@ from actors.demand.job_events import (
     OutcomeIgnored,
     StateMoved,
 )
+from actors.host import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from structlog.typing import FilteringBoundLogger
 
@@ -38,8 +40,38 @@ def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
     """Write one line for each event that a reader of the log relies on."""
     if not _tells_of_what_goes_well(log):
         events = [event for event in events if type(event) not in _ORDINARY]
-    for event in events:
-        _log_event(log, event)
+    for kind, alike in groupby(events, type):
+        if (many := _MANY.get(kind)) is not None:
+            name, row_of = many
+            logs.tell_alike(log, name, map(row_of, alike))
+        else:
+            for event in alike:
+                _log_event(log, event)
+
+
+def _fetched_row(event: JobFetched) -> dict[str, Any]:
+    job = event.job
+    return {"job_id": job.id, "job": job.payload}
+
+
+def _done_row(event: JobDone) -> dict[str, Any]:
+    job, attempt, process, result, duration_s = event
+    return {
+        "job_id": job.id,
+        "attempt": attempt,
+        "processor": process.name,
+        "pid": process.pid,
+        "job": job.payload,
+        "result": result,
+        "duration_s": round(duration_s, 6),
+    }
+
+
+#: What comes by the thousand: its name, and what is told of each.
+_MANY: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    JobFetched: ("job.fetched", _fetched_row),
+    JobDone: ("job.done", _done_row),
+}
 
 
 def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
@@ -52,20 +84,12 @@ def _log_event(  # noqa: C901 - one arm an event
     log: FilteringBoundLogger, event: JobEvent
 ) -> None:
     match event:
-        case JobFetched(job):
-            log.info("job.fetched", job_id=job.id, job=job.payload)
+        case JobFetched() | JobDone():
+            pass  # see _MANY
         case JobRouted(job):
             log.debug("job.routed", job_id=job.id, route=job.route)
         case JobLeased(job, process):
             log.debug("job.leased", **_about(job, process))
-        case JobDone(job, attempt, process, result, duration_s):
-            log.info(
-                "job.done",
-                **_about(job, process) | {"attempt": attempt},
-                job=job.payload,
-                result=result,
-                duration_s=round(duration_s, 6),
-            )
         case JobFailed(job, process, failure, retry_in_s):
             log.warning(
                 "job.failed",

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -356,3 +357,134 @@ def test_a_reader_that_is_gone_ends_no_pump(pipe: logs.LogPipe) -> None:
     pipe.finish(thread, 30.0)
 
     assert not thread.is_alive()
+
+
+def a_list_in_itself() -> list[Any]:
+    own: list[Any] = [1]
+    own.append(own)
+    return own
+
+
+class Strange:
+    def __repr__(self) -> str:
+        return "an odd one"
+
+
+ROWS: tuple[dict[str, Any], ...] = (
+    {"job_id": 1, "job": {"id": 1, "number": 4.5}, "pid": 7, "result": None},
+    {"job_id": "x", "job": "é\n\x1b[2J", "duration_s": 0.5},
+    {"job_id": 2, "job": {"password": "secret", "deep": [{"token": "t"}]}},
+    {"job_id": 3, "job": "https://user:hunter22@host/?token=abcdef"},
+    {"job_id": 4, "job": "x" * 3000},
+    {"job_id": 5, "job": {"text": ["y" * 200] * 40, "api_key": "k"}},
+    {"job_id": 6, **{f"value{n}": "z" * 1000 for n in range(6)}},
+    {"job_id": 7, "job": {1: "key", (2, 3): "tuple"}},
+    {"job_id": 8, "job": a_list_in_itself()},
+    {"job_id": 9, "job": Strange(), "result": float("nan")},
+    {"job_id": 10, "event_": "e", "fetcher": "another"},
+)
+
+
+def told(pipe: logs.LogPipe) -> list[str]:
+    os.set_blocking(pipe.reader, False)
+    text = os.read(pipe.reader, 1 << 21).decode()
+    return re.sub(r'"timestamp": "[^"]*"', '"timestamp": ""', text).splitlines()
+
+
+@pytest.mark.parametrize("bound", [{}, {"machine": "m"}])
+def test_lines_that_are_written_at_once_are_those_that_are_written_one_by_one(
+    pipe: logs.LogPipe, bound: dict[str, str]
+) -> None:
+    log = logs.configure("info", fetcher="numbers")
+    with structlog.contextvars.bound_contextvars(**bound):
+        for row in ROWS:
+            log.info("job.done", **row)
+        recent = logs.recent()[-len(ROWS) :]
+        one_by_one = told(pipe)
+
+        logs.tell_alike(log, "job.done", [dict(row) for row in ROWS])
+
+    assert told(pipe) == one_by_one
+    assert len(one_by_one) == len(ROWS)
+    for each in (*recent, *(again := logs.recent()[-len(ROWS) :])):
+        each["at"] = ""
+    assert again == recent
+    assert "hunter22" not in str(again)
+    assert "secret" not in str(again)
+
+
+def test_many_lines_are_written_in_pieces_that_no_other_line_comes_between(
+    pipe: logs.LogPipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = logs.configure("info", fetcher="numbers")
+    pieces: list[bytes] = []
+    write = os.write
+
+    def note(fd: int, data: bytes) -> int:
+        pieces.append(data)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", note)
+    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(500)))
+    monkeypatch.undo()
+
+    assert [line["job_id"] for line in lines(pipe)] == list(range(500))
+    assert len(pieces) < 20
+    assert all(len(each) <= logs.MAX_LINE for each in pieces)
+    assert all(each.endswith(b"\n") for each in pieces)
+
+
+def test_of_many_lines_those_that_find_no_room_are_counted(
+    pipe: logs.LogPipe,
+) -> None:
+    log = logs.configure("info", fetcher="numbers")
+    count = 40_000
+    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(count)))
+    dropped = pipe.dropped
+    written = lines(pipe)
+
+    logs.tell_alike(log, "job.fetched", [{"job_id": -1}])
+
+    note, after = lines(pipe)
+    assert (note["event"], note["count"]) == ("log.dropped", dropped)
+    assert after["job_id"] == -1
+    kept = [line for line in written if line["event"] == "job.fetched"]
+    notes = [line for line in written if line["event"] == "log.dropped"]
+    assert 0 < len(kept) < count
+    assert len(kept) + sum(each["count"] for each in notes) + dropped == count
+
+
+def test_a_log_that_says_less_says_nothing_of_many(pipe: logs.LogPipe) -> None:
+    log = logs.configure("warning", fetcher="numbers")
+
+    logs.tell_alike(log, "job.fetched", [{"job_id": 1}])
+
+    assert lines(pipe) == []
+
+
+def test_json_is_passed_on_as_it_is(pipe: logs.LogPipe, tmp_path: Path) -> None:
+    text = b'{"event":   "odd",  "a": 1e2}\n' * 3000 + b'{"event": "half'
+    with (tmp_path / "out").open("w") as out:
+        thread = logs.pump(pipe, out, "json")
+        rest = memoryview(text)
+        while rest:
+            try:
+                rest = rest[os.write(pipe.writer, rest) :]
+            except BlockingIOError:
+                continue
+        pipe.finish(thread, 20.0)
+
+    assert (tmp_path / "out").read_bytes() == text.rpartition(b"{")[0]
+
+
+def test_the_last_problem_of_many_lines_is_kept(pipe: logs.LogPipe) -> None:
+    line = '{"level": "%s", "n": %d}'
+    levels = ["info", "warning", "error", "warning", "info"]
+    text = "\n".join(line % (level, n) for n, level in enumerate(levels))
+
+    assert pipe.note_problem(text.encode()) == text.encode()
+    assert pipe.problem == line % ("warning", 3)
+    pipe.note_problem(b'{"level": "info"}\n')
+    assert pipe.problem == line % ("warning", 3)
+    pipe.note_problem((line % ("error", 9)).encode())
+    assert pipe.problem == line % ("error", 9)
