@@ -34,7 +34,7 @@ JOB_S = 0.02
 #: How long an idle system is watched, in seconds.
 IDLE_S = 10.0
 START_WITHIN_S = 120.0
-KEY = "k" * 40
+KEY = "the key of a bench, which nobody else may use"
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from tests.support.browser import Browser, find_chromium  # noqa: E402
 
 WIDTH, HEIGHT = 118, 30
-TOKEN = "for-the-picture"  # noqa: S105 - of a system that lives for two minutes
+TOKEN = "for-the-pictures"  # noqa: S105 - of a system that lives for two minutes
 #: What the demo's processors do: as much as a request to another service.
 SLOW = """
 import time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -71,16 +72,43 @@ def read_key(file: str | None) -> bytes:
         )
     path = Path(file)
     try:
-        mode = path.stat().st_mode
-        content = path.read_bytes()
+        content = _read_of_owner(path)
     except OSError as error:
         raise ConfigError(f"cannot read the cluster's key: {error}") from error
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            f"{path} must be readable by its owner only (chmod 600), "
-            f"its mode is {stat.S_IMODE(mode):04o}"
-        )
     return _checked(content.strip(), str(path))
+
+
+def _read_of_owner(path: Path) -> bytes:
+    # The open file is asked, not what its name leads to by then.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if problem := _untrusted(os.fstat(descriptor)):
+            raise ConfigError(f"{path} {problem}")
+        return os.read(descriptor, _LONGEST_KEY)
+    finally:
+        os.close(descriptor)
+
+
+def _untrusted(status: os.stat_result) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "must be a file, with the cluster's key in it"
+    if status.st_uid not in (os.geteuid(), 0):
+        return (
+            f"must belong to the user with id {os.geteuid()}, or to root; it belongs to "
+            f"{status.st_uid}, who chose the key in it"
+        )
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return (
+            "must be readable by its owner only (chmod 600), "
+            f"its mode is {stat.S_IMODE(status.st_mode):04o}"
+        )
+    return None
+
+
+#: Bytes; what is behind them in a file is not looked at.
+_LONGEST_KEY = 4096
+#: Different bytes that a key has at least, however long it is.
+_LEAST_VARIED = 8
 
 
 def _checked(key: bytes, origin: str) -> bytes:
@@ -88,7 +116,19 @@ def _checked(key: bytes, origin: str) -> bytes:
         raise ConfigError(
             f"{origin} must hold a key of at least {MIN_KEY} bytes, got {len(key)}"
         )
+    if _is_weak(key):
+        raise ConfigError(
+            f"{origin} must hold a key that nobody guesses, as openssl rand -hex 32 "
+            "makes it; this one repeats or counts"
+        )
     return key
+
+
+def _is_weak(key: bytes) -> bool:
+    steps = [(after - before) % 256 for before, after in itertools.pairwise(key)]
+    most = max(map(steps.count, set(steps)))
+    repeats = (key + key).find(key, 1) < len(key)
+    return len(set(key)) < _LEAST_VARIED or repeats or most > len(steps) // 2
 
 
 def versions(functions: Iterable[str]) -> dict[str, str]:

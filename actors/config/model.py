@@ -30,6 +30,7 @@ from actors.config.option import (
     option,
     options_of,
     seconds_from,
+    secret_text,
     text_as,
     word_or,
 )
@@ -444,7 +445,7 @@ class SystemConfig:
         leader_only=True,
     )
     web_token: str | None = option(
-        text_as("some text", "TOKEN"),
+        secret_text(16, "TOKEN"),
         None,
         "lets whoever has it pause, attach, retry ... on the page (without one it is "
         "read-only)",

@@ -112,6 +112,18 @@ def text_as(expected: str, metavar: str = "TEXT") -> ValueType:
     return ValueType(expected, metavar, check, check)
 
 
+def secret_text(least: int, metavar: str) -> ValueType:
+    """Text that nobody guesses; ``least`` is how many characters it has."""
+    expected = f"text of at least {least} characters"
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or len(value) < least:
+            raise ValueError(expected)
+        return value
+
+    return ValueType(expected, metavar, check, check)
+
+
 def _instance(of: type, expected: str) -> ValueType:
     def check(value: Any) -> Any:
         if not isinstance(value, of):
@@ -252,9 +264,10 @@ class Option:
         try:
             return make(value)
         except ValueError:
-            raise ConfigError(
-                f"{name} must be {as_type.expected}, got {value!r}{self._meant(value)}"
-            ) from None
+            got = f"{value!r}{self._meant(value)}"
+            if self.secret:
+                got = f"{len(value)}" if isinstance(value, str) else "none"
+            raise ConfigError(f"{name} must be {as_type.expected}, got {got}") from None
 
     def _meant(self, value: Any) -> str:
         """Ask whether a function of this module was meant, if it names one."""

@@ -29,7 +29,7 @@ def main() -> int:
     logs.join_pipe(arguments.log_fd)
     log = logs.configure(arguments.log_level, stage="web")
     sampler = Sampler(arguments.socket)
-    answers = Answers(sampler, os.environ.get("LOWTIDE_WEB_TOKEN") or None)
+    answers = Answers(sampler, os.environ.get("LOWTIDE_WEB_TOKEN") or None, log)
     try:
         server = Server(arguments.port, answers, sampler, log)
     except OSError as error:

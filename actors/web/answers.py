@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,9 +14,12 @@ from actors.host.redaction import masked, redact
 from actors.journal.file import JournalDamagedError, journal_problem
 from actors.journal.view import JournalView
 from actors.status import readiness
+from actors.web.places import Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from structlog.typing import FilteringBoundLogger
 
     from actors.web.sampler import Sampler
 
@@ -68,9 +73,14 @@ def _shown(job: dict[str, Any]) -> dict[str, Any]:
 class Answers:
     """Finds the answer for an address."""
 
-    def __init__(self, sampler: Sampler, token: str | None) -> None:
+    def __init__(
+        self, sampler: Sampler, token: str | None, log: FilteringBoundLogger
+    ) -> None:
         self._sampler = sampler
         self._token = token
+        self._log = log
+        self._guesses = Guesses()
+        self._guessing = threading.Lock()
 
     def get(self, path: str, query: dict[str, str]) -> Answer:
         """Answer a GET."""
@@ -91,17 +101,32 @@ class Answers:
             return text(404, "there is nothing here\n")
         return routes[path]()
 
-    def act(self, token: str | None, command: Any) -> Answer:
-        """Carry out an action for somebody who has the token."""
-        if self._token is None:
-            return as_json(403, {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"})
-        if not hmac.compare_digest((token or "").encode(), self._token.encode()):
-            return as_json(403, {"error": "the token is not right"})
+    def act(self, command: Any) -> Answer:
+        """Carry out an action for somebody who is not refused."""
         if not isinstance(command, dict) or command.get("verb") not in ACTIONS:
             expected = ", ".join(ACTIONS)
             return as_json(400, {"error": f"expected a verb, one of {expected}"})
         answer = self._sampler.ask(command, ACTION_WITHIN_S)
         return as_json(400 if "error" in answer else 200, answer)
+
+    def refused(self, token: str | None) -> Answer | None:
+        """Refuse an action of somebody who has not the token."""
+        if self._token is None:
+            return as_json(403, {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"})
+        token = token or ""
+        now = time.monotonic()
+        with self._guessing:
+            if wait_s := self._guesses.left_s(now):
+                wait = f"too many wrong tokens: none is looked at for {wait_s:.0f} s"
+                return as_json(429, {"error": wait})
+            if hmac.compare_digest(token.encode(), self._token.encode()):
+                self._guesses.right()
+                return None
+            if token:
+                self._guesses.wrong(now)
+                told = {"count": self._guesses.count, "wait_s": self._guesses.wait_s}
+                self._log.warning("web.token_refused", **told)
+        return as_json(403, {"error": "the token is not right"})
 
     def _healthz(self) -> Answer:
         answer = self._sampler.journal()

@@ -7,17 +7,19 @@ actions only where they come from the page itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
-import threading
+import socket
+import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from actors.web.answers import Answer, as_json, text
+from actors.web.places import ASKED_WITHIN_S, Places, kind_of
 
 if TYPE_CHECKING:
-    import socket
-
     from structlog.typing import FilteringBoundLogger
 
     from actors.web.answers import Answers
@@ -25,10 +27,8 @@ if TYPE_CHECKING:
 
 #: Bytes of a request's body.
 MAX_BODY = 1 << 16
-#: Requests that are answered at the same time, live pages among them.
-MAX_AT_ONCE = 32
-#: A request that says nothing for so many seconds is dropped.
-SILENT_S = 15.0
+#: A connection that takes or says nothing for so many seconds is dropped.
+SILENT_S = 5.0
 #: A live page hears something at least this often, in seconds.
 BEAT_S = 10.0
 
@@ -52,22 +52,22 @@ class Server(ThreadingHTTPServer):
     """Answers a bounded number of requests at a time, each in a thread."""
 
     daemon_threads = True
-    request_queue_size = 16
+    request_queue_size = 64
 
     def __init__(
         self, port: int, answers: Answers, sampler: Sampler, log: FilteringBoundLogger
     ) -> None:
         self.answers = answers
         self.sampler = sampler
+        self.places = Places()
         self._log = log
-        self._free = threading.BoundedSemaphore(MAX_AT_ONCE)
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Start a thread for a request, or hang up where too many run."""
-        if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
+        """Start a thread for a connection, in place of one that is silent."""
+        goes = self.places.comes(request, time.monotonic())
+        if goes is not None:
+            self._hang_up(goes)
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
@@ -75,12 +75,24 @@ class Server(ThreadingHTTPServer):
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            self.places.goes(request)
+
+    def service_actions(self) -> None:
+        """Hang up on those whose time is over; called twice a second or so."""
+        for each in self.places.late(time.monotonic()):
+            self._hang_up(each)
+
+    def _hang_up(self, request: socket.socket) -> None:
+        # Its thread notices, and closes it.
+        self.places.goes(request)
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: socket.socket | Any, client_address: Any) -> None:
         """A browser that goes away is no news; the rest is a bug of ours."""
         del request, client_address
-        self._log.exception("web.failed")
+        if not isinstance(sys.exception(), OSError):
+            self._log.exception("web.failed")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -89,39 +101,61 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "lowtide"
     sys_version = ""
     timeout = SILENT_S
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "%(code)d %(message)s\n"
 
     def do_GET(self) -> None:
-        if refused := self._refused():
-            self._send(refused)
-            return
-        url = urlsplit(self.path)
-        if url.path == "/events" and self.command == "GET":
-            self._stream()
-            return
-        self._send(self.server.answers.get(url.path, dict(parse_qsl(url.query))))
+        self._answer()
 
-    do_HEAD = do_GET  # noqa: N815 - the standard library's name
+    do_HEAD = do_POST = do_GET  # noqa: N815 - the standard library's names
 
-    def do_POST(self) -> None:
-        # The body may be left unread.
+    def _answer(self) -> None:
+        # One request a connection: none is kept for what may never come, and no body
+        # that was not read is taken for the next one.
         self.close_connection = True
-        if refused := self._refused():
+        try:
+            url = urlsplit(self.path)
+            query = dict(parse_qsl(url.query))
+            length = _length_of(self.headers.get_all("Content-Length") or [])
+        except ValueError:
+            self._send(text(400, "this is no request\n"))
+            return
+        kind = kind_of(self.command, url.path)
+        refused = self._refused(url.path)
+        if refused is None and not self.server.places.asks(
+            self.connection, kind, time.monotonic()
+        ):
+            refused = text(503, "as many ask for that as may\n")
+        if refused is not None:
             self._send(refused)
-            return
-        if urlsplit(self.path).path != "/act":
-            self._send(text(404, "there is nothing here\n"))
-            return
-        command = self._body()
-        if isinstance(command, Answer):
-            self._send(command)
-            return
-        token = self.headers.get("X-Lowtide-Token")
-        self._send(self.server.answers.act(token, command))
+        elif kind == "action":
+            self._send(self._act(url.path, length))
+        elif kind == "live" and self.command == "GET":
+            self._stream()
+        else:
+            self._send(self.server.answers.get(url.path, query))
+
+    def _act(self, path: str, length: int | None) -> Answer:
+        if path != "/act":
+            return text(404, "there is nothing here\n")
+        if self.headers.get_content_type() != "application/json":
+            return as_json(415, {"error": "expected application/json"})
+        if length is None or length > MAX_BODY:
+            return as_json(413, {"error": f"expected up to {MAX_BODY} bytes"})
+        # Before its body is read, which may take as long as it is let.
+        refused = self.server.answers.refused(self.headers.get("X-Lowtide-Token"))
+        if refused is not None:
+            return refused
+        try:
+            command = json.loads(self._body(length))
+        except (ValueError, RecursionError):
+            return as_json(400, {"error": "expected JSON"})
+        return self.server.answers.act(command)
 
     def log_message(self, *_: Any) -> None:
         """Requests are no news."""
 
-    def _refused(self) -> Answer | None:
+    def _refused(self, path: str) -> Answer | None:
         host = self.headers.get("Host", "")
         name, _, port = host.rpartition(":")
         if (name if port.isdigit() else host) not in LOCAL_NAMES:
@@ -129,18 +163,22 @@ class _Handler(BaseHTTPRequestHandler):
         origin = self.headers.get("Origin")
         if origin is not None and origin != f"http://{host}":
             return text(403, "another site may not ask\n")
+        # A browser says so of an image or a script as well, which has no Origin. A
+        # link that leads here may be anywhere.
+        site = self.headers.get("Sec-Fetch-Site", "none")
+        is_link = self.headers.get("Sec-Fetch-Dest") == "document" and path == "/"
+        if site not in ("same-origin", "none") and not is_link:
+            return text(403, "another site may not ask\n")
         return None
 
-    def _body(self) -> Any:
-        if self.headers.get_content_type() != "application/json":
-            return as_json(415, {"error": "expected application/json"})
-        length = self.headers.get("Content-Length", "")
-        if not length.isdigit() or int(length) > MAX_BODY:
-            return as_json(413, {"error": f"expected up to {MAX_BODY} bytes"})
-        try:
-            return json.loads(self.rfile.read(int(length)))
-        except (ValueError, RecursionError):
-            return as_json(400, {"error": "expected JSON"})
+    def _body(self, length: int) -> bytes:
+        body = b""
+        end = time.monotonic() + ASKED_WITHIN_S
+        while len(body) < length and time.monotonic() < end:
+            if not (part := self.rfile.read1(length - len(body))):
+                break
+            body += part
+        return body
 
     def _send(self, answer: Answer) -> None:
         try:
@@ -149,8 +187,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header(name, value)
             self.send_header("Content-Type", answer.kind)
             self.send_header("Content-Length", str(len(answer.body)))
-            if self.close_connection:
-                self.send_header("Connection", "close")
+            self.send_header("Connection", "close")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
@@ -158,7 +195,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _stream(self) -> None:
-        self.close_connection = True
         try:
             self.send_response(200)
             for name, value in _HEADERS.items():
@@ -173,3 +209,16 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(body)
         except OSError:
             return
+
+
+def _length_of(told: list[str]) -> int | None:
+    if not told:
+        return None
+    [length] = told
+    if not (length.isascii() and length.isdigit() and len(length) < _LONGEST_NUMBER):
+        raise ValueError("no length")
+    return int(length)
+
+
+#: Digits; a longer length is none.
+_LONGEST_NUMBER = 20

@@ -508,7 +508,7 @@ def test_every_value_is_shown_with_its_origin_and_secrets_masked(
         '[[processor]]\nname = "p"\n'
         'from = [\n  { name = "numbers", max_demand = 8 }\n]\n'
     )
-    env |= {"LOWTIDE_RETRIES": "3", "LOWTIDE_WEB_TOKEN": "canary-3"}
+    env |= {"LOWTIDE_RETRIES": "3", "LOWTIDE_WEB_TOKEN": "canary-3-of-sixteen"}
 
     code, out, errors = check(env, "--config", str(file), "--show", "--max-demand", "4")
 

@@ -19,7 +19,7 @@ Start = Callable[..., Any]
 URL_CANARY = "canary-in-url"
 OPTION_CANARY = 'canary "in" option'
 VARIABLE_CANARY = "canary/in variable"
-TOKEN_CANARY = "canary-of-page"  # noqa: S105 - the test's own
+TOKEN_CANARY = "canary-of-page-16"  # noqa: S105 - the test's own
 
 
 def get(port: int, path: str) -> str:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.system
 Start = Callable[..., Any]
 
 METRICS = Path(__file__).parents[2] / "docs" / "metrics.md"
-TOKEN = "open-sesame"  # noqa: S105 - the test's own
+TOKEN = "open-sesame-and-more"  # noqa: S105 - the test's own
 with_browser = pytest.mark.skipif(
     find_chromium() is None, reason="Chromium is not installed (apt: chromium)"
 )
