@@ -94,8 +94,8 @@ def _untrusted(status: os.stat_result) -> str | None:
         return "must be a file, with the cluster's key in it"
     if status.st_uid not in (os.geteuid(), 0):
         return (
-            f"must belong to the user with id {os.geteuid()}, or to root; it belongs to "
-            f"{status.st_uid}, who chose the key in it"
+            f"must belong to the user with id {os.geteuid()}, or to root; it belongs "
+            f"to {status.st_uid}, who chose the key in it"
         )
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         return (
