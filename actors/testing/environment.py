@@ -173,7 +173,7 @@ class VirtualEdges(Edges):
 
     def connect(self, endpoint: Endpoint) -> Connection:
         """Begin to connect to another machine of the network."""
-        return self._network.connect(self._node, endpoint)
+        return self._network.connect(self._node, endpoint, self._around.address)
 
     def listen(self, host: str, port: int) -> list[Listener]:  # noqa: ARG002
         """Let other machines of the network connect, whatever name is given."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Network:
     Attributes:
         names: The addresses of each name, as a resolver has them now; None where
             there is no name service.
+        carried: The bytes that each machine has sent, by its address.
     """
 
     def __init__(self, agenda: Agenda) -> None:
@@ -58,6 +59,7 @@ class Network:
         self.addresses: dict[str, str] = {}
         self._listeners: dict[tuple[str, int], VirtualListener] = {}
         self._sockets: list[VirtualSocket] = []
+        self.carried: Counter[str] = Counter()
 
     def endpoints(self, host: str, port: int) -> list[Endpoint]:
         """What a resolver says.
@@ -84,9 +86,9 @@ class Network:
         if self._listeners.get(listener.place) is listener:
             del self._listeners[listener.place]
 
-    def connect(self, node: Node, endpoint: Endpoint) -> VirtualSocket:
-        """Begin to connect."""
-        mine = VirtualSocket(node, self)
+    def connect(self, node: Node, endpoint: Endpoint, home: str) -> VirtualSocket:
+        """Begin to connect, from the address ``home``."""
+        mine = VirtualSocket(node, self, home)
         self._sockets.append(mine)
         self._call(mine, (endpoint.address[0], endpoint.address[1]))
         return mine
@@ -118,12 +120,13 @@ class Network:
             if listener is None:
                 self.agenda.after(self.link.delay_s, lambda: mine.fail(_REFUSED))
                 return
-            theirs = VirtualSocket(listener.node, self)
+            theirs = VirtualSocket(listener.node, self, f"{place[0]} to {mine.home}")
             self._sockets.append(theirs)
             mine.peer, theirs.peer = theirs, mine
             theirs.is_connected = True
-            listener.put(theirs)
             self.agenda.after(self.link.delay_s, mine.connected)
+            # Who is called learns of it when its answer has been answered.
+            self.agenda.after(2 * self.link.delay_s, lambda: listener.put(theirs))
 
         self.agenda.after(self.link.delay_s, arrive)
 
@@ -134,8 +137,9 @@ class Network:
 class VirtualSocket:
     """One end of a connection."""
 
-    def __init__(self, node: Node, network: Network) -> None:
+    def __init__(self, node: Node, network: Network, home: str) -> None:
         self.node = node
+        self.home = home
         self.network = network
         self.peer: VirtualSocket | None = None
         self.is_connected = self.is_closed = False
@@ -244,6 +248,7 @@ class VirtualSocket:
         self._unanswered_since = None
         piece, peer = self._waiting.popleft(), self.peer
         self._size -= len(piece)
+        self.network.carried[self.home] += len(piece)
         self.network.agenda.after(self.network.link.delay_s, lambda: peer.arrive(piece))
         self.pump()
 

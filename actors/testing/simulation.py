@@ -96,7 +96,7 @@ class Simulation:
             replace(each, fetch=f"source:{each.name}") for each in config.fetchers
         )
         sources = {f"source:{name}": each for name, each in self.sources.items()}
-        self.world = World(
+        self.world = self.make_world(
             replace(config, fetchers=fetchers),
             {**functions, **sources},
             self.chaos,
@@ -110,6 +110,16 @@ class Simulation:
         self._second, self._steps = 0.0, 0
         self.each_second: Callable[[], None] = lambda: None
         self.rows: list[dict[str, Any]] = []
+
+    def make_world(
+        self,
+        config: SystemConfig,
+        functions: dict[str, Callable[..., Any]],
+        faults: Chaos,
+        observer: Invariants,
+    ) -> World:
+        """What the configuration runs in."""
+        return World(config, functions, faults, observer)
 
     def run(self) -> Account:
         """Run it to its end.
