@@ -93,6 +93,12 @@ def register(verbs: Verbs) -> None:
     )
     parser = add_verb(verbs, "attach", attach, "add processors to a running system")
     parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="FETCHER",
+        help="fetchers that were detached, to be started again instead",
+    )
+    parser.add_argument(
         "--count", type=int, default=1, metavar="N", help="how many (default 1)"
     )
     parser.add_argument(
@@ -102,7 +108,10 @@ def register(verbs: Verbs) -> None:
     )
     parser = add_verb(verbs, "detach", detach, "remove processors, once they finished")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="processors, as status shows them"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="processors or fetchers, as status shows them",
     )
     parser.add_argument(
         "--count",
@@ -162,7 +171,11 @@ def _show(answer: Status, arguments: Namespace) -> None:
 
 def attach(arguments: Namespace) -> int:
     """Add processors."""
-    command = Attach(count=arguments.count, processor=arguments.processor or None)
+    command = Attach(
+        count=arguments.count,
+        processor=arguments.processor or None,
+        names=arguments.names or None,
+    )
     within_s = ANSWER_WITHIN_S * 4 + START_WITHIN_S * arguments.count
     answer = ask_system(arguments, command, within_s)
     if isinstance(answer, int):
@@ -267,7 +280,7 @@ def _tell_leaving(names: frozenset[str], status: Status) -> str:
     """Say which processors are still to leave, and what is in their hands."""
     leaving = [
         f"{each['name']} ({each.get('in_flight', 0)} in flight)"
-        for each in status["processors"]
+        for each in (*status["processors"], *status["fetchers"])
         if each["name"] in names or (not names and each["state"] == "draining")
     ]
     return f"waiting for {', '.join(leaving)}" if leaving else _tell_why(status)

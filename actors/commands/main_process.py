@@ -324,6 +324,7 @@ class Main:
             held=self.looking is not None,
             paused=self.changes.paused,
             draining=self.changes.draining,
+            detached=tuple(sorted(self.changes.detached)),
             again=self._had_root,
         )
         self._had_root = True

@@ -10,7 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from actors.host.reports import Counted, Draining, Paused, Resumed, Tuned
+from actors.host.reports import (
+    Attached,
+    Counted,
+    Detached,
+    Draining,
+    Paused,
+    Resumed,
+    Tuned,
+)
 
 if TYPE_CHECKING:
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
@@ -26,10 +34,12 @@ class Changes:
     Attributes:
         paused: By fetcher's name, whether its jobs are held back as well.
         draining: Whether the system was told to stop.
+        detached: Names of fetchers that are not to run.
     """
 
     paused: dict[str, bool] = field(default_factory=dict)
     draining: bool = False
+    detached: set[str] = field(default_factory=set)
     _values: dict[str, dict[str, Any]] = field(default_factory=dict)
     _more: dict[str, int] = field(default_factory=dict)
 
@@ -44,6 +54,10 @@ class Changes:
                 self._values[name] = self._values.get(name, {}) | values
             case Counted(processor=name, more=more):
                 self._more[name] = self._more.get(name, 0) + more
+            case Detached(fetcher=name):
+                self.detached.add(name)
+            case Attached(fetcher=name):
+                self.detached.discard(name)
             case Draining():
                 self.draining = True
             case _:

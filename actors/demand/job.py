@@ -12,7 +12,7 @@ import json
 import re
 import types
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
@@ -324,6 +324,12 @@ class Accounting:
     def left(self) -> int:
         """Jobs whose end is still to come."""
         return self.buffered + self.in_flight + self.retrying
+
+    def without_what_is_left(self) -> Accounting:
+        """The same of those jobs alone that have come to their end."""
+        return replace(
+            self, fetched=self.fetched - self.left, buffered=0, in_flight=0, retrying=0
+        )
 
     def as_dict(self) -> AccountingCounts:
         """The counts by name."""

@@ -552,7 +552,8 @@ class FetcherActor(Stage):
         settled = self.acknowledger is None or self.acknowledger.drained
         if left == 0 and settled and not self.commit_queue:
             self._told_drained = True
-            self.send(self._root, Drained(name=self.config.name))
+            drained = Drained(name=self.config.name, accounting=accounting)
+            self.send(self._root, drained)
 
     def _tell_status(self, request: StatusRequest, sender: Address, now: float) -> None:
         answer = StatusAnswer(

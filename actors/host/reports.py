@@ -94,6 +94,20 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Detached:
+    """A person detached a fetcher."""
+
+    fetcher: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A person attached a fetcher again."""
+
+    fetcher: str
+
+
+@dataclass(frozen=True, slots=True)
 class Draining:
     """The system was told to stop, or its time is over."""
 
@@ -118,6 +132,8 @@ Report: TypeAlias = (
     | Resumed
     | Tuned
     | Counted
+    | Detached
+    | Attached
     | Draining
     | Stopped
 )
@@ -173,6 +189,14 @@ class Reporter:
     def counted(self, processor: str, more: int) -> None:
         """Tell of processors that were attached or detached."""
         self.tell(Counted(processor, more))
+
+    def detached(self, fetcher: str) -> None:
+        """Tell of a fetcher that was detached."""
+        self.tell(Detached(fetcher))
+
+    def attached(self, fetcher: str) -> None:
+        """Tell of one that was attached again."""
+        self.tell(Attached(fetcher))
 
     def draining(self) -> None:
         """Tell that the drain begins."""

@@ -101,22 +101,27 @@ class AskJournal(Command[Journal]):
 
 
 class Attached(TypedDict):
-    """Names of the new processors."""
+    """Names of the new processors, or of the fetchers that are back."""
 
     attached: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attach(Command[Attached]):
-    """Add processors of a kind, which need not be said if there is one."""
+    """Add processors of a kind, which need not be said if there is one.
+
+    Attributes:
+        names: Fetchers that were detached, to be started again instead.
+    """
 
     verb = "attach"
     count: int = 1
     processor: str | None = None
+    names: list[str] | None = None
 
 
 class Detached(TypedDict):
-    """Names of the processors that are gone.
+    """Names of the processors, or fetchers, that are gone.
 
     Attributes:
         follows: What becomes of jobs that nobody takes any more, in sentences.
@@ -128,7 +133,7 @@ class Detached(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detach(Command[Detached]):
-    """Let processors finish, and remove them: those named, else the last ``count``."""
+    """Let stages finish, and remove them: those named, else the last processors."""
 
     verb = "detach"
     names: list[str] | None = None

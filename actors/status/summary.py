@@ -41,7 +41,8 @@ def explain(status: SystemStatus) -> str:
         )
         way = _on_the_way(status)
         return f"{_count(in_flight, 'job')} in flight{way}{more}{_beside(status)}"
-    return "; ".join(_fetcher(each, status) for each in status["fetchers"])
+    waits = "; ".join(_fetcher(each, status) for each in status["fetchers"])
+    return waits or "every fetcher was detached"
 
 
 def _broken(stage: FetcherStatus) -> str:

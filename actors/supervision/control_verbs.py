@@ -10,13 +10,14 @@ from actors.actor_system.limits import FILES_EACH, TASKS_EACH
 from actors.demand.source_state import StateError, state_text
 from actors.host.redaction import masked
 from actors.status import commands
-from actors.supervision.children import StageState
+from actors.supervision.children import Fate, StageState
 from actors.supervision.gather import Gather
 from actors.supervision.messages import (
     Asked,
     AskFor,
     DecideJobs,
     DecideState,
+    Flush,
     JobsDecided,
     MarkPassed,
     SetMark,
@@ -27,11 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from actors.actor_system.environment import Edges
-    from actors.config.model import ProcessorConfig
+    from actors.config.model import FetcherConfig, ProcessorConfig
     from actors.demand.job import Process
     from actors.host.control_socket import Request
     from actors.supervision.actor import Means
-    from actors.supervision.children import Fate
     from actors.supervision.effects import Effect
     from actors.supervision.gather import Question
     from actors.supervision.supervisor import Supervisor
@@ -97,17 +97,49 @@ def fetchers_named(supervisor: Supervisor, request: Request) -> list[str]:
 
 
 class FetcherVerbs:
-    """Passes on what a person wants of fetchers: ``jobs``, ``state`` and ``wait``.
+    """Carries out what a person wants of fetchers.
+
+    These are ``jobs``, ``state``, ``wait``, and ``detach`` and ``attach`` of them.
 
     A fetcher that dies before it has answered is named in the answer. A wait alone
     goes on: its mark is set again in the restarted fetcher, behind all that the
     journal has, so it never passes too early.
     """
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Means, elsewhere: Elsewhere) -> None:
         self._means = means
+        self._elsewhere = elsewhere
         self._decisions = Gather()
         self._marks = Gather()
+        self._detaching = Gather()
+        self._attaching = Gather()
+        self._flush_at: float | None = None
+        self._detached: dict[str, FetcherConfig] = {}
+
+    def begin(self, detached: Iterable[str]) -> None:
+        """Note the fetchers that are not to run, under the root before either."""
+        configs = {e.name: e for e in self._means.supervisor.system.fetchers}
+        self._detached = {name: configs[name] for name in detached if name in configs}
+
+    def tick(self, now: float) -> None:
+        """See that no batch holds up a fetcher that is to leave."""
+        if self._flush_at is None or now < self._flush_at:
+            return
+        leaving = [
+            each.config.name
+            for each in self._means.supervisor.fetchers
+            if each.name in self._detached
+        ]
+        self._flush_at = now + AGAIN_S if leaving else None
+        if leaving:
+            # What its batches lack may be anywhere behind it.
+            for each in self._means.supervisor.processors:
+                self._means.tell(each.name, Flush())
+            self._means.carry_out(self._elsewhere.tell_processes(Flush()))
+
+    def next_tick(self) -> float | None:
+        """When ``tick`` has something to do, in monotonic seconds."""
+        return self._flush_at
 
     def heard(self, message: JobsDecided | StateDecided | MarkPassed) -> None:
         """Note that a fetcher has done its part."""
@@ -118,13 +150,75 @@ class FetcherVerbs:
 
     def started(self, name: str) -> None:
         """Tell a restarted fetcher what it cannot know."""
+        self._attaching.heard(name)
         for number in self._marks.waiting_for(name):
             self._means.tell(name, SetMark(number=number))
 
-    def exited(self, name: str) -> None:
-        """Answer those who asked a fetcher that has died."""
+    def exited(self, name: str, fate: Fate) -> None:
+        """Answer those who asked a fetcher that has died, or has left."""
         error = "died before it answered; what it had decided by then, its journal has"
         self._decisions.heard(name, error=error)
+        if fate is Fate.REMOVED:
+            self._marks.heard(name, error="it was detached")
+            self._detaching.heard(name)
+
+    def failed(self, name: str, error: str) -> None:
+        """Note that a fetcher cannot be started."""
+        self._attaching.heard(name, error=error)
+
+    def detach(self, request: Request) -> None:
+        """Carry out ``detach`` of fetchers: they finish what is out, and leave.
+
+        Raises:
+            CommandError: There is no such fetcher.
+        """
+        supervisor = self._means.supervisor
+        chosen = list(dict.fromkeys(fetchers_named(supervisor, request)))
+
+        def over(question: Question) -> None:
+            answer = commands.Detached(detached=chosen)
+            if supervisor.system.journal is not None:
+                names = ", ".join(chosen)
+                kept = f"what {names} had not handed out stays in the journal, until"
+                answer["follows"] = [f"{kept} lowtide attach {' '.join(chosen)}"]
+            request.answer(question.reply(answer))
+
+        self._detaching.ask(chosen, over)
+        for name in chosen:
+            child = supervisor.fetchers.get(name)
+            assert child is not None  # noqa: S101 - looked up just before
+            self._detached[name] = child.config
+            self._means.reporter.detached(name)
+            self._means.carry_out(supervisor.detach(child))
+        self._flush_at = self._means.now()
+
+    def attach(self, request: Request, *, draining: bool) -> None:
+        """Carry out ``attach`` of fetchers that were detached.
+
+        Raises:
+            CommandError: One of them was not, or the system is to end.
+        """
+        if draining:
+            raise CommandError("the system is draining: nothing is attached any more")
+        chosen = list(dict.fromkeys(names_in(request)))
+        supervisor = self._means.supervisor
+        for name in chosen:
+            if supervisor.fetchers.get(name) is not None:
+                what = "is still leaving" if name in self._detached else "is there"
+                raise CommandError(f"fetcher {name!r} {what}")
+            if name not in self._detached:
+                known = ", ".join(self._detached) or "none"
+                raise CommandError(f"no fetcher {name!r} was detached, only: {known}")
+
+        def over(question: Question) -> None:
+            request.answer(question.reply(commands.Attached(attached=chosen)))
+
+        self._attaching.ask(chosen, over)
+        now = self._means.now()
+        for name in chosen:
+            supervisor.fetchers.add(name, self._detached.pop(name), now)
+            self._means.reporter.attached(name)
+        self._means.carry_out(supervisor.tick(now))
 
     def jobs(self, request: Request) -> None:
         """Carry out ``jobs``: retry or discard what is quarantined.
@@ -199,9 +293,10 @@ class FetcherVerbs:
         chosen = fetchers_named(self._means.supervisor, request)
         number = 0
 
-        def over(_: Question) -> None:
-            self._means.log.info("mark.passed", number=number)
-            request.answer(commands.Passed(passed=chosen))
+        def over(question: Question) -> None:
+            if not question.errors:
+                self._means.log.info("mark.passed", number=number)
+            request.answer(question.reply(commands.Passed(passed=chosen)))
 
         number = self._marks.ask(chosen, over)
         self._means.log.info("mark.set", number=number, fetchers=chosen)
@@ -223,6 +318,9 @@ class Elsewhere(Protocol):
 
     def order(self, verb: str, process: Process, message: Any = None) -> list[Effect]:
         """Have one killed, detached, or told something."""
+
+    def tell_processes(self, message: Any) -> list[Effect]:
+        """Have each of them told something."""
 
 
 class _Processor(NamedTuple):

@@ -31,6 +31,7 @@ class StartSystem:
         draining: Whether the root before was told to stop.
         held: Whether nothing is to be fetched until the main process says so.
         again: Whether there was another root before, in this run of the system.
+        detached: Fetchers that a person detached under the root before.
     """
 
     config: SystemConfig
@@ -42,6 +43,7 @@ class StartSystem:
     draining: bool = False
     held: bool = False
     again: bool = False
+    detached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +176,14 @@ class Drain:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drained:
-    """A stage to its root: nothing is left to do."""
+    """A stage to its root: nothing is left to do.
+
+    Attributes:
+        accounting: Where a fetcher's jobs are.
+    """
 
     name: str
+    accounting: Accounting | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

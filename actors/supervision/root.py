@@ -13,8 +13,14 @@ from actors.host import logs
 from actors.processor.actor import ProcessorActor
 from actors.status import commands
 from actors.supervision.actor import SupervisorActor
-from actors.supervision.children import Role
-from actors.supervision.control_verbs import FetcherVerbs, ProcessorVerbs, run
+from actors.supervision.children import Fate, Role
+from actors.supervision.control_verbs import (
+    CommandError,
+    FetcherVerbs,
+    ProcessorVerbs,
+    names_in,
+    run,
+)
 from actors.supervision.drain import Shutdown
 from actors.supervision.effects import (
     Failed,
@@ -88,11 +94,12 @@ class RootActor(SupervisorActor):
         )
         self.shutdown = Shutdown(self.means, self.leader, self.ask_for_status)
         self.settings = LiveSettings(self.means, self.leader, dict(start.paused))
-        self.fetcher_verbs = FetcherVerbs(self.means)
+        self.fetcher_verbs = FetcherVerbs(self.means, self.leader)
+        self.fetcher_verbs.begin(start.detached)
         self.processor_verbs = ProcessorVerbs(self.means, self.leader, self.edges)
         if config.bind is not None:
             self.supervisor.open_gate(GATE, StartGate(system=config), now)
-        self.supervisor.begin(now)
+        self.supervisor.begin(now, start.detached)
 
     def settled(self) -> None:
         """Let the fetchers poll, once nothing of the system is waited for."""
@@ -112,7 +119,9 @@ class RootActor(SupervisorActor):
     def take(self, message: Any, sender: Address | None) -> None:  # noqa: ARG002
         """Handle a message that only the root of a system gets."""
         match message:
-            case Drained(name=name):
+            case Drained(name=name, accounting=accounting):
+                self.supervisor.heard(name, self.now(), accounting)
+                self.carry_out(self.supervisor.drained(name))
                 self.shutdown.stage_drained(name)
             case FromMachine() | LineEnded():
                 self.carry_out(self.leader.receive(message, self.now()))
@@ -148,10 +157,10 @@ class RootActor(SupervisorActor):
                 self.carry_out(self.leader.process_gone(gone))
                 for process in (gone.process, *gone.others):
                     self.processor_verbs.exited(process.name, fate)
-            case SourceEnded(name=name):
-                self.carry_out(self.leader.source_ended(news))
-                self.fetcher_verbs.exited(name)
+            case SourceEnded():
+                self._source_ended(news)
             case Failed(name=name, error=error):
+                self.fetcher_verbs.failed(name, error)
                 self.processor_verbs.failed(name, error)
             case Heard(message=StatusAnswer() as answer):
                 self.status_answered(answer)
@@ -159,6 +168,12 @@ class RootActor(SupervisorActor):
                 self.take(message, None)
             case _:
                 raise AssertionError(news)
+
+    def _source_ended(self, ended: SourceEnded) -> None:
+        self.carry_out(self.leader.source_ended(ended))
+        self.fetcher_verbs.exited(ended.name, ended.fate)
+        if ended.fate is Fate.REMOVED:
+            self.shutdown.stage_drained(ended.name)
 
     def _ready(self, name: str, role: Role) -> None:
         match role:
@@ -181,6 +196,7 @@ class RootActor(SupervisorActor):
         super().tick(now)
         if self.is_open:
             self.carry_out(self.leader.tick(now))
+            self.fetcher_verbs.tick(now)
             self.processor_verbs.tick(now)
             self.shutdown.tick(now)
 
@@ -191,6 +207,7 @@ class RootActor(SupervisorActor):
         times = [
             super().next_tick(),
             self.leader.next_tick(),
+            self.fetcher_verbs.next_tick(),
             self.processor_verbs.next_tick(),
             self.shutdown.next_tick(),
         ]
@@ -203,7 +220,7 @@ class RootActor(SupervisorActor):
         verbs: dict[str, Callable[[Request], None]] = {
             "status": self._status,
             "attach": self._attach,
-            "detach": self.processor_verbs.detach,
+            "detach": self._detach,
             "stop": self.shutdown.stop_verb,
             "pause": self.settings.pause,
             "resume": self.settings.resume,
@@ -246,7 +263,18 @@ class RootActor(SupervisorActor):
         return "paused" if self.settings.all_paused else "running"
 
     def _attach(self, request: Request) -> None:
-        self.processor_verbs.attach(request, draining=self.shutdown.draining)
+        verbs = self.fetcher_verbs if names_in(request) else self.processor_verbs
+        verbs.attach(request, draining=self.shutdown.draining)
+
+    def _detach(self, request: Request) -> None:
+        names = names_in(request)
+        fetchers = [each for each in names if self.supervisor.fetchers.get(each)]
+        if not fetchers:
+            self.processor_verbs.detach(request)
+        elif len(fetchers) == len(names):
+            self.fetcher_verbs.detach(request)
+        else:
+            raise CommandError("expected fetchers or processors, got both")
 
     def _journal(self, request: Request) -> None:
         request.answer(commands.Journal(journal=self.supervisor.system.journal))

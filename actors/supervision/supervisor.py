@@ -47,7 +47,7 @@ from actors.supervision.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Container, Iterator
 
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
     from actors.supervision.effects import Effect
@@ -207,6 +207,10 @@ class Supervisor:
         self._heartbeat.end(name)
         self._outdated.discard(child.run)
         child.address = None
+        is_leaving = child.state is StageState.DRAINING
+        if child.role is Role.FETCHER and is_leaving and name in self._accounts:
+            # What it has left is no longer this system's to do.
+            self._accounts[name] = self._accounts[name].without_what_is_left()
         replaced = child.state is StageState.REPLACING
         process = None
         if child.role is Role.PROCESSOR:
@@ -265,10 +269,11 @@ class Supervisor:
         """Admit the gate, which is started with this message."""
         self.gates.add(name, start, now)
 
-    def begin(self, now: float) -> None:
-        """Admit what the configuration names."""
+    def begin(self, now: float, detached: Container[str] = ()) -> None:
+        """Admit what the configuration names, but for fetchers that are detached."""
         for fetcher in self.system.fetchers:
-            self.fetchers.add(fetcher.name, fetcher, now)
+            if fetcher.name not in detached:
+                self.fetchers.add(fetcher.name, fetcher, now)
         for processor in self.system.processors:
             self.attach(processor, processor.count, now)
 
@@ -287,18 +292,24 @@ class Supervisor:
         added = [self.processors.add_numbered(name, kind, now) for _ in range(count)]
         return [each.name for each in added]
 
-    def detach(self, child: Child[ProcessorConfig]) -> list[Effect]:
-        """Let a processor finish what it has, then end it."""
+    def detach(self, child: Child[Any]) -> list[Effect]:
+        """Let a processor, or a fetcher, finish what it has, then end it."""
         if child.address is None:
-            self.processors.remove(child.name)
-            return []
+            self._of(child).remove(child.name)
+            if not self.is_source(child):
+                return []
+            return [SourceEnded(child.config.name, child.name, Fate.REMOVED)]
         child.state = StageState.DRAINING
         return [Tell(child.name, Drain())]
 
     def drained(self, name: str) -> list[Effect]:
-        """End a processor that has nothing left to do."""
-        child = self.processors.get(name)
-        return [] if child is None or child.address is None else [End(child.address)]
+        """End a stage that was to leave, and has nothing left to do."""
+        child = self.get(name)
+        if child is None or child.address is None:
+            return []
+        if child.role is Role.FETCHER and child.state is not StageState.DRAINING:
+            return []  # the whole system is: it ends with all others
+        return [End(child.address)]
 
     def replace(self, child: Child[Any]) -> list[Effect]:
         """End a processor at once and put another in its place, without blame."""
@@ -383,11 +394,11 @@ class Supervisor:
         child.pid = None
         match fate:
             case Fate.REMOVED:
+                role = child.role.value
+                gone = {role: name, "pid": about["pid"]}
                 return [
                     Log("info", "stage.exited", {**about, "reason": "drained"}),
-                    _log(
-                        "info", "processor.detached", processor=name, pid=about["pid"]
-                    ),
+                    Log("info", f"{role}.detached", gone),
                 ]
             case Fate.RESTART:
                 wait = max(0.0, round((child.start_at or 0.0) - now, 3))

@@ -76,6 +76,7 @@ class World(Surroundings):
             orders_fd=-1,
             paused=self.changes.paused,
             draining=self.changes.draining,
+            detached=tuple(sorted(self.changes.detached)),
             again=again,
         )
         self.base.tell(self.root, start)

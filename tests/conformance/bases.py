@@ -26,6 +26,7 @@ from actors.testing import Harness
 from actors.testing.processes import System, wait_until
 from actors.testing.world import SystemEndedError
 from tests.support import spooled
+from tests.support.processes import parent
 
 if TYPE_CHECKING:
     from actors.demand.job import AccountingCounts
@@ -52,6 +53,8 @@ class Pipeline(Protocol):
     def set_max_demand(self, count: int) -> None: ...
     def set_value(self, name: str, value: Any) -> None: ...
     def attach(self, kind: str) -> None: ...
+    def attach_fetcher(self, name: str) -> None: ...
+    def kill_root(self) -> None: ...
     def detach(self, name: str) -> None: ...
     def begin_to_wait(self) -> Waiting: ...
     def stop(self) -> AccountingCounts: ...
@@ -143,6 +146,12 @@ class OnHarness:
     def attach(self, kind: str) -> None:
         self.harness.command({"verb": "attach", "count": 1, "processor": kind})
 
+    def attach_fetcher(self, name: str) -> None:
+        self.harness.command({"verb": "attach", "names": [name]})
+
+    def kill_root(self) -> None:
+        self.harness.crash("root")
+
     def has_ended(self) -> bool:
         self.harness.advance(5.0)
         try:
@@ -185,6 +194,7 @@ class OnProcesses:
         file.write_text(table(config, self._spool, fetch or "fetch"))
         words = [(SETTINGS[name].flag, value) for name, value in settings.items()]
         self.system = start_system("--config", str(file), *chain(*words))
+        self._root = parent(stage(self.system.status(), "spool")["pid"])
         self._waiting: list[_Command] = []
 
     def status(self) -> SystemStatus:
@@ -216,6 +226,12 @@ class OnProcesses:
 
     def attach(self, kind: str) -> None:
         self._tell("attach", "--processor", kind)
+
+    def attach_fetcher(self, name: str) -> None:
+        self._tell("attach", name)
+
+    def kill_root(self) -> None:
+        os.kill(self._root, signal.SIGKILL)
 
     def detach(self, name: str) -> None:
         self._tell("detach", name)

@@ -618,3 +618,67 @@ def test_31_69_nothing_is_acknowledged_before_the_last_copy_has_ended(
 
     assert early == []
     assert {state["state"] for _, state in pipeline.told()} == {"done"}
+
+
+@pytest.mark.parametrize(
+    "config", [MANUAL, BATCHES.format(max_demand=5)], ids=["jobs", "batch"]
+)
+def test_44_50_a_fetcher_leaves_when_what_is_out_has_ended_and_comes_back(
+    config: str, pipeline_of: Start
+) -> None:
+    pipeline = pipeline_of(config)
+    is_manual = config == MANUAL
+    pipeline.push(1, 2, 3)
+    if is_manual:
+        pipeline.reach(account(buffered=3), "three wait")
+        pipeline.ask("last-1", 1)
+        pipeline.reach(account(done=1), "one is done")
+    else:
+        pipeline.reach(account(in_flight=3), "three wait for two more")
+
+    pipeline.detach("spool")
+
+    gone = pipeline.status()
+    pipeline.push(4)
+    pipeline.attach_fetcher("spool")
+    back = pipeline.reach(account(fetched=4), "it fetches again") and pipeline.status()
+    if is_manual:
+        pipeline.ask("last-1", 3)
+        pipeline.reach(account(done=4), "all are done")
+    done = pipeline.stop()["done"]
+
+    assert done == 4
+    assert gone["fetchers"] == []
+    assert account(fetched=1 if is_manual else 3, buffered=0)(gone)
+    assert stage(back, "spool")["state"] == "running"
+
+
+@pytest.mark.parametrize("cancel", ["transient", "permanent"])
+def test_45_a_processor_does_as_told_when_its_fetcher_leaves(
+    cancel: str, pipeline_of: Start
+) -> None:
+    config = MANUAL.replace('demand = "manual"', f'cancel = "{cancel}"')
+    pipeline = pipeline_of(config)
+
+    pipeline.detach("spool")
+
+    left = cancel == "permanent"
+    pipeline.reach(
+        lambda status: bool(stage(status, "last-1")) is not left,
+        "it is there" if not left else "it has left",
+    )
+
+
+def test_45_a_fetcher_that_was_detached_stays_so_under_the_next_root(
+    pipeline_of: Start,
+) -> None:
+    pipeline = pipeline_of(MANUAL)
+    pipeline.detach("spool")
+
+    pipeline.kill_root()
+
+    pipeline.reach(lambda status: stage(status, "last-1"), "the next root is there")
+    assert pipeline.status()["fetchers"] == []
+    pipeline.attach_fetcher("spool")
+    pipeline.push(1)
+    pipeline.reach(account(fetched=1), "it fetches again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from actors.supervision.messages import (
     Asked,
     AskFor,
     DecideJobs,
+    Drain,
+    Flush,
     JobsDecided,
     MarkPassed,
     SetMark,
@@ -57,6 +60,9 @@ class Elsewhere:
     def order(self, verb: str, process: Process, message: Any = None) -> list[Effect]:
         return [Log(verb, process.name, {"message": message})]
 
+    def tell_processes(self, message: Any) -> list[Effect]:
+        return [e for each in self.there for e in self.order("tell", each, message)]
+
 
 class Desk:
     """Where a person's commands arrive."""
@@ -71,20 +77,23 @@ class Desk:
             self.machine.supervisor, self.carry_out, quiet, quiet, lambda: NOW
         )
         self.elsewhere = Elsewhere()
-        self.fetchers = FetcherVerbs(means)
+        self.fetchers = FetcherVerbs(means, self.elsewhere)
         self.processors = ProcessorVerbs(means, self.elsewhere, quiet)
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         self.done += effects
 
     def say(self, verb: str, **more: Any) -> Request:
-        verbs = {
+        verbs: dict[str, Any] = {
             "jobs": self.fetchers.jobs,
             "state": self.fetchers.state,
             "wait": self.fetchers.wait,
             "ask": self.processors.ask,
             "detach": self.processors.detach,
+            "attach": partial(self.fetchers.attach, draining=False),
         }
+        if more.get("names") == ["north"]:
+            verbs["detach"] = self.fetchers.detach
         request: Any = Request({"verb": verb, **more})
         run(verbs, request)
         return request  # type: ignore[no-any-return]
@@ -126,7 +135,7 @@ def test_jobs_of_a_fetcher_that_dies_meanwhile_are_answered_for(desk: Desk) -> N
     request = desk.say("jobs", action="discard", keys={"north": [1], "south": [3]})
     desk.fetchers.heard(JobsDecided(number=1, name="south", count=1))
 
-    desk.fetchers.exited("north")
+    desk.fetchers.exited("north", Fate.RESTART)
     desk.fetchers.heard(JobsDecided(number=1, name="north", count=1))
 
     assert request.reply == {"error": DIED}
@@ -137,9 +146,9 @@ def test_the_state_of_a_fetcher_that_dies_meanwhile_is_answered_for(
 ) -> None:
     request = desk.say("state", fetcher="north", action="show")
 
-    desk.fetchers.exited("south")
+    desk.fetchers.exited("south", Fate.RESTART)
     assert request.reply is None
-    desk.fetchers.exited("north")
+    desk.fetchers.exited("north", Fate.RESTART)
 
     assert request.reply == {"error": DIED}
 
@@ -155,7 +164,7 @@ def test_a_state_is_told_with_its_age(desk: Desk) -> None:
 
 def test_a_wait_outlives_its_fetcher_which_is_given_the_mark_again(desk: Desk) -> None:
     request = desk.say("wait", names=["north"])
-    desk.fetchers.exited("north")
+    desk.fetchers.exited("north", Fate.RESTART)
     desk.fetchers.started("south")
     before = desk.told()
 
@@ -188,6 +197,61 @@ def test_what_a_line_between_machines_has_lost_is_told(desk: Desk) -> None:
     desk.processors.tick(NOW + 60.0)
 
     assert request.reply == {"error": "far/last-1: no answer"}
+
+
+def test_a_fetcher_leaves_and_comes_back(desk: Desk) -> None:
+    supervisor = desk.machine.supervisor
+    leaving = desk.say("detach", names=["north"])
+    assert desk.done == [Tell("north", Drain())]
+    early = desk.say("attach", names=["north"])
+
+    supervisor.exited("north", NOW)
+    desk.fetchers.exited("north", Fate.REMOVED)
+    back = desk.say("attach", names=["north"])
+    supervisor.started("north", 7, NOW)
+    desk.fetchers.started("north")
+
+    assert leaving.reply is not None
+    assert leaving.reply["detached"] == ["north"]
+    assert early.reply == {"error": "fetcher 'north' is still leaving"}
+    assert back.reply == {"attached": ["north"]}
+    assert supervisor.fetchers.get("north") is not None
+
+
+def test_batches_are_flushed_for_as_long_as_a_fetcher_is_leaving(desk: Desk) -> None:
+    desk.elsewhere.there.append(FAR)
+    desk.say("detach", names=["north"])
+    desk.done.clear()
+
+    desk.fetchers.tick(NOW)
+
+    there = Log("tell", FAR.name, {"message": Flush()})
+    assert desk.done == [Tell("last-1", Flush()), there]
+    assert desk.fetchers.next_tick() == NOW + 1.0
+    desk.machine.supervisor.exited("north", NOW)
+    desk.fetchers.tick(NOW + 1.0)
+    assert desk.fetchers.next_tick() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("north", "fetcher 'north' is there"),
+        ("east", "no fetcher 'east' was detached, only: none"),
+    ],
+)
+def test_what_was_not_detached_cannot_be_attached(
+    name: str, error: str, desk: Desk
+) -> None:
+    assert desk.say("attach", names=[name]).reply == {"error": error}
+
+
+def test_who_waits_for_a_fetcher_that_is_detached_is_told(desk: Desk) -> None:
+    waiting = desk.say("wait", names=["north"])
+
+    desk.fetchers.exited("north", Fate.REMOVED)
+
+    assert waiting.reply == {"error": "north: it was detached"}
 
 
 def test_an_order_that_a_line_has_lost_is_given_again(desk: Desk) -> None:
