@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
@@ -22,13 +23,13 @@ from actors.commands.exit_codes import Exit
 from actors.commands.start_error import check_platform
 from actors.config.build import build_noting
 from actors.config.errors import ConfigError, Problems
-from actors.config.functions import function_problems
+from actors.config.functions import function_problems, hook_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
 from actors.job_functions import Job, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Unpack
 
     from actors.config.model import SystemConfig
@@ -318,6 +319,8 @@ class Pipeline:
         config, unsound = build_noting(values, file, problems)
         for place, problem, _ in function_problems(config, unsound):
             problems.add(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
+        for _, problem in hook_problems(config):
+            problems.add(f"Pipeline, hooks: {problem}")
         problems.refuse()
         self.config: SystemConfig = config
         self._run: Run | None = None
@@ -479,6 +482,10 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _as_in_file(value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
+    if isinstance(value, Mapping):
+        return {key: _as_in_file(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_in_file(each) for each in value]
     return _name_of(value) if callable(value) else value
 
 

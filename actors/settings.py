@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os  # noqa: TC003 - who asks for the types finds it
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 #: A function of a module, or its name as ``MODULE:FUNCTION``.
@@ -25,6 +25,7 @@ class PipelineSettings(TypedDict, total=False):
     buffer_mib: int | None
     process: Function | None
     processors: int | None
+    concurrency: int | None
     max_demand: int | str | None
     min_demand: int | None
     journal: str | os.PathLike[str] | None
@@ -45,6 +46,8 @@ class PipelineSettings(TypedDict, total=False):
     until_idle_s: float | None
     web: int | None
     web_token: str | None
+    notify: Sequence[str] | None
+    hooks: Mapping[str, Function | Sequence[Function]] | None
 
 
 class FetcherSettings(TypedDict, total=False):
@@ -68,8 +71,8 @@ class FetcherSettings(TypedDict, total=False):
 class ProcessorSettings(TypedDict, total=False):
     """The keys of a ``[[processor]]`` table."""
 
-    concurrency: int
     setup: Function
+    concurrency: int
     max_demand: int | str
     min_demand: int
     selector: Function

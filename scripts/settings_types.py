@@ -31,7 +31,7 @@ HEAD = '''\
 from __future__ import annotations
 
 import os  # noqa: TC003 - who asks for the types finds it
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Required, TypeAlias, TypedDict
 
 #: A function of a module, or its name as ``MODULE:FUNCTION``.
@@ -39,6 +39,8 @@ Function: TypeAlias = Callable[..., Any] | str
 '''
 #: What the classes of the library have parameters of their own for.
 _APART = {"name", "fetch", "options", "process", "from", "count"}
+#: By event, as in the table of the file.
+_HOOKS = "Mapping[str, Function | Sequence[Function]] | None"
 #: Of a line, as the formatter has it.
 _WIDTH = 88
 
@@ -89,12 +91,13 @@ def _typed(name: str, text: str, options: Iterable[Option], *configs: type) -> s
         for each in dataclasses.fields(config)
     }
     at_top = name == "PipelineSettings"
+    more = [_row("hooks", _HOOKS)] if at_top else []
     rows = [
         _row(each.setting if at_top else each.key, _type(each, types, at_top))
         for each in options
     ]
     head = f'class {name}(TypedDict, total=False):\n    """{text}"""\n'
-    return "\n".join([head, *rows, ""])
+    return "\n".join([head, *rows, *more, ""])
 
 
 def _row(name: str, declared: str) -> str:
@@ -112,6 +115,8 @@ def _type(option: Option, types: dict[str, str], at_top: bool) -> str:  # noqa: 
         words = option.type.expected.removeprefix("one of ").split(", ")
         declared = f"Literal[{', '.join(repr(each) for each in words)}]"
         declared = declared.replace("'", '"')
+    if option.type.metavar == "URLS":
+        declared = "Sequence[str]"
     if "FILE" in option.type.metavar:
         declared = "str | os.PathLike[str]"
     if "MODULE:FUNCTION" in option.type.expected + option.help:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.event_loop import LoopWorker
 from actors.actor_system.worker import Worker
+from actors.hooks.outlet import outlet_of
 from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps, tcp
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from structlog.typing import FilteringBoundLogger
+
+    from actors.hooks.outlet import Outlet
 
 
 class Edges:
@@ -102,6 +105,10 @@ class Edges:
         if journal is None:
             return MemoryJournal(clock.monotonic, remember_s)
         return SqliteJournal(Path(journal), fetcher, clock, remember_s=remember_s)
+
+    def outlet(self, fetcher: str) -> Outlet | None:
+        """Where hooks hear of a fetcher's jobs; None where there are none."""
+        return outlet_of(fetcher, self.wall)
 
     def control(self, path: str, orders_fd: int) -> ControlServer:
         """Where commands arrive: other terminals', and the main process's orders."""

@@ -21,6 +21,7 @@ from actors.actor_system.base import SystemStartError
 from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_end
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
+from actors.commands.hook_process import HookProcess
 from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.config.functions import hidden_functions
@@ -119,6 +120,7 @@ class Main:
     web: ReadyProcess | None = None
     web_restarts: Restarts = field(default_factory=Restarts)
     web_start_at: float | None = None
+    hooks: HookProcess | None = None
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
     pump: Thread | None = None
     log: FilteringBoundLogger = field(init=False)
@@ -147,6 +149,7 @@ class Main:
         watched = [self.reports, *self._fds_of(self.signals), *self._fds_of(self.web)]
         watched += [self.root] if self.root is not None else []
         watched += self.looking.fds if self.looking is not None else []
+        watched += self.hooks.fds if self.hooks is not None else []
         return watched + self._fds_of(self.owner)
 
     @staticmethod
@@ -162,6 +165,8 @@ class Main:
             self._root_died()
         elif self.web is not None and fd == self.web.fd:
             self._web_died(self.web)
+        elif self.hooks is not None and fd in self.hooks.fds:
+            self.hooks.died(self.log)
         elif fd in self._fds_of(self.owner):
             self._owner_gone(time.monotonic())
 
@@ -175,6 +180,7 @@ class Main:
         times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
         times += [self.begin_by, self.look_at]
         times += [None if self.looking is None else self.looking.ends_at]
+        times += [None if self.hooks is None else self.hooks.start_at]
         known = [each for each in times if each is not None]
         return max(0.0, min(known) - time.monotonic()) if known else None
 
@@ -184,6 +190,8 @@ class Main:
             self._restart_root()
         if self.web_start_at is not None and now >= self.web_start_at:
             self._restart_web()
+        if self.hooks is not None and now >= (self.hooks.start_at or math.inf):
+            self.hooks.start()
         if self.pulse.silent(now):
             self._root_silent()
         self.pulse.due(now)
@@ -207,6 +215,8 @@ class Main:
             self.numbers.stop()
         if self.web is not None:
             self.web.stop()
+        if self.hooks is not None:
+            self.hooks.close()
         # Whatever has become of its place: there is more to give back.
         with contextlib.suppress(OSError):
             self.files.socket.unlink(missing_ok=True)
@@ -233,11 +243,14 @@ class Main:
             self.numbers = ReadyProcess(number_server(), words)
         stack_dumps.prepare(self.files.dump)
         self.reports, self.report_writer = map(forks.keep, os.pipe())
+        if self.config.fetchers and self.config.hooked:
+            self.hooks = HookProcess(self.config, self.pipe.writer)
         self.system = RunningSystem(
             self.files.sockets, str(self.files.thespian_log), message_types.ADMITTED
         )
         log_format = self.config.log_format or logs.default_format()
-        self.pump = logs.pump(self.pipe, sys.stderr, log_format)
+        tap = None if self.hooks is None else self.hooks.tell_lines
+        self.pump = logs.pump(self.pipe, sys.stderr, log_format, tap)
         self.log = logs.configure(self.config.log_level)
         self.signals = Signals()
         forks.shield()
@@ -248,6 +261,8 @@ class Main:
         if self.numbers is not None:
             self._use_bundled_source(self.numbers)
         self._start_web()
+        if self.hooks is not None:
+            self.hooks.start()
         report_writer, self.report_writer = self.report_writer, -1
         self._start_root(report_writer)
         forks.give_up(report_writer)

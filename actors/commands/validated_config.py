@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.cluster import identity
 from actors.commands.options import read_asked
-from actors.config.functions import function_problems
+from actors.config.functions import function_problems, hook_problems
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import is_over_file
 from actors.host import forked_call, redaction
@@ -109,6 +109,9 @@ def function_errors(asked: Asked) -> Iterator[str]:
     Those of a stage that is not as it was meant are left out: what was meant is
     not known.
     """
+    for event, problem in hook_problems(asked.config):
+        where = asked.file.where("hooks", event) if asked.file else "hooks"
+        yield f"{where}: {problem}"
     rows = config_rows(asked.values, asked.file, asked.config)
     origins = {row["name"]: row["origin"] for row in rows}
     for place, problem, path in function_problems(asked.config, asked.unsound):

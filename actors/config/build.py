@@ -15,7 +15,7 @@ from actors.config.model import (
     ProcessorConfig,
     SystemConfig,
 )
-from actors.config.tables import Tables, read_sources
+from actors.config.tables import Tables, read_hooks, read_sources
 from actors.config.topology import check_demand, check_dispatching, problems_of
 from actors.config.values import is_over_file
 
@@ -55,7 +55,9 @@ def build_noting(
     check_dispatching(tables, fetchers, processors)
     chosen = {each.field: values[each.setting].value for each in SYSTEM_OPTIONS}
     chosen["journal"] = journal_path(chosen["journal"])
-    config = SystemConfig(fetchers=fetchers, processors=processors, **chosen)
+    config = SystemConfig(
+        fetchers=fetchers, processors=processors, hooks=read_hooks(tables), **chosen
+    )
     return config, tables.unsound_names(fetchers, processors)
 
 

@@ -104,6 +104,21 @@ def function_problems(
                 yield from _option_problems(member)
 
 
+def hook_problems(config: SystemConfig) -> Iterator[tuple[str, str]]:
+    """Import the hooks; each event with one that cannot be called, and why not."""
+    for event, names in config.hooks.items():
+        for name in names:
+            if name.partition(":")[0] in ("__main__", "__mp_main__"):
+                what = "which the process that calls hooks does not import"
+                where = f"{name!r} is in the program itself, {what}"
+                yield event, f"{event}: {where}: put it into a module"
+                continue
+            try:
+                NamedFunction(event, name, ("event",)).check()
+            except FunctionError as error:
+                yield event, f"{event}: {error}"
+
+
 def hidden_functions(config: SystemConfig) -> Iterator[tuple[str, str]]:
     """The functions of ours that the user has a file of the same name for.
 

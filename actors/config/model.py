@@ -23,6 +23,7 @@ from actors.config.option import (
     TABLE,
     TEXT,
     TRUE_OR_FALSE,
+    URLS,
     Option,
     choice,
     count_from,
@@ -41,6 +42,7 @@ from actors.demand.dispatchers import (
 )
 from actors.demand.seen_ids import WINDOW_S
 from actors.demand.windows import Window
+from actors.hooks.events import NOTIFIED, NOTIFIER, wanted_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -355,10 +357,12 @@ class SystemConfig:
     Attributes:
         fetchers: At least one, but on a joined machine.
         processors: The kinds of them.
+        hooks: Names of functions, ``MODULE:FUNCTION``, by the event they are for.
     """
 
     fetchers: tuple[FetcherConfig, ...]
     processors: tuple[ProcessorConfig, ...]
+    hooks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     journal: str | None = option(
         text_as("a file, or none", "FILE|none"),
         "lowtide.db",
@@ -452,6 +456,28 @@ class SystemConfig:
         secret=True,
         leader_only=True,
     )
+
+    notify: tuple[str, ...] | None = option(
+        URLS,
+        None,
+        "where to send a message when a job is set aside, a source refuses a fetcher "
+        "or a stage is given up: URLs as the library apprise has them (nowhere)",
+        secret=True,
+        leader_only=True,
+    )
+
+    @property
+    def all_hooks(self) -> dict[str, tuple[str, ...]]:
+        """The hooks, with those of ours that settings ask for."""
+        hooks = dict(self.hooks)
+        for event in NOTIFIED if self.notify else ():
+            hooks[event] = (*hooks.get(event, ()), NOTIFIER)
+        return hooks
+
+    @property
+    def hooked(self) -> frozenset[str]:
+        """The events that a hook is for."""
+        return wanted_by(self.all_hooks)
 
     def for_machines(self) -> SystemConfig:
         """What other machines need of it: nothing of its sources and secrets."""

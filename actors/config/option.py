@@ -184,6 +184,18 @@ TRUE_OR_FALSE = _instance(bool, "true or false")
 TABLE = _instance(dict, "a table")
 
 
+def _urls(value: Any) -> tuple[str, ...]:
+    expected = "a list of URLs"
+    if not isinstance(value, list | tuple) or not value:
+        raise ValueError(expected)
+    if not all(isinstance(each, str) and ":" in each for each in value):
+        raise ValueError(expected)
+    return tuple(value)
+
+
+URLS = ValueType("a list of URLs", "URLS", lambda text: _urls(text.split()), _urls)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
     """One option, as it was declared.

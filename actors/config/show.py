@@ -68,7 +68,7 @@ def secrets_of(config: SystemConfig) -> Iterator[str]:
         yield from filled_in(fetcher.options, os.environ)
     for option in SYSTEM_OPTIONS:
         if option.secret and (value := getattr(config, option.field)) is not None:
-            yield value
+            yield from (value,) if isinstance(value, str) else value
 
 
 class _Stage:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from actors.config.errors import ConfigError, Problems, near
 from actors.config.model import SOURCE_OPTIONS, STAGE_OPTIONS, SubscriptionOptions
 from actors.config.toml_file import lacks
+from actors.hooks.events import NAMES as EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -113,6 +114,36 @@ class Tables:
     def where(self, key: str, table: str, index: int) -> str:
         """``file:line`` of a table's key."""
         return self.file.where(table, index, key) if self.file else "default"
+
+
+def read_hooks(tables: Tables) -> dict[str, tuple[str, ...]]:
+    """The functions of the table ``[hooks]``, by event; what cannot be is noted."""
+    file = tables.file
+    if file is None or "hooks" not in file.content:
+        return {}
+    content = file.content["hooks"]
+    if not isinstance(content, dict):
+        tables.problems.add(f"{file.where('hooks')}: expected a table [hooks]")
+        return {}
+    read = {}
+    for event, value in content.items():
+        where = file.where("hooks", event)
+        names = [value] if isinstance(value, str) else value
+        if event not in EVENTS:
+            tables.problems.add(
+                f"{where}: unknown event {event!r} in [hooks], expected one of "
+                f"{', '.join(EVENTS)}{near(event, EVENTS)}"
+            )
+        elif not isinstance(names, list | tuple) or not all(
+            isinstance(each, str) and ":" in each for each in names
+        ):
+            tables.problems.add(
+                f"{where}: {event}: expected MODULE:FUNCTION or a list of them, "
+                f"got {value!r}"
+            )
+        else:
+            read[event] = tuple(names)
+    return read
 
 
 def read_sources(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from actors.config.option import Option
     from actors.config.toml_file import ConfigFile
 
+#: The table of what is called at events.
+HOOKS = "hooks"
+
 #: Variables of ours that are no settings.
 _OTHER_VARIABLES = frozenset(
     {
@@ -73,11 +76,11 @@ def resolve_noting(
     problems: Problems,
 ) -> dict[str, Value]:
     """As ``resolve``; a value that cannot be used is noted, and its default taken."""
-    known = (*SETTINGS, *STAGE_OPTIONS)
+    known = (*SETTINGS, *STAGE_OPTIONS, HOOKS)
     for key in file.content if file else ():
         if key not in known:
             assert file is not None  # noqa: S101 - it has the key
-            tables = (f"[[{table}]]" for table in STAGE_OPTIONS)
+            tables = (*(f"[[{table}]]" for table in STAGE_OPTIONS), f"[{HOOKS}]")
             problems.add(
                 f"{file.where(key)}: unknown key {key!r}, expected one of "
                 f"{', '.join((*SETTINGS, *tables))}{near(key, known)}"

@@ -421,6 +421,7 @@ class FetcherActor(Stage):
             self.source,
             self.acknowledger,
             ProducerSender(self.send),
+            self.edges.outlet(self.config.name),
         )
 
     def _tell_started(

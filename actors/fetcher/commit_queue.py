@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actors.demand.producer_subscription import ProducerSender
     from actors.fetcher.acknowledgements import Acknowledger
     from actors.fetcher.poll_worker import PollWorker
+    from actors.hooks.outlet import Outlet
     from actors.journal.journal import Journal
 
 
@@ -188,6 +189,7 @@ class Delivery:
     _source: PollWorker
     _acknowledger: Acknowledger | None
     sender: ProducerSender[Address]
+    _hooks: Outlet | None = None
     _told_error: str | None = None
 
     def release(self, now: float) -> None:
@@ -196,6 +198,8 @@ class Delivery:
             log_events(self._stage.log, decision.events)
             if self._acknowledger is not None:
                 self._acknowledger.copies.made(decision.events)
+            if self._hooks is not None:
+                self._hooks.note(decision.events)
             self._source.tally.note(decision.events, now)
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)

@@ -42,7 +42,7 @@ if not _had_rich:
     del sys.modules["rich"]
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping
 
 #: Bytes; a pipe takes a line of up to this size whole or not at all (pipe(7)).
 MAX_LINE = 4096
@@ -249,11 +249,23 @@ def _in_short(fields: MutableMapping[str, Any]) -> str:
     return " ".join([*(text_of(each) for each in stages if each), *rest])
 
 
-def pump(pipe: LogPipe, out: TextIO, log_format: str) -> threading.Thread:
-    """Copy the pipe to ``out`` until every writer has closed it."""
+def pump(
+    pipe: LogPipe,
+    out: TextIO,
+    log_format: str,
+    tap: Callable[[bytes], object] | None = None,
+) -> threading.Thread:
+    """Copy the pipe to ``out`` until every writer has closed it.
+
+    Args:
+        pipe: Has a line of JSON for each event.
+        out: For people, or for whatever keeps logs.
+        log_format: ``console`` or ``json``.
+        tap: Called with the same lines as well, as they come.
+    """
     render = _console(out) if log_format == "console" else None
     thread = threading.Thread(
-        target=_pump, args=(pipe, out, render), name="log-pump", daemon=True
+        target=_pump, args=(pipe, out, render, tap), name="log-pump", daemon=True
     )
     thread.start()
     return thread
@@ -517,11 +529,18 @@ def _console(out: TextIO) -> Console:
     return Console(colours=out.isatty())
 
 
-def _pump(pipe: LogPipe, out: TextIO, render: Console | None) -> None:
+def _pump(
+    pipe: LogPipe,
+    out: TextIO,
+    render: Console | None,
+    tap: Callable[[bytes], object] | None,
+) -> None:
     rest = b""
     while chunk := pipe.note_problem(os.read(pipe.reader, 1 << 16)):
         end = chunk.rfind(b"\n") + 1
         lines, rest = (rest + chunk[:end], chunk[end:]) if end else (b"", rest + chunk)
+        if tap is not None:
+            tap(lines)
         try:
             _write_out(out, lines if render is None else _for_people(lines, render))
         except (OSError, ValueError):

@@ -79,6 +79,21 @@ class ReadyProcess:
         self._url = self._url or url_of(self._program)
         return self._url
 
+    def last_words(self) -> str | None:
+        """What it said when it could not begin; only for one that has ended."""
+        out = self._program.stdout
+        line = (
+            b""
+            if out is None or not select.select([out], [], [], 0.0)[0]
+            else (out.readline())
+        )
+        return line.decode(errors="replace").strip().removeprefix("error: ") or None
+
+    def wait(self, within_s: float) -> None:
+        """Wait until it has ended, or so many seconds."""
+        with contextlib.suppress(TimeoutExpired):
+            self._program.wait(within_s)
+
     def stop(self) -> None:
         """End it, and wait until it has."""
         self._program.terminate()

@@ -142,6 +142,9 @@ class VirtualEdges(Edges):
     def apart(self) -> None:
         """Nothing: there are no processes here."""
 
+    def outlet(self, fetcher: str) -> None:
+        """Nobody: hooks have a process of their own."""
+
     def function(self, name: str) -> Callable[..., Any]:
         """The world's, or whatever Python finds under that name."""
         known = self._around.functions.get(name)

@@ -56,6 +56,7 @@ ASK = taken("docs/demand.md", "console", "$ lowtide ask")
 LETTERS = taken("docs/demand.md", "python", "# letters.py")
 BY_CLOCK = taken("docs/demand.md", "toml", "demand = ")
 WAIT = taken("docs/demand.md", "console", "$ lowtide wait")
+TELLING = taken("docs/hooks.md", "python", "# telling.py")
 SETTLE = taken("docs/polling.md", "python", "def settle")
 FAIR = taken("docs/dispatchers.md", "python", "# actors/demand/fair.py")
 OPTION = taken("CONTRIBUTING.md", "python", "    poll_jobs")
@@ -410,6 +411,18 @@ def test_a_source_is_told_what_became_of_its_jobs() -> None:
 
     outcome = {"state": "done", "result": {"id": 7}}
     assert told == [({"id": 7}, outcome, {"job": "data.order"})]
+
+
+def test_a_hook_is_called_with_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = names_of(TELLING)
+
+    names["keep"]({"event": "done", "job_id": 1})
+
+    told = (tmp_path / "audit.jsonl").read_text()
+    assert json.loads(told) == {"event": "done", "job_id": 1}
 
 
 @pytest.mark.system

@@ -1,0 +1,108 @@
+"""The process of hooks as the main process has it: started, watched, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from actors.config.show import secrets_of
+from actors.hooks import outlet
+from actors.hooks.events import event_of_line
+from actors.host.ready_process import ReadyProcess, secret_file
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from actors.config.model import SystemConfig
+
+#: Until it is started again, in seconds: twice as long each time that it died soon.
+AGAIN_S = 1.0
+LONGEST_S = 60.0
+#: One that lived for so long did not die soon, in seconds.
+SOON_S = 60.0
+#: How long it may take for what it has at the end, in seconds.
+LAST_S = 3.0
+
+
+class HookProcess:
+    """Never ends the system, nor holds it up: only events may be lost with it.
+
+    Attributes:
+        start_at: When to start it again, in monotonic seconds.
+    """
+
+    def __init__(self, config: SystemConfig, log_fd: int) -> None:
+        """Make the way for events; what is forked later has it."""
+        self._config = config
+        self._log_fd = log_fd
+        self._way = outlet.open_way(config.hooked)
+        self._process: ReadyProcess | None = None
+        self._began = 0.0
+        self._delay = AGAIN_S
+        self.start_at: float | None = None
+
+    @property
+    def fds(self) -> list[int]:
+        """What can be read once it has ended."""
+        return [] if self._process is None else [self._process.fd]
+
+    def start(self) -> None:
+        """Start it; it says by itself that it cannot."""
+        self.start_at = None
+        asked = {
+            "hooks": {
+                event: [*names] for event, names in self._config.all_hooks.items()
+            },
+            "notify": [*(self._config.notify or ())],
+            "log_level": self._config.log_level,
+            "secrets": [*secrets_of(self._config)],
+        }
+        way = self._way.fileno()
+        with secret_file(json.dumps(asked)) as asked_fd:
+            words = ["--events-fd", str(way), "--log-fd", str(self._log_fd)]
+            words += ["--asked-fd", str(asked_fd)]
+            fds = (way, self._log_fd, asked_fd)
+            self._process = ReadyProcess("actors.hooks", words, pass_fds=fds)
+        self._began = time.monotonic()
+
+    def died(self, log: FilteringBoundLogger) -> None:
+        """See to its end: it is started again."""
+        if self._process is None:
+            return
+        why = self._process.last_words()
+        self._process.stop()
+        self._process = None
+        now = time.monotonic()
+        if now - self._began >= SOON_S:
+            self._delay = AGAIN_S
+        log.error("stage.exited", stage="hooks", error=why, restart_in_s=self._delay)
+        self.start_at = now + self._delay
+        self._delay = min(2 * self._delay, LONGEST_S)
+
+    def tell_lines(self, lines: bytes) -> None:
+        """Tell of what the log tells, where that is for hooks."""
+        if any(each in lines for each in _OF_SYSTEM):
+            for line in lines.splitlines():
+                self._tell_line(line)
+
+    def _tell_line(self, line: bytes) -> None:
+        fields: Any = None
+        with contextlib.suppress(ValueError):
+            fields = json.loads(line)
+        event = event_of_line(fields, time.time()) if isinstance(fields, dict) else None
+        if event is not None:
+            outlet.tell(event)
+
+    def close(self) -> None:
+        """Let it have what was sent, and end it."""
+        outlet.close_way()
+        if self._process is not None:
+            self._process.wait(LAST_S)
+            self._process.stop()
+        self._way.close()
+
+
+#: What is in each line that may be for hooks: the others are not looked at.
+_OF_SYSTEM = (b'"faulted"', b'"stage.fatal"', b'"system.failed"')

@@ -1,0 +1,49 @@
+"""The process of hooks: ``python -m actors.hooks``, started by the main process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import sys
+
+from actors.hooks import notify
+from actors.hooks.callers import Callers
+from actors.host import logs, redaction
+from actors.user_code.functions import find_last, load
+
+#: Longest message.
+_LONGEST = 4 << 20
+#: How long calls may take that are due at the end, in seconds.
+_LAST_S = 2.0
+
+
+def main() -> int:
+    """Call the hooks until the last who sends events is gone."""
+    parser = argparse.ArgumentParser(prog="lowtide-hooks")
+    parser.add_argument("--events-fd", type=int, required=True)
+    parser.add_argument("--log-fd", type=int, required=True)
+    parser.add_argument("--asked-fd", type=int, required=True)
+    arguments = parser.parse_args()
+    with os.fdopen(arguments.asked_fd, encoding="utf-8") as file:
+        asked = json.load(file)
+    redaction.install(asked["secrets"])
+    logs.join_pipe(arguments.log_fd)
+    log = logs.configure(asked["log_level"], stage="hooks")
+    find_last()
+    notify.configure(asked["notify"])
+    callers = Callers(asked["hooks"], load, log)
+    # What a hook prints is for the user; nobody reads this pipe any more.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with socket.socket(fileno=arguments.events_fd) as way:
+        while message := way.recv(_LONGEST):
+            for event in json.loads(message):
+                callers.put(event)
+    callers.close(_LAST_S)
+    notify.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""Messages to people, over whatever the library apprise speaks to: grouped, and few."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: How long a message waits for others after the first, in seconds.
+GATHER_S = 10.0
+#: The least time between two messages, in seconds.
+BETWEEN_S = 60.0
+#: Lines of one message.
+LINES = 10
+_HINT = "notify needs apprise, which is not installed: pip install 'lowtide[notify]'"
+
+
+@dataclass(slots=True)
+class Groups:
+    """What is to be told: gathered for a while, then one message, then a pause."""
+
+    _lines: dict[str, int] = field(default_factory=dict)
+    _due: float | None = None
+    _sent: float = float("-inf")
+
+    def add(self, line: str, now: float) -> None:
+        """Add what has happened; the same again is only counted."""
+        self._lines[line] = self._lines.get(line, 0) + 1
+        if self._due is None:
+            self._due = max(now + GATHER_S, self._sent + BETWEEN_S)
+
+    @property
+    def due(self) -> float | None:
+        """When a message is to be sent, in monotonic seconds."""
+        return self._due
+
+    def take(self, now: float) -> str | None:
+        """The message, once it is due."""
+        if self._due is None or now < self._due:
+            return None
+        lines = [
+            line if count == 1 else f"{line} ({count} times)"
+            for line, count in self._lines.items()
+        ]
+        if len(lines) > LINES:
+            lines[LINES - 1 :] = [f"... and {len(lines) - LINES + 1} more"]
+        self._lines, self._due, self._sent = {}, None, now
+        return "\n".join(lines)
+
+
+def line_of(event: dict[str, Any]) -> str:
+    """What a message says of an event; alike for what is alike."""
+    error = " ".join(str(event.get("error") or "").split())[:200]
+    match event["event"]:
+        case "quarantined":
+            return f"{event['fetcher']}: a job was set aside: {error}"
+        case "faulted":
+            return f"{event['fetcher']}: its source refuses it: {error}"
+        case _:
+            return f"{event.get('stage') or event.get('fetcher')} was given up: {error}"
+
+
+class Notifier:
+    """Sends what is due, in a thread of its own: a server may take its time."""
+
+    def __init__(self, send: Callable[[str], object]) -> None:
+        self._send = send
+        self._groups = Groups()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="notify", daemon=True).start()
+
+    def tell(self, event: dict[str, Any]) -> None:
+        """Have a person told of an event."""
+        with self._changed:
+            self._groups.add(line_of(event), time.monotonic())
+            self._changed.notify()
+
+    def flush(self) -> None:
+        """Send what waits, since this process ends."""
+        with self._changed:
+            text = self._groups.take(float("inf"))
+        if text:
+            self._send(text)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                due = self._groups.due
+                now = time.monotonic()
+                text = self._groups.take(now)
+                if text is None:
+                    self._changed.wait(None if due is None else max(0.0, due - now))
+            if text:
+                self._send(text)
+
+
+_notifier: Notifier | None = None
+
+
+def configure(urls: Sequence[str]) -> None:
+    """Say where messages go, before the first event."""
+    global _notifier  # noqa: PLW0603
+    if urls:
+        _notifier = Notifier(sender_to(urls))
+
+
+def sender_to(urls: Sequence[str]) -> Callable[[str], object]:
+    """What sends a message to each of these.
+
+    Raises:
+        ValueError: One of them is none of apprise's; it may be a secret, so only its
+            beginning is told.
+    """
+    try:
+        import apprise  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise ValueError(_HINT) from None
+    to = apprise.Apprise()
+    for url in urls:
+        if not to.add(url):
+            scheme = url.partition(":")[0]
+            raise ValueError(f"notify: apprise knows no URL like {scheme}:...")
+
+    def send(text: str) -> None:
+        if not to.notify(title="lowtide", body=text):
+            raise OSError("notify: a message could not be delivered")
+
+    return send
+
+
+def tell(event: dict[str, Any]) -> None:
+    """The hook: tell a person, if anybody is to be told."""
+    if _notifier is not None:
+        _notifier.tell(event)
+
+
+def flush() -> None:
+    """Send what waits, at the end."""
+    if _notifier is not None:
+        _notifier.flush()
