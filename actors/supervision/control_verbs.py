@@ -546,6 +546,11 @@ class ProcessorVerbs:
             for each in self._supervisor.processors
             if each.state is not StageState.DRAINING
         ]
+        if not names and (there := [e.name for _, e in self._elsewhere.processes]):
+            raise CommandError(
+                "no processor is on this machine: name those that are to leave, of "
+                f"{', '.join(there)}"
+            )
         if type(count) is not int or not 1 <= count <= len(names):
             raise CommandError(
                 f"count must be from 1 to the {len(names)} processors there are, "

@@ -12,8 +12,9 @@ from actors.supervision.control_verbs import CommandError, fetchers_named, names
 from actors.supervision.messages import Pause, Resume
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Iterator
 
+    from actors.demand.job import Process
     from actors.host.control_socket import Request
     from actors.supervision.actor import Means
     from actors.supervision.children import Child
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 class Machines(Protocol):
     """The other machines, which are to work by the same values."""
+
+    @property
+    def processes(self) -> Iterator[tuple[Any, Process]]:
+        """Every processor there, with its machine."""
 
     def retune(self) -> list[Effect]:
         """Tell every machine how processors are configured now."""
@@ -97,6 +102,7 @@ class LiveSettings:
             raise CommandError(
                 f"there is no {_listed(unknown)}, only: {_listed(known)}"
             )
+        self._check_batches(processors, chosen or kinds)
         changed = [
             self._tune(child, its)
             for child in supervisor.stages
@@ -107,6 +113,11 @@ class LiveSettings:
         self._report(fetchers, processors, chosen)
         if processors:
             self._means.carry_out(self._machines.retune())
+            changed += [
+                process.name
+                for _, process in self._machines.processes
+                if not chosen or process.kind in chosen
+            ]
         self._means.log.info("stage.tuned", stages=changed, **checked)
         request.answer(commands.WasSet(set=changed))
 
@@ -119,6 +130,20 @@ class LiveSettings:
         config = replace(child.config, **values)
         self._means.carry_out(self._means.supervisor.tune(child, config))
         return child.name
+
+    def _check_batches(self, values: dict[str, Any], kinds: Container[str]) -> None:
+        # As at the start: a window that is less than a batch would never fill one.
+        if (most := values.get("max_demand")) is None:
+            return
+        for each in self._means.supervisor.system.processors:
+            least = each.batch_size or 1
+            if each.name not in kinds or each.is_manual or least == 1:
+                continue
+            if isinstance(most, str) or most < least:
+                raise CommandError(
+                    f"max_demand must be at least batch_size ({least}) for processor "
+                    f"{each.name!r}, got {most}"
+                )
 
     def _keep_for_new_ones(self, values: dict[str, Any], kinds: set[str]) -> None:
         system = self._means.supervisor.system
