@@ -22,7 +22,11 @@ MEASURE_S = 1.5
 #: the difference.
 COMMON = {"process": "benchmarks.jobs:last", "journal": "none"}
 KINDS: dict[str, dict[str, Any]] = {
-    "10us": {"fetch": "benchmarks.jobs:lasting", "fetch_options": {"job_s": 10e-6}},
+    "10us": {
+        "fetch": "benchmarks.jobs:lasting_pages",
+        "fetch_options": {"job_s": 10e-6},
+        "buffer": 10_000,
+    },
     "1ms": {"fetch": "benchmarks.jobs:lasting", "fetch_options": {"job_s": 1e-3}},
     "50ms": {"fetch": "benchmarks.jobs:lasting", "fetch_options": {"job_s": 50e-3}},
     "mix": {"fetch": "benchmarks.jobs:mixed"},

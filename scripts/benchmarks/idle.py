@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from benchmarks import proc
-from benchmarks.model import ROOT, MeasureError, Measurement
+from benchmarks.model import MeasureError, Measurement
+from benchmarks.over_http import number_server
 from benchmarks.system import System
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from benchmarks.model import Bench, Numbers
 
 #: Until the start is over and the first polls are done.
@@ -34,7 +30,7 @@ GIVES = (
 
 def idle(bench: Bench) -> Numbers:
     """CPU, wake-ups and memory; then the memory of more processors."""
-    with _empty_server() as url, _polling_system(bench, url) as system:
+    with number_server(0) as url, _polling_system(bench, url) as system:
         roles = system.roles()
         time.sleep(bench.seconds(SETTLE_S, least=1.0))
         others = [pid for name, pid in roles.items() if name != "source"]
@@ -71,19 +67,6 @@ def _polling_system(bench: Bench, url: str) -> System:
         process="domain.numbers:process",
         every_s=EVERY_S,
     )
-
-
-@contextlib.contextmanager
-def _empty_server() -> Iterator[str]:
-    words = [sys.executable, "-m", "number_server", "--port", "0", "--every", "0"]
-    server = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    assert server.stdout is not None
-    try:
-        yield server.stdout.readline().split()[-1]
-    finally:
-        server.kill()
-        server.wait()
-        server.stdout.close()
 
 
 MEASUREMENTS = (Measurement("idle", GIVES, idle),)

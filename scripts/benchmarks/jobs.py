@@ -88,6 +88,30 @@ def lasting(job_s: float) -> dict[str, float]:
     return {"number": next(_numbers), "job_s": job_s}
 
 
+def lasting_pages(job_s: float) -> Iterator[dict[str, float]]:
+    """The same, a page at a time: what is short is not to wait for its source."""
+    for _ in range(PAGE):
+        yield lasting(job_s)
+
+
+def one() -> dict[str, int]:
+    """A source that never runs dry, and hands out one job a call."""
+    return {"number": next(_numbers)}
+
+
+def padded() -> Iterator[dict[str, Any]]:
+    """A source of jobs of 1 KiB, a page at a time."""
+    for _ in range(PAGE):
+        yield {"number": next(_numbers), "pad": "x" * 1000}
+
+
+def large(count: int) -> Iterator[dict[str, Any]]:
+    """A source that has so many jobs of 100 KiB, a hundred at a time."""
+    for number in itertools.islice(_numbers, 100):
+        if number <= count:
+            yield {"number": number, "pad": "x" * 102_400}
+
+
 def mixed() -> dict[str, float]:
     """An endless source of short, longer and long jobs, evenly spread."""
     number = next(_numbers)

@@ -69,6 +69,13 @@ def pss_mb(pids: Iterable[int]) -> float:
     return kib * 1024 / 1e6
 
 
+def peak_mb(pid: int) -> float:
+    """What a process had in memory at its most, in MB of 10^6 bytes."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [peak] = [line for line in status if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) * 1024 / 1e6
+
+
 def gone(pids: Iterable[int], within_s: float) -> bool:
     """Wait until none of the processes is there; whether it came to that."""
     deadline = time.monotonic() + within_s

@@ -1,13 +1,16 @@
 """What the figures are held against: the same jobs moved by other means.
 
 ``pipe`` is the ceiling for Python objects between processes: the jobs as a
-processor is sent them, with key, attempt and id, pickled in batches of 1,000 through
-a pipe to two processes, and each acknowledged by its key; no work, no journal, no
-demand. ``pipe_bare`` leaves out even that: nothing but what the source gave, and
-one word back for each thousand. ``pool`` is what the standard library offers for
-the same work. ``pipe_trip`` is one such job through a pipe and back, ``pipe_kept`` what
-is promised with ``max_demand`` 1, by the barest means: two processes over pipes, each
-with one job, and each fetched job and each outcome on the disk before it counts.
+processor is sent them, with key, attempt and id, in columns, pickled in batches of
+1,000 through a pipe to two processes, which do the work; each job is answered by its
+key and its result. No journal, no demand. ``pipe_bare`` leaves out even that: nothing
+but what the source gave, and one word back for each thousand. ``pool`` is what the
+standard library offers for the same work, at the best of a few sizes of its chunks.
+``bulk_kept`` is the ceiling for what is kept: SQLite inserts a thousand rows and
+deletes them again, each synced.
+``pipe_trip`` is one such job through a pipe and back, ``pipe_kept`` what is promised
+with ``max_demand`` 1, by the barest means: two processes over pipes, each with one
+job, and each fetched job and each outcome on the disk before it counts.
 ``round_trip`` is what one message to another actor and back costs,
 ``commit`` what the journal needs to keep one job, synced to the disk.
 """
@@ -54,7 +57,7 @@ _context = multiprocessing.get_context("fork")
 
 
 class Sent(NamedTuple):
-    """A job as it is sent. Of our own: what the product sends may change."""
+    """A job as it is sent alone. Of our own: what the product sends may change."""
 
     number: int
     key: int
@@ -65,8 +68,10 @@ class Sent(NamedTuple):
 
 def pipe(bench: Bench) -> Numbers:
     """Jobs a second through a pipe, in batches, to two processes."""
-    batch = [Sent(key, key, 1, key, job) for key, job in enumerate(jobs.endless())]
-    return {"pipe": _rate(bench, batch, _keys)}
+    payloads = list(jobs.endless())
+    keys = list(range(len(payloads)))
+    attempts = [1] * len(payloads)
+    return {"pipe": _rate(bench, (keys, attempts, keys, payloads), _worked_off)}
 
 
 def pipe_bare(bench: Bench) -> Numbers:
@@ -75,7 +80,7 @@ def pipe_bare(bench: Bench) -> Numbers:
     return {"pipe_bare": _rate(bench, batch, len)}
 
 
-def _rate(bench: Bench, batch: list[Any], answer: Callable[[list[Any]], Any]) -> float:
+def _rate(bench: Bench, batch: Any, answer: Callable[[Any], Any]) -> float:
     batches = max(20, bench.count(1_000_000) // BATCH)
     ends = [_context.Pipe() for _ in range(WORKERS)]
     acknowledge = partial(_acknowledge, answer)
@@ -99,7 +104,7 @@ def _rate(bench: Bench, batch: list[Any], answer: Callable[[list[Any]], Any]) ->
     return batches * BATCH / took_s
 
 
-def _feed(ours: list[Connection], batch: list[Any], batches: int) -> None:
+def _feed(ours: list[Connection], batch: Any, batches: int) -> None:
     for each in ours * WINDOW:
         each.send(batch)
     flying, left = len(ours) * WINDOW, batches - len(ours) * WINDOW
@@ -113,17 +118,26 @@ def _feed(ours: list[Connection], batch: list[Any], batches: int) -> None:
                 flying, left = flying + 1, left - 1
 
 
-def _acknowledge(answer: Callable[[list[Any]], Any], theirs: Connection) -> None:
+def _acknowledge(answer: Callable[[Any], Any], theirs: Connection) -> None:
     while (batch := theirs.recv()) is not None:
         theirs.send(answer(batch))
 
 
-def _keys(batch: list[Sent]) -> list[int]:
-    return [each.key for each in batch]
+def _worked_off(batch: tuple[list[int], list[int], list[int], list[Any]]) -> Any:
+    keys, _, _, payloads = batch
+    return keys, [jobs.root(each) for each in payloads]
+
+
+#: How many jobs a pool may be told to hand to a worker at once.
+CHUNKS = (1, 16, 128, 1000)
 
 
 def pool(bench: Bench) -> Numbers:
-    """Jobs a second of ``multiprocessing.Pool``, one job a task."""
+    """Jobs a second of ``multiprocessing.Pool``, at the best size of a chunk."""
+    return {"pool": max(_pool(bench, chunk) for chunk in CHUNKS)}
+
+
+def _pool(bench: Bench, chunk: int) -> float:
     count = bench.count(20_000)
     pages = iter(jobs.endless, None)
     source = itertools.islice(itertools.chain.from_iterable(pages), count)
@@ -133,10 +147,10 @@ def pool(bench: Bench) -> Numbers:
     with _context.Pool(WORKERS, initializer=end) as workers:
         next(workers.imap_unordered(jobs.root, list(jobs.endless())[:1]))
         began = time.perf_counter()
-        for _ in workers.imap_unordered(jobs.root, source):
+        for _ in workers.imap_unordered(jobs.root, source, chunk):
             pass
         took_s = time.perf_counter() - began
-    return {"pool": count / took_s}
+    return count / took_s
 
 
 def round_trip(bench: Bench) -> Numbers:
@@ -245,6 +259,31 @@ def _work(theirs: Connection) -> None:
         theirs.send((json.dumps(jobs.root(json.loads(job))), key))
 
 
+def bulk_kept(bench: Bench) -> Numbers:
+    """Jobs a second that SQLite inserts and deletes, a thousand at a time, synced."""
+    pages = max(5, bench.count(100_000) // BATCH)
+    with tempfile.TemporaryDirectory(dir=bench.directory) as directory:
+        kept = sqlite3.connect(Path(directory) / "kept.db", isolation_level=None)
+        kept.execute("PRAGMA journal_mode = WAL")
+        kept.execute("PRAGMA synchronous = FULL")
+        kept.execute("CREATE TABLE jobs (key INTEGER PRIMARY KEY, job)")
+        began = time.perf_counter()
+        for page in range(pages):
+            keys = range(page * BATCH, (page + 1) * BATCH)
+            rows = [
+                (key, json.dumps(job))
+                for key, job in zip(keys, jobs.endless(), strict=True)
+            ]
+            with _transaction(kept):
+                kept.executemany("INSERT INTO jobs VALUES (?, ?)", rows)
+            with _transaction(kept):
+                gone = [(key,) for key in keys]
+                kept.executemany("DELETE FROM jobs WHERE key = ?", gone)
+        took_s = time.perf_counter() - began
+        kept.close()
+    return {"bulk_kept": pages * BATCH / took_s}
+
+
 def commit(bench: Bench) -> Numbers:
     """Milliseconds of a commit of one job, synced, the median."""
     path = bench.directory / "commit.db"
@@ -268,5 +307,6 @@ MEASUREMENTS = (
     Measurement("round_trip", ("round_trip", "a_round_trip"), round_trip),
     Measurement("pipe_trip", ("pipe_trip",), pipe_trip),
     Measurement("pipe_kept", ("pipe_kept",), pipe_kept),
+    Measurement("bulk_kept", ("bulk_kept",), bulk_kept),
     Measurement("commit", ("commit",), commit),
 )

@@ -166,7 +166,7 @@ class System:
             "port": self.port,
             "journal": str(self.journal),
             "processors": 2,
-            "log_level": "warning",
+            "log_level": "info",
             "log_format": "json",
             "fetch": "benchmarks.jobs:endless",
             "process": "benchmarks.jobs:root",

@@ -47,9 +47,37 @@ def _measurement(name: str, **settings: Any) -> Measurement:
     return Measurement(name, (name, f"{name}_cpu"), measure)
 
 
+#: Jobs of 100 KiB.
+LARGE = 1000
+
+
+def large(bench: Bench) -> Numbers:
+    """Seconds until all of them are done, and the fetcher's memory at its most."""
+    count = bench.count(LARGE)
+    settings = {"fetch": "benchmarks.jobs:large", "fetch_options": {"count": count}}
+    with System(bench, max_demand="auto", **settings) as system:
+        source = system.roles()["source"]
+        first = system.wait_for_log("job.fetched")
+        system.wait_until_done(count, 120)
+        took_s = time.monotonic() - first
+        return {"large": took_s, "large_memory": proc.peak_mb(source)}
+
+
 MEASUREMENTS = (
     _measurement("throughput_auto_memory", max_demand="auto", journal="none"),
     _measurement("throughput_auto_journal", max_demand="auto"),
+    _measurement(
+        "throughput_auto_journal_warning", max_demand="auto", log_level="warning"
+    ),
+    _measurement(
+        "throughput_auto_journal_1kib",
+        max_demand="auto",
+        fetch="benchmarks.jobs:padded",
+    ),
+    _measurement(
+        "throughput_one_a_call", max_demand="auto", fetch="benchmarks.jobs:one"
+    ),
+    Measurement("large", ("large", "large_memory"), large),
     _measurement(
         "throughput_auto_journal_own_ids",
         max_demand="auto",

@@ -49,6 +49,14 @@ BESIDE_PEERS = (
         "jobs/s",
         BEST_SAFE,
     ),
+    Row(
+        "throughput_one_a_call_vs_best_safe_peer",
+        "one job a call, auto, journal, beside the best that loses no job either",
+        "throughput_one_a_call",
+        "jobs/s",
+        BEST_SAFE,
+        ratio_at_least(1.5),
+    ),
     *(
         Row(
             f"throughput_1_journal_vs_{name}",
