@@ -29,7 +29,15 @@ from actors.cluster.messages import (
 )
 from actors.cluster.router import Peer, Router
 from actors.cluster.strangers import Strangers
-from actors.demand.messages import Cancel, Confirm, Crossing, Jobs, Ping, Subscribed
+from actors.demand.messages import (
+    CallOff,
+    Cancel,
+    Confirm,
+    Crossing,
+    Jobs,
+    Ping,
+    Subscribed,
+)
 from actors.host.frames import FrameError, Quiet, Refusal
 from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import (
@@ -93,7 +101,7 @@ class GateActor(Stage):
                 self._pass(self._router.up(message, sender))
             case Ping(subscription=subscription) if self._is_crossing(subscription):
                 self.send(sender, Crossing(subscription=subscription))
-            case Subscribed() | Jobs() | Confirm() | Ping() | Cancel():
+            case Subscribed() | Jobs() | Confirm() | CallOff() | Ping() | Cancel():
                 self._pass(self._router.down(message))
             case _:
                 self.unexpected(message)

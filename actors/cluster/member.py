@@ -28,7 +28,15 @@ from actors.cluster.messages import (
     Welcome,
 )
 from actors.cluster.router import Peer, Router
-from actors.demand.messages import Cancel, Confirm, Crossing, Jobs, Ping, Subscribed
+from actors.demand.messages import (
+    CallOff,
+    Cancel,
+    Confirm,
+    Crossing,
+    Jobs,
+    Ping,
+    Subscribed,
+)
 from actors.status import commands
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Fate
@@ -289,7 +297,7 @@ class MachineActor(SupervisorActor):
                 self._pass(self._router.up(message, sender))
             case Ping(subscription=subscription) if self._is_crossing(subscription):
                 self.send(sender, Crossing(subscription=subscription))
-            case Subscribed() | Jobs() | Confirm() | Ping() | Cancel():
+            case Subscribed() | Jobs() | Confirm() | CallOff() | Ping() | Cancel():
                 self._pass(self._router.down(message))
             case ProcessLost() | Asked():
                 self.connection.send(message)

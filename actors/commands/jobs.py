@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: How long a running system may take to answer, in seconds.
 ANSWER_WITHIN_S = 15.0
 
+#: States in which a job can be retried or discarded, and in which it can be cancelled.
+QUARANTINED = (JobState.QUARANTINED.value,)
+UNDER_WAY = tuple(e.value for e in (JobState.READY, JobState.LEASED, JobState.RETRYING))
+
 COLUMNS = ("fetcher", "id", "state", "attempt", "fetched_at", "error", "payload")
 
 
@@ -34,8 +38,9 @@ class JobsError(Exception):
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry or discard")
-    parser.add_argument("action", choices=("list", "show", "retry", "discard"))
+    parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry, discard or cancel")
+    actions = ("list", "show", "retry", "discard", "cancel")
+    parser.add_argument("action", choices=actions)
     ids = "as list shows them: 17 is the number, '\"17\"' the text"
     parser.add_argument("ids", nargs="*", metavar="ID", help=ids)
     parser.add_argument(
@@ -58,12 +63,12 @@ def register(verbs: Verbs) -> None:
 
 
 def jobs(arguments: Namespace) -> int:
-    """Carry out ``jobs list``, ``show``, ``retry`` or ``discard``."""
+    """Carry out ``jobs list``, ``show``, ``retry``, ``discard`` or ``cancel``."""
     from actors.journal.file import JournalDamagedError, JournalInUseError  # noqa: PLC0415
 
-    act = {"list": _list, "show": _show, "retry": _decide, "discard": _decide}
+    act = {"list": _list, "show": _show}
     try:
-        return act[arguments.action](arguments)
+        return act.get(arguments.action, _decide)(arguments)
     except (JobsError, RefusedError, JournalDamagedError, JournalInUseError) as error:
         complain(str(error))
         return Exit.USAGE
@@ -96,6 +101,8 @@ def _show(arguments: Namespace) -> int:
 
 
 def _decide(arguments: Namespace) -> int:
+    if arguments.action == "cancel" and (arguments.all or not arguments.ids):
+        raise JobsError("jobs cancel needs job ids, as list shows them")
     if bool(arguments.ids) == arguments.all:
         raise JobsError(f"jobs {arguments.action} needs job ids, or --all")
     with _view(arguments) as view:
@@ -105,6 +112,7 @@ def _decide(arguments: Namespace) -> int:
         keys.setdefault(job["fetcher"], []).append(job["key"])
     count = _carry_out(arguments, keys) if keys else 0
     words = {"retry": "released for another attempt", "discard": "discarded"}
+    words["cancel"] = "cancelled"
     say(f"{count} {'job' if count == 1 else 'jobs'} {words[arguments.action]}")
     return Exit.NOTHING_LEFT
 
@@ -120,10 +128,13 @@ def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
             there = ", ".join(names)
             raise JobsError(f"job {job_id} is there for {there}: say --fetcher NAME")
         # Of a broadcast there are several of one id.
-        quarantined = [job for job in found if job["state"] == "quarantined"]
-        if not quarantined:
-            raise JobsError(f"job {job_id} is {found[0]['state']}, not quarantined")
-        chosen += quarantined
+        wanted, what = QUARANTINED, "not quarantined"
+        if arguments.action == "cancel":
+            wanted, what = UNDER_WAY, "neither waiting nor running"
+        meant = [job for job in found if job["state"] in wanted]
+        if not meant:
+            raise JobsError(f"job {job_id} is {found[0]['state']}, {what}")
+        chosen += meant
     return chosen
 
 
@@ -132,6 +143,8 @@ def _carry_out(arguments: Namespace, keys: dict[str, list[int]]) -> int:
     try:
         return ask(socket_of(arguments), command, ANSWER_WITHIN_S)["count"]
     except NotRunningError:
+        if arguments.action == "cancel":
+            raise JobsError("jobs cancel needs a running system") from None
         from actors.journal.edit import decide  # noqa: PLC0415
 
         return decide(journal_of(arguments), arguments.action, keys)

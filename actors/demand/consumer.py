@@ -19,9 +19,10 @@ from actors.demand.consumer_subscription import (
     ConsumerSubscription,
     Unconfirmed,
 )
-from actors.demand.job import size_of
+from actors.demand.job import CALLED_OFF, size_of
 from actors.demand.messages import (
     Assignment,
+    CallOff,
     Cancel,
     Confirm,
     Jobs,
@@ -208,6 +209,10 @@ class Consumer:
         source = self._issued.get(message.subscription)
         return [] if source is None else [Send(source, message)]
 
+    def source_of(self, subscription_id: SubscriptionId) -> str | None:
+        """The name of the producer that a subscription was opened with."""
+        return self._issued.get(subscription_id)
+
     def issued(self, subscription_id: SubscriptionId) -> bool:
         """Whether this consumer opened the subscription, at any time."""
         return subscription_id.startswith(f"{self.process.run}/")
@@ -240,7 +245,9 @@ class Consumer:
         is_shared = self.manual_demand is not None or self.lacks
         return [subscribe, *(self.ask() if is_shared else self._ask(subscription))]
 
-    def received(self, message: ToConsumer, now: float) -> list[Send]:
+    def received(  # noqa: PLR0911 - one a message
+        self, message: ToConsumer, now: float
+    ) -> list[Send]:
         """Take what a producer sent, and say what to answer."""
         subscription = self._subscription(message.subscription)
         if subscription is None:
@@ -261,6 +268,8 @@ class Consumer:
                 # What was sent just now is on its way, however slow that is.
                 overdue = self._unconfirmed[subscription.source].take_overdue(now)
                 return [demand, *(_done(subscription, overdue) if overdue else ())]
+            case CallOff():
+                return self.called_off(message, now)[1]
             case Cancel():
                 return self._cancelled(subscription, message, now)
 
@@ -284,6 +293,29 @@ class Consumer:
             ticket, task = self._running.popitem()
             self._calls.pop(ticket, None)
             self._queue.appendleft(task)
+
+    def called_off(self, message: CallOff, now: float) -> tuple[list[Task], list[Send]]:
+        """Give up jobs that are here and nobody wants; returns those that run."""
+        source = self._issued.get(message.subscription)
+        wanted = set(message.jobs)
+
+        def is_meant(task: Task) -> bool:
+            job = task.assignment
+            return task.source == source and (job.key, job.attempt) in wanted
+
+        subscription = self._subscription(message.subscription)
+        if subscription is not None:
+            subscription.heard(now)
+        given = [task for task in self._queue if is_meant(task)]
+        sends: list[Send] = []
+        if given and subscription is not None:
+            self._queue = deque(task for task in self._queue if not is_meant(task))
+            subscription.unfinished -= len(given)
+            outcomes = [
+                Outcome(job.key, job.attempt, None, CALLED_OFF) for _, job, _ in given
+            ]
+            sends = self.settled(subscription.source, outcomes, now)
+        return [task for task in self._running.values() if is_meant(task)], sends
 
     def hand_back(self, keep: int, now: float) -> list[Send]:
         """Give back what waits behind a running job, but for the first ``keep``.

@@ -220,6 +220,10 @@ class Failure(NamedTuple):
     trace: str = ""
 
 
+#: What a job that a person has cancelled comes to.
+CALLED_OFF = Failure("JobCancelledError: cancelled by hand", permanent=True)
+
+
 class JobState(enum.Enum):
     """Where a job is on its way."""
 

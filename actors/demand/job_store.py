@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.buffer import Quarantine
-from actors.demand.job import Accounting, Failure, Job, JobState
+from actors.demand.job import CALLED_OFF, Accounting, Failure, Job, JobState
 from actors.demand.job_events import (
     NOT_BEGUN,
     JobDone,
@@ -298,6 +298,16 @@ class JobStore:
         self._dropped += 1
         job.state = JobState.DROPPED
         return JobDropped(job, reason)
+
+    def called_off(self, job: Job, process: Process | None) -> JobEvent:
+        """Set a job aside that a person has cancelled, wherever it is.
+
+        Args:
+            job: One whose end is still to come.
+            process: Who has it, if it is out; what that says of it counts no more.
+        """
+        self._unplace(job)
+        return self._quarantine(job, CALLED_OFF, process)
 
     def leased(self, jobs: Iterable[Job], process: Process) -> list[JobEvent]:
         """Record that jobs, already taken from the buffer, go to a processor."""

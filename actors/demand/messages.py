@@ -158,6 +158,17 @@ class Confirm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallOff:
+    """Producer to consumer: end these jobs (key, attempt), nobody wants their results.
+
+    Repeated until each has an outcome, whatever that is.
+    """
+
+    subscription: SubscriptionId
+    jobs: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ping:
     """Producer to consumer: tell your totals, ``sent`` is mine."""
 
@@ -192,7 +203,7 @@ class Crossing:
 
 ToProducer: TypeAlias = Subscribe | Demand | Done | Cancel | Crossing
 
-ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | Ping | Cancel
+ToConsumer: TypeAlias = Subscribed | Jobs | Confirm | CallOff | Ping | Cancel
 
 # A named tuple's own constructor is written in Python, and costs as much as all the
 # rest of unpickling it.

@@ -13,6 +13,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from actors.demand.dispatchers import BroadcastDispatcher
+from actors.demand.job import JobState
 from actors.demand.job_events import JobReturned, JobsSent
 from actors.demand.limits import Rate
 from actors.demand.messages import (
@@ -214,6 +215,28 @@ class Producer:
         events = [self.store.released(job) for job in jobs]
         return self._dispatch(Decision(events=events), now)
 
+    def called_off(self, keys: Iterable[int], now: float) -> Decision:
+        """Set jobs aside that a person has cancelled, and have those ended that run.
+
+        A job whose end is not to come, or that is not in memory, is passed over.
+        """
+        decision = Decision()
+        jobs = [job for key in keys if (job := self.store.live(key)) is not None]
+        for job in jobs:
+            holder = None
+            for each in self.subscriptions:
+                lease = each.leases.get(job.key)
+                if lease is not None and lease[1] == job.attempt:
+                    each.called_off[job.key], holder = job.attempt, each
+            if job.state is not JobState.LEASED:
+                holder = None
+            process = None if holder is None else holder.process
+            decision.events.append(self.store.called_off(job, process))
+        decision.sends += [
+            each.call_off(now) for each in self.subscriptions if each.called_off
+        ]
+        return self._dispatch(decision, now)
+
     def discarded(self, jobs: Iterable[Job], reason: str) -> Decision:
         """Give quarantined jobs up."""
         return Decision(events=[self.store.discarded(job, reason) for job in jobs])
@@ -358,6 +381,8 @@ class Producer:
         self.store.retry_due(now)
         decision = Decision()
         for subscription in self.subscriptions:
+            if subscription.called_off and now >= subscription.call_off_at:
+                decision.sends.append(subscription.call_off(now))
             if not self._owes_a_sign(subscription) or now < self._ping_at(subscription):
                 continue
             if self._is_lost(subscription, now):
@@ -375,6 +400,7 @@ class Producer:
         """When ``tick`` has something to do next, in monotonic seconds."""
         owing = filter(self._owes_a_sign, self.subscriptions)
         times = [self._ping_at(each) for each in owing]
+        times += [each.call_off_at for each in self.subscriptions if each.called_off]
         if self.store.next_retry is not None:
             times.append(self.store.next_retry)
         waiting = self.gate_open and self.store.waiting and self.demand

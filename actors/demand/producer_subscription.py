@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from actors.demand.job import JobState
 from actors.demand.messages import (
     MESSAGE_BYTES,
+    CallOff,
     Confirm,
     Demand,
     Done,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     )
 
 
+#: A job that is to be ended and goes on, is to be ended again after so many seconds.
+CALL_OFF_AGAIN_S = 2.0
+
+
 @dataclass(slots=True, eq=False)
 class ProducerSubscription:
     """One consumer's standing with a producer.
@@ -54,6 +59,8 @@ class ProducerSubscription:
         is_isolated: It gets one job at a time, to find out which crashes it.
         leases: The jobs it holds and the attempt of each lease, oldest first.
         held_bytes: What these jobs come to.
+        called_off: Those of them, and the attempt, that are to be ended.
+        call_off_at: When that is said again.
     """
 
     id: SubscriptionId
@@ -68,6 +75,8 @@ class ProducerSubscription:
     is_isolated: bool = False
     leases: dict[int, tuple[Job, int]] = field(default_factory=dict)
     held_bytes: int = 0
+    called_off: dict[int, int] = field(default_factory=dict)
+    call_off_at: float = 0.0
     _unreceived: deque[tuple[Assignment, int]] = field(default_factory=deque)
 
     @property
@@ -146,6 +155,13 @@ class ProducerSubscription:
             if lease and lease[1] == attempt:
                 self.held_bytes -= lease[0].size
                 del leases[key]
+                self.called_off.pop(key, None)
+
+    def call_off(self, now: float) -> CallOff:
+        """Say which jobs are to be ended, and again later."""
+        self.call_off_at = now + CALL_OFF_AGAIN_S
+        jobs = tuple(self.called_off.items())
+        return CallOff(subscription=self.id, jobs=jobs)
 
     def _stands(self, each: Assignment) -> bool:
         # A success of an earlier attempt ends a job under its later lease.

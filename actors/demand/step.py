@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from actors.demand.job import Failure
     from actors.demand.job_events import JobEvent
     from actors.demand.job_routing import Routes
+    from actors.demand.messages import CallOff
     from actors.demand.producer import Producer
 
 
@@ -44,6 +45,11 @@ class Passage:
     left: int = 0
     results: dict[str, Any] = field(default_factory=dict)
     failure: Failure | None = None
+
+    @property
+    def lease(self) -> tuple[int, int]:
+        """The job's key, and the attempt."""
+        return self.task.assignment.key, self.task.assignment.attempt
 
     def outcome(self) -> Outcome:
         """What the job comes to: the result, or the results by route."""
@@ -115,6 +121,18 @@ class Step:
             if isinstance(event, JobFetched):
                 passage.left += 1
                 self._passages[event.job.key] = passage
+        return Turn(self.decided(decision, now), decision)
+
+    def called_off(self, message: CallOff, now: float) -> Turn:
+        """Cancel what became of jobs that have gone on to later steps."""
+        source = self.consumer.source_of(message.subscription)
+        wanted = set(message.jobs)
+        keys = [
+            key
+            for key, passage in self._passages.items()
+            if passage.task.source == source and passage.lease in wanted
+        ]
+        decision = self.producer.called_off(keys, now)
         return Turn(self.decided(decision, now), decision)
 
     def decided(self, decision: Decision, now: float) -> list[Send]:

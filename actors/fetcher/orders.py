@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.config.model import ACCUMULATE
-from actors.demand.job_events import StateMoved
+from actors.demand.job_events import JobQuarantined, StateMoved
 from actors.demand.producer import Decision
 from actors.demand.source_state import NO_STATE
 from actors.journal.journal import JournalError
@@ -67,7 +67,13 @@ class Orders:
                 self._carry_out(self._producer.tick(now), now)
 
     def decide(self, message: DecideJobs, now: float) -> JobsDecided:
-        """Release or discard jobs of the quarantine; returns what came of it."""
+        """Release or discard jobs of the quarantine, or cancel jobs that are not there.
+
+        Returns:
+            What came of it.
+        """
+        if message.action == "cancel":
+            return self._call_off(message, now)
         # What is on the disk is told: while it cannot be written, a job that was
         # decided on would still be found in the quarantine, and be released twice.
         jobs, error = [], self._commit_queue.not_kept
@@ -84,6 +90,19 @@ class Orders:
             number=message.number,
             name=self._status.name,
             count=len(jobs),
+            error=error or self._commit_queue.not_kept,
+        )
+
+    def _call_off(self, message: DecideJobs, now: float) -> JobsDecided:
+        count, error = 0, self._commit_queue.not_kept
+        if error is None:
+            decision = self._producer.called_off(message.keys, now)
+            count = sum(type(each) is JobQuarantined for each in decision.events)
+            self._carry_out(decision, now)
+        return JobsDecided(
+            number=message.number,
+            name=self._status.name,
+            count=count,
             error=error or self._commit_queue.not_kept,
         )
 

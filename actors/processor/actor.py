@@ -14,8 +14,9 @@ from actors.actor_system.stage import Address, Stage
 from actors.config.functions import routing_of
 from actors.config.option import AUTO
 from actors.demand.consumer import Consumer, Send
-from actors.demand.job import Process
+from actors.demand.job import CALLED_OFF, Process
 from actors.demand.messages import (
+    CallOff,
     Cancel,
     Confirm,
     Crossing,
@@ -386,22 +387,39 @@ class ProcessorActor(Stage):
         error = f"{self.config.setup!r}, the setup of {self._name}, failed"
         self._tell_started(f"{error}: {failure.error}", may_pass=True)
 
+    def _call_off(self, message: CallOff, now: float) -> None:
+        running, sends = self.consumer.called_off(message, now)
+        self._send(sends)
+        if self._output is not None:
+            self._turn(*self._output.called_off(message, now))
+        # Jobs of one call end together: what one of them comes to is ignored then.
+        if self._runner is None or self._batching is not None:
+            return
+        self._limit = self._limit or TimeLimit(None)
+        for task in running:
+            if self._runner.withdraw(task):
+                failed = self._runner.calling.failed(task, CALLED_OFF)
+                self._finished([failed])
+            elif self._limit.call_off(task.ticket, now):
+                self._runner.cancel(task.ticket)
+
     def _end_what_is_late(self, now: float) -> None:
         runner, limit = self._runner, self._limit
         if runner is None or limit is None or not self.consumer.running_count:
             return
-        if now < limit.next_at(runner.calling.runs, now):
+        at = limit.next_at(runner.calling.runs, now)
+        if at is None or now < at:
             return
         # What has ended in time is not late.
         self._take_ended()
         for tickets in limit.over(runner.calling.runs, now):
             if not runner.cancel(tickets[0]):
-                self._give_up(tickets[0], limit.failure, now)
+                self._give_up(tickets[0], limit.failure_of(tickets[0]), now)
         for ticket in limit.stubborn(now):
             culprit = runner.blocked_by()
             if culprit is None or culprit == ticket:
                 self._is_stuck = self._is_stuck or culprit is not None
-                self._give_up(ticket, limit.failure, now)
+                self._give_up(ticket, limit.failure_of(ticket), now)
             else:
                 limit.excuse(ticket, now)
 
@@ -458,6 +476,8 @@ class ProcessorActor(Stage):
         match message:
             case Subscribed() | Jobs() | Confirm() | Ping():
                 self._send(self.consumer.received(message, now))
+            case CallOff():
+                self._call_off(message, now)
             case Cancel() if self.consumer.issued(message.subscription):
                 self._send(self.consumer.received(message, now))
             case Subscribe() | Demand() | Done() | Cancel() | Crossing() if output:

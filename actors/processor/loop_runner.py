@@ -70,6 +70,10 @@ class LoopRunner:
         """Take nothing back."""
         return 0
 
+    def withdraw(self, task: Task) -> bool:  # noqa: ARG002 - all are begun
+        """Take nothing back."""
+        return False
+
     def cancel(self, ticket: int) -> bool:
         """Cancel a job's task; of a list, the first job's is that of all."""
         if (run := self.calling.runs.get(ticket)) is not None:

@@ -6,6 +6,7 @@ the processor. What decides when a job is over its time is not here.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from contextvars import ContextVar
@@ -224,6 +225,9 @@ class Runner(Protocol):
     def take_back(self, count: int) -> int:
         """Take back jobs that are not begun, the last ones first; returns how many."""
 
+    def withdraw(self, task: Task) -> bool:
+        """Take back a job, if it is not begun; returns whether it was not."""
+
     def cancel(self, ticket: int) -> bool:
         """Ask a job to end; returns whether it can be made to, without its process."""
 
@@ -288,6 +292,14 @@ class ThreadRunner:
                 break
             taken += 1
         return taken
+
+    def withdraw(self, task: Task) -> bool:
+        """Take back a job, if no thread has taken it."""
+        # A thread may take it between any two lines.
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(task)
+            return True
+        return False
 
     def cancel(self, ticket: int) -> bool:
         """Tell a job that it should end; nothing can make its thread."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from actors.demand.job import Job
     from actors.demand.job_events import JobEvent
     from actors.demand.job_routing import Routes, Routing
-    from actors.demand.messages import Done, Outcome, ToProducer
+    from actors.demand.messages import CallOff, Done, Outcome, ToProducer
     from actors.supervision.messages import ProcessGone
 
 
@@ -89,6 +89,12 @@ class StepOutput:
     ) -> tuple[list[Send], Decision]:
         """Pass a result on."""
         turn = self.step.finished(outcome, now, routes, ticket)
+        self._tell(turn.decision.events)
+        return turn
+
+    def called_off(self, message: CallOff, now: float) -> tuple[list[Send], Decision]:
+        """End what became of jobs that nobody wants any more."""
+        turn = self.step.called_off(message, now)
         self._tell(turn.decision.events)
         return turn
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.demand.job import Failure
+from actors.demand.job import CALLED_OFF, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: How long a job that was asked to end may take to do so, in seconds.
 CANCEL_S = 2.0
 
+#: And one that a person has cancelled: a thread has to come to look.
+CALL_OFF_S = 5.0
+
 
 class TimeLimit:
     """Watches the runs of one processor.
@@ -27,36 +30,45 @@ class TimeLimit:
     first one's ticket stands for it.
     """
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float | None) -> None:
         self._limit_s = limit_s
-        self._over: dict[int, float] = {}
+        self._over: dict[int, Failure] = {}
         self._asked: dict[int, float] = {}
 
-    @property
-    def failure(self) -> Failure:
-        """What a run that took too long comes to."""
-        return Failure(f"JobTimeoutError: took longer than {self._limit_s:g} s")
+    def failure_of(self, ticket: int) -> Failure:
+        """What a run comes to that took too long, or was called off."""
+        return self._over[ticket]
 
-    def next_at(self, runs: Mapping[int, JobRun], now: float) -> float:
+    def next_at(self, runs: Mapping[int, JobRun], now: float) -> float | None:
         """When a run may be over its time, or has been asked for long enough."""
         times = list(self._asked.values())
-        # What was taken and is not noted yet begins now at the earliest.
-        began = [
-            each.began_at for key, each in [*runs.items()] if key not in self._over
-        ]
-        times.append(min(began, default=now) + self._limit_s)
-        return min(times)
+        if self._limit_s is not None:
+            # What was taken and is not noted yet begins now at the earliest.
+            noted = [*runs.items()]
+            began = [run.began_at for key, run in noted if key not in self._over]
+            times.append(min(began, default=now) + self._limit_s)
+        return min(times, default=None)
 
     def over(self, runs: Mapping[int, JobRun], now: float) -> list[tuple[int, ...]]:
         """Find the runs that are over their time since the last call."""
+        if self._limit_s is None:
+            return []
+        failure = Failure(f"JobTimeoutError: took longer than {self._limit_s:g} s")
         found: dict[int, list[int]] = {}
         for ticket, run in [*runs.items()]:
             if ticket not in self._over and now >= run.began_at + self._limit_s:
-                self._over[ticket] = now
+                self._over[ticket] = failure
                 found.setdefault(id(run), []).append(ticket)
         for tickets in found.values():
             self._asked[tickets[0]] = now + CANCEL_S
         return [tuple(each) for each in found.values()]
+
+    def call_off(self, ticket: int, now: float) -> bool:
+        """Give a run that nobody wants its time to end; returns whether that is new."""
+        if ticket in self._over:
+            return False
+        self._over[ticket], self._asked[ticket] = CALLED_OFF, now + CALL_OFF_S
+        return True
 
     def stubborn(self, now: float) -> list[int]:
         """Those that have not ended, though they were asked long enough ago."""
@@ -70,6 +82,7 @@ class TimeLimit:
         """What a run that has ended comes to: one that was stopped took too long."""
         outcome, failure = ended.outcome, ended.outcome.failure
         self._asked.pop(ended.ticket, None)
-        if self._over.pop(ended.ticket, None) is None or failure is None:
+        why = self._over.pop(ended.ticket, None)
+        if why is None or failure is None:
             return outcome
-        return outcome._replace(failure=self.failure._replace(trace=failure.trace))
+        return outcome._replace(failure=why._replace(trace=failure.trace))

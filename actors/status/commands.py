@@ -244,7 +244,7 @@ class Decided(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideJobs(Command[Decided]):
-    """Retry or discard quarantined jobs: their keys, by fetcher."""
+    """Retry or discard quarantined jobs, or cancel others: their keys, by fetcher."""
 
     verb = "jobs"
     action: str

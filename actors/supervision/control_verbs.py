@@ -221,17 +221,17 @@ class FetcherVerbs:
         self._means.carry_out(supervisor.tick(now))
 
     def jobs(self, request: Request) -> None:
-        """Carry out ``jobs``: retry or discard what is quarantined.
+        """Carry out ``jobs``: retry or discard what is quarantined, cancel what is not.
 
         Raises:
             CommandError: A word of it is wrong, or a fetcher is not running.
         """
         command = commands.DecideJobs.of(request.command)
         action, keys = command.action, command.keys
-        if action not in ("retry", "discard") or not _are_keys(keys):
+        if action not in ("retry", "discard", "cancel") or not _are_keys(keys):
             raise CommandError(
-                "expected an action, retry or discard, and keys, the jobs' numbers by "
-                "the fetchers' names"
+                "expected an action, retry, discard or cancel, and keys, the jobs' "
+                "numbers by the fetchers' names"
             )
         for name in keys:
             self._check_running(name)

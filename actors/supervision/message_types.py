@@ -33,6 +33,7 @@ CLASSES: tuple[type, ...] = (
     protocol.Demand,
     protocol.Jobs,
     protocol.Done,
+    protocol.CallOff,
     protocol.Confirm,
     protocol.Ping,
     protocol.Cancel,

@@ -196,7 +196,10 @@ class Flush:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecideJobs:
-    """Root to a fetcher: ``retry`` or ``discard`` these quarantined jobs."""
+    """Root to a fetcher: what a person has decided about jobs.
+
+    ``retry`` or ``discard`` is for quarantined ones, ``cancel`` for all others.
+    """
 
     number: int
     action: str

@@ -27,6 +27,7 @@ from thespian.actors import (
 )
 
 from actors.demand.messages import (
+    CallOff,
     Cancel,
     Confirm,
     Demand,
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
 LATENCY_S = 0.0003
 
 #: What the demand protocol can lose: it says everything again that got no answer.
-LOSABLE = (Cancel, Confirm, Demand, Done, Jobs, Ping, Subscribe, Subscribed)
+LOSABLE = (CallOff, Cancel, Confirm, Demand, Done, Jobs, Ping, Subscribe, Subscribed)
 
 #: Delays of the copies of a message, and whether each keeps its turn on the wire.
 Route: TypeAlias = tuple[tuple[float, bool], ...]

@@ -138,3 +138,36 @@ def test_what_is_set_up_is_made_once_a_process_and_given_back(
     system.wait()
 
     assert (runs()[1000], runs()[2000]) == (2, 2)
+
+
+@pytest.mark.parametrize(("process", "replaced"), [("asks", 0), ("never", 1)])
+def test_a_job_is_cancelled_from_another_terminal(
+    process: str,
+    replaced: int,
+    start_numbers: Start,
+    start_system: Start,
+    runs: Take,
+    eventually: Take,
+) -> None:
+    numbers = start_numbers("--preload", "9", "--every", "0")
+    system = start_system(*EIGHT, "--url", numbers.url, "--process", f"many:{process}")
+    system.wait_for("job.done", count=8)
+
+    code, out, _ = system.command("jobs", "cancel", "3")
+
+    assert (code, out) == (0, "1 job cancelled\n")
+    [quarantined] = system.wait_for("job.quarantined")
+    assert quarantined["job_id"] == 3
+    assert quarantined["error"] == "JobCancelledError: cancelled by hand"
+    if replaced:
+        system.wait_for("stage.overdue")
+
+    def at_rest() -> bool:
+        return bool(system.status()["processors"][0]["in_flight"] == 0)
+
+    eventually(at_rest, "nothing runs")
+    assert len(system.all_of("stage.overdue")) == replaced
+    assert runs()[3] == 1
+    code, _, error = system.command("jobs", "cancel", "3")
+    assert code == 2
+    assert "job 3 is quarantined, neither waiting nor running" in error

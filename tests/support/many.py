@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
+import actors
 from tests.support.jobs import _note
 
 _seen: set[int] = set()
@@ -93,3 +94,12 @@ async def kept() -> AsyncIterator[None]:
     _note({"id": 1000})
     yield
     _note({"id": 2000})
+
+
+def asks(job: Any) -> Any:
+    """Note; take a minute at job 3, but look whether it is wanted."""
+    _note(job)
+    end = time.monotonic() + (600 if job["id"] == 3 else 0.1)
+    while time.monotonic() < end and not actors.cancelled():
+        time.sleep(0.05)
+    return job["id"]
