@@ -19,8 +19,8 @@ from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps, 
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
 from actors.host.reports import Reporter
-from actors.journal.memory import MemoryJournal
-from actors.journal.sqlite import Clock, SqliteJournal, since_boot
+from actors.journal.sqlite import Clock, since_boot
+from actors.journal.stores import open_journal
 from actors.user_code import functions
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.hooks.outlet import Outlet
+    from actors.journal.memory import MemoryJournal
+    from actors.journal.sqlite import SqliteJournal
 
 
 class Edges:
@@ -102,9 +104,7 @@ class Edges:
     ) -> SqliteJournal | MemoryJournal:
         """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
         clock = Clock(self.wall, self.now, since_boot)
-        if journal is None:
-            return MemoryJournal(clock.monotonic, remember_s)
-        return SqliteJournal(Path(journal), fetcher, clock, remember_s=remember_s)
+        return open_journal(journal, fetcher, clock, remember_s)
 
     def outlet(self, fetcher: str) -> Outlet | None:
         """Where hooks hear of a fetcher's jobs; None where there are none."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
@@ -18,6 +17,7 @@ from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from pathlib import Path
 
     from actors.commands.options import Verbs
     from actors.journal.view import JournalView
@@ -158,21 +158,23 @@ def _found(view: JournalView, job_id: str, fetcher: str | None) -> list[dict[str
 
 
 def _view(arguments: Namespace) -> contextlib.closing[JournalView]:
-    from actors.journal.view import JournalView  # noqa: PLC0415
+    from actors.journal.stores import look_into  # noqa: PLC0415
 
-    return contextlib.closing(JournalView(journal_of(arguments)))
+    return contextlib.closing(look_into(journal_of(arguments)))
 
 
-def journal_of(arguments: Namespace) -> Path:
+def journal_of(arguments: Namespace) -> str:
     """The journal of the system that runs at the port, else the one that is named."""
+    from actors.journal.stores import reachable  # noqa: PLC0415
+
     with contextlib.suppress(NotRunningError):
         answer = ask(socket_of(arguments), AskJournal(), ANSWER_WITHIN_S)
         if answer["journal"] is None:
             raise JobsError("the running system keeps no journal")
-        return Path(answer["journal"])
+        return reachable(str(answer["journal"]), arguments.journal)
     if arguments.journal == "none":
         raise JobsError("--journal must name a file here, got 'none'")
-    return Path(arguments.journal)
+    return str(arguments.journal)
 
 
 def socket_of(arguments: Namespace) -> Path:

@@ -36,7 +36,7 @@ def journal(arguments: Namespace) -> int:
 
     target = Path(arguments.file)
     try:
-        size = backup(journal_of(arguments), target)
+        size = backup(_file_of(arguments), target)
     except ControlError as error:
         complain(str(error))
         return Exit.FAILURE
@@ -45,3 +45,14 @@ def journal(arguments: Namespace) -> int:
         return Exit.USAGE
     say(f"{target}: {size} bytes, a journal that stands alone")
     return Exit.NOTHING_LEFT
+
+
+def _file_of(arguments: Namespace) -> Path:
+    from actors.journal.postgres_database import is_postgres  # noqa: PLC0415
+
+    if is_postgres(journal := journal_of(arguments)):
+        raise JobsError(
+            "the journal is in PostgreSQL: back up its database with pg_dump, or as "
+            "the others there are backed up"
+        )
+    return Path(journal)

@@ -51,7 +51,7 @@ from actors.host.state_dir import AlreadyRunningError, StateDirError, make_priva
 from actors.host.stop_signals import Signals
 from actors.host.systemd import feed_watchdog, notify, watchdog_s
 from actors.journal.file import JournalDamagedError
-from actors.journal.view import left_by_fetcher, left_in_journal, next_number
+from actors.journal.stores import left_by_fetcher, left_in_journal, next_number, shown
 from actors.status import commands
 from actors.supervision import message_types
 from actors.supervision.children import Restarts
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from actors.config.model import SystemConfig
     from actors.host.reports import Report
     from actors.host.state_dir import SystemFiles
+    from actors.journal.leadership import Leadership
 
 #: The root's name in the log.
 _ROOT = "root"
@@ -98,6 +99,7 @@ class Main:
     system: RunningSystem | None = None
     lock: IO[str] | None = None
     looking: Looking | None = None
+    leadership: Leadership | None = None
     owner: Owner | None = None
     orders: Orders = field(default_factory=Orders)
     reports: int = -1
@@ -150,6 +152,7 @@ class Main:
         watched += [self.root] if self.root is not None else []
         watched += self.looking.fds if self.looking is not None else []
         watched += self.hooks.fds if self.hooks is not None else []
+        watched += [self.leadership.lost] if self.leadership is not None else []
         return watched + self._fds_of(self.owner)
 
     @staticmethod
@@ -167,6 +170,8 @@ class Main:
             self._web_died(self.web)
         elif self.hooks is not None and fd in self.hooks.fds:
             self.hooks.died(self.log)
+        elif self.leadership is not None and fd == self.leadership.lost:
+            self._lost()
         elif fd in self._fds_of(self.owner):
             self._owner_gone(time.monotonic())
 
@@ -175,6 +180,12 @@ class Main:
         if self.stopping_since is None:
             self.log.warning("system.abandoned", hint="the program that ran it ended")
             self._signalled({signal.SIGTERM}, now)
+
+    def _lost(self) -> None:
+        # Another system has taken over: nothing of ours is kept any more, so nothing
+        # of ours may go on.
+        self.log.error("journal.lost", error="another system leads now")
+        self.exit_code = Exit.FAILURE
 
     def _wait_s(self) -> float | None:
         times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
@@ -249,6 +260,8 @@ class Main:
             self.files.sockets, str(self.files.thespian_log), message_types.ADMITTED
         )
         log_format = self.config.log_format or logs.default_format()
+        if self.leadership is not None:
+            self.leadership.keep()
         tap = None if self.hooks is None else self.hooks.tell_lines
         self.pump = logs.pump(self.pipe, sys.stderr, log_format, tap)
         self.log = logs.configure(self.config.log_level)
@@ -352,6 +365,9 @@ class Main:
         words += ["--log-fd", str(self.pipe.writer)]
         words += ["--log-level", self.config.log_level]
         env = os.environ | {"LOWTIDE_WEB_TOKEN": self.config.web_token or ""}
+        if self.config.journal is not None:
+            # With its password, which the root tells nobody.
+            env["LOWTIDE_JOURNAL"] = self.config.journal
         # Not among its words, which everybody may read.
         with secret_file(json.dumps([*secrets_of(self.config)])) as secrets_fd:
             words += ["--secrets-fd", str(secrets_fd)]
@@ -560,7 +576,7 @@ class Main:
             processors=[
                 f"{each.name} x{each.count}" for each in self.config.processors
             ],
-            journal=self.config.journal or "none",
+            journal=shown(self.config.journal),
             web=self.web.url() if self.web else "none",
             bind=self.config.bind or "none",
             promise=_promise(self.config),

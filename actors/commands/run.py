@@ -12,12 +12,14 @@ from actors.actor_system.limits import LimitError, check_limits
 from actors.cluster import identity
 from actors.commands.main_process import Main
 from actors.commands.start_error import StartError
+from actors.commands.terminal import note
 from actors.config.show import secrets_of
 from actors.host import redaction
 from actors.host.control_socket import ControlError, check_proc
 from actors.host.ports import free_port
 from actors.host.state_dir import AlreadyRunningError, SystemFiles, state_dir
 from actors.journal.file import JournalDamagedError, JournalFile, JournalInUseError
+from actors.journal.postgres_database import is_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from actors.commands.owner import Owner
     from actors.commands.validated_config import Looking
     from actors.config.model import SystemConfig
+    from actors.journal.leadership import Leader, Leadership
 
 
 def run(
@@ -58,9 +61,16 @@ def _run(config: SystemConfig, looking: Looking | None, owner: Owner | None) -> 
     except LimitError as error:
         raise StartError(str(error)) from error
     files, lock = claim_number(config.port)
-    with lock, _claim_journal(config):
+    with lock, _claim_journal(config) as leadership:
+        if leadership is not None:
+            config = config.with_journal(leadership.journal)
         main = Main(
-            config.with_port(files.port), files, lock=lock, looking=looking, owner=owner
+            config.with_port(files.port),
+            files,
+            lock=lock,
+            looking=looking,
+            owner=owner,
+            leadership=leadership,
         )
         try:
             return main.run()
@@ -116,9 +126,13 @@ def claim_number(port: int) -> tuple[SystemFiles, IO[str]]:
 
 
 @contextlib.contextmanager
-def _claim_journal(config: SystemConfig) -> Iterator[None]:
+def _claim_journal(config: SystemConfig) -> Iterator[Leadership | None]:
     if config.journal is None:
-        yield
+        yield None
+        return
+    if is_postgres(config.journal):
+        with _leading(config, config.journal) as leadership:
+            yield leadership
         return
     journal = JournalFile(Path(config.journal))
     with contextlib.ExitStack() as stack:
@@ -127,4 +141,26 @@ def _claim_journal(config: SystemConfig) -> Iterator[None]:
             journal.prepare()
         except (JournalInUseError, JournalDamagedError) as error:
             raise StartError(str(error)) from error
-        yield
+        yield None
+
+
+@contextlib.contextmanager
+def _leading(config: SystemConfig, url: str) -> Iterator[Leadership]:
+    from actors.journal.leadership import leading  # noqa: PLC0415
+
+    if config.journal_mib is not None:
+        raise StartError(
+            "--journal-mib bounds a file, and the journal is in PostgreSQL: leave it "
+            "out, and bound what the database may take there"
+        )
+    with contextlib.ExitStack() as stack:
+        try:
+            leadership = stack.enter_context(leading(url, _note_waiting))
+        except (JournalInUseError, JournalDamagedError) as error:
+            raise StartError(str(error)) from error
+        yield leadership
+
+
+def _note_waiting(leader: Leader) -> None:
+    text = f"the term of {leader.place} ends in {leader.left_s:.0f} s, or it goes on"
+    note(f"lowtide: waiting for the journal: {text}")

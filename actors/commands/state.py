@@ -19,7 +19,6 @@ from actors.status.commands import RefusedError, SourceState, ask
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from pathlib import Path
 
     from actors.commands.options import Verbs
     from actors.status.commands import SourceStateIs
@@ -119,10 +118,10 @@ def _ask(arguments: Namespace, action: str, state: Any = None) -> SourceStateIs:
     return ask(socket_of(arguments), command, ANSWER_WITHIN_S)
 
 
-def _of_journal(path: Path, name: str) -> SourceStateIs:
-    from actors.journal.view import JournalView  # noqa: PLC0415
+def _of_journal(path: str, name: str) -> SourceStateIs:
+    from actors.journal.stores import look_into  # noqa: PLC0415
 
-    with contextlib.closing(JournalView(path)) as view:
+    with contextlib.closing(look_into(path)) as view:
         states = view.states()
     if name not in states:
         known = ", ".join(states) or "none"

@@ -8,7 +8,6 @@ import select
 import sys
 import time
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.control import (
@@ -23,7 +22,7 @@ from actors.commands.terminal import complain, note
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
 from actors.journal.file import JournalDamagedError
-from actors.journal.view import JournalView
+from actors.journal.stores import look_into, reachable
 from actors.status.commands import (
     AskJournal,
     AskStatus,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
     from concurrent.futures import Future
+    from pathlib import Path
 
     from actors.commands.options import Verbs
     from actors.commands.top_view import View
@@ -207,7 +207,9 @@ def _quarantined(socket: Path) -> list[dict[str, Any]]:
     if not journal:
         return []
     try:
-        with contextlib.closing(JournalView(Path(journal))) as view:
+        with contextlib.closing(
+            look_into(reachable(journal, os.environ.get("LOWTIDE_JOURNAL")))
+        ) as view:
             return view.jobs("quarantined", LISTED)
     except JournalDamagedError:
         return []

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
@@ -100,11 +99,11 @@ def _state(arguments: Namespace, asked: Asked, name: str) -> Any:
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"--state: expected JSON, {error}") from None
     journal = asked.config.journal
-    if journal is None or not Path(journal).exists():
-        return None
-    from actors.journal.view import JournalView  # noqa: PLC0415
+    from actors.journal.stores import is_there, look_into  # noqa: PLC0415
 
-    with contextlib.closing(JournalView(Path(journal))) as view:
+    if journal is None or not is_there(journal):
+        return None
+    with contextlib.closing(look_into(journal)) as view:
         text, _ = view.states().get(name, (NO_STATE, None))
     return json.loads(text)
 

@@ -18,6 +18,7 @@ from actors.config.model import (
 from actors.config.tables import Tables, read_hooks, read_sources
 from actors.config.topology import check_demand, check_dispatching, problems_of
 from actors.config.values import is_over_file
+from actors.journal.postgres_database import is_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,8 +63,10 @@ def build_noting(
 
 
 def journal_path(value: str) -> str | None:
-    """The journal's path from anywhere, or None where none is wanted."""
-    return None if value == "none" else str(Path(value).absolute())
+    """The journal's path from anywhere or its URL, or None where none is wanted."""
+    if value == "none" or is_postgres(value):
+        return None if value == "none" else value
+    return str(Path(value).absolute())
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,9 +364,10 @@ class SystemConfig:
     processors: tuple[ProcessorConfig, ...]
     hooks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     journal: str | None = option(
-        text_as("a file, or none", "FILE|none"),
+        text_as("a file, a URL of PostgreSQL, or none", "FILE|URL|none"),
         "lowtide.db",
-        "where jobs are kept until they are done",
+        "where jobs are kept until they are done: a file, or postgresql://... (extra "
+        "postgres)",
         leader_only=True,
     )
     job_timeout_s: float | None = option(
@@ -483,6 +484,10 @@ class SystemConfig:
         """What other machines need of it: nothing of its sources and secrets."""
         nothing = {each.field: None for each in SYSTEM_OPTIONS if each.leader_only}
         return replace(self, fetchers=(), **nothing)  # type: ignore[arg-type]
+
+    def with_journal(self, journal: str) -> SystemConfig:
+        """The same system with its journal named otherwise."""
+        return replace(self, journal=journal)
 
     def with_port(self, port: int) -> SystemConfig:
         """The same system at another port."""

@@ -17,6 +17,7 @@ from actors.config.values import is_over_file
 from actors.host.redaction import (
     MASK,
     filled_in,
+    passwords_in,
     secrets_in,
     secrets_of_environment,
     shown,
@@ -63,6 +64,10 @@ def config_rows(
 def secrets_of(config: SystemConfig) -> Iterator[str]:
     """What nobody may see of a configuration and of the environment."""
     yield from secrets_of_environment(os.environ)
+    if (password := os.environ.get("PGPASSWORD")) is not None:
+        yield password
+    if config.journal is not None:
+        yield from passwords_in(config.journal)
     for fetcher in config.fetchers:
         yield from secrets_in(fetcher.options)
         yield from filled_in(fetcher.options, os.environ)

@@ -9,6 +9,7 @@ given before the first process was started.
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import json
 import re
@@ -177,6 +178,9 @@ def _in_url(text: str) -> Iterator[str]:
         parts = urlsplit(text)
     except ValueError:
         return
+    if parts.scheme in ("postgresql", "postgres"):
+        yield from passwords_in(text)
+        return
     userinfo = parts.netloc.rpartition("@")[0]
     user, _, password = userinfo.partition(":")
     if userinfo:
@@ -185,6 +189,17 @@ def _in_url(text: str) -> Iterator[str]:
     for name, value in re.findall(r"([\w.-]+)=([^&]+)", parts.query):
         if is_secret_name(name):
             yield value
+
+
+def passwords_in(url: str) -> Iterator[str]:
+    """The passwords in a database's URL; its user is told where it may connect."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.password:
+            yield parts.password
+        for name, value in re.findall(r"([\w.-]+)=([^&#]+)", parts.query):
+            if is_secret_name(name):
+                yield value
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 from actors.demand.job import Job, JobState
 from actors.demand.job_events import JobDropped, JobEvent, JobReleased, StateMoved
-from actors.journal.file import JournalFile
-from actors.journal.sqlite import SqliteJournal
+from actors.demand.seen_ids import WINDOW_S
+from actors.journal.sqlite import Clock, since_boot
+from actors.journal.stores import claimed, open_journal
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from actors.journal.journal import Journal
 
 #: What a job that somebody discarded is said to have been dropped for.
 BY_HAND = "discarded by hand"
 
 
-def decide(path: Path, action: str, keys: dict[str, list[int]]) -> int:
+def decide(path: str | Path, action: str, keys: dict[str, list[int]]) -> int:
     """Release or discard jobs; returns how many.
 
     Args:
-        path: The journal's file.
+        path: The journal.
         action: ``retry`` or ``discard``.
         keys: By fetcher's name.
 
@@ -29,19 +33,17 @@ def decide(path: Path, action: str, keys: dict[str, list[int]]) -> int:
         JournalInUseError: A system has the journal after all.
         JournalDamagedError: It is no sound journal.
     """
-    file = JournalFile(path)
     count = 0
-    with file.claimed():
-        file.prepare()
+    with claimed(path) as name:
         for fetcher, wanted in keys.items():
-            with contextlib.closing(SqliteJournal(path, fetcher)) as journal:
+            with contextlib.closing(_opened(name, fetcher)) as journal:
                 events = [_fact(job, action) for job in journal.quarantined(wanted)]
                 journal.commit(events)
                 count += len(events)
     return count
 
 
-def set_state(path: Path, fetcher: str, text: str) -> None:
+def set_state(path: str | Path, fetcher: str, text: str) -> None:
     """Keep another state, JSON, for a fetcher's source.
 
     Raises:
@@ -49,11 +51,13 @@ def set_state(path: Path, fetcher: str, text: str) -> None:
         JournalDamagedError: It is no sound journal.
         JournalError: It cannot be written.
     """
-    file = JournalFile(path)
-    with file.claimed():
-        file.prepare()
-        with contextlib.closing(SqliteJournal(path, fetcher)) as journal:
-            journal.commit([StateMoved(text)])
+    with claimed(path) as name, contextlib.closing(_opened(name, fetcher)) as journal:
+        journal.commit([StateMoved(text)])
+
+
+def _opened(journal: str, fetcher: str) -> Journal:
+    clock = Clock(time.time, time.monotonic, since_boot)
+    return open_journal(journal, fetcher, clock, WINDOW_S)
 
 
 def _fact(job: Job, action: str) -> JobEvent:

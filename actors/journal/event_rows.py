@@ -24,8 +24,9 @@ from actors.demand.job_events import (
 from actors.host.texts import json_encoder
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Callable, Iterable
+
+    from actors.journal.journal import Statements
 
 
 #: What a job has that comes; the last but one where it is leased at once.
@@ -48,12 +49,13 @@ class JobEventWriter:
     """Writes one fetcher's events, within a transaction of its journal.
 
     Attributes:
+        comes_again: What is added where an id may have come before.
         behind_s: By how much an earlier run's clock was ahead of this one's.
     """
 
-    def __init__(
-        self, db: sqlite3.Connection, fetcher: int, wall: Callable[[], float]
-    ) -> None:
+    comes_again = _COMES_AGAIN
+
+    def __init__(self, db: Statements, fetcher: int, wall: Callable[[], float]) -> None:
         self._db = db
         self._fetcher = fetcher
         self._wall = wall
@@ -89,7 +91,7 @@ class JobEventWriter:
                 )
             )
         self._db.executemany(_FETCHED, rows[False])
-        self._db.executemany(_FETCHED + _COMES_AGAIN, rows[True])
+        self._db.executemany(_FETCHED + self.comes_again, rows[True])
         self._db.executemany(
             "INSERT INTO payload VALUES (?, ?)",
             [(self._place(job), _dumps(job.payload)) for job, _ in events],

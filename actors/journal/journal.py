@@ -7,7 +7,7 @@ taken up at the next start, in order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +24,19 @@ class JournalError(Exception):
 
 class JournalLockedError(JournalError):
     """Somebody else writes to the file; it is free again when they have done so."""
+
+
+class Statements(Protocol):
+    """What carries out SQL with ``?`` for values: a connection of SQLite's, or ours."""
+
+    def execute(self, sql: str, parameters: Any = ..., /) -> Any:
+        """Carry out one statement."""
+
+    def executemany(self, sql: str, rows: Any, /) -> Any:
+        """Carry out one statement with each of these values."""
+
+    def close(self) -> None:
+        """Let go of what is asked."""
 
 
 class TakenUp(NamedTuple):
@@ -45,7 +58,23 @@ class TakenUp(NamedTuple):
 
 
 class Journal(Protocol):
-    """What a fetcher keeps its jobs in; see ``Journal`` for what each does."""
+    """What a fetcher keeps its jobs in: a file, PostgreSQL, or memory only.
+
+    The laws, which ``tests/journal/test_laws.py`` holds over every store:
+
+    1. A commit is kept as a whole or not at all, and in order.
+    2. What raises ``JournalError`` may be tried again as it was, with more behind it,
+       and is kept once: also where an error came after it was kept.
+    3. What is synced outlives the machine, with all that was committed before it.
+    4. A next run is given every job that has not ended, with its attempts; leased ones
+       are ready again. Keys are never given twice.
+    5. A source's own id is known from its fetch until ``remember_s`` after its end, and
+       as long as it is set aside.
+    6. Only one process writes a fetcher's jobs, and only one system has the journal.
+
+    Attributes:
+        durable: Whether anything outlives the process.
+    """
 
     durable: bool
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from actors.demand.job import JobId
     from actors.demand.job_events import JobEvent
+    from actors.journal.journal import Statements
 
 
 class Clock(NamedTuple):
@@ -77,7 +78,7 @@ _COPIES = (
 )
 
 #: What ``_job`` reads, in its order.
-_COLUMNS = (
+COLUMNS = (
     f"key, id, own_id, {PAYLOAD}, attempt, crashes, fetched_at, not_before, route, "
     "forgiven"
 )
@@ -87,13 +88,16 @@ class SqliteJournal:
     """One fetcher's jobs in the file; the only one who writes them."""
 
     durable = True
+    #: The later of two times, of which the first is known.
+    later = "max(ended_at, coalesce(not_before, 0))"
+    writer = JobEventWriter
 
     def __init__(
         self,
         path: Path,
         fetcher: str,
         clock: Clock | None = None,
-        db: sqlite3.Connection | None = None,
+        db: Statements | None = None,
         remember_s: float = WINDOW_S,
     ) -> None:
         """Open the file; a fetcher that is new to it is written into it.
@@ -116,10 +120,10 @@ class SqliteJournal:
         self._follows_copies = False
         self._wall_ahead = self._clock.ahead()
         with _told():
-            self._db = db or connect(path, wait_s=WAIT_S)
+            self._db: Any = db or connect(path, wait_s=WAIT_S)
             with _closed_on_error(self._db):
                 self._fetcher = self._number_of(fetcher)
-        self._writer = JobEventWriter(self._db, self._fetcher, self._clock.wall)
+        self._writer = self.writer(self._db, self._fetcher, self._clock.wall)
 
     def _number_of(self, fetcher: str) -> int:
         query = "SELECT number FROM fetcher WHERE name = ?"
@@ -153,7 +157,7 @@ class SqliteJournal:
             self._writer.behind_s = self._behind_s()
         # For who looks into the file: what is leased there counts as ready in
         # any case, and is written with the job's next change.
-        with contextlib.suppress(sqlite3.Error), self._transaction():
+        with contextlib.suppress(sqlite3.Error, JournalError), self._transaction():
             self._restore_times()
             self._mend_times()
             self._db.execute(
@@ -224,7 +228,7 @@ class SqliteJournal:
             _told(),
             contextlib.closing(
                 self._db.execute(
-                    f"SELECT {_COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
+                    f"SELECT {COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
                     "AND state = ? AND key > ? ORDER BY key LIMIT ?",
                     (self._fetcher, state.value, after, limit),
                 )
@@ -248,7 +252,7 @@ class SqliteJournal:
         with _told():
             rows = [
                 self._db.execute(
-                    f"SELECT {_COLUMNS} FROM job "  # noqa: S608
+                    f"SELECT {COLUMNS} FROM job "  # noqa: S608
                     "WHERE fetcher = ? AND key = ? AND state = ?",
                     (self._fetcher, key, state.value),
                 ).fetchone()
@@ -434,9 +438,9 @@ class SqliteJournal:
                 (by_s, self._fetcher),
             )
             self._db.execute(
-                "UPDATE job SET ended_at = ended_at + ?, "
-                "not_before = CASE WHEN ? < 0 THEN max(ended_at, "
-                "coalesce(not_before, 0)) ELSE not_before END "
+                "UPDATE job SET ended_at = ended_at + ?, "  # noqa: S608
+                f"not_before = CASE WHEN ? < 0 THEN {self.later} "
+                "ELSE not_before END "
                 "WHERE fetcher = ? AND ended_at IS NOT NULL",
                 (by_s, by_s, self._fetcher),
             )
@@ -457,7 +461,7 @@ class SqliteJournal:
         now = self._clock.wall()
         oldest = OLDEST if now >= OLDEST else -math.inf
         self._db.execute(
-            "UPDATE job SET not_before = max(ended_at, coalesce(not_before, 0)), "
+            f"UPDATE job SET not_before = {self.later}, "  # noqa: S608
             "ended_at = ? WHERE fetcher = ? AND (ended_at > ? OR ended_at < ?)",
             (now, self._fetcher, now, oldest),
         )
@@ -472,7 +476,7 @@ class SqliteJournal:
     def _behind_s(self) -> float:
         # By how much an earlier clock was ahead of this one.
         [latest] = self._db.execute(
-            "SELECT max(max(ended_at, coalesce(not_before, 0))) FROM job "
+            f"SELECT max({self.later}) FROM job "  # noqa: S608
             "WHERE fetcher = ? AND ended_at IS NOT NULL",
             (self._fetcher,),
         ).fetchone()
@@ -485,7 +489,7 @@ class SqliteJournal:
             row = self._db.execute(
                 "SELECT not_before - max(at), not_before - ? FROM job JOIN history "
                 "USING (fetcher, key) WHERE fetcher = ? AND key = ? "
-                "AND event = 'failed'",
+                "AND event = 'failed' GROUP BY not_before",
                 (wall, self._fetcher, job.key),
             ).fetchone()
             if row is not None and row[0] is not None:
@@ -512,7 +516,7 @@ class SqliteJournal:
 
 
 @contextlib.contextmanager
-def _closed_on_error(db: sqlite3.Connection) -> Iterator[None]:
+def _closed_on_error(db: Statements) -> Iterator[None]:
     try:
         yield
     except BaseException:

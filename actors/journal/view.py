@@ -6,7 +6,6 @@ import contextlib
 import json
 import sqlite3
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import named_by
@@ -14,7 +13,8 @@ from actors.demand.source_state import NO_STATE
 from actors.journal.file import LIVE, PAYLOAD, PAYLOAD_OF_3, JournalDamagedError, look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 _COLUMNS = (
     "fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, attempt, "
@@ -24,6 +24,11 @@ _COLUMNS = (
 
 class JournalView:
     """Reads a journal; changes nothing in it."""
+
+    #: Finds the jobs of an id that is given as JSON.
+    by_id = "job.id = ?"
+    #: Stands for all there are.
+    no_limit: int | None = -1
 
     def __init__(self, path: Path) -> None:
         """Open the file.
@@ -79,7 +84,7 @@ class JournalView:
     def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
         """The jobs of an id, as it is typed: of several fetchers, perhaps."""
         for meant in named_by(job_id):
-            condition = "job.id = ?"
+            condition = self.by_id
             values: tuple[Any, ...] = (json.dumps(meant),)
             if fetcher is not None:
                 condition += " AND fetcher.name = ?"
@@ -122,7 +127,7 @@ class JournalView:
             f"SELECT {columns} FROM job "  # noqa: S608 - our own words only
             "JOIN fetcher ON fetcher.number = job.fetcher "
             f"WHERE {condition} ORDER BY job.fetcher, job.key LIMIT ?",
-            (*values, limit),
+            (*values, self.no_limit if limit < 0 else limit),
         )
         return [_job(row) for row in rows]
 
@@ -130,7 +135,9 @@ class JournalView:
         named = self._query("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
         return bool(named)
 
-    def _query(self, query: str, values: tuple[Any, ...]) -> list[sqlite3.Row]:
+    def _query(
+        self, query: str, values: tuple[Any, ...]
+    ) -> Sequence[Mapping[str, Any]]:
         with contextlib.closing(self._db.cursor()) as cursor:
             try:
                 return cursor.execute(query, values).fetchall()
@@ -140,7 +147,7 @@ class JournalView:
                 ) from error
 
 
-def _job(row: sqlite3.Row) -> dict[str, Any]:
+def _job(row: Mapping[str, Any]) -> dict[str, Any]:
     job = dict(row)
     job["id"] = json.loads(job["id"])
     job["payload"] = json.loads(job["payload"]) if job["payload"] else None
@@ -155,34 +162,3 @@ def _moment(wall: float | None) -> str | None:
     if wall is None:
         return None
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
-
-
-def next_number(journal: str | None) -> int:
-    """The number that the bundled source is to begin with."""
-    # A number server that starts anew would count from 1 again, and the journal
-    # would know its numbers from the run before.
-    if journal is None:
-        return 1
-    with contextlib.closing(JournalView(Path(journal))) as view:
-        return 1 + view.highest_id()
-
-
-def left_in_journal(journal: str | None, fetchers: Iterable[str]) -> int:
-    """How many jobs of these fetchers are left; 1 if the journal cannot be read."""
-    try:
-        left = left_by_fetcher(journal)
-    except JournalDamagedError:
-        return 1  # nobody may say that nothing is left
-    return sum(left.get(each, 0) for each in fetchers)
-
-
-def left_by_fetcher(journal: str | None) -> dict[str, int]:
-    """How many jobs are left, by fetcher; of fetchers, too, that there are no more.
-
-    Raises:
-        JournalDamagedError: It cannot be read.
-    """
-    if journal is None:
-        return {}
-    with contextlib.closing(JournalView(Path(journal))) as view:
-        return view.left()

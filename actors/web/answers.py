@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import hmac
 import json
+import os
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.host.redaction import masked, redact
-from actors.journal.file import JournalDamagedError, journal_problem
-from actors.journal.view import JournalView
+from actors.journal.file import JournalDamagedError
+from actors.journal.stores import look_into, problem_of, reachable
 from actors.status import readiness
 from actors.web.places import Guesses
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
+    from actors.journal.view import JournalView
     from actors.web.sampler import Sampler
 
 #: How long an action may take, in seconds; a detach waits for its processor.
@@ -140,7 +142,7 @@ class Answers:
             return text(503, f"{status['error']}\n")
         found = readiness.problems(status)
         if (journal := self._journal()) is not None:
-            found += filter(None, [journal_problem(Path(journal))])
+            found += filter(None, [problem_of(journal)])
         if found:
             return text(503, "".join(f"{each}\n" for each in found))
         return text(200, "ready\n")
@@ -185,9 +187,11 @@ class Answers:
     def _view(self) -> JournalView | None:
         journal = self._journal()
         with contextlib.suppress(JournalDamagedError):
-            return JournalView(Path(journal)) if journal else None
+            return look_into(journal) if journal else None
         return None
 
     def _journal(self) -> str | None:
         answer = self._sampler.journal()
-        return None if "error" in answer else answer["journal"]
+        if "error" in answer or (told := answer["journal"]) is None:
+            return None
+        return reachable(told, os.environ.get("LOWTIDE_JOURNAL"))

@@ -20,6 +20,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from actors.journal.postgres_database import is_postgres
 from actors.status import reasons
 from actors.status.counters import BUCKETS_S
 
@@ -170,7 +171,7 @@ class _Snapshot(Collector):
         yield from self._counters()
         yield from self._histograms()
         yield from self._stages()
-        if self._journal:
+        if self._journal and not is_postgres(self._journal):
             text = "Size of the journal, with what is not merged into its file yet"
             size = sum(map(_size, (self._journal, f"{self._journal}-wal")))
             yield GaugeMetricFamily("lowtide_journal_bytes", text, value=size)

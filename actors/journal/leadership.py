@@ -1,0 +1,243 @@
+"""Who leads, of several systems that share a journal in PostgreSQL: one, for a term.
+
+A leader says again every `RENEW_S` that it is there. Who waits takes over when it has
+not done so for `TERM_S`, by the clock of the database, and begins another term; from
+then on no transaction of an earlier term writes anything. A leader that only could not
+say so for a while leads on, if nobody has taken over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from actors.journal.file import JournalDamagedError, JournalInUseError
+from actors.journal.journal import JournalError
+from actors.journal.postgres_database import Database, Place
+from actors.journal.postgres_schema import LAYOUT, LOCK, SCHEMA, UPGRADES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+#: How long a leader may be silent before another one takes over, in seconds.
+TERM_S = 8.0
+#: How often it says that it is there, in seconds.
+RENEW_S = 2.0
+#: How often who waits looks whether the term is over, in seconds.
+LOOK_S = 0.5
+
+
+class Leader(NamedTuple):
+    """Who leads now, as far as the row tells.
+
+    Attributes:
+        term: Grows with each take-over.
+        place: For people.
+        left_s: Until it is over; below 0 if it is.
+    """
+
+    term: int
+    place: str
+    left_s: float
+
+
+class Leadership:
+    """One start of a system, that wants to lead.
+
+    Attributes:
+        lost: Readable once another system leads.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Note where; nothing is asked yet.
+
+        Raises:
+            JournalError: The library is missing.
+        """
+        self._place = Place(url, secrets.token_hex(8))
+        self._db = Database(url, within_s=TERM_S)
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.lost, self._write_lost = os.pipe()
+
+    @property
+    def journal(self) -> str:
+        """The journal's name, as the fetchers of this term need it."""
+        return str(self._place)
+
+    def prepare(self) -> None:
+        """Make the tables if they are missing, and bring them to this version.
+
+        Raises:
+            JournalError: There is no server that takes writes, or it refuses that.
+            JournalDamagedError: They are a newer version's.
+        """
+        with self._db.transaction():
+            self._db.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
+            [there] = self._db.execute(
+                "SELECT to_regclass('lowtide.layout') IS NOT NULL"
+            ).fetchone()
+            if not there:
+                [schema] = self._db.execute(
+                    "SELECT to_regnamespace('lowtide') IS NOT NULL"
+                ).fetchone()
+                # Somebody may have made it for us, who may not make one.
+                make = "" if schema else "CREATE SCHEMA lowtide;"
+                self._db.execute(make + SCHEMA)
+                return
+            [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
+            if layout != LAYOUT and layout not in UPGRADES:
+                raise JournalDamagedError(
+                    f"the journal {self._place.shown} cannot be used: expected layout "
+                    f"{LAYOUT}, found {layout}. Nothing was changed in it"
+                )
+
+    def leader(self) -> Leader:
+        """Who leads now.
+
+        Raises:
+            JournalError: The database does not answer.
+        """
+        row = self._db.execute(
+            "SELECT term, place, greatest(-1.0, extract(epoch FROM "
+            "expires_at - clock_timestamp()))::float8 FROM lowtide.leader"
+        ).fetchone()
+        if row is None:
+            raise JournalError("the row that says who leads is gone")
+        return Leader(*row)
+
+    def take(self, leader: Leader) -> bool:
+        """Lead from now on, if this one's term is over and nobody else was faster.
+
+        Raises:
+            JournalError: The database does not answer.
+        """
+        with self._db.transaction():
+            self._db.execute("SET LOCAL lock_timeout = '7s'")
+            row = self._db.execute(
+                "UPDATE lowtide.leader SET term = term + 1, holder = ?, place = ?, "
+                "expires_at = clock_timestamp() + make_interval(secs => ?) "
+                "WHERE term = ? AND expires_at <= clock_timestamp() RETURNING term",
+                (self._place.holder, _here(), TERM_S, leader.term),
+            ).fetchone()
+            if row is not None:
+                self._upgrade()
+        if row is None:
+            return False
+        self._place = self._place._replace(term=row[0])
+        return True
+
+    def _upgrade(self) -> None:
+        [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
+        for each in range(layout, LAYOUT):
+            self._db.execute(UPGRADES[each])
+        self._db.execute("UPDATE lowtide.layout SET version = ?", (LAYOUT,))
+
+    def renew(self) -> bool:
+        """Say that this one leads still; returns whether it does.
+
+        Raises:
+            JournalError: The database does not answer.
+        """
+        with self._db.transaction():
+            self._db.execute("SET LOCAL synchronous_commit = off")
+            count = self._db.execute(
+                "UPDATE lowtide.leader SET expires_at = clock_timestamp() + "
+                "make_interval(secs => ?) WHERE term = ? AND holder = ? RETURNING 1",
+                (TERM_S, self._place.term, self._place.holder),
+            ).fetchall()
+        return bool(count)
+
+    def keep(self) -> None:
+        """Renew from now on, in a thread, until it is lost or given up."""
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+        self._thread.start()
+
+    def give_up(self) -> None:
+        """Let another one lead at once; nothing of this one writes any more."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join(2 * TERM_S)
+        with contextlib.suppress(JournalError), self._db.transaction():
+            self._db.execute(
+                "UPDATE lowtide.leader SET expires_at = clock_timestamp() "
+                "WHERE term = ? AND holder = ?",
+                (self._place.term, self._place.holder),
+            )
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connection; the term ends by itself."""
+        self._over.set()
+        self._db.close()
+        for file in (self.lost, self._write_lost):
+            with contextlib.suppress(OSError):
+                os.close(file)
+
+    def _keep(self) -> None:
+        while not self._over.wait(RENEW_S):
+            with contextlib.suppress(JournalError):
+                if not self.renew():
+                    os.write(self._write_lost, b"x")
+                    return
+
+
+@contextlib.contextmanager
+def leading(
+    url: str, waits: Callable[[Leader], None] = lambda _: None
+) -> Iterator[Leadership]:
+    """Lead for a while; where a leader was killed, its term's end is waited for.
+
+    Args:
+        url: Where.
+        waits: Called once where that takes a while.
+
+    Raises:
+        JournalInUseError: Another system leads.
+        JournalDamagedError: The journal cannot be used.
+    """
+    try:
+        leadership = Leadership(url)
+    except JournalError as error:
+        raise JournalDamagedError(str(error)) from error
+    try:
+        _lead(leadership, waits)
+    except JournalError as error:
+        leadership.close()
+        shown = Place.of(url).shown
+        raise JournalDamagedError(
+            f"the journal {shown} cannot be used: {error}"
+        ) from error
+    except BaseException:
+        leadership.close()
+        raise
+    try:
+        yield leadership
+    finally:
+        leadership.give_up()
+
+
+def _lead(leadership: Leadership, waits: Callable[[Leader], None]) -> None:
+    leadership.prepare()
+    seen = before = leadership.leader()
+    if before.left_s > 0:
+        waits(before)
+    while not (seen.left_s <= 0 and leadership.take(seen)):
+        # Somebody who leads says so again; one that was killed does not.
+        if seen.term != before.term or seen.left_s > before.left_s:
+            raise JournalInUseError(
+                f"the journal is in use by another lowtide system ({seen.place}, "
+                f"term {seen.term}); run --standby waits to take over from it"
+            )
+        before = seen
+        time.sleep(min(LOOK_S, max(0.0, seen.left_s)))
+        seen = leadership.leader()
+
+
+def _here() -> str:
+    return f"{socket.gethostname()}, process {os.getpid()}"

@@ -1,0 +1,262 @@
+"""The journal in PostgreSQL, which outlives the machine.
+
+The statements are those of the file; this is where they differ. Every transaction that
+writes begins with a look at who leads, and leaves a mark: one that failed without a
+word, since its server or its line died, may have been kept all the same, and the mark
+tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from actors.demand.copies import Copy
+from actors.demand.job import JobState
+from actors.demand.seen_ids import WINDOW_S
+from actors.journal import event_rows, sqlite
+from actors.journal.file import LIVE
+from actors.journal.journal import JournalError
+from actors.journal.postgres_database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from actors.demand.job import Job, JobId
+    from actors.demand.job_events import JobEvent
+    from actors.journal.postgres_database import Place
+
+#: So many jobs are read at a time.
+_PAGE = 500
+
+
+class _Writer(event_rows.JobEventWriter):
+    comes_again = event_rows.JobEventWriter.comes_again.replace(
+        "(fetcher, id)", "(fetcher, id_hash)"
+    )
+
+    def has_sent(self) -> bool:
+        """Its table is always there."""
+        return True
+
+
+class PostgresJournal(sqlite.SqliteJournal):
+    """One fetcher's jobs in PostgreSQL; the only one who writes them."""
+
+    later = "greatest(ended_at, coalesce(not_before, 0))"
+    writer = _Writer
+
+    def __init__(
+        self,
+        place: Place,
+        fetcher: str,
+        clock: sqlite.Clock | None = None,
+        remember_s: float = WINDOW_S,
+    ) -> None:
+        """Connect; a fetcher that is new to the journal is written into it.
+
+        Raises:
+            JournalError: There is no connection, or another system leads.
+        """
+        self._place = place
+        self._mark = 0
+        # Each that may have been kept, by its mark, and what of it are events.
+        self._doubtful: dict[int, list[JobEvent]] = {}
+        self._kept: list[JobEvent] = []
+        self._database = Database(place.url)
+        super().__init__(Path(place.shown), fetcher, clock, self._database, remember_s)
+
+    def _number_of(self, fetcher: str) -> int:
+        # Its row is taken: a transaction of an earlier process that is still on its
+        # way comes to its end before this, or never.
+        mark = _new_mark()
+        with self._database.transaction():
+            self._begin(sync=True)
+            self._db.execute(
+                "INSERT INTO fetcher (name) VALUES (?) ON CONFLICT (name) DO NOTHING",
+                (fetcher,),
+            )
+            [number] = self._db.execute(
+                "UPDATE fetcher SET mark = ? WHERE name = ? RETURNING number",
+                (mark, fetcher),
+            ).fetchone()
+        self._mark = mark
+        return int(number)
+
+    def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
+        """Keep the events, all or none.
+
+        Args:
+            events: In order. After an error they are to come again, perhaps with
+                others behind them.
+            sync: Wait until they are on the disk, with all that was kept before; on
+                that of a synchronous replica as well, where there is one.
+
+        Raises:
+            JournalError: They are not kept, or nobody knows.
+        """
+        self._heed_clock()
+        self._settle()
+        # What was kept when it came before, with an error behind it.
+        kept = set(map(id, self._kept))
+        new = [each for each in events if id(each) not in kept]
+        if new:
+            with self._transaction(sync=sync, events=new):
+                self._writer.write(new)
+        elif sync:
+            self.sync()
+        self._kept = []
+
+    def sync(self) -> None:
+        """Wait until everything that was kept is on the disk.
+
+        Raises:
+            JournalError: Nobody knows.
+        """
+        with self._transaction():
+            pass  # its mark is behind all that was kept
+
+    def load(
+        self, state: JobState, after: int, limit: int, most_bytes: int | None = None
+    ) -> list[Job]:
+        """Jobs in a state, in the order of fetching, from after a key on.
+
+        No more once they come to ``most_bytes``; the first one always.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        jobs: list[Job] = []
+        most = math.inf if limit < 0 else limit
+        left = math.inf if most_bytes is None else most_bytes
+        while len(jobs) < most and left > 0:
+            count = int(min(_PAGE, most - len(jobs)))
+            rows = self._db.execute(
+                f"SELECT {sqlite.COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
+                "AND state = ? AND key > ? ORDER BY key LIMIT ?",
+                (self._fetcher, state.value, after, count),
+            ).fetchall()
+            for job in self._jobs(rows, state):
+                jobs.append(job)
+                left -= job.size
+                if left <= 0:
+                    break
+            if len(rows) < count:
+                break
+            after = jobs[-1].key
+        return jobs
+
+    def known(self, ids: Iterable[JobId]) -> set[JobId]:
+        """Which of the source's own ids came before, within the window.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        self._heed_clock()
+        since = self._clock.wall() - self._remember_s
+        asked = {json.dumps(each): each for each in ids}
+        if not asked:
+            return set()
+        rows = self._db.execute(
+            "SELECT id FROM job WHERE fetcher = ? AND own_id = 1 AND id_hash IN "
+            "(SELECT md5(it)::uuid FROM unnest(?::text[]) AS it) AND id = ANY(?) "
+            "AND (ended_at IS NULL OR ended_at > ?)",
+            (self._fetcher, list(asked), list(asked), since),
+        )
+        return {asked[text] for (text,) in rows}
+
+    def ended(self, job_id: JobId) -> JobState | None:
+        """How a job of the source's own id has ended; None if it has not.
+
+        Raises:
+            JournalError: It cannot be read.
+        """
+        if self._follows_copies:
+            return super().ended(job_id)
+        text = json.dumps(job_id)
+        row = self._db.execute(
+            "SELECT state FROM job WHERE fetcher = ? AND own_id = 1 "  # noqa: S608
+            f"AND id_hash = md5(?)::uuid AND id = ? AND state NOT IN {LIVE}",
+            (self._fetcher, text, text),
+        ).fetchone()
+        return JobState(row[0]) if row else None
+
+    def follow_copies(self) -> None:
+        """Take a job for ended when all its copies have: they are always found."""
+        self._follows_copies = True
+
+    def copies(self, job_id: JobId) -> list[Copy]:
+        """The copies that a broadcast made of a job, itself among them.
+
+        Raises:
+            JournalError: They cannot be read.
+        """
+        text = json.dumps(job_id)
+        rows = self._db.execute(
+            "SELECT key, route, state FROM job WHERE fetcher = ? "
+            "AND id_hash = md5(?)::uuid AND id = ? AND own_id IN (0, 1)",
+            (self._fetcher, text, text),
+        )
+        return [Copy(key, route, JobState(state)) for key, route, state in rows]
+
+    def size(self) -> int:
+        """Nothing: ``--journal-mib`` is refused, the server has bounds of its own."""
+        return 0
+
+    def _quarantined_bytes(self) -> int:
+        [size] = self._db.execute(
+            "SELECT coalesce(sum(octet_length(value)), 0) FROM job JOIN payload "  # noqa: S608
+            f"ON place = {_PLACE} WHERE fetcher = ? AND state = 'quarantined'",
+            (self._fetcher,),
+        ).fetchone()
+        return int(size)
+
+    def _begin(self, *, sync: bool, fetcher: int | None = None, mark: int = 0) -> None:
+        self._db.execute(
+            "SELECT lowtide.begin(?, ?, ?::boolean, ?, ?, ?)",
+            (
+                *(self._place.holder, self._place.term, "yes" if sync else "no"),
+                *(fetcher, self._mark, mark),
+            ),
+        )
+
+    @contextlib.contextmanager
+    def _transaction(
+        self, *, sync: bool = True, events: list[JobEvent] | None = None
+    ) -> Iterator[None]:
+        if events is None:
+            self._settle()
+        self._database.connect()
+        mark = _new_mark()
+        self._doubtful[mark] = events or []
+        with self._database.transaction(pipelined=events is not None):
+            self._begin(sync=sync, fetcher=self._fetcher, mark=mark)
+            yield
+        self._mark = mark
+        self._doubtful.clear()
+
+    def _settle(self) -> None:
+        """Find out which of those in doubt was kept, if any."""
+        if not self._doubtful:
+            return
+        [mark] = self._db.execute(
+            "SELECT mark FROM fetcher WHERE number = ?", (self._fetcher,)
+        ).fetchone()
+        if mark == self._mark:
+            return  # one may be on its way still: then the next one comes too late
+        if mark not in self._doubtful:
+            raise JournalError("another process writes the jobs of this fetcher")
+        self._mark = mark
+        self._kept += self._doubtful[mark]
+        self._doubtful.clear()
+
+
+_PLACE = "(job.fetcher << 40) + job.key"
+
+
+def _new_mark() -> int:
+    return 1 + secrets.randbits(62)

@@ -1,0 +1,79 @@
+"""Looking into a journal in PostgreSQL, whether or not a system leads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from actors.journal.file import JournalDamagedError
+from actors.journal.journal import JournalError
+from actors.journal.postgres_database import Database, Place
+from actors.journal.view import JournalView
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: How long an answer may take, in seconds: a person waits for it.
+ANSWER_S = 10.0
+
+
+class PostgresView(JournalView):
+    """Reads a journal; changes nothing in it."""
+
+    by_id = "job.id_hash = md5(?)::uuid"
+    no_limit = None
+
+    def __init__(self, journal: str) -> None:
+        """Connect.
+
+        Raises:
+            JournalDamagedError: There is no journal, or it does not answer.
+        """
+        self._shown = Place.of(journal).shown
+        try:
+            self._database = Database(Place.of(journal).url, within_s=ANSWER_S)
+            [there] = self._database.execute(
+                "SELECT to_regclass('lowtide.layout') IS NOT NULL"
+            ).fetchone()
+        except JournalError as error:
+            raise self._unreadable(error) from error
+        if not there:
+            self._database.close()
+            raise JournalDamagedError(f"there is no journal {self._shown}")
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._database.close()
+
+    def highest_id(self) -> int:
+        """The highest of the sources' own ids that are numbers; 0 if there is none."""
+        [row] = self._query(
+            "SELECT max(id::numeric) AS highest FROM job "
+            "WHERE own_id = 1 AND id ~ '^[0-9]+$'",
+            (),
+        )
+        return int(row["highest"] or 0)
+
+    def _has(self, table: str) -> bool:  # noqa: ARG002
+        return True
+
+    def _query(self, query: str, values: tuple[Any, ...]) -> list[Mapping[str, Any]]:
+        try:
+            return self._database.rows(query, values)
+        except JournalError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: JournalError) -> JournalDamagedError:
+        return JournalDamagedError(f"the journal {self._shown} cannot be read: {error}")
+
+
+def problem(journal: str) -> str | None:
+    """What will keep its fetchers from writing; None where nothing is seen."""
+    try:
+        database = Database(Place.of(journal).url, within_s=ANSWER_S)
+        try:
+            database.connect()  # finds only a server that takes writes
+        finally:
+            database.close()
+    except JournalError as error:
+        return f"the journal cannot be written: {error}"
+    return None

@@ -1,0 +1,334 @@
+"""What only a journal in PostgreSQL meets: a server that goes, or does not answer."""
+
+# ruff: noqa: SLF001 - what is in doubt is nobody else's business
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from actors.demand.job import Job, JobState, Process
+from actors.demand.job_events import JobDone, JobFetched, JobLeased
+from actors.journal.file import JournalDamagedError
+from actors.journal.journal import JournalError
+from actors.journal.leadership import Leadership, leading
+from actors.journal.postgres import PostgresJournal
+from actors.journal.postgres_database import Database, FencedError, Place
+from actors.journal.stores import (
+    claimed,
+    look_into,
+    problem_of,
+    reachable,
+    shown,
+)
+from actors.testing.processes import wait_until
+from tests.support.stores import database, server
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Server
+
+__all__ = ["database", "server"]
+
+pytestmark = pytest.mark.system
+
+HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
+
+
+def new_job(key: int) -> Job:
+    return Job(key=key, id=key, payload=key, fetched_at=0.0, own_id=True)
+
+
+@pytest.fixture
+def leads(database: str) -> Iterator[Leadership]:
+    with leading(database) as leadership:
+        yield leadership
+
+
+@pytest.fixture
+def journal(leads: Leadership) -> Iterator[PostgresJournal]:
+    made = PostgresJournal(Place.of(leads.journal), "numbers")
+    yield made
+    made.close()
+
+
+def sql(url: str, text: str, *values: Any) -> list[Any]:
+    import psycopg  # noqa: PLC0415
+
+    with psycopg.connect(url, autocommit=True) as db:
+        cursor = db.execute(text, values)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_whoever_does_not_lead_any_more_writes_nothing(
+    leads: Leadership, journal: PostgresJournal, database: str
+) -> None:
+    journal.commit([JobFetched(new_job(1))])
+    sql(database, "UPDATE lowtide.leader SET expires_at = 'epoch'")
+    # Nobody has taken over: it leads on.
+    journal.commit([JobFetched(new_job(2))])
+    assert leads.renew()
+
+    sql(database, "UPDATE lowtide.leader SET expires_at = 'epoch'")
+    with leading(database) as other:
+        for again in range(2):
+            with pytest.raises(FencedError, match="another system leads"):
+                journal.commit([JobFetched(new_job(3))], sync=bool(again))
+        with pytest.raises(FencedError):
+            journal.sync()
+        assert not leads.renew()
+        theirs = PostgresJournal(Place.of(other.journal), "numbers")
+        assert theirs.take_up().accounting.fetched == 2
+        theirs.commit([JobFetched(new_job(3))])
+        theirs.close()
+
+
+def test_a_leader_that_is_silent_is_followed_by_one_of_many(database: str) -> None:
+    first = Leadership(database)
+    first.prepare()
+    assert first.take(first.leader())
+    sql(database, "UPDATE lowtide.leader SET expires_at = 'epoch'")
+    others = [Leadership(database) for _ in range(6)]
+    seen = first.leader()
+    took: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda each=each: took.append(each.take(seen)))
+        for each in others
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(took) == [False] * 5 + [True]
+    assert first.leader().term == seen.term + 1
+    for each in (first, *others):
+        each.close()
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_what_was_kept_though_an_error_came_is_kept_once(
+    journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch, more: int
+) -> None:
+    whole = Database.transaction
+
+    @contextlib.contextmanager
+    def cut_behind(self: Database, *, pipelined: bool = False) -> Iterator[None]:
+        with whole(self, pipelined=pipelined):
+            yield
+        self._drop()
+        raise JournalError("the line was cut")
+
+    jobs = [new_job(key) for key in range(1, 4)]
+    events = [JobFetched(job) for job in jobs]
+    monkeypatch.setattr(Database, "transaction", cut_behind)
+    with pytest.raises(JournalError, match="cut"):
+        journal.commit(events[:1])
+    monkeypatch.undo()
+
+    journal.commit(events[: 1 + more])
+    journal.commit([JobDone(jobs[0], 1, HERE, None, 0.1)])
+
+    taken = journal.take_up()
+    assert (taken.accounting.fetched, taken.accounting.done) == (1 + more, 1)
+    assert len(journal.load(JobState.READY, 0, 9)) == more
+
+
+def test_what_comes_to_its_end_only_when_it_is_tried_again_is_kept_once(
+    journal: PostgresJournal, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection was given up, and its server was only slow."""
+    import psycopg  # noqa: PLC0415
+
+    events = [JobFetched(new_job(1)), JobFetched(new_job(2))]
+    journal.commit([JobFetched(new_job(9))])
+    with psycopg.connect(database) as slow:
+        # What an attempt has done until its connection was cut.
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                Database, "transaction", lambda *_, **__: _raise(JournalError("cut"))
+            )
+            with pytest.raises(JournalError, match="cut"):
+                journal.commit(events[:1])
+        [mark] = journal._doubtful
+        place = journal._place
+        begin = "SELECT lowtide.begin(%s, %s, true, %s, %s, %s)"
+        values = (place.holder, place.term, journal._fetcher, journal._mark, mark)
+        slow.execute(begin, values)
+        slow.execute(
+            "INSERT INTO job (fetcher, key, id, own_id, state, fetched_at) "
+            "VALUES (%s, 1, '1', 1, 'ready', 0)",
+            (journal._fetcher,),
+        )
+        slow.execute(
+            "INSERT INTO payload VALUES ((%s::bigint << 40) + 1, '1')",
+            (journal._fetcher,),
+        )
+        failed: list[JournalError] = []
+
+        def again() -> None:
+            with contextlib.suppress(JournalError):
+                journal.commit(events)
+                return
+            failed.append(JournalError())
+
+        thread = threading.Thread(target=again)
+        thread.start()
+        wait_until(lambda: _waits(database), "it waits for the slow one")
+        slow.commit()
+        thread.join()
+
+    assert failed
+    journal.commit(events)
+    assert [job.key for job in journal.load(JobState.READY, 0, 9)] == [1, 2, 9]
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
+def _waits(url: str) -> bool:
+    [[count]] = sql(url, "SELECT count(*) FROM pg_locks WHERE NOT granted")
+    return bool(count)
+
+
+def test_a_server_that_died_is_found_again(
+    journal: PostgresJournal, server: Server
+) -> None:
+    events = [JobFetched(new_job(1))]
+    journal.commit(events)
+    server.stop("immediate")
+    try:
+        more = [JobFetched(new_job(2))]
+        for _ in range(2):
+            with pytest.raises(JournalError, match="PostgreSQL"):
+                journal.commit(more)
+        assert "cannot be written" in str(problem_of(journal._place.url))
+    finally:
+        server.start()
+    journal.commit(more)
+    assert problem_of(journal._place.url) is None
+    assert journal.take_up().accounting.fetched == 2
+
+
+def test_a_server_that_is_deaf_is_given_up_and_found_again(
+    journal: PostgresJournal, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal._database._deadline._within_s = 2.0
+    journal.commit([JobFetched(new_job(1))])
+    server.signal(signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(JournalError, match="did not answer"):
+            journal.commit([job := JobFetched(new_job(2))])
+        assert time.monotonic() - began < 30
+    finally:
+        server.signal(signal.SIGCONT)
+
+    def kept() -> bool:
+        with contextlib.suppress(JournalError):
+            journal.commit([job])
+            return True
+        return False
+
+    wait_until(kept, "it is kept")
+    assert journal.take_up().accounting.fetched == 2
+
+
+def test_a_server_that_takes_no_writes_is_told_and_found_again(
+    journal: PostgresJournal, server: Server, database: str
+) -> None:
+    sql(database, "ALTER SYSTEM SET default_transaction_read_only = on")
+    sql(database, "SELECT pg_reload_conf()")
+    try:
+        wait_until(lambda: problem_of(database) is not None, "it takes no writes")
+        assert "read-only" in str(problem_of(database))
+
+        def refused() -> bool:
+            with contextlib.suppress(JournalError):
+                journal.commit([])
+                journal.sync()
+                return False
+            return True
+
+        wait_until(refused, "a commit is refused")
+    finally:
+        text = "BEGIN READ WRITE; ALTER SYSTEM RESET default_transaction_read_only"
+        server.run(
+            "psql",
+            "-h",
+            str(server.directory),
+            "-p",
+            str(server.port),
+            "-U",
+            "lowtide",
+            "-c",
+            "SET default_transaction_read_only = off",
+            "-c",
+            text.partition("; ")[2],
+            "-c",
+            "SELECT pg_reload_conf()",
+            "postgres",
+        )
+    wait_until(lambda: problem_of(database) is None, "it takes writes")
+    journal.commit([JobFetched(new_job(1))])
+
+
+def test_nothing_of_a_session_is_left_behind(
+    journal: PostgresJournal, database: str
+) -> None:
+    """A pool gives each transaction a session, and ours to others."""
+    journal.commit([JobFetched(job := new_job(1))])
+    journal.commit([JobLeased(job, HERE)], sync=False)
+    journal.known([1])
+    names = ("search_path", "synchronous_commit", "lock_timeout", "statement_timeout")
+    fresh = [sql(database, f"SHOW {name}") for name in names]
+
+    db = journal._database._db
+    assert [db.execute(f"SHOW {name}").fetchall() for name in names] == fresh
+    assert db.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+
+
+def test_a_journal_of_a_newer_version_is_refused(
+    leads: Leadership, database: str
+) -> None:
+    sql(database, "UPDATE lowtide.layout SET version = 99")
+
+    with pytest.raises(JournalDamagedError, match=r"expected layout \d+, found 99"):
+        leads.prepare()
+
+
+def test_a_database_without_a_journal_is_not_taken_for_an_empty_one(
+    database: str,
+) -> None:
+    with pytest.raises(JournalDamagedError, match="there is no journal postgresql://"):
+        look_into(database)
+
+
+def test_without_its_library_a_sentence_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+
+    with pytest.raises(JournalDamagedError, match=r"pip install 'lowtide\[postgres\]'"):
+        claimed("postgresql://host/db").__enter__()
+
+
+def test_a_password_is_told_to_nobody() -> None:
+    url = "postgresql://jobs:sesame%2F1@127.0.0.1:1/db?sslmode=disable"
+    leads = Place(url, "abc", 7)
+
+    assert Place.of(str(leads)) == leads
+    assert "sesame" not in shown(str(leads))
+    with pytest.raises(JournalDamagedError) as told:
+        look_into(url)
+    assert "sesame" not in str(told.value)
+    with pytest.raises(JournalDamagedError, match="say --journal"):
+        reachable(shown(str(leads)), "lowtide.db")
+    assert reachable(shown(str(leads)), url) == url

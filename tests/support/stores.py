@@ -1,0 +1,93 @@
+"""Every store of a journal, for tests that hold over all of them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from actors.demand.seen_ids import WINDOW_S
+from actors.host.ports import free_port
+from actors.journal.sqlite import Clock, since_boot
+from actors.journal.stores import claimed, open_journal
+from tests.support import postgres
+
+if TYPE_CHECKING:
+    from actors.journal.journal import Journal
+
+#: The stores that outlive a process.
+DURABLE = ("sqlite", pytest.param("postgres", marks=pytest.mark.system))
+
+
+class Store:
+    """A journal that is claimed, and the runs of its fetchers.
+
+    Attributes:
+        name: As ``--journal`` has it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._stack = ExitStack()
+        self._leads = self._stack.enter_context(claimed(name))
+
+    def open(
+        self,
+        fetcher: str = "numbers",
+        clock: Clock | None = None,
+        remember_s: float = WINDOW_S,
+    ) -> Journal:
+        """One run of a fetcher."""
+        clock = clock or Clock(time.time, time.monotonic, since_boot)
+        journal = open_journal(self._leads, fetcher, clock, remember_s)
+        self._stack.callback(journal.close)
+        return journal
+
+    @contextlib.contextmanager
+    def run(self, fetcher: str = "numbers") -> Iterator[Journal]:
+        """One run of a fetcher, with its end."""
+        journal = self.open(fetcher)
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+    def close(self) -> None:
+        """Let go of it, as a system does at its end."""
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    """A PostgreSQL server."""
+    made = postgres.server_or_skip(free_port())
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def database(server: postgres.Server) -> str:
+    """An empty database's URL."""
+    import psycopg  # noqa: PLC0415
+
+    with psycopg.connect(server.url(), autocommit=True) as db:
+        db.execute("SET client_min_messages = warning")
+        db.execute("DROP SCHEMA IF EXISTS lowtide CASCADE")
+    return server.url()
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The store of the parameter, with nothing in it."""
+    if request.param == "postgres":
+        name = request.getfixturevalue("database")
+    else:
+        name = str(tmp_path / "lowtide.db")
+    made = Store(name)
+    yield made
+    made.close()
