@@ -79,6 +79,7 @@ class Leader:
         self._supervisor = supervisor
         self._own_version = own_version
         self._versions = versions
+        self._told: dict[str, dict[str, ProcessorAnswer]] = {}
 
     @property
     def processes(self) -> Iterator[tuple[Machine, Process]]:
@@ -197,8 +198,14 @@ class Leader:
         """Each processor on another machine: its name, how it is, and its kind."""
         for machine, process in self.processes:
             answer = answers.get(process.name)
+            last = self._told.get(machine.run, {}).get(process.name)
             if answer is not None and answer.processor is not None:
                 yield process.name, answer.processor, process.kind
+                continue
+            # A way there and back may take longer than a person is to wait.
+            is_same = last is not None and last["pid"] == process.pid
+            if last is not None and is_same and machine.away_since is None:
+                yield process.name, last, process.kind
                 continue
             silent: ProcessorAnswer = {
                 "pid": process.pid,
@@ -266,6 +273,10 @@ class Leader:
             case ProcessIs():
                 return self._process_is(machine, message)
             case TellStatus(number=number, answers=answers):
+                # One that does not answer its own machine is not among them.
+                self._told[machine.run] = {
+                    each.name: each.processor for each in answers if each.processor
+                }
                 return [Heard(replace(each, number=number)) for each in answers]
             case Leave(reason=reason):
                 self.machines.leaves(machine.run)
@@ -305,6 +316,7 @@ class Leader:
         effects: list[Effect] = []
         level = "info" if event == "machine.left" else "error"
         for machine in machines:
+            self._told.pop(machine.run, None)
             about = {"machine": machine.name, "host": machine.host, "reason": reason}
             effects.append(Log(level, event, about))
         processes = [each for one in machines for each in one.processes.values()]
@@ -331,6 +343,8 @@ class Leader:
             "machine": machine.name,
         }
         effects: list[Effect] = [Log("info", "processor.attached", about)]
+        # Before anybody asks: over a slow line the answer comes late.
+        effects.append(_to(machine, AskStatus(number=0)))
         if self._is_step(process.kind):
             for taker in self._supervisor.takers_of(process.kind):
                 effects += self._step_up(machine, process, taker.name)

@@ -10,6 +10,7 @@ from actors.cluster.leader import Leader
 from actors.cluster.membership import RETURN_S
 from actors.cluster.messages import (
     GATE,
+    AskStatus,
     FromMachine,
     Join,
     Leave,
@@ -18,13 +19,14 @@ from actors.cluster.messages import (
     ProcessIs,
     Refuse,
     SourceIs,
+    TellStatus,
     ToMachine,
     Welcome,
 )
 from actors.demand.job import Process
 from actors.supervision.children import Fate
 from actors.supervision.effects import Effect, Gone, Heard, SourceEnded
-from actors.supervision.messages import Asked, SourceGone, SourceUp
+from actors.supervision.messages import Asked, SourceGone, SourceUp, StatusAnswer
 from tests.support.supervised import NOW, Machine, logged, processor, system, told
 
 STEP = Process(name="far/first-1", run="far.1", pid=7, host="far", kind="first")
@@ -112,7 +114,7 @@ def test_a_step_elsewhere_is_a_source_here_and_on_other_machines(
     assert (up.name, up.address, up.relayed) == ("far/first-1", "at gate", True)
     [there] = sent(effects, "other")
     assert (there.name, there.up) == ("far/first-1", True)
-    assert sent(effects) == []
+    assert sent(effects) == [AskStatus(number=0)]
     assert says(leader, ProcessIs(process=STEP, up=True)) == []
 
 
@@ -208,3 +210,30 @@ def test_when_the_gate_is_gone_all_machines_are(leader: Leader) -> None:
 
     assert logged(effects)[0] == ("error", "machine.lost")
     assert list(leader.machines) == []
+
+
+def test_over_a_slow_line_a_processor_is_shown_as_it_was_told_last(
+    leader: Leader,
+) -> None:
+    join(leader)
+    says(leader, ProcessIs(process=STEP, up=True))
+    works: Any = {"pid": STEP.pid, "state": "processing", "in_flight": 3}
+    says(leader, TellStatus(number=0, answers=(_answer(STEP.name, works),)))
+
+    # Nobody has answered in time this time, and it is not known to be silent.
+    [(name, answer, _)] = leader.describe({})
+    assert (name, answer) == (STEP.name, works)
+
+    # It does not answer its own machine, which does answer.
+    says(leader, TellStatus(number=1, answers=()))
+    [(_, answer, _)] = leader.describe({})
+    assert answer["state"] == "silent"
+
+    says(leader, TellStatus(number=2, answers=(_answer(STEP.name, works),)))
+    leader.receive(LineEnded(run="far", silent=False, reason="cut"), NOW)
+    [(_, answer, _)] = leader.describe({})
+    assert answer["state"] == "away"
+
+
+def _answer(name: str, processor: Any) -> StatusAnswer:
+    return StatusAnswer(number=0, name=name, processor=processor)

@@ -70,6 +70,22 @@ class Host:
             rule = (way, "line", *chance, "counter", "drop")
             run(*nft, "add", "rule", "inet", "loss", hook, *rule)
 
+    def keep(self) -> None:
+        """Nothing gets lost any more."""
+        run("ip", "netns", "exec", self.space, "nft", "delete", "table", "inet", "loss")
+
+    def slow(self, kbit: int) -> None:
+        """Let so many kilobits through in a second, each way."""
+        shape = ("tbf", "rate", f"{kbit}kbit", "burst", "4kb", "latency", "400ms")
+        run("tc", "qdisc", "replace", "dev", self.line, "root", *shape)
+        inside = ("tc", "-n", self.space, "qdisc", "replace", "dev", "line", "root")
+        run(*inside, *shape)
+
+    def fast(self) -> None:
+        """Let as much through as there is."""
+        run("tc", "qdisc", "del", "dev", self.line, "root")
+        run("tc", "-n", self.space, "qdisc", "del", "dev", "line", "root")
+
     def lost(self) -> int:
         """How many packets got lost so far."""
         rules = run("ip", "netns", "exec", self.space, "nft", "list", "ruleset")
@@ -88,13 +104,13 @@ class Network:
         self._id = uuid.uuid4().hex[:6]
         # 198.18.0.0/15 is set aside for tests (RFC 2544).
         self._net, self._kept = _free_net()
-        self._bridge = f"lt{self._id}"
+        self.bridge = f"lt{self._id}"
         self.hosts: list[Host] = []
         self.address = f"{self._net}.1"
         try:
-            run("ip", "link", "add", self._bridge, "type", "bridge")
-            run("ip", "addr", "add", f"{self.address}/24", "dev", self._bridge)
-            run("ip", "link", "set", self._bridge, "up")
+            run("ip", "link", "add", self.bridge, "type", "bridge")
+            run("ip", "addr", "add", f"{self.address}/24", "dev", self.bridge)
+            run("ip", "link", "set", self.bridge, "up")
         except NotPossibleError:
             self.close()
             raise
@@ -108,7 +124,7 @@ class Network:
         run("ip", "netns", "add", space)
         pair = ("type", "veth", "peer", "name", "line", "netns", space)
         run("ip", "link", "add", line, *pair)
-        run("ip", "link", "set", line, "master", self._bridge, "up")
+        run("ip", "link", "set", line, "master", self.bridge, "up")
         inside = ("ip", "-n", space)
         run(*inside, "addr", "add", f"{host.address}/24", "dev", "line")
         run(*inside, "link", "set", "line", "up")
@@ -121,7 +137,7 @@ class Network:
             with contextlib.suppress(NotPossibleError):
                 run("ip", "netns", "del", host.space)
         with contextlib.suppress(NotPossibleError):
-            run("ip", "link", "del", self._bridge)
+            run("ip", "link", "del", self.bridge)
         self._kept.close()
 
 

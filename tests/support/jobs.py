@@ -119,6 +119,13 @@ def slow_root(job: Any) -> float:
     return math.sqrt(job["number"])
 
 
+def padded_root(job: Any) -> Any:
+    """Note, then take a tenth of a second for the root, in a result of 4 KiB."""
+    _note(job)
+    time.sleep(0.1)
+    return [math.sqrt(job["number"]), "x" * 4096]
+
+
 def long_root(job: Any) -> float:
     """Note, then take three seconds for the root."""
     _note(job)

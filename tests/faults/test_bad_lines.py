@@ -1,0 +1,258 @@
+"""Rows 43 and 44 for long: three hosts, and whatever befalls the lines between them.
+
+A quarter of an hour; TEST_ROUNDS says how many rounds, TEST_SEED which.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.testing.processes import wait_until
+from tests.support.hosts import Host, Network, run
+from tests.support.relay import Relay
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.alone]
+
+Start = Callable[..., Any]
+Take = Callable[..., Any]
+
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "30"))
+SEED = int(os.environ.get("TEST_SEED", "1"))
+#: A machine is back so long after its line is, in seconds.
+BACK_S = 15.0
+#: An answer of ``status`` takes so long at the most, in seconds; a core that has much
+#: else to do gives it no more than once in a hundred.
+STATUS_S = 1.0
+PROCESSORS = {"alpha": 2, "beta": 2}
+NAME = "leader.lowtide.test"
+
+
+@pytest.fixture(autouse=True)
+def key(env: dict[str, str]) -> None:
+    env["LOWTIDE_CLUSTER_KEY"] = "a key of all machines, 32 bytes or more"
+
+
+@pytest.fixture
+def names(network: Network) -> Iterator[Callable[[str], None]]:
+    """Say where the leader's name leads, on every host."""
+    made: list[Path] = []
+
+    def lead_to(*addresses: str) -> None:
+        for host in network.hosts:
+            file = Path("/etc/netns") / host.space / "hosts"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            made.append(file)
+            lines = [f"{each} {NAME}\n" for each in ("198.19.255.1", *addresses)]
+            # In place: what runs there has this very file mounted.
+            file.write_text("127.0.0.1 localhost\n" + "".join(lines))
+
+    yield lead_to
+    for file in set(made):
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            file.parent.rmdir()
+
+
+class Watch:
+    """Asks for the status every half second, and notes how long that takes."""
+
+    def __init__(self, system: Any) -> None:
+        self.took_s: list[float] = []
+        self.errors: list[str] = []
+        self._system = system
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._end.wait(0.5):
+            began = time.monotonic()
+            try:
+                accounting = self._system.status(patient=False)["accounting"]
+            except Exception as error:  # noqa: BLE001 - noted
+                self.errors.append(str(error))
+                continue
+            self.took_s.append(time.monotonic() - began)
+            fetched = accounting.pop("fetched")
+            if fetched != sum(accounting.values()):
+                self.errors.append(f"{fetched} fetched, {accounting}")
+
+    def close(self) -> None:
+        self._end.set()
+        self._thread.join(30)
+
+
+class Rounds:
+    """One trouble after another, each undone before the next."""
+
+    def __init__(
+        self, network: Network, leader: Any, join: Start, lead_to: Any
+    ) -> None:
+        self.draw = random.Random(SEED)
+        self.network, self.leader, self.join, self.lead_to = (
+            network,
+            leader,
+            join,
+            lead_to,
+        )
+        self.members: dict[str, tuple[Any, Host]] = {}
+        self.address = network.address
+        self._addresses = itertools.count(200)
+        self.killed = self.fetchers = 0
+
+    @property
+    def kinds(self) -> list[Callable[[Host], None]]:
+        return [
+            self.cut,
+            self.flap,
+            self.lose,
+            self.slow,
+            self.kill_processor,
+            self.kill_machine,
+            self.kill_here,
+            self.move,
+        ]
+
+    def cut(self, host: Host) -> None:
+        host.cut()
+        time.sleep(self.draw.choice((1.0, 3.0, 8.0, 15.0)))
+        host.heal()
+
+    def flap(self, host: Host) -> None:
+        for _ in range(8):
+            host.cut()
+            time.sleep(self.draw.uniform(0.1, 0.6))
+            host.heal()
+            time.sleep(self.draw.uniform(0.1, 0.6))
+
+    def lose(self, host: Host) -> None:
+        host.lose(30)
+        time.sleep(8.0)
+        host.keep()
+
+    def slow(self, host: Host) -> None:
+        host.slow(64)
+        time.sleep(15.0)
+        host.fast()
+
+    def kill_processor(self, host: Host) -> None:
+        there = self.leader.status()["processors"]
+        pids = [each["pid"] for each in there if each["host"] == host.name]
+        self.killed += 1
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(self.draw.choice(pids), signal.SIGKILL)
+
+    def kill_machine(self, host: Host) -> None:
+        member, _ = self.members[host.name]
+        self.killed += PROCESSORS[host.name]
+        member.kill_all()
+        self.start(host)
+
+    def kill_here(self, host: Host) -> None:
+        # The fetcher: what is out may be run again.
+        self.killed += sum(PROCESSORS.values())
+        self.fetchers += 1
+        [fetcher] = self.leader.status()["fetchers"]
+        os.kill(fetcher["pid"], signal.SIGKILL)
+
+    def move(self, host: Host) -> None:
+        """The leader's host gets another address."""
+        former, number = self.address, next(self._addresses)
+        self.address = f"{self.network.address.rpartition('.')[0]}.{number}"
+        bridge = self.network.bridge
+        run("ip", "addr", "add", f"{self.address}/24", "dev", bridge)
+        run("ip", "addr", "del", f"{former}/24", "dev", bridge)
+        # Deleting a first address takes those of its network along.
+        with contextlib.suppress(Exception):
+            run("ip", "addr", "add", f"{self.address}/24", "dev", bridge)
+        self.lead_to(self.address)
+
+    def start(self, host: Host, port: int | None = None) -> None:
+        port = port or self.members_port[host.name]
+        system = self.join(
+            f"{NAME}:{port}",
+            *("--name", host.name, "--processors", str(PROCESSORS[host.name])),
+            prefix=host.prefix,
+            ready=False,
+        )
+        self.members[host.name] = (system, host)
+
+    members_port: dict[str, int]
+
+    def are_back(self) -> bool:
+        """Whether all are there, and have nothing left to do."""
+        status = self.leader.status(patient=False)
+        there = status["processors"]
+        works = [e["host"] for e in there if e["state"] not in {"away", "silent"}]
+        if any(works.count(name) != n for name, n in PROCESSORS.items()):
+            return False
+        left = ("buffered", "in_flight", "retrying")
+        return not any(status["accounting"][each] for each in left)
+
+
+@pytest.mark.timeout(3000)
+def test_43_rounds_of_everything_lose_nothing_and_all_come_back(
+    network: Network,
+    names: Callable[..., None],
+    start_numbers: Start,
+    start_system: Start,
+    join_system: Start,
+    settle: Take,
+    window: Any,
+) -> None:
+    numbers = start_numbers("--every", "0")
+    leader = start_system(
+        *("--url", numbers.url, "--bind", "0.0.0.0", "--every", "0.2"),  # noqa: S104
+        *("--process", "jobs:padded_root", "--processors", "0"),
+    )
+    rounds = Rounds(network, leader, join_system, names)
+    # One of the two has 300 ms there and back.
+    relay = Relay(lambda: (rounds.address, leader.port), delay_s=0.15)
+    rounds.members_port = {"alpha": leader.port, "beta": relay.port}
+    hosts = [network.host(name) for name in PROCESSORS]
+    names(network.address)
+    for host in hosts:
+        rounds.start(host)
+    wait_until(rounds.are_back, "all machines are in")
+    watch, slowest_s, made = Watch(leader), 0.0, 0
+    for number in range(ROUNDS):
+        numbers.add(*range(made, made + 20))
+        made += 20
+        kind = rounds.kinds[number % len(rounds.kinds)]
+        kind(hosts[rounds.draw.randrange(len(hosts))])
+        began = time.monotonic()
+        wait_until(rounds.are_back, f"all back after {kind.__name__}", 60.0)
+        back_s = time.monotonic() - began
+        slowest_s = max(slowest_s, back_s)
+        sys.stderr.write(f"round {number} {kind.__name__}: back in {back_s:.1f} s\n")
+        if kind != rounds.kill_machine:  # that one has to start first
+            assert back_s <= BACK_S, kind.__name__
+
+    # A fetcher that is killed may have one in hand that no journal knows yet.
+    taken = settle(numbers, leader, lost=rounds.fetchers)
+    watch.close()
+    relay.close()
+    late = [each for each in watch.took_s if each > STATUS_S]
+    sys.stderr.write(
+        f"{made} jobs, {len(taken.lost)} lost, {taken.duplicated} second runs, "
+        f"window {window.long}, back in {slowest_s:.1f} s at the most, "
+        f"{len(watch.took_s)} times status in {max(watch.took_s):.2f} s at the most, "
+        f"{len(late)} late, {watch.errors}\n"
+    )
+    assert (taken.unexpected, watch.errors) == ((), [])
+    assert len(taken.lost) <= rounds.fetchers
+    ends = len(leader.all_of("machine.lost"))
+    assert taken.duplicated <= window.long * (rounds.killed + 2 * ends)
+    assert len(late) <= len(watch.took_s) / 100
