@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import os
 import stat
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.config.errors import ConfigError
 from actors.host.frames import MIN_KEY
-from actors.user_code.imports import spec_of
+from actors.user_code import versions as code_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,7 +131,7 @@ def _is_weak(key: bytes) -> bool:
 
 
 def versions(functions: Iterable[str]) -> dict[str, str]:
-    """The version of the code behind each function, ``MODULE:FUNCTION``."""
+    """The version of the code behind each function, as it was asked for first."""
     return {each: version_of(each.partition(":")[0]) for each in functions}
 
 
@@ -143,33 +142,5 @@ def own_version() -> str:
 
 @functools.cache
 def version_of(module: str) -> str:
-    """The version of the code that a module belongs to.
-
-    It is the version of what was installed, if it was, and a digest over the
-    sources of the whole package, or of the module where it is in none: a version
-    says what somebody called it, the digest what it is.
-    """
-    # Late: it takes longer than all else that a verb like ``status`` needs.
-    from importlib import metadata  # noqa: PLC0415
-
-    top = module.partition(".")[0]
-    names = metadata.packages_distributions().get(top, ())
-    version = metadata.version(names[0]) if names else "no version"
-    return f"{version} ({_digest(top)})"
-
-
-def _digest(top: str) -> str:
-    spec = spec_of(top)
-    if spec is None:
-        return "not there"
-    digest = hashlib.sha256()
-    if spec.submodule_search_locations:
-        for location in spec.submodule_search_locations:
-            for path in sorted(Path(location).rglob("*.py")):
-                digest.update(f"{path.relative_to(location)}\0".encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-    elif spec.origin and Path(spec.origin).is_file():
-        digest.update(Path(spec.origin).read_bytes())
-    else:
-        return spec.origin or "no source"
-    return digest.hexdigest()[:12]
+    """The version of the code that a module belongs to, for as long as this runs."""
+    return code_versions.version_of(module)

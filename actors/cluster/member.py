@@ -43,6 +43,7 @@ from actors.supervision.children import Fate
 from actors.supervision.effects import Failed, Gone, Ready, SourceEnded
 from actors.supervision.messages import Asked, ProcessGone, ProcessLost, SourceUp, Up
 from actors.supervision.status_answer import processors_here
+from actors.user_code.versions import differing
 
 if TYPE_CHECKING:
     from actors.actor_system.stage import Address
@@ -184,22 +185,25 @@ class MachineActor(SupervisorActor):
         except ValueError as error:
             self.unstartable(str(error))
             return
-        ours = identity.versions(welcome.system.functions_of(kind))
-        wrong = [
-            f"{name} is {version} here and {welcome.versions.get(name)} at the leader"
-            for name, version in ours.items()
-            if welcome.versions.get(name) != version
-        ]
-        if wrong:
-            self.unstartable("another version of the code: " + "; ".join(wrong))
+        functions = tuple(welcome.system.functions_of(kind))
+        wrong = differing(functions, welcome.versions, "at the leader")
+        if wrong is not None:
+            self.unstartable(wrong)
             return
+        versions = {each: welcome.versions[each] for each in functions}
         back = welcome.line == self._line
         self.connection.welcome(welcome.limit_s, back=back)
         self._line = welcome.line
         name = self.first.name
         self.log.info("machine.joined", machine=name, leader=self._leader)
         is_first = self._kind is None
+        is_newer = versions != self.supervisor.versions
+        self.supervisor.versions = versions
         self._configure(welcome.system)
+        if is_newer and not is_first:
+            # What runs here is what the former leader ran.
+            self.log.info("machine.renewed", machine=name, leader=self._leader)
+            self.carry_out(self.supervisor.renew(self.now()))
         if is_first:
             count, now = self.first.count, self.now()
             self.supervisor.attach(kind, count, now, base=f"{name}/")

@@ -60,6 +60,7 @@ from actors.supervision.messages import (
 )
 from actors.user_code.failures import describe
 from actors.user_code.functions import check_call, is_async
+from actors.user_code.versions import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -208,11 +209,18 @@ class ProcessorActor(Stage):
             self._limit = TimeLimit(limit_s)
         error = None
         try:
+            self._check_versions(message.versions)
             self._load(config, message.system)
         except ValueError as problem:
             error = str(problem)
         if error is not None or config.setup is None:
             self._tell_started(error)
+
+    def _check_versions(self, expected: dict[str, str]) -> None:
+        # Where it runs for a leader elsewhere: what is on the disk may have changed
+        # since the two were compared.
+        if (wrong := changed(expected)) is not None:
+            raise ValueError(wrong)
 
     def _tell_started(self, error: str | None, *, may_pass: bool = False) -> None:
         pid = self.edges.process_id()

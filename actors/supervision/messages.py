@@ -61,12 +61,18 @@ class StartFetcher:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartProcessor:
-    """Root to a new processor."""
+    """Root to a new processor.
+
+    Attributes:
+        versions: Of the code of the functions that it loads, as it was compared
+            with the leader's; none where that is nobody's business.
+    """
 
     config: ProcessorConfig
     system: SystemConfig
     name: str
     run: str
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

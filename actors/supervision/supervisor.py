@@ -66,6 +66,7 @@ class Supervisor:
         begun: Whether all children were ready once: before that, one that cannot
             be started keeps the system from starting.
         is_again: Whether there was a supervisor before, in this run of the system.
+        versions: Of the code that processors are to run; none is any.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Supervisor:
         self.system = system
         self.begun = False
         self.is_again = False
+        self.versions: dict[str, str] = {}
         self.fetchers: Children[FetcherConfig] = Children(incarnation, Role.FETCHER)
         self.processors: Children[ProcessorConfig] = Children(incarnation)
         self.gates: Children[Any] = Children(incarnation, Role.GATE)
@@ -361,6 +363,15 @@ class Supervisor:
                 effects += self.tune(child, config)
         return effects
 
+    def renew(self, now: float) -> list[Effect]:
+        """Have every processor started anew, those that were given up as well."""
+        effects: list[Effect] = []
+        for child in self.processors:
+            if child.state is StageState.FATAL:
+                child.start_at = now
+            effects += self.replace(child)
+        return effects
+
     # What follows for others.
 
     def source_up(self, up: SourceUp) -> list[Effect]:
@@ -437,6 +448,7 @@ class Supervisor:
                     system=self.system,
                     name=child.name,
                     run=child.run,
+                    versions=self.versions,
                 )
             case Role.GATE:
                 return child.config

@@ -163,6 +163,31 @@ def test_other_code_of_the_same_name_is_refused_by_name_and_version(
     assert "at the leader" in line
 
 
+def test_a_processor_whose_source_has_changed_since_is_not_started_again(
+    lead: Start, join_system: Start, gate: str, systems: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "own_jobs.py").write_text(
+        "from own_helper import double\n\n\ndef process(job):\n    return double(job)\n"
+    )
+    helper = tmp_path / "own_helper.py"
+    helper.write_text("def double(job):\n    return 2\n")
+    before = systems.env["PYTHONPATH"]
+    systems.env["PYTHONPATH"] = os.pathsep.join((str(tmp_path), before))
+    leader = lead("--process", "own_jobs:process", "--processors", "1")
+    member = join_system(gate, "--name", "far", "--processors", "2")
+    [first, *_] = member.wait_for("processor.attached", count=2)
+
+    helper.write_text("def double(job):\n    return 3\n")
+    os.kill(first["pid"], signal.SIGKILL)
+
+    [failed] = member.wait_for("stage.failed")
+    assert failed["stage"] == first["processor"]
+    assert "own_jobs:process has changed since it was compared" in failed["error"]
+    lead.numbers.add(4, 9)  # type: ignore[attr-defined]
+    done = leader.wait_for("job.done", count=2)
+    assert {each["result"] for each in done} == {2}
+
+
 def test_another_lowtide_is_refused_by_version(
     lead: Start, join_system: Start, gate: str, tmp_path: Path
 ) -> None:

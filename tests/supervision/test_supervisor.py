@@ -339,3 +339,37 @@ def test_a_process_is_named_as_it_names_itself(machine: Machine) -> None:
     process = machine.supervisor.process_of(last)
 
     assert (process.host, process.kind, process.run) == ("host", "last", last.run)
+
+
+def test_a_leader_with_newer_code_has_every_processor_started_anew() -> None:
+    made = Machine(system(processor("last", "numbers", count=2)))
+    made.start()
+    supervisor = made.supervisor
+    for _ in range(4):
+        supervisor.exited("last-1", NOW)
+        for each in only(supervisor.tick(NOW + 60.0), Start):
+            supervisor.started(each.child.name, 9, NOW)
+    given_up = supervisor.get("last-1")
+    assert given_up is not None
+    given_up.state = StageState.FATAL
+
+    effects = supervisor.renew(NOW + 100.0)
+
+    assert only(effects, Kill)
+    starts = only(supervisor.tick(NOW + 100.0), Start)
+    assert "last-1" in [each.child.name for each in starts]
+
+
+def test_a_processor_is_started_with_the_versions_it_is_to_have(
+    machine: Machine,
+) -> None:
+    machine.supervisor.versions = {"x:y": "1.0 (3f)"}
+
+    starts = only(machine.supervisor.tick(NOW), Start)
+
+    told_versions = [
+        each.message.versions
+        for each in starts
+        if isinstance(each.message, StartProcessor)
+    ]
+    assert told_versions == [{"x:y": "1.0 (3f)"}] * 2
