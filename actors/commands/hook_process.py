@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.config.show import secrets_of
-from actors.hooks import outlet
+from actors.hooks import outlet, spans
 from actors.hooks.events import event_of_line
 from actors.host.ready_process import ReadyProcess, secret_file
 
@@ -38,6 +38,9 @@ class HookProcess:
         self._config = config
         self._log_fd = log_fd
         self._way = outlet.open_way(config.hooked)
+        self._seed: str | None = None
+        if any(spans.TRACER in names for names in config.hooks.values()):
+            self._seed = spans.trace(each.name for each in config.fetchers)
         self._process: ReadyProcess | None = None
         self._began = 0.0
         self._delay = AGAIN_S
@@ -56,6 +59,7 @@ class HookProcess:
                 event: [*names] for event, names in self._config.all_hooks.items()
             },
             "notify": [*(self._config.notify or ())],
+            "trace": self._seed,
             "log_level": self._config.log_level,
             "secrets": [*secrets_of(self._config)],
         }
@@ -98,6 +102,7 @@ class HookProcess:
     def close(self) -> None:
         """Let it have what was sent, and end it."""
         outlet.close_way()
+        spans.trace_no_more()
         if self._process is not None:
             self._process.wait(LAST_S)
             self._process.stop()

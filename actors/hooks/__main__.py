@@ -33,6 +33,10 @@ def main() -> int:
     log = logs.configure(asked["log_level"], stage="hooks")
     find_last()
     notify.configure(asked["notify"])
+    if asked["trace"] is not None:
+        from actors.hooks import otel  # noqa: PLC0415 - an extra
+
+        otel.configure(asked["trace"])
     callers = Callers(asked["hooks"], load, log)
     # What a hook prints is for the user; nobody reads this pipe any more.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

@@ -12,6 +12,7 @@ from actors.processor.process_call import (
     checked_batch,
     outcomes_of,
     payloads_of,
+    within_span,
 )
 from actors.processor.set_up import TEAR_DOWN_S
 from actors.user_code.failures import describe
@@ -101,8 +102,9 @@ async def await_one(calling: Calling, task: Task) -> list[Ended]:
     calling.begin((task,))
     result, failure = None, None
     try:
-        awaited: Awaitable[Any] = calling.process(task.assignment.payload)
-        result = checked(await awaited)
+        with within_span(task):
+            awaited: Awaitable[Any] = calling.process(task.assignment.payload)
+            result = checked(await awaited)
     except BaseException as error:  # noqa: BLE001 - a cancelled one is a failure too
         result, failure = None, describe(error)
     duration_s = time.perf_counter() - began

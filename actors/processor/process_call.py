@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from actors.demand.job import as_json, pending
 from actors.demand.job_routing import ANYWHERE
 from actors.demand.messages import Outcome
+from actors.hooks import spans
 from actors.host.texts import class_name, text_of
 from actors.processor.set_up import TEAR_DOWN_S
 from actors.user_code.failures import describe
@@ -359,11 +360,23 @@ def checked_batch(results: Any, count: int) -> list[Any]:
     return own
 
 
+def within_span(task: Task) -> contextlib.AbstractContextManager[None]:
+    """What a job's function runs in: where traces are made, the span of its attempt."""
+    if spans.seed is None:
+        return _NO_SPAN
+    _, key, attempt, *_ = task.assignment
+    return spans.entered(task.source, key, attempt)
+
+
+_NO_SPAN = contextlib.nullcontext()
+
+
 def _run_one(process: Callable[[Any], Any], task: Task) -> Outcome:
     began = time.perf_counter()
     result, failure = None, None
     try:
-        result = checked(process(task.assignment.payload))
+        with within_span(task):
+            result = checked(process(task.assignment.payload))
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
         result, failure = None, describe(error)
     duration_s = time.perf_counter() - began

@@ -1,0 +1,77 @@
+"""Which span a job's attempt is, for what the user's function traces below it.
+
+The ids are made of the job's key, so that a processor and the process of hooks come to
+the same without a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+#: The hook that traces.
+TRACER = "actors.hooks.otel:tell"
+#: What this run's ids are made of; None where nothing is traced.
+seed: str | None = None
+_fetchers: frozenset[str] = frozenset()
+
+
+def trace(fetchers: Iterable[str]) -> str:
+    """Have attempts be spans, in all processes that are forked from here on.
+
+    Returns:
+        What ids are made of, for the process that sends spans.
+    """
+    global seed, _fetchers
+    seed, _fetchers = secrets.token_hex(8), frozenset(fetchers)
+    return seed
+
+
+def trace_no_more() -> None:
+    """Forget it, at the end of the system."""
+    global seed  # noqa: PLW0603
+    seed = None
+
+
+def trace_id(seed: str, fetcher: str, key: int) -> int:
+    """The id of a job's trace, never 0."""
+    return _number(16, seed, fetcher, key) or 1
+
+
+def span_id(seed: str, fetcher: str, key: int, what: object) -> int:
+    """The id of one of its spans, never 0: ``what`` is a name, or an attempt."""
+    return _number(8, seed, fetcher, key, what) or 1
+
+
+def _number(size: int, *parts: object) -> int:
+    text = "\0".join(map(str, parts)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=size).digest(), "big")
+
+
+@contextlib.contextmanager
+def entered(source: str, key: int, attempt: int) -> Iterator[None]:
+    """Have what is traced within be below the span of this attempt."""
+    if seed is None or source not in _fetchers:
+        yield
+        return
+    try:
+        from opentelemetry import context, trace  # noqa: PLC0415 - an extra
+    except ImportError:
+        yield
+        return
+    here = trace.SpanContext(
+        trace_id(seed, source, key),
+        span_id(seed, source, key, attempt),
+        is_remote=True,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
+    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(here)))
+    try:
+        yield
+    finally:
+        context.detach(token)

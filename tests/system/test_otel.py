@@ -1,0 +1,150 @@
+"""Traces and metrics, against a collector that speaks OTLP."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from actors.testing.processes import System
+
+otlp = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
+metrics = pytest.importorskip(
+    "opentelemetry.proto.collector.metrics.v1.metrics_service_pb2"
+)
+pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
+pytestmark = pytest.mark.system
+
+#: The function has a request of its own, whose header tells what it is below.
+MODULE = """
+import urllib.request
+from opentelemetry import propagate
+
+jobs = iter([{"id": 1}, {"id": 2}])
+
+def fetch():
+    return next(jobs, None)
+
+def process(job):
+    headers = {}
+    propagate.inject(headers)
+    if job["id"] == 2:
+        raise ValueError("no")
+    return headers
+"""
+
+
+class Collector:
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        self.services: set[str] = set()
+        self.metrics: dict[str, Any] = {}
+        collector = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                collector.take(self.path, body)
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def take(self, path: str, body: bytes) -> None:
+        if path == "/v1/traces":
+            request = otlp.ExportTraceServiceRequest.FromString(body)
+            for resource in request.resource_spans:
+                self.services |= {
+                    each.value.string_value
+                    for each in resource.resource.attributes
+                    if each.key == "service.name"
+                }
+                for scope in resource.scope_spans:
+                    self.spans += scope.spans
+        else:
+            request = metrics.ExportMetricsServiceRequest.FromString(body)
+            for resource in request.resource_metrics:
+                for scope in resource.scope_metrics:
+                    self.metrics |= {each.name: each for each in scope.metrics}
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    collector = Collector()
+    yield collector
+    collector.close()
+
+
+def test_a_job_is_a_trace_that_goes_on_in_the_users_requests(
+    collector: Collector,
+    tmp_path: Path,
+    env: dict[str, str],
+    start_system: Callable[..., System],
+) -> None:
+    (tmp_path / "traced.py").write_text(MODULE)
+    env["PYTHONPATH"] += f":{tmp_path}"
+    env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    env["OTEL_SERVICE_NAME"] = "help-desk"
+    file = tmp_path / "lowtide.toml"
+    file.write_text(
+        'every_s = 0.1\nretries = 1\n[hooks]\nall = "actors.hooks.otel:tell"\n'
+        '[[fetcher]]\nname = "desk"\nfetch = "traced:fetch"\n'
+        '[[processor]]\nname = "sort"\nprocess = "traced:process"\n'
+    )
+
+    system = start_system("--config", str(file), "--until-idle", "0.5")
+
+    [done] = system.wait_for("job.done")
+    assert system.wait() == 0
+    spans = {
+        (each.name, _attribute(each, "messaging.message.id")): each
+        for each in collector.spans
+    }
+    assert set(spans) == {
+        (f"{operation} desk", job)
+        for operation in ("receive", "wait", "process")
+        for job in ("1", "2")
+    }
+    receive, wait, process = (
+        spans[f"{each} desk", "1"] for each in ("receive", "wait", "process")
+    )
+    assert receive.parent_span_id == b""
+    assert wait.parent_span_id == process.parent_span_id == receive.span_id
+    assert receive.trace_id == wait.trace_id == process.trace_id
+    assert receive.end_time_unix_nano <= process.start_time_unix_nano
+    assert wait.end_time_unix_nano == process.start_time_unix_nano
+    # What the function sends on names the span of its attempt.
+    traceparent = done["result"]["traceparent"]
+    assert traceparent == f"00-{process.trace_id.hex()}-{process.span_id.hex()}-01"
+    assert _attribute(process, "messaging.system") == "lowtide"
+    assert _attribute(process, "messaging.operation.type") == "process"
+    failed = spans["process desk", "2"]
+    assert (failed.status.code, failed.status.message) == (2, "ValueError: no")
+    assert collector.services == {"help-desk"}
+    received = collector.metrics["messaging.client.consumed.messages"]
+    assert sum(each.as_int for each in received.sum.data_points) == 2
+    took = collector.metrics["messaging.process.duration"]
+    assert sum(each.count for each in took.histogram.data_points) == 2
+
+
+def _attribute(span: Any, key: str) -> str:
+    [value] = (each.value for each in span.attributes if each.key == key)
+    return str(value.string_value)
