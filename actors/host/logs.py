@@ -399,18 +399,27 @@ def _context(
 
 def _line_of(fields: dict[str, Any], end: dict[str, Any], rest: str) -> str:
     # What is cut or masked is so in the fields as well, which are for ``recent``.
-    try:
+    line = ""
+    with contextlib.suppress(TypeError, ValueError, RecursionError):
         for key, value in fields.items():
             if type(value) in (dict, list):
                 fields[key] = masked(value)
-        line = _encode(fields)
-    except (TypeError, ValueError, RecursionError):
-        line = ""
+        if not any(map(_has_long_text, fields.values())):
+            line = _encode(fields)
     if 0 < len(line) <= MAX_VALUE and not end.keys() & fields:
         return line[:-1] + rest  # in such a line no value is too long
     for key, value in fields.items():
         fields[key] = _clip(value)
     return _fit(fields | end)
+
+
+def _has_long_text(value: Any) -> bool:
+    # At a glance: to put it together as a whole takes as long as all the rest.
+    if type(value) is dict:
+        return any(
+            type(each) is str and len(each) > MAX_VALUE for each in value.values()
+        )
+    return type(value) is str and len(value) > MAX_VALUE
 
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
@@ -439,7 +448,7 @@ _encode = json_encoder(text_of)
 
 def _dumps(value: Any) -> str:
     try:
-        return json.dumps(value, default=text_of)
+        return _encode(value)
     except (TypeError, ValueError, RecursionError):
         # Keys that are no text, or a value that holds itself.
         if not isinstance(value, dict):
