@@ -29,7 +29,7 @@ from actors.config.values import resolve_noting
 from actors.job_functions import Job, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
     from typing import Unpack
 
     from actors.config.model import SystemConfig
@@ -235,6 +235,15 @@ class Processor(Generic[Job, Result]):
     def __init__(
         self: Processor[Any, Any],
         process: str,
+        name: str = "",
+        sources: Sequence[str | SourceSettings] = ...,
+        count: int | None = None,
+        settings: ProcessorSettings = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        process: Callable[[Job], Coroutine[Any, Any, Result]],
         name: str = "",
         sources: Sequence[str | SourceSettings] = ...,
         count: int | None = None,

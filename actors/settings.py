@@ -35,6 +35,8 @@ class PipelineSettings(TypedDict, total=False):
     quarantine: int | None
     quarantine_mib: int | None
     journal_mib: int | None
+    keep_s: float | str | None
+    keep_mib: int | None
     drain_timeout_s: float | None
     port: int | None
     bind: str | None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.hooks.outlet import Outlet
+    from actors.journal.journal import Keep
     from actors.journal.memory import MemoryJournal
     from actors.journal.sqlite import SqliteJournal
 
@@ -100,11 +101,15 @@ class Edges:
         return functions.load_beside(name, function_name)
 
     def journal(
-        self, journal: str | None, fetcher: str, remember_s: float
+        self,
+        journal: str | None,
+        fetcher: str,
+        remember_s: float,
+        keep: Keep | None = None,
     ) -> SqliteJournal | MemoryJournal:
         """What a fetcher keeps its jobs in; ``journal`` is the file, if any."""
         clock = Clock(self.wall, self.now, since_boot)
-        return open_journal(journal, fetcher, clock, remember_s)
+        return open_journal(journal, fetcher, clock, remember_s, keep)
 
     def outlet(self, fetcher: str) -> Outlet | None:
         """Where hooks hear of a fetcher's jobs; None where there are none."""

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
+from actors.commands.job_selection import (
+    ENDS,
+    Selection,
+    SelectionError,
+    add_arguments,
+    public,
+)
 from actors.commands.options import add_journal, add_verb
 from actors.commands.terminal import complain, say, say_json, say_text, table
 from actors.demand.job import JobState, word_of
@@ -17,6 +27,7 @@ from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
 
 if TYPE_CHECKING:
     from argparse import Namespace
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from actors.commands.options import Verbs
@@ -29,6 +40,17 @@ ANSWER_WITHIN_S = 15.0
 QUARANTINED = (JobState.QUARANTINED.value,)
 UNDER_WAY = tuple(e.value for e in (JobState.READY, JobState.LEASED, JobState.RETRYING))
 
+#: Jobs that are decided about in one command: it is 256 KiB at the most.
+AT_ONCE = 10_000
+
+ENDED_COLUMNS = (
+    *("fetcher", "id", "state", "attempt", "processor", "ended_at", "duration_s"),
+    *("result", "payload"),
+)
+EXPORTED = (
+    *("fetcher", "id", "state", "attempt", "processor", "fetched_at", "ended_at"),
+    *("duration_s", "error", "payload", "result"),
+)
 COLUMNS = ("fetcher", "id", "state", "attempt", "fetched_at", "error", "payload")
 
 
@@ -38,38 +60,40 @@ class JobsError(Exception):
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    parser = add_verb(verbs, "jobs", jobs, "look at jobs, retry, discard or cancel")
-    actions = ("list", "show", "retry", "discard", "cancel")
-    parser.add_argument("action", choices=actions)
+    text = "look at jobs, export, retry, discard or cancel"
+    parser = add_verb(verbs, "jobs", jobs, text)
+    parser.add_argument("action", choices=tuple(_ACTIONS))
     ids = "as list shows them: 17 is the number, '\"17\"' the text"
     parser.add_argument("ids", nargs="*", metavar="ID", help=ids)
-    parser.add_argument(
-        "--state",
-        choices=[each.value for each in JobState],
-        metavar="STATE",
-        help="only jobs that are " + ", ".join(each.value for each in JobState),
-    )
-    parser.add_argument("--fetcher", metavar="NAME", help="only jobs of this fetcher")
+    add_arguments(parser)
     parser.add_argument("--all", action="store_true", help="every quarantined job")
     parser.add_argument(
         "--limit",
         type=int,
         default=100,
         metavar="N",
-        help="how many to show (default 100); -1: all",
+        help="how many to list (default 100); -1: all",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="with --where: do it, do not only count"
+    )
+    parser.add_argument(
+        "--csv", action="store_true", help="with export: CSV, not JSON lines"
     )
     parser.add_argument("--json", action="store_true", help="as JSON on one line")
     add_journal(parser)
 
 
 def jobs(arguments: Namespace) -> int:
-    """Carry out ``jobs list``, ``show``, ``retry``, ``discard`` or ``cancel``."""
+    """Carry out ``jobs list``, ``show``, ``retry``, ``cancel`` ..."""
     from actors.journal.file import JournalDamagedError, JournalInUseError  # noqa: PLC0415
 
-    act = {"list": _list, "show": _show}
     try:
-        return act.get(arguments.action, _decide)(arguments)
-    except (JobsError, RefusedError, JournalDamagedError, JournalInUseError) as error:
+        return _ACTIONS[arguments.action](arguments)
+    except (
+        *(JobsError, SelectionError, RefusedError),
+        *(JournalDamagedError, JournalInUseError),
+    ) as error:
         complain(str(error))
         return Exit.USAGE
     except ControlError as error:
@@ -78,13 +102,53 @@ def jobs(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> int:
+    selection = Selection.of(arguments)
     with _view(arguments) as view:
-        rows = view.jobs(arguments.state, arguments.limit, arguments.fetcher)
+        rows = _listed(view, selection, arguments.limit)
     if arguments.json:
-        say_json([_public(row) for row in rows])
+        say_json([public(row) for row in rows])
     else:
-        say_text(table([_short(row) for row in rows], COLUMNS))
+        columns = ENDED_COLUMNS if selection.state in ENDS else COLUMNS
+        say_text(table([_short(row) for row in rows], columns))
     return Exit.NOTHING_LEFT
+
+
+def _listed(
+    view: JournalView, selection: Selection, limit: int
+) -> list[dict[str, Any]]:
+    if selection.state in ENDS:
+        return selection.latest(view, limit)
+    # Without a state, those that are still to be done, or decided about.
+    held = (each for each in selection.jobs(view) if each["state"] not in ENDS)
+    return list(itertools.islice(held, limit if limit >= 0 else None))
+
+
+def _export(arguments: Namespace) -> int:
+    if arguments.csv:
+        say_text(_as_csv(EXPORTED))
+    with _view(arguments) as view:
+        for job in Selection.of(arguments).jobs(view):
+            if arguments.csv:
+                say_text(_as_csv([_as_cell(job.get(name)) for name in EXPORTED]))
+            else:
+                say_json(public(job))
+    return Exit.NOTHING_LEFT
+
+
+def _as_csv(cells: Sequence[str]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(cells)
+    return out.getvalue()
+
+
+def _as_cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        # A line is a job, and no spreadsheet takes it for a formula.
+        text = value.replace("\n", " ")
+        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+    return _in_json(value)
 
 
 def _show(arguments: Namespace) -> int:
@@ -92,7 +156,7 @@ def _show(arguments: Namespace) -> int:
         raise JobsError("jobs show needs job ids, as list shows them")
     with _view(arguments) as view:
         shown = [
-            _public(job) | {"history": view.history(job["fetcher"], job["key"])}
+            public(job) | {"history": view.history(job["fetcher"], job["key"])}
             for job_id in arguments.ids
             for job in _found(view, job_id, arguments.fetcher)
         ]
@@ -101,25 +165,46 @@ def _show(arguments: Namespace) -> int:
 
 
 def _decide(arguments: Namespace) -> int:
-    if arguments.action == "cancel" and (arguments.all or not arguments.ids):
-        raise JobsError("jobs cancel needs job ids, as list shows them")
-    if bool(arguments.ids) == arguments.all:
-        raise JobsError(f"jobs {arguments.action} needs job ids, or --all")
+    if arguments.action == "cancel" and arguments.all:
+        raise JobsError("jobs cancel needs job ids, as list shows them, or --where")
+    by_name = bool(arguments.ids)
+    if by_name + arguments.all + bool(arguments.where) != 1:
+        raise JobsError(f"jobs {arguments.action} needs job ids, or --where, or --all")
     with _view(arguments) as view:
         chosen = _chosen(view, arguments)
-    keys: dict[str, list[int]] = {}
-    for job in chosen:
-        keys.setdefault(job["fetcher"], []).append(job["key"])
-    count = _carry_out(arguments, keys) if keys else 0
-    words = {"retry": "released for another attempt", "discard": "discarded"}
-    words["cancel"] = "cancelled"
-    say(f"{count} {'job' if count == 1 else 'jobs'} {words[arguments.action]}")
+    if arguments.where and not arguments.yes:
+        say(f"{_jobs(len(chosen))} would be {_DECIDED[arguments.action]}; say --yes")
+        return Exit.NOTHING_LEFT
+    count = sum(_carry_out(arguments, keys) for keys in in_parts(chosen))
+    say(f"{_jobs(count)} {_DECIDED[arguments.action]}")
     return Exit.NOTHING_LEFT
 
 
+def in_parts(jobs: Iterable[dict[str, Any]]) -> Iterator[dict[str, list[int]]]:
+    """The keys of jobs by fetcher's name, no more at a time than a command holds."""
+    jobs = iter(jobs)
+    while part := list(itertools.islice(jobs, AT_ONCE)):
+        keys: dict[str, list[int]] = {}
+        for job in part:
+            keys.setdefault(job["fetcher"], []).append(job["key"])
+        yield keys
+
+
+def _jobs(count: int) -> str:
+    return f"{count} {'job' if count == 1 else 'jobs'}"
+
+
+_DECIDED = {
+    "retry": "released for another attempt",
+    "discard": "discarded",
+    "cancel": "cancelled",
+}
+
+
 def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
-    if arguments.all:
-        return view.jobs("quarantined", -1, arguments.fetcher)
+    if not arguments.ids:
+        wanted = UNDER_WAY if arguments.action == "cancel" else QUARANTINED
+        return list(Selection.of(arguments, wanted).jobs(view))
     chosen = []
     for job_id in arguments.ids:
         found = _found(view, job_id, arguments.fetcher)
@@ -182,20 +267,30 @@ def socket_of(arguments: Namespace) -> Path:
     return SystemFiles(state_dir(), int(arguments.port)).socket
 
 
-def _public(row: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the journal's own number of a job, which no verb takes."""
-    return {name: value for name, value in row.items() if name != "key"}
-
-
 def _short(row: dict[str, Any]) -> dict[str, Any]:
     return row | {
         "id": word_of(row["id"]),
-        "payload": _cut(redact(json.dumps(masked(row["payload"])))),
+        "payload": _cut(_in_json(row["payload"])),
         "error": _cut(row["error"]),
+        "result": _cut(_in_json(row.get("result"))),
     }
+
+
+def _in_json(value: Any) -> str:
+    return redact(json.dumps(masked(value), ensure_ascii=False))
 
 
 def _cut(text: str | None, width: int = 60) -> str | None:
     if text is None or len(text) <= width:
         return text
     return f"{text[: width - 3]}..."
+
+
+_ACTIONS = {
+    "list": _list,
+    "show": _show,
+    "export": _export,
+    "retry": _decide,
+    "discard": _decide,
+    "cancel": _decide,
+}

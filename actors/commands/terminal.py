@@ -33,7 +33,18 @@ def say_text(text: str) -> None:
 
 def say_json(value: Any, *, indent: int | None = None) -> None:
     """Print an answer for a program, secrets masked by their names, too."""
-    say_text(json.dumps(masked(value), indent=indent))
+    # A letter is that letter, where the terminal or the file has it.
+    utf8 = (getattr(sys.stdout, "encoding", None) or "").replace("-", "").lower()
+    text = json.dumps(masked(value), indent=indent, ensure_ascii=utf8 != "utf8")
+    say_text("".join(each if _is_sign(each) else _escaped(each) for each in text))
+
+
+def _is_sign(character: str) -> bool:
+    return character.isprintable() or character == "\n"
+
+
+def _escaped(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def complain(text: str) -> None:

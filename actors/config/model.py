@@ -41,8 +41,9 @@ from actors.demand.dispatchers import (
     PartitionDispatcher,
 )
 from actors.demand.seen_ids import WINDOW_S
-from actors.demand.windows import Window
+from actors.demand.windows import MIB, Window
 from actors.hooks.events import NOTIFIED, NOTIFIER, wanted_by
+from actors.journal.journal import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -346,6 +347,8 @@ class ProcessorConfig(StageConfig):
         return self.options_of(source).selector or self.selector
 
 
+#: Instead of a time: not at all.
+NONE = "none"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 _FILE = text_as("a file", "FILE")
 
@@ -392,6 +395,17 @@ class SystemConfig:
         MEBIBYTES,
         None,
         "MiB that the journal may take before fetchers poll no more (any size)",
+    )
+    keep_s: float | str = option(
+        word_or((NONE,), SECONDS, f"{SECONDS.expected}, or {NONE}"),
+        WINDOW_S,
+        "how long a job is kept after its end, with its payload and result (7 days)",
+    )
+    keep_mib: int = option(
+        MEBIBYTES,
+        64,
+        "MiB that the jobs of one fetcher may take that are kept so, before the oldest "
+        "are forgotten; no more than half of journal_mib for all",
     )
     drain_timeout_s: float = option(
         SECONDS_FROM_0,
@@ -479,6 +493,18 @@ class SystemConfig:
     def hooked(self) -> frozenset[str]:
         """The events that a hook is for."""
         return wanted_by(self.all_hooks)
+
+    @property
+    def keep(self) -> Keep | None:
+        """How a fetcher keeps its jobs that have ended, if it does."""
+        if self.keep_s == NONE:
+            return None
+        most_bytes = self.keep_mib * MIB
+        if self.journal_mib is not None:
+            # What is not at its end has to find room beside what is.
+            half = self.journal_mib * MIB // 2 // max(1, len(self.fetchers))
+            most_bytes = min(most_bytes, half)
+        return Keep(float(self.keep_s), most_bytes)
 
     def for_machines(self) -> SystemConfig:
         """What other machines need of it: nothing of its sources and secrets."""

@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     from actors.demand.job_routing import Routing
     from actors.demand.source_state import KeptState
     from actors.fetcher.route_finder import Found
-    from actors.journal.journal import Journal, TakenUp
+    from actors.journal.journal import Journal, Keep, TakenUp
 
 
 #: How often a journal forgets what its window is over, in seconds; whatever else
@@ -80,6 +80,14 @@ if TYPE_CHECKING:
 PURGE_S = 600.0
 #: The same where there is more of it than one go takes.
 PURGE_MORE_S = 5.0
+
+
+def _purge_s(keep: Keep | None) -> float:
+    if keep is None:
+        return PURGE_S
+    return min(PURGE_S, max(PURGE_MORE_S, keep.for_s))
+
+
 _NOT_KEPT = (
     "there is no journal: the state of this fetch lives as long as its fetcher, and "
     "is None again after that"
@@ -115,6 +123,7 @@ class FetcherActor(Stage):
     _orders: Orders
     _journal: Journal
     _purge_at: float
+    _purge_s: float
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,8 +256,9 @@ class FetcherActor(Stage):
             settle = self._settle_of(config)
             routing = routing_of(config, system, self.edges.function)
             self._journal = self.edges.journal(
-                system.journal, config.name, config.remember_s
+                system.journal, config.name, config.remember_s, system.keep
             )
+            self._purge_s = _purge_s(system.keep)
             follows = config.dispatcher == "broadcast" and settle is not None
             taken, kept, sent = self._taken_up(follows_copies=follows)
             states = SourceState.of(kept) if "state" in given else None
@@ -531,7 +541,7 @@ class FetcherActor(Stage):
     def _purge_if_due(self, now: float) -> None:
         if now < self._purge_at:
             return
-        self._purge_at = now + PURGE_S
+        self._purge_at = now + self._purge_s
         try:
             if not self.commit_queue.error and self._journal.purge():
                 self._purge_at = now + PURGE_MORE_S

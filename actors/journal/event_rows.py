@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.job import Job, JobState
 from actors.demand.job_events import (
@@ -26,7 +27,7 @@ from actors.host.texts import json_encoder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from actors.journal.journal import Statements
+    from actors.journal.journal import Keep, Statements
 
 
 #: What a job has that comes; the last but one where it is leased at once.
@@ -45,12 +46,134 @@ _COMES_AGAIN = (
 )
 
 
+#: So many are forgotten together, at the least, where they take too much.
+FORGOTTEN_AT_ONCE = 64
+#: What a row takes beside what is in it, in bytes.
+_AROUND = 120
+
+_INSERT = (
+    "INSERT INTO ended (fetcher, key, id, state, attempt, processor, result, error, "
+    "fetched_at, ended_at, duration_s, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+    "?, ?)"
+)
+
+
+class End(NamedTuple):
+    """How a job has ended."""
+
+    job: Job
+    state: JobState
+    attempt: int
+    processor: str | None = None
+    result: Any = None
+    error: str | None = None
+    duration_s: float | None = None
+
+
+class KeptJobs:
+    """One fetcher's ended jobs in its journal's file, within its transactions.
+
+    Their payloads stay where they were, in the table of all payloads.
+    """
+
+    def __init__(
+        self,
+        db: Statements,
+        fetcher: int,
+        keep: Keep | None,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._db = db
+        self._fetcher = fetcher
+        self._keep = keep
+        self._monotonic = monotonic
+        #: What they take; None while it is not known.
+        self._bytes: int | None = None
+        #: No row of this fetcher has a lower number.
+        self._first = 0
+
+    @property
+    def are_kept(self) -> bool:
+        """Whether a job that ends now stays."""
+        return self._keep is not None
+
+    def forget_count(self) -> None:
+        """Count anew: what was written last was not kept."""
+        self._bytes, self._first = None, 0
+
+    def add(self, ends: Iterable[End], wall: float) -> None:
+        """Keep jobs that end now, and forget the oldest if they take too much."""
+        if self._keep is None:
+            return
+        monotonic = self._monotonic()
+        rows = [self._row(each, wall, monotonic) for each in ends]
+        if self._bytes is None:
+            self._bytes = self._counted()
+        self._db.executemany(_INSERT, rows)
+        self._bytes += sum(row[-1] for row in rows)
+        while self._bytes > self._keep.most_bytes:
+            if not self._forget(math.inf, max(FORGOTTEN_AT_ONCE, 2 * len(rows))):
+                break
+
+    def purge(self, now: float, oldest: float, limit: int) -> bool:
+        """Forget those whose time is over; returns whether there may be more.
+
+        Args:
+            now: By the wall clock.
+            oldest: What ended before did so by a clock that was not set.
+            limit: How many to forget at the most.
+        """
+        before = math.inf if self._keep is None else now - self._keep.for_s
+        return self._forget(before, limit, oldest) == limit
+
+    def _row(self, end: End, wall: float, monotonic: float) -> tuple[Any, ...]:
+        job = end.job
+        result = None if end.result is None else _dumps(end.result)
+        size = job.size + len(result or "") + len(end.error or "") + _AROUND
+        return (
+            *(self._fetcher, job.key, _dumps(job.id), end.state.value, end.attempt),
+            *(end.processor, result, end.error, wall - (monotonic - job.fetched_at)),
+            *(wall, end.duration_s, size),
+        )
+
+    def _counted(self) -> int:
+        [size] = self._db.execute(
+            "SELECT total(bytes) FROM ended WHERE fetcher = ?", (self._fetcher,)
+        ).fetchone()
+        return int(size)
+
+    def _forget(self, before: float, limit: int, oldest: float = -math.inf) -> int:
+        rows = self._db.execute(
+            "SELECT seq, key, bytes, ended_at FROM ended WHERE seq > ? AND fetcher = ? "
+            "ORDER BY seq LIMIT ?",
+            (self._first, self._fetcher, limit),
+        ).fetchall()
+        gone = []
+        for row in rows:
+            if not oldest <= row[3] <= before:
+                break
+            gone.append(row)
+        self._db.executemany(
+            "DELETE FROM payload WHERE place = ?",
+            [((self._fetcher << 40) + key,) for _, key, _, _ in gone],
+        )
+        self._db.executemany(
+            "DELETE FROM ended WHERE seq = ?", [(seq,) for seq, _, _, _ in gone]
+        )
+        if gone:
+            self._first = gone[-1][0]
+        if self._bytes is not None:
+            self._bytes -= sum(size for _, _, size, _ in gone)
+        return len(gone)
+
+
 class JobEventWriter:
     """Writes one fetcher's events, within a transaction of its journal.
 
     Attributes:
         comes_again: What is added where an id may have come before.
         behind_s: By how much an earlier run's clock was ahead of this one's.
+        kept: Those jobs that have ended; None where that cannot be.
     """
 
     comes_again = _COMES_AGAIN
@@ -59,6 +182,7 @@ class JobEventWriter:
         self._db = db
         self._fetcher = fetcher
         self._wall = wall
+        self.kept: KeptJobs | None = None
         self.behind_s = 0.0
 
     def write(self, events: Iterable[JobEvent]) -> None:
@@ -122,10 +246,21 @@ class JobEventWriter:
                 self._tell(job, "returned", process.name, reason)
 
     def _done(self, events: list[JobDone]) -> None:
-        self._end([event.job for event in events], JobState.DONE)
+        state = JobState.DONE
+        self._end(
+            [
+                End(job, state, attempt, process.name, result, None, duration_s)
+                for job, attempt, process, result, duration_s in events
+            ],
+            state,
+        )
 
     def _dropped(self, events: list[JobDropped]) -> None:
-        self._end([event.job for event in events], JobState.DROPPED)
+        state = JobState.DROPPED
+        self._end(
+            [End(job, state, job.attempt, error=reason) for job, reason in events],
+            state,
+        )
 
     def _failed(self, events: list[JobFailed]) -> None:
         for job, process, failure, retry_in_s in events:
@@ -176,13 +311,17 @@ class JobEventWriter:
             (*values.values(), self._fetcher, job.key),
         )
 
-    def _end(self, jobs: list[Job], state: JobState) -> None:
+    def _end(self, ends: list[End], state: JobState) -> None:
         number, now = self._fetcher, self._wall()
         other = now + self.behind_s if self.behind_s else None
-        self._db.executemany(
-            "DELETE FROM payload WHERE place = ?",
-            [(self._place(job),) for job in jobs],
-        )
+        jobs = [each.job for each in ends]
+        if self.kept is not None and self.kept.are_kept:
+            self.kept.add(ends, now)
+        else:
+            self._db.executemany(
+                "DELETE FROM payload WHERE place = ?",
+                [(self._place(job),) for job in jobs],
+            )
         # A made-up id never comes again: nothing is to be remembered of it.
         self._db.executemany(
             "UPDATE job SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
@@ -210,7 +349,8 @@ class JobEventWriter:
         self, job: Job, event: str, processor: str | None, error: str, trace: str = ""
     ) -> None:
         self._db.execute(
-            "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO history (fetcher, key, at, event, attempt, processor, error, "
+            "trace) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(self._fetcher, job.key, self._wall(), event, job.attempt),
                 *(processor, error, trace),

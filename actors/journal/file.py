@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 #: Of the file's layout; another one is refused.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 #: How long to wait for another fetcher's commit, in seconds.
 BUSY_S = 10.0
@@ -53,9 +53,9 @@ CREATE TABLE job (
     ended_at    REAL,
     PRIMARY KEY (fetcher, key)
 ) WITHOUT ROWID;
--- Payloads of jobs that are not at their end. A row of job is written anew as a whole
--- with each change of the job: here it is written once. Not WITHOUT ROWID, as what is
--- over a quarter of a page would have pages of its own then.
+-- Payloads of jobs that are not at their end, or kept since. A row of job is written
+-- anew as a whole with each change of the job: here it is written once. Not WITHOUT
+-- ROWID, as what is over a quarter of a page would have pages of its own then.
 CREATE TABLE payload (
     place       INTEGER PRIMARY KEY,  -- the number of job's fetcher * 2^40 + job's key
     value       TEXT NOT NULL         -- JSON
@@ -70,6 +70,42 @@ CREATE INDEX job_odd ON job (fetcher, state, key)
     WHERE state IN ('retrying', 'quarantined');
 CREATE UNIQUE INDEX job_own_id ON job (fetcher, id) WHERE own_id = 1;
 CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+"""
+
+_HISTORY = """
+CREATE TABLE history (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    fetcher     INTEGER NOT NULL,
+    key         INTEGER NOT NULL,
+    at          REAL NOT NULL,
+    event       TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    processor   TEXT,
+    error       TEXT,
+    trace       TEXT
+);
+CREATE INDEX history_job ON history (fetcher, key);
+"""
+
+_ENDED = """
+-- Jobs that have ended, for as long as they are kept, in the order of their ends. No
+-- number is given twice, so that a reader knows how far it has come. Their payloads
+-- are in payload; there is no index, which would cost as much as the row.
+CREATE TABLE ended (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    fetcher     INTEGER NOT NULL,
+    key         INTEGER NOT NULL,
+    id          TEXT NOT NULL,     -- JSON
+    state       TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    processor   TEXT,
+    result      TEXT,              -- JSON
+    error       TEXT,
+    fetched_at  REAL NOT NULL,
+    ended_at    REAL NOT NULL,
+    duration_s  REAL,
+    bytes       INTEGER NOT NULL
+);
 """
 
 #: A job's payload, as JSON; NULL where it has none any more.
@@ -88,18 +124,9 @@ CREATE TABLE fetcher (
 );
 {_JOB}
 {_JOB_INDEXES}
-CREATE TABLE history (
-    fetcher     INTEGER NOT NULL,
-    key         INTEGER NOT NULL,
-    at          REAL NOT NULL,
-    event       TEXT NOT NULL,
-    attempt     INTEGER NOT NULL,
-    processor   TEXT,
-    error       TEXT,
-    trace       TEXT
-);
-CREATE INDEX history_job ON history (fetcher, key);
+{_HISTORY}
 {_STATE}
+{_ENDED}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 
@@ -133,8 +160,19 @@ DROP TABLE job_of_3;
 {_JOB_INDEXES}
 """  # noqa: S608 - our own words only
 
+#: The history's rows have numbers of their own, none of which is given twice.
+_NUMBERED = f"""
+ALTER TABLE history RENAME TO history_of_4;
+DROP INDEX history_job;
+{_HISTORY}
+INSERT INTO history (fetcher, key, at, event, attempt, processor, error, trace)
+    SELECT fetcher, key, at, event, attempt, processor, error, trace
+    FROM history_of_4 ORDER BY rowid;
+DROP TABLE history_of_4;
+"""  # noqa: S608 - our own words only
+
 #: What brings a file of an earlier layout to the next one.
-_UPGRADES = {2: _STATE, 3: _APART}
+_UPGRADES = {2: _STATE, 3: _APART, 4: _NUMBERED + _ENDED}
 
 
 class JournalInUseError(Exception):
@@ -307,16 +345,20 @@ def is_locked(error: BaseException) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
-def look(path: Path) -> sqlite3.Connection:
+def look(path: Path, *, stays: bool = False) -> sqlite3.Connection:
     """Open the file to read it, and leave what is beside it as it is.
 
     A connection that only reads would leave files of SQLite's behind where there are
     none: one that may write clears them away, though it writes nothing.
+
+    Args:
+        path: Where it is.
+        stays: It may well be the last one that has the file open.
     """
     resolved = path.resolve()
     alone = not resolved.with_name(resolved.name + "-wal").exists()
     may_write = os.access(resolved, os.W_OK) and os.access(resolved.parent, os.W_OK)
-    if not (alone and may_write):
+    if not ((alone or stays) and may_write):
         return connect(path, read_only=True)
     db = _connect(path, "rw")
     db.execute("PRAGMA query_only = 1")

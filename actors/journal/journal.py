@@ -39,6 +39,18 @@ class Statements(Protocol):
         """Let go of what is asked."""
 
 
+class Keep(NamedTuple):
+    """How long ended jobs are kept, and how much they may take.
+
+    Attributes:
+        for_s: Seconds after their end.
+        most_bytes: Of one fetcher.
+    """
+
+    for_s: float
+    most_bytes: int
+
+
 class TakenUp(NamedTuple):
     """What an earlier run left.
 

@@ -49,6 +49,7 @@ class PostgresJournal(sqlite.SqliteJournal):
 
     later = "greatest(ended_at, coalesce(not_before, 0))"
     writer = _Writer
+    keeps_ended = False
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from actors.demand.copies import ENDS, Copy, worst_of
 from actors.demand.job import Accounting, Job, JobState
 from actors.demand.seen_ids import WINDOW_S
 from actors.demand.source_state import KeptState
-from actors.journal.event_rows import JobEventWriter
+from actors.journal.event_rows import JobEventWriter, KeptJobs
 from actors.journal.file import LIVE, PAYLOAD, connect, is_locked
 from actors.journal.journal import JournalError, JournalLockedError, TakenUp
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from actors.demand.job import JobId
     from actors.demand.job_events import JobEvent
-    from actors.journal.journal import Statements
+    from actors.journal.journal import Keep, Statements
 
 
 class Clock(NamedTuple):
@@ -91,6 +91,8 @@ class SqliteJournal:
     #: The later of two times, of which the first is known.
     later = "max(ended_at, coalesce(not_before, 0))"
     writer = JobEventWriter
+    #: Whether there is a place for jobs that have ended.
+    keeps_ended = True
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class SqliteJournal:
         clock: Clock | None = None,
         db: Statements | None = None,
         remember_s: float = WINDOW_S,
+        keep: Keep | None = None,
     ) -> None:
         """Open the file; a fetcher that is new to it is written into it.
 
@@ -108,6 +111,7 @@ class SqliteJournal:
             clock: Ours, if none is given.
             db: The file, if it is open already.
             remember_s: How long after a job's end its id is known.
+            keep: How long after it the job itself is kept, if it is.
 
         Raises:
             JournalLockedError: Somebody else has it; it may be tried again.
@@ -124,6 +128,10 @@ class SqliteJournal:
             with _closed_on_error(self._db):
                 self._fetcher = self._number_of(fetcher)
         self._writer = self.writer(self._db, self._fetcher, self._clock.wall)
+        if self.keeps_ended:
+            self._writer.kept = KeptJobs(
+                self._db, self._fetcher, keep, self._clock.monotonic
+            )
 
     def _number_of(self, fetcher: str) -> int:
         query = "SELECT number FROM fetcher WHERE name = ?"
@@ -375,6 +383,7 @@ class SqliteJournal:
                 with self._transaction():
                     self._writer.write(events)
         except JournalError:
+            self._count_anew()
             # It may be the log itself that fills the disk: once what is in it is
             # in the file, its place is used again. That does not wait for anyone.
             with contextlib.suppress(sqlite3.Error):
@@ -406,22 +415,42 @@ class SqliteJournal:
         """
         with _told():
             self._heed_clock()
-        with _told(), self._transaction():
+        with _told(), self._purging():
             self._mend_times()
-            before = self._clock.wall() - self._remember_s
+            now = self._clock.wall()
+            kept = self._writer.kept
+            more = kept is not None and kept.purge(
+                now, self._oldest(now), PURGED_AT_ONCE
+            )
             gone = self._db.execute(
                 "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
                 "WHERE fetcher = ? AND ended_at <= ? LIMIT ?)",
-                (*[self._fetcher] * 2, before, PURGED_AT_ONCE),
+                (*[self._fetcher] * 2, now - self._remember_s, PURGED_AT_ONCE),
             ).rowcount
-            if gone == PURGED_AT_ONCE:
+            if more or gone == PURGED_AT_ONCE:
                 return True
+            # The payload of a job is there for as long as the job is kept.
             self._db.execute(
                 "DELETE FROM history WHERE fetcher = ? AND NOT EXISTS (SELECT 1 FROM "
-                "job WHERE job.fetcher = history.fetcher AND job.key = history.key)",
+                "job WHERE job.fetcher = history.fetcher AND job.key = history.key) "
+                "AND NOT EXISTS (SELECT 1 FROM payload "
+                "WHERE place = (history.fetcher << 40) + history.key)",
                 (self._fetcher,),
             )
             return False
+
+    @contextlib.contextmanager
+    def _purging(self) -> Iterator[None]:
+        try:
+            with self._transaction():
+                yield
+        except sqlite3.Error:
+            self._count_anew()
+            raise
+
+    def _count_anew(self) -> None:
+        if self._writer.kept is not None:
+            self._writer.kept.forget_count()
 
     def _heed_clock(self) -> None:
         # While this process lives it knows by how much the wall clock was set: what
@@ -444,6 +473,11 @@ class SqliteJournal:
                 "WHERE fetcher = ? AND ended_at IS NOT NULL",
                 (by_s, by_s, self._fetcher),
             )
+            if self._writer.kept is not None:
+                self._db.execute(
+                    "UPDATE ended SET ended_at = ended_at + ? WHERE fetcher = ?",
+                    (by_s, self._fetcher),
+                )
             if self._writer.has_sent():
                 self._db.execute(
                     "UPDATE sent SET at = at + ? WHERE fetcher = ?",
@@ -459,12 +493,16 @@ class SqliteJournal:
         # was ahead of today's is kept as well, where it has no other use for a time,
         # and counts once that can be true.
         now = self._clock.wall()
-        oldest = OLDEST if now >= OLDEST else -math.inf
+        oldest = self._oldest(now)
         self._db.execute(
             f"UPDATE job SET not_before = {self.later}, "  # noqa: S608
             "ended_at = ? WHERE fetcher = ? AND (ended_at > ? OR ended_at < ?)",
             (now, self._fetcher, now, oldest),
         )
+
+    @staticmethod
+    def _oldest(now: float) -> float:
+        return OLDEST if now >= OLDEST else -math.inf
 
     def _restore_times(self) -> None:
         self._db.execute(

@@ -17,13 +17,18 @@ from actors.journal.view import JournalView
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from actors.journal.journal import Keep
     from actors.journal.sqlite import Clock
 
 # The modules of PostgreSQL's are imported where they are needed, as its library is.
 
 
 def open_journal(
-    journal: str | None, fetcher: str, clock: Clock, remember_s: float
+    journal: str | None,
+    fetcher: str,
+    clock: Clock,
+    remember_s: float,
+    keep: Keep | None = None,
 ) -> SqliteJournal | MemoryJournal:
     """What a fetcher keeps its jobs in; None is for memory only.
 
@@ -36,7 +41,9 @@ def open_journal(
         from actors.journal.postgres import PostgresJournal  # noqa: PLC0415
 
         return PostgresJournal(Place.of(journal), fetcher, clock, remember_s)
-    return SqliteJournal(Path(journal), fetcher, clock, remember_s=remember_s)
+    return SqliteJournal(
+        Path(journal), fetcher, clock, remember_s=remember_s, keep=keep
+    )
 
 
 def look_into(journal: str | Path) -> JournalView:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import named_by
 from actors.demand.source_state import NO_STATE
 from actors.journal.file import LIVE, PAYLOAD, PAYLOAD_OF_3, JournalDamagedError, look
+from actors.journal.times import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 _COLUMNS = (
     "fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, attempt, "
     "crashes, processor, error, fetched_at, not_before, ended_at"
 )
+
+
+#: What a job that is kept has of its own; what has not ended has none of it.
+_ENDED_COLUMNS = (
+    "ended.seq, fetcher.name AS fetcher, ended.key, ended.id, value AS payload, "
+    "result, state, attempt, processor, error, fetched_at, ended_at, duration_s"
+)
+#: So many are read at a time: nobody who reads keeps the log from being cleared.
+_AT_ONCE = 500
 
 
 class JournalView:
@@ -30,8 +39,12 @@ class JournalView:
     #: Stands for all there are.
     no_limit: int | None = -1
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, stays: bool = False) -> None:
         """Open the file.
+
+        Args:
+            path: Where it is.
+            stays: It is read for as long as its system runs, and perhaps longer.
 
         Raises:
             JournalDamagedError: It is not there, or is no journal.
@@ -39,7 +52,7 @@ class JournalView:
         if not path.exists():
             raise JournalDamagedError(f"there is no journal {path}")
         self._path = path
-        self._db = look(path)
+        self._db = look(path, stays=stays)
         self._db.row_factory = sqlite3.Row
 
     def close(self) -> None:
@@ -89,9 +102,99 @@ class JournalView:
             if fetcher is not None:
                 condition += " AND fetcher.name = ?"
                 values += (fetcher,)
-            if found := self._jobs(condition, values, 100):
-                return found
+            found = self._jobs(condition, values, 100)
+            kept = self._ended(condition.replace("job.", "ended."), values, 100)
+            # One whose id is known has a row in both, as long as it is kept.
+            known = {(each["fetcher"], each["key"]) for each in kept}
+            found = [
+                each for each in found if (each["fetcher"], each["key"]) not in known
+            ]
+            if found or kept:
+                return found + kept
         return []
+
+    def held(self, state: str | None, fetcher: str | None) -> Iterator[dict[str, Any]]:
+        """Jobs that have not ended, oldest first; of one state, or of each."""
+        after = (0, 0)
+        condition = "state = ?" if state else "state NOT IN ('done', ?)"
+        values: tuple[Any, ...] = (state or "dropped",)
+        if fetcher is not None:
+            condition += " AND fetcher.name = ?"
+            values += (fetcher,)
+        condition += " AND (job.fetcher, job.key) > (?, ?)"
+        while jobs := self._jobs(condition, (*values, *after), _AT_ONCE):
+            yield from jobs
+            [row] = self._query(
+                "SELECT number FROM fetcher WHERE name = ?", (jobs[-1]["fetcher"],)
+            )
+            after = (row["number"], jobs[-1]["key"])
+
+    def ended(
+        self,
+        state: str | None,
+        fetcher: str | None,
+        since: float | None = None,
+        *,
+        last_first: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Jobs that have ended and are kept, in the order of their ends.
+
+        Args:
+            state: Of which, ``done`` or ``dropped``; of both if it is None.
+            fetcher: Whose; of all if it is None.
+            since: Those that ended since then, by the wall clock.
+            last_first: The other way round.
+        """
+        condition = "TRUE"
+        values: tuple[Any, ...] = ()
+        for column, value in (("state = ?", state), ("fetcher.name = ?", fetcher)):
+            if value is not None:
+                condition += f" AND {column}"
+                values = (*values, value)
+        if since is not None:
+            condition += " AND ended_at >= ?"
+            values = (*values, since)
+        way, order, at = (">", "ASC", -1) if not last_first else ("<", "DESC", 1 << 62)
+        condition += f" AND seq {way} ?"
+        while jobs := self._ended(condition, (*values, at), _AT_ONCE, order):
+            yield from jobs
+            at = jobs[-1]["seq"]
+
+    def last_end(self) -> int:
+        """The number of the latest end that there ever was."""
+        return self._last("ended")
+
+    def last_failure(self) -> int:
+        """The number of the latest event in the history that there ever was."""
+        return self._last("history")
+
+    def _last(self, table: str) -> int:
+        if not self._has("ended"):  # of a layout before, where numbers come again
+            return 0
+        query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+        rows = self._query(query, (table,))
+        return int(rows[0]["seq"]) if rows else 0
+
+    def ended_after(self, seq: int, limit: int) -> list[dict[str, Any]]:
+        """Jobs that ended after an end, in order."""
+        return self._ended("seq > ?", (seq,), limit)
+
+    def failed_after(self, number: int, limit: int) -> list[dict[str, Any]]:
+        """Failed attempts after one, in order, each with its job as it is now."""
+        payload = PAYLOAD.replace("job.", "history.")
+        rows = self._query(
+            "SELECT history.rowid AS seq, fetcher.name AS fetcher, history.key, "  # noqa: S608
+            "coalesce(job.id, (SELECT id FROM ended WHERE fetcher = history.fetcher "
+            "AND key = history.key), 'null') AS id, event, history.attempt, "
+            "history.processor, history.error, trace, at AS ended_at, "
+            f"{payload} AS payload, coalesce(job.fetched_at, at) AS fetched_at "
+            "FROM history JOIN fetcher ON fetcher.number = history.fetcher "
+            "LEFT JOIN job USING (fetcher, key) "
+            "WHERE event IN ('failed', 'quarantined') AND history.rowid > ? "
+            "ORDER BY history.rowid LIMIT ?",
+            (number, limit),
+        )
+        return [_job(row) for row in rows]
 
     def history(self, fetcher: str, key: int) -> list[dict[str, Any]]:
         """What happened to a job beside its being done, oldest first."""
@@ -131,6 +234,20 @@ class JournalView:
         )
         return [_job(row) for row in rows]
 
+    def _ended(
+        self, condition: str, values: tuple[Any, ...], limit: int, order: str = "ASC"
+    ) -> list[dict[str, Any]]:
+        if not self._has("ended"):  # of a layout before
+            return []
+        rows = self._query(
+            f"SELECT {_ENDED_COLUMNS} FROM ended "  # noqa: S608 - our own words only
+            "JOIN fetcher ON fetcher.number = ended.fetcher LEFT JOIN payload "
+            "ON place = (ended.fetcher << 40) + ended.key "
+            f"WHERE {condition} ORDER BY seq {order} LIMIT ?",
+            (*values, limit),
+        )
+        return [_job(row) for row in rows]
+
     def _has(self, table: str) -> bool:
         named = self._query("SELECT 1 FROM sqlite_master WHERE name = ?", (table,))
         return bool(named)
@@ -150,9 +267,10 @@ class JournalView:
 def _job(row: Mapping[str, Any]) -> dict[str, Any]:
     job = dict(row)
     job["id"] = json.loads(job["id"])
-    job["payload"] = json.loads(job["payload"]) if job["payload"] else None
+    for name in ("payload", "result"):
+        job[name] = json.loads(job[name]) if job.get(name) else None
     for name in ("fetched_at", "not_before", "ended_at"):
-        job[name] = _moment(job[name])
+        job[name] = _moment(job.get(name))
     if job["ended_at"]:
         job["not_before"] = None  # by then it has another meaning: the journal's own
     return job
@@ -161,4 +279,4 @@ def _job(row: Mapping[str, Any]) -> dict[str, Any]:
 def _moment(wall: float | None) -> str | None:
     if wall is None:
         return None
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
+    return moment(wall)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from actors.demand.job_events import JobEvent
     from actors.host.reports import Report
     from actors.host.tcp import Connection, Endpoint, Listener
+    from actors.journal.journal import Keep
     from actors.testing.base import Node
     from actors.testing.network import Network
 
@@ -151,14 +152,18 @@ class VirtualEdges(Edges):
         return super().function(name) if known is None else known
 
     def journal(
-        self, journal: str | None, fetcher: str, remember_s: float
+        self,
+        journal: str | None,
+        fetcher: str,
+        remember_s: float,
+        keep: Keep | None = None,
     ) -> SqliteJournal | MemoryJournal:
         """The real journal, over the world's database."""
         if journal is None:
             return MemoryJournal(self.now, remember_s)
         clock = Clock(self.wall, self.now)
         db = self._around.database(journal)
-        kept = VirtualJournal(Path(journal), fetcher, clock, db, remember_s)
+        kept = VirtualJournal(Path(journal), fetcher, clock, db, remember_s, keep)
         return kept.at(self._node)
 
     def control(self, path: str, orders_fd: int) -> Any:  # noqa: ARG002 - only one

@@ -112,7 +112,10 @@ def test_one_of_the_layout_before_has_no_state_until_one_is_set(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with contextlib.closing(connect(path)) as db:
-        db.executescript("DROP TABLE state; PRAGMA user_version = 2;")
+        db.executescript(
+            "DROP TABLE state; DROP TABLE payload; DROP TABLE ended; "
+            "ALTER TABLE job ADD COLUMN payload TEXT; PRAGMA user_version = 2;"
+        )
 
     assert state(path, "show", "north") == 0
     assert capsys.readouterr().out == "north has no state\n"

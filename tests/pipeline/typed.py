@@ -46,6 +46,10 @@ def length(ticket: Ticket) -> int:
     return len(ticket["text"])
 
 
+async def length_later(ticket: Ticket) -> int:
+    return len(ticket["text"])
+
+
 def lengths(tickets: list[Ticket]) -> list[int]:
     return [length(each) for each in tickets]
 
@@ -77,6 +81,7 @@ def sound() -> None:
     assert_type(Fetcher("tickets:fetch"), Fetcher[Any])
     assert_type(Fetcher(tickets_when), Fetcher[Ticket])
     assert_type(Processor(length), Processor[Ticket, int])
+    assert_type(Processor(length_later), Processor[Ticket, int])
     assert_type(Processor(lengths), Processor[list[Ticket], list[int]])
     assert_type(Processor("tickets:process"), Processor[Any, Any])
     Fetcher[Ticket](tickets)
@@ -113,12 +118,12 @@ def mistakes() -> None:
     Pipeline([], evry_s=2.0)  # type: ignore[call-arg]
     Fetcher(tickets, settings={"evry_s": 2.0})  # type: ignore[call-overload]
     Processor(length, settings={"max": 1})  # type: ignore[call-overload]
-    Processor(length, sources=[{"nam": "a"}])  # type: ignore[list-item]
+    Processor(length, sources=[{"nam": "a"}])  # type: ignore[arg-type, list-item]
     # One that may not be what it is.
     Pipeline([], every_s="2")  # type: ignore[arg-type]
     Fetcher(tickets, settings={"dispatcher": "all"})  # type: ignore[call-overload]
     # A function that returns before its work is done.
     Fetcher(tickets_later)  # type: ignore[arg-type]
-    Processor(each_word)  # type: ignore[type-var]
+    Processor(each_word)  # type: ignore[arg-type]
     # No list.
     Pipeline(Fetcher(tickets))  # type: ignore[arg-type]

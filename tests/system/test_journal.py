@@ -177,7 +177,7 @@ def test_a_file_that_is_no_journal_is_refused(
     system = start_system(ready=False)
 
     assert system.wait() == 2
-    assert "expected a lowtide journal, layout 3, found 0" in system.program.lines[0]
+    assert "expected a lowtide journal, layout 5, found 0" in system.program.lines[0]
 
 
 def test_quarantined_jobs_are_shown_retried_and_discarded(
@@ -235,7 +235,7 @@ def test_quarantined_jobs_are_shown_retried_and_discarded(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["retry"], "jobs retry needs job ids, or --all"),
+        (["retry"], "jobs retry needs job ids, or --where, or --all"),
         (["show"], "jobs show needs job ids, as list shows them"),
         (["show", "9"], "there is no job 9 in the journal"),
         (["discard", "1"], "job 1 is ready, not quarantined"),
