@@ -33,7 +33,7 @@ from actors.demand.producer_subscription import ProducerSubscription
 from actors.demand.suspects import Suspects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from actors.demand.dispatchers import Dispatcher
     from actors.demand.job import Failure, Job, JobId, Process
@@ -134,6 +134,22 @@ class Producer:
     def demand(self) -> int:
         """Jobs that were asked for, not yet sent, and could be sent."""
         return self._dispatcher.demand
+
+    def lacking(self, kinds: Collection[str] = ()) -> int:
+        """How many more jobs could be sent at once, beside those that are here.
+
+        Args:
+            kinds: With broadcast, all that get a copy of each job: what the one can
+                take that asks for least, since the others' copies come with it.
+        """
+        if not isinstance(self._dispatcher, BroadcastDispatcher) or not kinds:
+            lacking = self.demand - self.store.waiting
+        else:
+            demand = self._dispatcher.demand_by_kind()
+            here = (*self.store.buffer, *self.store.suspects)
+            demand.subtract(job.route for job in here)
+            lacking = min(demand[kind] for kind in kinds)
+        return max(0, lacking - self.store.unrouted_count)
 
     @property
     def is_limited(self) -> bool:

@@ -281,6 +281,7 @@ class FetcherActor(Stage):
             self._tally,
             routed=config.dispatcher != "demand",
             on_demand=config.on_demand,
+            kinds=frozenset(routing.selectors),
             quota=Quota(system.journal_mib * MIB) if system.journal_mib else None,
         )
         self._orders = Orders(

@@ -77,6 +77,7 @@ class FetcherStatus:
     Attributes:
         routed: Whether a job may be for one processor and for no other.
         on_demand: Whether no more is fetched than what was asked for.
+        kinds: With broadcast, the kinds of processors that get a copy of each job.
         quota: How large the journal may become; None for any size.
     """
 
@@ -87,6 +88,7 @@ class FetcherStatus:
     tally: Tally
     routed: bool = False
     on_demand: bool = False
+    kinds: frozenset[str] = frozenset()
     quota: Quota | None = None
     draining: bool = False
     _stalls: StallWatch = field(default_factory=StallWatch)
@@ -107,8 +109,8 @@ class FetcherStatus:
         """How many jobs to fetch now."""
         return may_take(
             room=self.room,
-            demand=self.producer.demand,
-            waiting=self.producer.store.waiting + self.producer.store.unrouted_count,
+            demand=self.producer.lacking(self.kinds),
+            waiting=0,
             on_demand=self.on_demand,
         )
 

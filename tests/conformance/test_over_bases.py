@@ -682,3 +682,16 @@ def test_45_a_fetcher_that_was_detached_stays_so_under_the_next_root(
     pipeline.attach_fetcher("spool")
     pipeline.push(1)
     pipeline.reach(account(fetched=1), "it fetches again")
+
+
+def test_31_on_demand_no_more_is_taken_than_every_kind_has_asked_for(
+    pipeline_of: Start,
+) -> None:
+    config = BROADCAST.format(archive="double", demand="manual")
+    pipeline = pipeline_of("on_demand = true\n" + config)
+    pipeline.push(1, 2, 3)
+
+    pipeline.ask("archive-1", 2)
+
+    pipeline.reach(account(fetched=4, done=4), "two jobs, a copy for each kind")
+    assert account(fetched=4, buffered=0)(pipeline.status())
