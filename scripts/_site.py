@@ -75,7 +75,7 @@ def in_site(target: str, place: Path) -> str | None:
     name = str((place / path).resolve().relative_to(ROOT))
     if name in ELSEWHERE:
         return ELSEWHERE[name] + hash_ + anchor
-    if not name.startswith("docs/"):
+    if not name.startswith("docs/") or (ROOT / name).is_dir():
         return None
     return name.removeprefix("docs/") + hash_ + anchor
 
