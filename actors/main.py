@@ -181,6 +181,13 @@ def _add_join(verbs: Verbs) -> None:
         help="which kind of processor, if there are several",
     )
     join.add_argument(
+        "--allow",
+        action="append",
+        metavar="MODULE:FUNCTION",
+        help="a function that the leader may have run here; may be repeated (default: "
+        "those of the working directory and of PYTHONPATH)",
+    )
+    join.add_argument(
         "--name", metavar="NAME", help="name of this machine (default: its host name)"
     )
     join.add_argument(

@@ -11,7 +11,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster import identity
+from actors.cluster import identity, willing
 from actors.cluster.leader_connection import LeaderConnection
 from actors.cluster.messages import (
     AskStatus,
@@ -185,6 +185,8 @@ class MachineActor(SupervisorActor):
         except ValueError as error:
             self.unstartable(str(error))
             return
+        if self._refuses(welcome.system, kind):
+            return
         functions = tuple(welcome.system.functions_of(kind))
         wrong = differing(functions, welcome.versions, "at the leader")
         if wrong is not None:
@@ -223,8 +225,23 @@ class MachineActor(SupervisorActor):
             raise ValueError(f"--processor must be one of {expected}, got {chosen!r}")
         return kinds[chosen]
 
+    def _refuses(self, system: SystemConfig, kind: ProcessorConfig) -> bool:
+        names = willing.named_by(system, kind)
+        if not (refused := willing.refused(names, self.first.allow)):
+            return False
+        flags = " ".join(f"--allow {each}" for each in refused)
+        what = ", ".join(refused)
+        self.unstartable(
+            f"the leader asks for {what}, which this machine was not told to run: "
+            f"join with {flags} if it may"
+        )
+        return True
+
     def _configure(self, system: SystemConfig) -> None:
-        self._kind = self._choose(system)
+        kind = self._choose(system)
+        if self._refuses(system, kind):
+            return
+        self._kind = kind
         self.carry_out(self.supervisor.configure(self._kind, system))
 
     def _refused(self, reason: str, *, for_now: bool) -> None:

@@ -195,6 +195,7 @@ class StartMachine:
         host: Address of the leader's gate.
         count: How many processors.
         kind: Which; None for the only one there is.
+        allow: Functions that may be run; empty for those that are here for it.
     """
 
     host: str
@@ -202,6 +203,7 @@ class StartMachine:
     name: str
     kind: str | None
     count: int
+    allow: tuple[str, ...]
     system: SystemConfig
     incarnation: str
     report_fd: int

@@ -17,6 +17,7 @@ from actors.commands.run import check_place, claim_number
 from actors.config.build import build
 from actors.config.errors import ConfigError
 from actors.config.model import SETTINGS
+from actors.config.option import FUNCTION
 from actors.config.values import resolve
 from actors.host import redaction
 from actors.processor.actor import ProcessorActor
@@ -40,12 +41,14 @@ class Machine:
     Attributes:
         leader: Its gate.
         kind: Of the processors; None for the only one there is.
+        allow: Functions that may be run; empty for those that are here for it.
     """
 
     leader: identity.Place
     name: str
     kind: str | None
     count: int
+    allow: tuple[str, ...] = ()
 
 
 class JoinedMachineActor(MachineActor):
@@ -68,6 +71,7 @@ class _MachineMain(Main):
             name=machine.name,
             kind=machine.kind,
             count=machine.count,
+            allow=machine.allow,
             system=self.config,
             incarnation=secrets.token_hex(4),
             report_fd=report_fd,
@@ -126,6 +130,7 @@ def run(arguments: Namespace) -> int:
         name=name,
         kind=arguments.processor,
         count=values["processors"].value,
+        allow=_allowed(arguments.allow),
     )
     if machine.count < 1:
         raise ConfigError(f"--processors must be at least 1, got {machine.count}")
@@ -133,6 +138,15 @@ def run(arguments: Namespace) -> int:
     if port is not None:
         port = SETTINGS["port"].parse(port, "--port")
     return join(machine, _config(values), port)
+
+
+def _allowed(words: list[str] | None) -> tuple[str, ...]:
+    try:
+        return tuple(str(FUNCTION.check(each)) for each in words or ())
+    except ValueError:
+        raise ConfigError(
+            f"--allow must be {FUNCTION.expected}, got {' '.join(words or ())!r}"
+        ) from None
 
 
 def _config(values: dict[str, Value]) -> SystemConfig:

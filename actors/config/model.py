@@ -175,6 +175,7 @@ class FetcherConfig(StageConfig):
 
 
 DEMO_FETCH = "domain.numbers:fetch"
+DEMO_PROCESS = "domain.numbers:process"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,29 @@ def test_another_key_is_not_let_in_and_told_so(
     assert leader.all_of("machine.joined") == []
 
 
+def test_a_leader_does_not_choose_what_a_machine_runs(
+    lead: Start, join_system: Start, gate: str
+) -> None:
+    leader = lead("--process", "os:system", "--processors", "0")
+
+    member = join_system(gate, "--name", "far", "--processors", "1")
+
+    assert member.wait() == 2
+    [refused] = member.all_of("machine.refused")
+    assert "asks for os:system, which this machine was not told" in refused["reason"]
+    assert leader.all_of("job.done") == []
+
+
+def test_what_is_allowed_by_name_is_run(
+    lead: Start, join_system: Start, gate: str
+) -> None:
+    leader = lead("--process", "json:dumps", "--processors", "0")
+
+    join_system(gate, "--processors", "1", "--allow", "json:dumps")
+
+    leader.wait_for("job.done", count=4)
+
+
 def test_other_code_of_the_same_name_is_refused_by_name_and_version(
     lead: Start, join_system: Start, gate: str, systems: Any, tmp_path: Path
 ) -> None:
