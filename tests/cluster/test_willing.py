@@ -76,7 +76,7 @@ def test_every_function_of_a_processor_is_looked_at() -> None:
     kind = ProcessorConfig(
         name="p",
         process="a:process",
-        asking="a:ask",
+        demand="a:ask",
         selector="a:select",
         partition_by="a:key",
         sources=("f",),

@@ -149,7 +149,8 @@ def test_a_leader_does_not_choose_what_a_machine_runs(
 ) -> None:
     leader = lead("--process", "os:system", "--processors", "0")
 
-    member = join_system(gate, "--name", "far", "--processors", "1")
+    words = ("--name", "far", "--processors", "1")
+    member = join_system(gate, *words, ready=False)
 
     assert member.wait() == 2
     [refused] = member.all_of("machine.refused")
