@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.cluster.member import MachineActor
 from actors.cluster.messages import StartMachine
+from actors.cluster.willing import named_by
 from actors.host.reports import Failed, Stopped
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Role
@@ -104,12 +105,14 @@ class JoinedMachine(Surroundings):
         self.root = self.base.start(_JoinedActor)
         self.root.name = self.name
         system = self._leader.config.for_machines()
+        kinds = system.processors
         start = StartMachine(
             host=LEADER,
             port=PORT,
             name=self.name,
             kind=None,
             count=self.count,
+            allow=tuple({n for kind in kinds for n in named_by(system, kind)}),
             system=replace(system, processors=(), machine_timeout_s=self._limit_s),
             incarnation=f"{self.name}-run{self._runs}",
             report_fd=-1,
