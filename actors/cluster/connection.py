@@ -2,21 +2,20 @@
 
 What is not taken at once by the kernel waits here, and is offered again when
 ``flush`` is called; in which order, and what of it is not sent twice, ``lanes`` has.
-Messages travel as on one machine: pickled, signed, and made from admitted classes
-only.
+Messages are JSON (``codec``), and signed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import pickle
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.cluster import codec
 from actors.cluster.handshake import Handshake
 from actors.cluster.lanes import Incoming, Outgoing, receipt
-from actors.host import tcp, unpickling
+from actors.host import tcp
 
 if TYPE_CHECKING:
     from actors.demand.messages import SubscriptionId
@@ -39,7 +38,7 @@ class Line:
     _handshake: Handshake
     about: str
     _waiting: bytearray = field(default_factory=bytearray)
-    _outgoing: Outgoing = field(default_factory=lambda: Outgoing(pickle.dumps))
+    _outgoing: Outgoing = field(default_factory=lambda: Outgoing(codec.dumps))
     _incoming: Incoming = field(init=False)
     _told: int = 0
 
@@ -116,7 +115,7 @@ class Line:
             raise LineEndedError("the other side hung up")
         frames = self._handshake.feed(received)
         payloads = [self._incoming.take(each) for each in frames]
-        messages = [unpickling.loads(each) for each in payloads if each is not None]
+        messages = [codec.loads(each) for each in payloads if each is not None]
         self._write()
         return messages
 
