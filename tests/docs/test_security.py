@@ -19,3 +19,14 @@ def test_each_line_of_the_trust_model_names_tests_that_are_there() -> None:
     ]
     missing = {n for names in tried for n in names if not (ROOT / "tests" / n).exists()}
     assert missing == set()
+
+
+def test_whatever_the_image_installs_is_pinned_by_version_and_hash() -> None:
+    lock = (ROOT / "docs" / "deploy" / "requirements.lock").read_text()
+    entries = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
+
+    assert len(entries) > 10
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==\S+", entry)
+        assert "--hash=sha256:" in entry
+    assert "://" not in lock
