@@ -113,11 +113,11 @@ class LiveSettings:
         self._report(fetchers, processors, chosen)
         if processors:
             self._means.carry_out(self._machines.retune())
-            changed += [
+            changed += sorted(
                 process.name
                 for _, process in self._machines.processes
                 if not chosen or process.kind in chosen
-            ]
+            )
         self._means.log.info("stage.tuned", stages=changed, **checked)
         request.answer(commands.WasSet(set=changed))
 
