@@ -75,6 +75,7 @@ class ProcessorSettings(TypedDict, total=False):
 
     setup: Function
     concurrency: int
+    executor: Function
     max_demand: int | str
     min_demand: int
     selector: Function

@@ -77,6 +77,10 @@ class Edges:
         """Threads of its own for what blocks."""
         return Worker(name, threads)
 
+    def executor(self, name: str) -> Callable[..., Any] | None:
+        """The function that makes an executor; None where jobs run without."""
+        return self.function(name)
+
     def loop(self, name: str) -> LoopWorker:
         """An event loop of its own for async functions."""
         return LoopWorker(name)

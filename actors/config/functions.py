@@ -157,9 +157,8 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
     if isinstance(stage, FetcherConfig):
         yield from _named_by_fetcher(stage)
     else:
-        yield NamedFunction("process", stage.process, awaits=True)
-        if stage.setup is not None:
-            yield NamedFunction("setup", stage.setup, (), awaits=_is_async(stage))
+        yield NamedFunction("process", stage.process, awaits=stage.executor is None)
+        yield from _named_for_process(stage)
         if stage.selector is not None:
             yield NamedFunction("selector", stage.selector)
         for source, options in stage.subscriptions.items():
@@ -169,6 +168,13 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
             yield NamedFunction("demand", stage.asking)
     if stage.partition_by is not None and ":" in stage.partition_by:
         yield NamedFunction("partition_by", stage.partition_by)
+
+
+def _named_for_process(stage: ProcessorConfig) -> Iterator[NamedFunction]:
+    if stage.executor is not None:
+        yield NamedFunction("executor", stage.executor, ())
+    if stage.setup is not None:
+        yield NamedFunction("setup", stage.setup, (), awaits=_is_async(stage))
 
 
 def _is_async(processor: ProcessorConfig) -> bool:

@@ -232,6 +232,12 @@ class ProcessorConfig(StageConfig):
         "the function that takes a job and returns its result",
         setting=True,
     )
+    executor: str | None = option(
+        FUNCTION,
+        None,
+        "returns a concurrent.futures.Executor, which runs process: concurrency jobs "
+        "at a time (threads, or an event loop, of the process)",
+    )
     setup: str | None = option(
         FUNCTION,
         None,
@@ -303,6 +309,11 @@ class ProcessorConfig(StageConfig):
         "source that leaves",
     )
     subscriptions: dict[str, SubscriptionOptions] = field(default_factory=dict)
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether a function of the user's is called before the first job."""
+        return self.setup is not None or self.executor is not None
 
     @property
     def is_manual(self) -> bool:
@@ -559,6 +570,8 @@ class SystemConfig:
         yield processor.process
         if processor.setup is not None:
             yield processor.setup
+        if processor.executor is not None:
+            yield processor.executor
         if processor.asking is not None:
             yield processor.asking
         if processor.partition_by is not None and ":" in processor.partition_by:

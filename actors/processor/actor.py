@@ -34,6 +34,7 @@ from actors.demand.producer import Decision
 from actors.demand.windows import LATE_S, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
+from actors.processor.executor_runner import Broken, ExecutorRunner
 from actors.processor.loop_runner import LoopRunner
 from actors.processor.manual_demand import Asking, manual_demand_of
 from actors.processor.process_call import Calling, ThreadRunner
@@ -74,6 +75,10 @@ if TYPE_CHECKING:
 #: How long the outcomes may take to be confirmed of a processor that is to be
 #: replaced, in seconds.
 HAND_OVER_S = 2.0
+
+
+def _nothing() -> None:
+    """Set nothing up."""
 
 
 class ProcessorActor(Stage):
@@ -213,7 +218,7 @@ class ProcessorActor(Stage):
             self._load(config, message.system)
         except ValueError as problem:
             error = str(problem)
-        if error is not None or config.setup is None:
+        if error is not None or not config.is_set_up:
             self._tell_started(error)
 
     def _check_versions(self, expected: dict[str, str]) -> None:
@@ -239,7 +244,8 @@ class ProcessorActor(Stage):
 
     def _load(self, config: ProcessorConfig, system: SystemConfig) -> None:
         process = self.edges.function(config.process)
-        check_call(process, config.process, "job", awaits=True)
+        awaits = config.executor is None
+        check_call(process, config.process, "job", awaits=awaits)
         asking = None
         if config.asking:
             asking = self.edges.function(config.asking)
@@ -253,9 +259,11 @@ class ProcessorActor(Stage):
             find = partial(routing.routes_of, describe=describe)
         self._runner = self._make_runner(process, find)
         self.watch(self._runner.fd, self._runner_spoke)
-        if config.setup is not None:
-            setup = self.edges.function(config.setup)
-            check_call(setup, config.setup, awaits=is_async(process))
+        if config.is_set_up:
+            setup = _nothing
+            if config.setup is not None:
+                setup = self.edges.function(config.setup)
+                check_call(setup, config.setup, awaits=is_async(process))
             self._runner.set_up(SetUp(setup))
         if asking is not None:
             self.watch(self._asking.start(asking), self._asker_spoke)
@@ -267,6 +275,12 @@ class ProcessorActor(Stage):
         if is_async(process):
             calling = Calling(forks.guarded_async(process), find, self.now)
             return LoopRunner(self.edges.loop(name), calling)
+        if self.config.executor is not None:
+            make = self.edges.executor(self.config.executor)
+            if make is not None:
+                check_call(make, self.config.executor)
+                calling = Calling(process, find, self.now)
+                return ExecutorRunner(self.edges.worker(name), calling, make)
         calling = Calling(forks.guarded(process), find, self.now)
         return ThreadRunner(self.edges.worker(name, places), calling, places)
 
@@ -381,18 +395,33 @@ class ProcessorActor(Stage):
         for each in self._runner.take():
             if isinstance(each, IsSetUp):
                 self._note_set_up(each)
+            elif isinstance(each, Broken):
+                self._note_broken(each)
             # One that was given up may still come to its end.
             elif self.consumer.runs(each.ticket):
                 ended.append(each)
         if ended:
             self._finished(ended)
 
+    def _note_broken(self, broken: Broken) -> None:
+        # A process that ends so has what it held looked at one by one: a job that
+        # breaks pools is found as one that kills its process is.
+        if self._is_stuck:
+            return
+        self._is_leaving = self._is_stuck = True
+        error, trace = broken.failure.error, broken.failure.trace
+        self.log.error("executor.broken", error=error, trace=trace)
+        if broken.by_a_job:
+            self.edges.kill(self.edges.process_id())
+        self._send(self.consumer.drain(self.now()))
+
     def _note_set_up(self, setup: IsSetUp) -> None:
         failure = setup.failure
         if failure is None:
             self._tell_started(None)
             return
-        error = f"{self.config.setup!r}, the setup of {self._name}, failed"
+        names = [each for each in (self.config.executor, self.config.setup) if each]
+        error = f"{' or '.join(map(repr, names))}, the setup of {self._name}, failed"
         self._tell_started(f"{error}: {failure.error}", may_pass=True)
 
     def _call_off(self, message: CallOff, now: float) -> None:

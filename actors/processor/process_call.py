@@ -217,7 +217,7 @@ class Runner(Protocol):
     def begin_batch(self, tasks: Sequence[Task]) -> None:
         """Run jobs in one call."""
 
-    def take(self) -> list[Ended | IsSetUp]:
+    def take(self) -> list[Any]:
         """What has ended since the last call, and the end of `set_up`."""
 
     def set_up(self, setup: SetUp) -> None:

@@ -136,6 +136,10 @@ class VirtualEdges(Edges):
             return VirtualWorker(self._node, self._around, name)
         return VirtualThreads(self._node, self._around, name, threads)
 
+    def executor(self, name: str) -> Callable[..., Any] | None:  # noqa: ARG002
+        """None: jobs run here."""
+        return None
+
     def loop(self, name: str) -> LoopWorker:
         """An event loop whose time is the world's."""
         return VirtualLoopWorker(self._node, self._around, name)

@@ -151,3 +151,20 @@ def test_check_refuses_one_that_cannot_be_called() -> None:
     assert "setup: 'tests.processor.test_setup:later' is an async function" in str(
         refused.value
     )
+
+
+def test_an_async_process_goes_with_no_executor() -> None:
+    from actors import Fetcher, Pipeline, Processor  # noqa: PLC0415
+
+    here = "tests.processor.test_setup"
+    settings: Any = {"executor": f"{here}:plain"}
+    with pytest.raises(ConfigError) as refused:
+        Pipeline(
+            [
+                Fetcher("domain.numbers:fetch"),
+                Processor(f"{here}:process_later", name="p", settings=settings),
+            ],
+            journal="none",
+        )
+
+    assert f"process: '{here}:process_later' is an async function" in str(refused.value)
