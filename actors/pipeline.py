@@ -27,6 +27,7 @@ from actors.config.functions import function_problems, hook_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
 from actors.job_functions import Job, Result
+from actors.journal.postgres_database import is_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
         OfUrlAndState,
         Pages,
     )
+    from actors.journal.follow import EndedJob
     from actors.settings import (
         FetcherSettings,
         Function,
@@ -446,6 +448,17 @@ class Pipeline:
         """
         self._of_now().wait_for_jobs(fetchers, within_s)
 
+    def results(self) -> Iterator[EndedJob]:
+        """Each job that is done in this run, with what ``process`` returned, in order.
+
+        It waits for the next one, and ends when the system has. Each iterator begins
+        with the first. What ``keep_mib`` has no more room for is missed.
+
+        Raises:
+            RunningError: It was not started, or jobs are not kept in a file.
+        """
+        return self._of_now().results()
+
     @property
     def is_running(self) -> bool:
         """Whether it was started and has not ended."""
@@ -479,7 +492,10 @@ class Pipeline:
     def _new_run(self) -> Run:
         if self.is_running:
             raise RunningError("this pipeline runs already: stop() it first")
-        self._run = Run()
+        config, journal = self.config, self.config.journal
+        kept = journal is not None and config.keep is not None
+        in_file = kept and not is_postgres(str(journal))
+        self._run = Run(Path(str(journal)) if in_file else None)
         return self._run
 
 

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from multiprocessing import spawn
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.host.control_socket import ControlError
 from actors.host.state_dir import StateDirError
+from actors.journal.follow import Follower, Place, place_of
 from actors.status.commands import AskStatus, Attach, Detach, Stop, Wait, ask
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from actors.config.model import SystemConfig
     from actors.host.state_dir import SystemFiles
+    from actors.journal.follow import EndedJob
     from actors.status.commands import Answer, Command
     from actors.status.model import SystemStatus
 
@@ -45,6 +47,8 @@ ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 0.5
 #: How long what waits for jobs may take, in seconds.
 WORK_WITHIN_S = 24 * 3600.0
+#: How often to look whether more jobs are done, in seconds.
+LOOK_S = 0.05
 #: Between two signals to stop, the second of which is to count, in seconds.
 DELIBERATE_S = 1.0
 
@@ -56,7 +60,14 @@ class RunningError(Exception):
 class Run:
     """One run of a pipeline, from its start to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Path | None = None) -> None:
+        """Nothing runs yet.
+
+        Args:
+            journal: The file in which jobs are kept that have ended; None if none are.
+        """
+        self._journal = journal
+        self._place = Place() if journal is None else place_of(journal)
         self._socket: Future[Path] = Future()
         self._ended: Future[Exit] = Future()
         #: The system's main process, where that is not this one.
@@ -123,6 +134,32 @@ class Run:
             if now:
                 time.sleep(DELIBERATE_S)
                 self.process.terminate()
+
+    def results(self) -> Iterator[EndedJob]:
+        """Each job that is done in this run, in order, until it has ended.
+
+        Raises:
+            RunningError: Jobs are not kept, or it did not start.
+        """
+        if self._journal is None:
+            raise RunningError(
+                "results() reads jobs that have ended from the journal: it needs one "
+                "in a file (journal), and jobs that are kept (keep_s)"
+            )
+        return self._results(self._journal)
+
+    def _results(self, journal: Path) -> Iterator[EndedJob]:
+        self._socket.result()
+        with contextlib.closing(Follower(journal, self._place)) as follower:
+            while True:
+                # Whatever was done before its end is there after it.
+                ended = self.has_ended
+                if jobs := follower.ends():
+                    yield from (each for each in jobs if each.state == "done")
+                elif ended:
+                    return
+                else:
+                    wait([self._ended], LOOK_S)
 
     def status(self) -> SystemStatus:
         """How it is.

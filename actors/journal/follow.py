@@ -18,17 +18,15 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedJob:
-    """What became of a job, or of one attempt.
+    """What became of a job.
 
     Attributes:
         fetcher: Whose it is.
         id: The source's own, or a made-up one.
-        state: ``done``, ``dropped``; ``failed`` of an attempt that is followed by
-            another one, or ``quarantined``.
+        state: ``done`` or ``dropped``.
         payload: The job; None if it is not kept any more.
         result: What ``process`` returned.
-        error: Of the failure, or why it was dropped.
-        trace: Of the failure.
+        error: Why it was dropped.
         attempt: The number of the last one.
         processor: Who had it last.
         fetched_at: ISO 8601, UTC.
@@ -45,23 +43,21 @@ class EndedJob:
     fetched_at: str | None = None
     result: Any = None
     error: str | None = None
-    trace: str | None = None
     processor: str | None = None
     duration_s: float | None = None
 
 
 class Place(NamedTuple):
-    """How far somebody has come in a journal: numbers of ends, and of failures."""
+    """How far somebody has come in a journal: the number of an end."""
 
     ends: int = 0
-    failures: int = 0
 
 
 def place_of(journal: Path) -> Place:
     """Where those stand who want to know what comes now."""
     try:
         with contextlib.closing(JournalView(journal)) as view:
-            return Place(view.last_end(), view.last_failure())
+            return Place(view.last_end())
     except JournalDamagedError:  # it is not there yet
         return Place()
 
@@ -75,7 +71,7 @@ class Follower:
 
     def __init__(self, journal: Path, place: Place) -> None:
         self._view = JournalView(journal, stays=True)
-        self._ends, self._failures = place
+        self._ends = place.ends
         self.missed = 0
 
     def close(self) -> None:
@@ -93,21 +89,9 @@ class Follower:
             # No number is left out but by being forgotten.
             self.missed += rows[-1]["seq"] - self._ends - len(rows)
             self._ends = rows[-1]["seq"]
-        return [_job(row, row["state"]) for row in rows]
-
-    def failures(self) -> list[EndedJob]:
-        """The same of attempts that failed.
-
-        Raises:
-            JournalDamagedError: It cannot be read.
-        """
-        rows = self._view.failed_after(self._failures, _AT_ONCE)
-        if rows:
-            self._failures = rows[-1]["seq"]
-        return [_job(row, row["event"]) for row in rows]
+        return [_job(row) for row in rows]
 
 
-def _job(row: dict[str, Any], state: str) -> EndedJob:
+def _job(row: dict[str, Any]) -> EndedJob:
     names = EndedJob.__dataclass_fields__
-    values = {name: it for name, it in row.items() if name in names}
-    return EndedJob(**values | {"state": state})
+    return EndedJob(**{name: it for name, it in row.items() if name in names})

@@ -162,39 +162,15 @@ class JournalView:
 
     def last_end(self) -> int:
         """The number of the latest end that there ever was."""
-        return self._last("ended")
-
-    def last_failure(self) -> int:
-        """The number of the latest event in the history that there ever was."""
-        return self._last("history")
-
-    def _last(self, table: str) -> int:
-        if not self._has("ended"):  # of a layout before, where numbers come again
+        if not self._has("ended"):  # of a layout before
             return 0
-        query = "SELECT seq FROM sqlite_sequence WHERE name = ?"
-        rows = self._query(query, (table,))
+        query = "SELECT seq FROM sqlite_sequence WHERE name = 'ended'"
+        rows = self._query(query, ())
         return int(rows[0]["seq"]) if rows else 0
 
     def ended_after(self, seq: int, limit: int) -> list[dict[str, Any]]:
         """Jobs that ended after an end, in order."""
         return self._ended("seq > ?", (seq,), limit)
-
-    def failed_after(self, number: int, limit: int) -> list[dict[str, Any]]:
-        """Failed attempts after one, in order, each with its job as it is now."""
-        payload = PAYLOAD.replace("job.", "history.")
-        rows = self._query(
-            "SELECT history.rowid AS seq, fetcher.name AS fetcher, history.key, "  # noqa: S608
-            "coalesce(job.id, (SELECT id FROM ended WHERE fetcher = history.fetcher "
-            "AND key = history.key), 'null') AS id, event, history.attempt, "
-            "history.processor, history.error, trace, at AS ended_at, "
-            f"{payload} AS payload, coalesce(job.fetched_at, at) AS fetched_at "
-            "FROM history JOIN fetcher ON fetcher.number = history.fetcher "
-            "LEFT JOIN job USING (fetcher, key) "
-            "WHERE event IN ('failed', 'quarantined') AND history.rowid > ? "
-            "ORDER BY history.rowid LIMIT ?",
-            (number, limit),
-        )
-        return [_job(row) for row in rows]
 
     def history(self, fetcher: str, key: int) -> list[dict[str, Any]]:
         """What happened to a job beside its being done, oldest first."""

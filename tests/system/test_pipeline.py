@@ -206,6 +206,13 @@ def fetch_one() -> dict[str, Any] | None:
     return _one_left.pop() if _one_left else None
 
 
+_some_left = [{"id": number} for number in range(5)]
+
+
+def fetch_some() -> dict[str, Any] | None:
+    return _some_left.pop(0) if _some_left else None
+
+
 @pytest.fixture
 def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeline:
     monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
@@ -236,6 +243,39 @@ def test_a_program_goes_on_beside_the_system_that_it_starts(pipeline: Pipeline) 
     assert pipeline.wait() is pipeline.stop() is Exit.NOTHING_LEFT
     with pytest.raises(RunningError, match="has ended"):
         pipeline.status()
+
+
+def test_what_is_done_comes_to_the_program_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    pipeline = Pipeline(
+        [Fetcher(fetch_some), Processor(process, count=1)],
+        port=0,
+        every_s=0.1,
+        until_idle_s=0.5,
+        journal=tmp_path / "lowtide.db",
+    )
+
+    with pipeline:
+        results = list(pipeline.results())
+
+    assert [(each.id, each.result, each.attempt) for each in results] == [
+        (number, {"id": number}, 1) for number in range(5)
+    ]
+    # A further iterator begins with the first; nothing is left beside the file.
+    assert list(pipeline.results()) == results
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["lowtide.db", "state"]
+
+
+def test_without_a_journal_there_are_no_results(pipeline: Pipeline) -> None:
+    with pytest.raises(RunningError, match="was not started"):
+        pipeline.results()
+    without = Pipeline([Fetcher(fetch)], port=0, journal="none", until_idle_s=0.1)
+    without.run()
+
+    with pytest.raises(RunningError, match="it needs one in a file"):
+        without.results()
 
 
 def test_it_may_be_started_and_stopped_from_any_thread(pipeline: Pipeline) -> None:
