@@ -475,13 +475,12 @@ class ProcessorActor(Stage):
         self._finished([calling.failed(task, failure) for task in tasks])
 
     def _leave_when_done(self, now: float) -> None:
-        if self.consumer.running_count and not self._is_stuck:
+        # Once the root is told, the end of the process is its to bring about.
+        if self._told_overdue or (self.consumer.running_count and not self._is_stuck):
             return
         if self._leave_at is None:
             self._leave_at = now + HAND_OVER_S
-        if self._told_overdue or (
-            self.consumer.has_unconfirmed and now < self._leave_at
-        ):
+        if self.consumer.has_unconfirmed and now < self._leave_at:
             return
         self._told_overdue, self._leave_at = True, None
         overdue = Overdue(name=self._name, run=self.consumer.process.run)

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from actors.demand.job_events import StateMoved
-from actors.journal.file import JournalFile, connect
+from actors.journal.file import JournalFile
 from actors.journal.sqlite import SqliteJournal
 from actors.main import main
+from tests.support.earlier_journals import earlier
 
 
 @pytest.fixture
@@ -111,13 +112,10 @@ def test_a_journal_that_somebody_holds_is_left_alone(
 def test_one_of_the_layout_before_has_no_state_until_one_is_set(
     path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with contextlib.closing(connect(path)) as db:
-        db.executescript(
-            "DROP TABLE state; DROP TABLE payload; DROP TABLE ended; "
-            "ALTER TABLE job ADD COLUMN payload TEXT; PRAGMA user_version = 2;"
-        )
+    earlier(path, "2")
 
-    assert state(path, "show", "north") == 0
-    assert capsys.readouterr().out == "north has no state\n"
-    assert state(path, "set", "north", "8") == 0
-    assert kept(path) == 8
+    assert state(path, "show", "numbers") == 0
+    assert capsys.readouterr().out == "numbers has no state\n"
+    assert state(path, "set", "numbers", "8") == 0
+    assert state(path, "show", "numbers") == 0
+    assert capsys.readouterr().out.endswith("8\n")

@@ -51,7 +51,10 @@ def test_so_it_is_in_a_table() -> None:
 
 
 def test_what_set_may_change_is_listed_with_the_settings_first() -> None:
-    assert [*LIVE_OPTIONS] == ["every_s", "max_demand", "rate_limit", "demand"]
+    assert [*LIVE_OPTIONS] == [
+        *("every_s", "max_demand"),
+        *("rate_limit", "rate_interval_s", "demand"),
+    ]
 
 
 @pytest.mark.parametrize("table", ["fetcher", "processor"])

@@ -226,13 +226,6 @@ def check_here(
             ),
         ),
         (
-            '[[processor]]\nname = "a"\nprocess = "jobs:later"\n',
-            (
-                "3: process: 'jobs:later' is an async function: it must be an ordinary "
-                "function that returns when its work is done\n"
-            ),
-        ),
-        (
             '[[fetcher]]\nname = "a"\nsettle = "jobs:later"\n',
             (
                 "3: settle: 'jobs:later' is an async function: it must be an ordinary "
@@ -276,7 +269,7 @@ def test_what_check_refuses_run_refuses_with_the_same_word(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     file = tmp_path / "lowtide.toml"
-    file.write_text('[[processor]]\nname = "a"\nprocess = "jobs:later"\n')
+    file.write_text('[[fetcher]]\nname = "a"\nfetch = "jobs:later"\n')
     words = ["run", "--config", str(file), "--port", "0"]
 
     ran = subprocess.run(
