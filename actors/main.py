@@ -97,7 +97,7 @@ def _run(arguments: argparse.Namespace) -> int:
         from actors.commands.run import run  # noqa: PLC0415
         from actors.commands.validated_config import read_sound  # noqa: PLC0415
 
-        return run(*read_sound(arguments))
+        return run(*read_sound(arguments), standby=arguments.standby)
 
     return _start("lowtide run", begin, arguments)
 
@@ -162,6 +162,12 @@ def _add_run(verbs: Verbs) -> None:
     )
     run.set_defaults(verb=_run)
     add_settings(run)
+    run.add_argument(
+        "--standby",
+        action="store_true",
+        help="wait while another system leads, and take over from it (a journal in "
+        "PostgreSQL)",
+    )
 
 
 def _add_join(verbs: Verbs) -> None:

@@ -100,6 +100,7 @@ class Main:
     lock: IO[str] | None = None
     looking: Looking | None = None
     leadership: Leadership | None = None
+    lost: bool = field(init=False, default=False)
     owner: Owner | None = None
     orders: Orders = field(default_factory=Orders)
     reports: int = -1
@@ -184,6 +185,7 @@ class Main:
     def _lost(self) -> None:
         # Another system has taken over: nothing of ours is kept any more, so nothing
         # of ours may go on.
+        self.lost = True
         self.log.error("journal.lost", error="another system leads now")
         self.exit_code = Exit.FAILURE
 

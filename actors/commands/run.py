@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -11,8 +13,10 @@ from actors.actor_system import sockets
 from actors.actor_system.limits import LimitError, check_limits
 from actors.cluster import identity
 from actors.commands.main_process import Main
+from actors.commands.standby import STOPPED, Standby, StoppedError
 from actors.commands.start_error import StartError
 from actors.commands.terminal import note
+from actors.config.errors import ConfigError
 from actors.config.show import secrets_of
 from actors.host import redaction
 from actors.host.control_socket import ControlError, check_proc
@@ -22,7 +26,7 @@ from actors.journal.file import JournalDamagedError, JournalFile, JournalInUseEr
 from actors.journal.postgres_database import is_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from actors.commands.owner import Owner
     from actors.commands.validated_config import Looking
@@ -31,7 +35,11 @@ if TYPE_CHECKING:
 
 
 def run(
-    config: SystemConfig, looking: Looking | None = None, owner: Owner | None = None
+    config: SystemConfig,
+    looking: Looking | None = None,
+    owner: Owner | None = None,
+    *,
+    standby: bool = False,
 ) -> int:
     """Run a system until it is stopped; returns the exit code.
 
@@ -39,19 +47,26 @@ def run(
         config: Sound, but for what a look at its functions that is not over may find.
         looking: That look; nothing is fetched before its end.
         owner: The program that it works for, if there is one.
+        standby: Wait while another system leads, and do so again after one took over.
 
     Raises:
         StartError: It cannot be started as it is asked for; nothing is left of it.
         ConfigError: The functions that it names cannot be used.
     """
     try:
-        return _run(config, looking, owner)
+        lost, code = _run(config, looking, owner, standby=standby)
     finally:
         if looking is not None:
             looking.close()
+    if lost and standby:
+        # Anew from the beginning, as who waits: nothing is left of who led.
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - the very same words
+    return code
 
 
-def _run(config: SystemConfig, looking: Looking | None, owner: Owner | None) -> int:
+def _run(
+    config: SystemConfig, looking: Looking | None, owner: Owner | None, *, standby: bool
+) -> tuple[bool, int]:
     check_place()
     redaction.install(secrets_of(config))
     _check_way_in(config)
@@ -61,7 +76,18 @@ def _run(config: SystemConfig, looking: Looking | None, owner: Owner | None) -> 
     except LimitError as error:
         raise StartError(str(error)) from error
     files, lock = claim_number(config.port)
-    with lock, _claim_journal(config) as leadership:
+    if standby and not (config.journal and is_postgres(config.journal)):
+        raise StartError(
+            "--standby takes over a journal in PostgreSQL: expected --journal "
+            f"postgresql://..., got {config.journal or 'none'}"
+        )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(lock)
+        try:
+            waits = Standby(config, files, _look_at(looking)) if standby else None
+            leadership = stack.enter_context(_claim_journal(config, waits))
+        except StoppedError:
+            return False, STOPPED
         if leadership is not None:
             config = config.with_journal(leadership.journal)
         main = Main(
@@ -73,7 +99,8 @@ def _run(config: SystemConfig, looking: Looking | None, owner: Owner | None) -> 
             leadership=leadership,
         )
         try:
-            return main.run()
+            code = main.run()
+            return main.lost, code
         finally:
             main.clean_up()
 
@@ -125,13 +152,23 @@ def claim_number(port: int) -> tuple[SystemFiles, IO[str]]:
         return files, lock
 
 
+def _look_at(looking: Looking | None) -> Callable[[], None]:
+    def look() -> None:
+        if looking is not None and (errors := looking.errors(0.0)):
+            raise ConfigError(*errors)
+
+    return look
+
+
 @contextlib.contextmanager
-def _claim_journal(config: SystemConfig) -> Iterator[Leadership | None]:
+def _claim_journal(
+    config: SystemConfig, standby: Standby | None
+) -> Iterator[Leadership | None]:
     if config.journal is None:
         yield None
         return
     if is_postgres(config.journal):
-        with _leading(config, config.journal) as leadership:
+        with _leading(config, config.journal, standby) as leadership:
             yield leadership
         return
     journal = JournalFile(Path(config.journal))
@@ -145,8 +182,10 @@ def _claim_journal(config: SystemConfig) -> Iterator[Leadership | None]:
 
 
 @contextlib.contextmanager
-def _leading(config: SystemConfig, url: str) -> Iterator[Leadership]:
-    from actors.journal.leadership import leading  # noqa: PLC0415
+def _leading(
+    config: SystemConfig, url: str, standby: Standby | None
+) -> Iterator[Leadership]:
+    from actors.journal.leadership import leading, wait_to_lead  # noqa: PLC0415
 
     if config.journal_mib is not None:
         raise StartError(
@@ -155,7 +194,15 @@ def _leading(config: SystemConfig, url: str) -> Iterator[Leadership]:
         )
     with contextlib.ExitStack() as stack:
         try:
-            leadership = stack.enter_context(leading(url, _note_waiting))
+            if standby is None:
+                leads = leading(url, _note_waiting)
+            else:
+                with standby:
+                    leads = leading(url, wait=wait_to_lead(standby.wait))
+                    leadership = stack.enter_context(leads)
+                yield leadership
+                return
+            leadership = stack.enter_context(leads)
         except (JournalInUseError, JournalDamagedError) as error:
             raise StartError(str(error)) from error
         yield leadership

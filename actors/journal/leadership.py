@@ -32,6 +32,16 @@ RENEW_S = 2.0
 LOOK_S = 0.5
 
 
+#: Ends the transactions of a leader whose term is over, where they hang: the server
+#: itself does not, in the middle of several statements that were sent together.
+_END_HANGING = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND usename = current_user "
+    "AND application_name = 'lowtide' AND pid <> pg_backend_pid() "
+    "AND xact_start < clock_timestamp() - interval '5 s'"
+)
+
+
 class Leader(NamedTuple):
     """Who leads now, as far as the row tells.
 
@@ -51,6 +61,7 @@ class Leadership:
 
     Attributes:
         lost: Readable once another system leads.
+        prepared: Whether the tables were found to be there.
     """
 
     def __init__(self, url: str) -> None:
@@ -61,6 +72,7 @@ class Leadership:
         """
         self._place = Place(url, secrets.token_hex(8))
         self._db = Database(url, within_s=TERM_S)
+        self.prepared = False
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost, self._write_lost = os.pipe()
@@ -71,7 +83,7 @@ class Leadership:
         return str(self._place)
 
     def prepare(self) -> None:
-        """Make the tables if they are missing, and bring them to this version.
+        """Make the tables if they are missing, and refuse those of another version.
 
         Raises:
             JournalError: There is no server that takes writes, or it refuses that.
@@ -89,6 +101,7 @@ class Leadership:
                 # Somebody may have made it for us, who may not make one.
                 make = "" if schema else "CREATE SCHEMA lowtide;"
                 self._db.execute(make + SCHEMA)
+                self.prepared = True
                 return
             [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
             if layout != LAYOUT and layout not in UPGRADES:
@@ -96,6 +109,7 @@ class Leadership:
                     f"the journal {self._place.shown} cannot be used: expected layout "
                     f"{LAYOUT}, found {layout}. Nothing was changed in it"
                 )
+        self.prepared = True
 
     def leader(self) -> Leader:
         """Who leads now.
@@ -117,8 +131,10 @@ class Leadership:
         Raises:
             JournalError: The database does not answer.
         """
+        # Whoever was stopped in the middle of a transaction would hold the key.
+        self._db.execute(_END_HANGING)
         with self._db.transaction():
-            self._db.execute("SET LOCAL lock_timeout = '7s'")
+            self._db.execute("SET LOCAL lock_timeout = '3s'")
             row = self._db.execute(
                 "UPDATE lowtide.leader SET term = term + 1, holder = ?, place = ?, "
                 "expires_at = clock_timestamp() + make_interval(secs => ?) "
@@ -189,13 +205,16 @@ class Leadership:
 
 @contextlib.contextmanager
 def leading(
-    url: str, waits: Callable[[Leader], None] = lambda _: None
+    url: str,
+    waits: Callable[[Leader], None] = lambda _: None,
+    wait: Callable[[Leadership], None] | None = None,
 ) -> Iterator[Leadership]:
     """Lead for a while; where a leader was killed, its term's end is waited for.
 
     Args:
         url: Where.
         waits: Called once where that takes a while.
+        wait: Waits in another way, until it leads.
 
     Raises:
         JournalInUseError: Another system leads.
@@ -206,7 +225,10 @@ def leading(
     except JournalError as error:
         raise JournalDamagedError(str(error)) from error
     try:
-        _lead(leadership, waits)
+        if wait is None:
+            _lead(leadership, waits)
+        else:
+            wait(leadership)
     except JournalError as error:
         leadership.close()
         shown = Place.of(url).shown
@@ -237,6 +259,34 @@ def _lead(leadership: Leadership, waits: Callable[[Leader], None]) -> None:
         before = seen
         time.sleep(min(LOOK_S, max(0.0, seen.left_s)))
         seen = leadership.leader()
+
+
+def wait_to_lead(
+    wait: Callable[[str, float], None],
+) -> Callable[[Leadership], None]:
+    """What waits while another system leads, or the database does not answer.
+
+    Args:
+        wait: Waits for some seconds, and is told why; what it raises ends it.
+    """
+
+    def lead(leadership: Leadership) -> None:
+        while (why := _why_not(leadership)) is not None:
+            wait(why, LOOK_S)
+
+    return lead
+
+
+def _why_not(leadership: Leadership) -> str | None:
+    try:
+        if not leadership.prepared:
+            leadership.prepare()
+        seen = leadership.leader()
+        if seen.left_s <= 0 and leadership.take(seen):
+            return None
+    except JournalError as error:
+        return str(error)
+    return f"{seen.place} leads, term {seen.term}"
 
 
 def _here() -> str:

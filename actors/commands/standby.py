@@ -1,0 +1,129 @@
+"""A system that waits to take over from the one that leads, and says so."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from actors.commands.exit_codes import Exit
+from actors.commands.start_error import StartError
+from actors.commands.terminal import note
+from actors.config.show import secrets_of
+from actors.host.control_socket import ControlServer
+from actors.host.ready_process import NotServingError, ReadyProcess, secret_file
+from actors.host.systemd import notify
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from actors.config.model import SystemConfig
+    from actors.host.state_dir import SystemFiles
+
+
+class StoppedError(Exception):
+    """It was told to wait no more."""
+
+
+class Standby:
+    """What a waiting system answers, and its end.
+
+    It has the system's number, control socket and page, which are given back before
+    it starts what it waited for.
+    """
+
+    def __init__(
+        self, config: SystemConfig, files: SystemFiles, look: Callable[[], None]
+    ) -> None:
+        """Note what it is; nothing is opened yet.
+
+        Args:
+            config: Of the system.
+            files: Its files, which are claimed.
+            look: Called now and then; raises where the functions cannot be used.
+        """
+        self._config = config
+        self._look = look
+        self._control = ControlServer(files.socket)
+        self._files = files
+        self._web: ReadyProcess | None = None
+        self._handlers: dict[int, Any] = {}
+        self._stopped = False
+        self._told = ""
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._handlers[number] = signal.signal(number, self._stop)
+        self._control.tick(time.monotonic())
+        self._start_web()
+        notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=standby")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._web is not None:
+            self._web.stop()
+        self._control.close()
+        self._files.socket.unlink(missing_ok=True)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def wait(self, why: str, seconds: float) -> None:
+        """Answer for a while.
+
+        Args:
+            why: It does not lead.
+            seconds: How long.
+
+        Raises:
+            StoppedError: It is to wait no more.
+        """
+        if why != self._told:
+            self._told = why
+            note(f"lowtide: standby: {why}")
+        self._look()
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self._control.tick(time.monotonic())
+            for fd in select.select(self._control.fds, [], [], min(left, 0.1))[0]:
+                if (request := self._control.ready(fd)) is not None:
+                    request.answer(self._answer(request.command, why))
+            if self._stopped:
+                raise StoppedError
+
+    def _answer(self, command: dict[str, Any], why: str) -> dict[str, Any]:
+        match command.get("verb"):
+            case "journal":
+                return {"journal": self._config.journal}
+            case "stop":
+                self._stopped = True
+                nothing = {"buffered": 0, "in_flight": 0, "retrying": 0}
+                return {"accounting": nothing}
+            case _:
+                return {"error": f"standby: {why}", "state": "standby"}
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+    def _start_web(self) -> None:
+        if self._config.web is None:
+            return
+        words = ["--port", str(self._config.web), "--socket", str(self._files.socket)]
+        words += ["--log-fd", "2", "--log-level", self._config.log_level]
+        env = os.environ | {"LOWTIDE_JOURNAL": self._config.journal or "none"}
+        with secret_file(json.dumps([*secrets_of(self._config)])) as secrets_fd:
+            words += ["--secrets-fd", str(secrets_fd)]
+            fds = (secrets_fd,)
+            self._web = ReadyProcess("actors.web", words, env=env, pass_fds=fds)
+        try:
+            self._web.url()
+        except NotServingError as error:
+            self._web.stop()
+            where = f"the page cannot be served at port {self._config.web}"
+            raise StartError(f"{where}: {error}") from error
+
+
+#: Of one that was told to wait no more: it has nothing.
+STOPPED = Exit.NOTHING_LEFT
