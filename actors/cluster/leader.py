@@ -225,7 +225,8 @@ class Leader:
     def _joins(self, run: str, join: Join) -> list[Effect]:
         ours = self._own_version()
         if join.version != ours:
-            reason = f"lowtide {join.version} is there, {ours} is here"
+            # Read on both sides, each of which is here.
+            reason = f"lowtide {join.version} on the machine, {ours} at its leader"
             return _refuse(run, join, reason, for_now=False)
         was_here = self.machines.get(run) is not None
         try:

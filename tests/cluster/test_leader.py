@@ -96,7 +96,7 @@ def test_another_lowtide_is_refused(leader: Leader) -> None:
     effects = join(leader, version="2.0")
 
     assert sent(effects) == [
-        Refuse(reason="lowtide 2.0 is there, 1.0 is here", for_now=False)
+        Refuse(reason="lowtide 2.0 on the machine, 1.0 at its leader", for_now=False)
     ]
     assert list(leader.machines) == []
 

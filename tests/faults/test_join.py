@@ -229,7 +229,8 @@ def test_another_lowtide_is_refused_by_version(
     assert member.wait() == 2
     [line] = [e for e in member.program.lines if e.startswith("lowtide:")]
     assert line.startswith("lowtide: lowtide ")
-    assert " is there, " in line
+    assert " on the machine, " in line
+    assert line.endswith(" at its leader")
     leader.wait_for("machine.refused")
 
 

@@ -13,7 +13,7 @@ from tests.simulation.lines import MACHINES, Lines, run_lines
 
 #: TEST_LINES=10000 for all of them; they take a second each.
 SCHEDULES = int(os.environ.get("TEST_LINES", "300"))
-FEW = 30
+FEW = 20
 BATCH = 10
 KEY = "a key of all machines, 32 bytes or more"
 
