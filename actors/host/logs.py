@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks
 from actors.host.redaction import masked, redact
-from actors.host.texts import encodable, json_encoder, line_of, plain, text_of
+from actors.host.texts import encodable, json_pieces, line_of, plain, text_of
 
 # Where rich is installed, structlog imports it for tracebacks in colour. The log has
 # its traces as text, and every process of a system would carry rich along: 5 MB, and
@@ -208,10 +208,16 @@ def _configure(threshold: int) -> None:
             _stamp,
             _render,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        wrapper_class=_class_of(threshold),
         logger_factory=lambda *_: sink,
         cache_logger_on_first_use=False,
     )
+
+
+def _class_of(threshold: int) -> type[structlog.typing.BindableLogger]:
+    # Whoever has such a log writes many lines at once by it.
+    filtering = structlog.make_filtering_bound_logger(threshold)
+    return type("Log", (filtering,), {"tell_alike": tell_alike})
 
 
 def current() -> structlog.typing.FilteringBoundLogger:
@@ -443,7 +449,11 @@ def _fit(fields: MutableMapping[str, Any]) -> str:
     return line
 
 
-_encode = json_encoder(text_of)
+_pieces = json_pieces(text_of)
+
+
+def _encode(value: Any) -> str:
+    return "".join(_pieces(value, 0))
 
 
 def _dumps(value: Any) -> str:

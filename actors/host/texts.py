@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 def plain(text: str) -> str:
@@ -54,22 +54,25 @@ def line_of(error: BaseException) -> str:
     return f"{class_name(error)}: {text_of(error)}"
 
 
-def json_encoder(default: Callable[[Any], Any] | None = None) -> Callable[[Any], str]:
-    """Return what `json.dumps` does, for small values by the thousand.
+def json_pieces(
+    default: Callable[[Any], Any] | None = None,
+) -> Callable[[Any, int], Sequence[str]]:
+    """Return what makes the pieces of `json.dumps`, for small values by the thousand.
 
     The standard library makes a new encoder for each value, which takes as long as
-    to encode one. A value that holds itself is a RecursionError.
+    to encode one. A value that holds itself is a RecursionError. The second argument
+    is 0.
 
     Args:
         default: As there.
     """
     plain_encoder = json.JSONEncoder(default=default)
     try:
-        encode = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
+        encode: Callable[[Any, int], Sequence[str]] = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
             *(None, plain_encoder.default, json.encoder.encode_basestring_ascii),
             *(None, ": ", ", ", False, False, True),
         )
         encode({}, 0)
     except (AttributeError, TypeError):  # one without it, or of another time
-        return plain_encoder.encode
-    return lambda value: "".join(encode(value, 0))
+        return lambda value, _: (plain_encoder.encode(value),)
+    return encode

@@ -22,7 +22,7 @@ from actors.demand.job_events import (
     JobsSent,
     StateMoved,
 )
-from actors.host.texts import json_encoder
+from actors.host.texts import json_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -386,4 +386,8 @@ def _leased_now(lease: JobLeased) -> tuple[str, int, str]:
     return ("leased", lease.job.attempt, lease.process.name)
 
 
-_dumps = json_encoder()
+_pieces = json_pieces()
+
+
+def _dumps(value: Any) -> str:
+    return "".join(_pieces(value, 0))
