@@ -17,7 +17,7 @@ def test_each_line_of_the_trust_model_names_tests_that_are_there() -> None:
     assert [row for row, names in zip(rows, tried, strict=True) if not names] == [
         rows[0]  # the user is trusted: there is nothing to try
     ]
-    missing = {n for names in tried for n in names if not (ROOT / "tests" / n).exists()}
+    missing = {n for names in tried for n in names if not (ROOT / n).exists()}
     assert missing == set()
 
 
