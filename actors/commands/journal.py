@@ -1,4 +1,4 @@
-"""``journal``: the journal as a whole, backed up while its system runs."""
+"""``journal``: the journal as a whole, backed up, or copied to another store."""
 
 from __future__ import annotations
 
@@ -20,21 +20,62 @@ if TYPE_CHECKING:
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    text = "back up the journal, while its system runs or not"
+    text = "back up the journal while its system runs or not, or copy one elsewhere"
     parser = add_verb(verbs, "journal", journal, text)
-    parser.add_argument("action", choices=("backup",))
+    parser.add_argument("action", choices=("backup", "copy"))
     parser.add_argument(
-        "file", metavar="FILE", help="a new file, which stands alone as a journal"
+        "names",
+        metavar="NAME",
+        nargs="+",
+        help="backup FILE: a new file, which stands alone as a journal; copy FROM TO: "
+        "journals that no system has, each a file or postgresql://..., TO empty",
     )
     add_journal(parser)
 
 
 def journal(arguments: Namespace) -> int:
-    """Carry out ``journal backup``."""
+    """Carry out ``journal backup`` or ``journal copy``."""
+    words = {"backup": ("FILE",), "copy": ("FROM", "TO")}[arguments.action]
+    if len(arguments.names) != len(words):
+        expected = " ".join(("journal", arguments.action, *words))
+        complain(f"expected {expected}, got {len(arguments.names)} names")
+        return Exit.USAGE
+    if arguments.action == "copy":
+        return _copy(*arguments.names)
+    return _backup(arguments)
+
+
+def _copy(source: str, target: str) -> int:
+    from actors.journal.copying import CopyError, copy  # noqa: PLC0415
+    from actors.journal.file import (  # noqa: PLC0415
+        JournalDamagedError,
+        JournalInUseError,
+    )
+    from actors.journal.stores import shown  # noqa: PLC0415
+
+    try:
+        copied = copy(source, target)
+    except (CopyError, JournalDamagedError, JournalInUseError) as error:
+        complain(str(error))
+        return Exit.USAGE
+    say(
+        f"{shown(target)}: {copied.jobs} jobs and remembered ids, "
+        f"{copied.quarantined} of them quarantined, {copied.states} states; counts and "
+        f"digests are those of {shown(source)}"
+    )
+    if copied.left:
+        say(
+            f"left in {shown(source)}: {copied.left} jobs that had ended, which a "
+            "journal in PostgreSQL does not keep"
+        )
+    return Exit.NOTHING_LEFT
+
+
+def _backup(arguments: Namespace) -> int:
     from actors.journal.backup import BackupError, backup  # noqa: PLC0415
     from actors.journal.file import JournalDamagedError  # noqa: PLC0415
 
-    target = Path(arguments.file)
+    target = Path(arguments.names[0])
     try:
         size = backup(_file_of(arguments), target)
     except ControlError as error:

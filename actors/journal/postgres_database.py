@@ -151,6 +151,11 @@ class Database:
         with self._told():
             self._connected()
 
+    def go_on(self) -> None:
+        """Give a transaction that does much as long again from now on."""
+        if self._db is not None:
+            self._deadline.begin(self._db)
+
     def execute(self, sql: str, values: Sequence[Any] = ()) -> Any:
         """Ask something; outside of ``transaction`` it may only read.
 
@@ -166,7 +171,7 @@ class Database:
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Any:
         """Do the same with each of these; within ``transaction`` only."""
-        if values := [_plain(each) for each in rows]:
+        if values := [plain(each) for each in rows]:
             self._cursor.executemany(_translated(sql), values)
         return self._cursor
 
@@ -322,10 +327,11 @@ def _translated(sql: str) -> str:
 
 def _asked(sql: str, values: Sequence[Any]) -> tuple[Any, ...]:
     # Without values it may be several statements.
-    return (_translated(sql), _plain(values)) if values else (sql,)
+    return (_translated(sql), plain(values)) if values else (sql,)
 
 
-def _plain(values: Sequence[Any]) -> list[Any]:
+def plain(values: Sequence[Any]) -> list[Any]:
+    """Make of values what the database can hold."""
     return [_value(each) for each in values]
 
 
