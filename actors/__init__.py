@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         Processor,
         RunningError,
     )
-    from actors.processor.process_call import cancelled
+    from actors.processor.process_call import cancelled, progress
 
 __all__ = [
     "ConfigError",
@@ -44,11 +44,13 @@ __all__ = [
     "RunningError",
     "StartError",
     "cancelled",
+    "progress",
 ]
 
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
     "StartError": "actors.commands.start_error",
     "cancelled": "actors.processor.process_call",
+    "progress": "actors.processor.process_call",
 }
 
 

@@ -216,6 +216,7 @@ class Leader:
                 "manual": False,
                 "done": 0,
                 "failed": 0,
+                "progress": [],
                 "restarts": 0,
             }
             yield process.name, silent, process.kind

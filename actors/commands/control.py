@@ -10,11 +10,18 @@ import time
 from concurrent.futures import Future, wait
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from actors.commands.exit_codes import Exit
 from actors.commands.options import add_verb
-from actors.commands.terminal import complain, note, say, say_text, table
+from actors.commands.terminal import (
+    complain,
+    note,
+    progress_in_words,
+    say,
+    say_text,
+    table,
+)
 from actors.config.option import SECONDS
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.state_dir import SystemFiles, state_dir
@@ -304,9 +311,17 @@ def describe(status: Status) -> str:
         (
             f"{status['state']}: {accounting}\n{plain(status['why'])}",
             table(status["fetchers"], _fetcher_columns(status["fetchers"])),
-            table(status["processors"], PROCESSOR_COLUMNS),
+            _processor_table(status["processors"]),
         )
     )
+
+
+def _processor_table(processors: Sequence[Mapping[str, Any]]) -> str:
+    # Few jobs say how far they are.
+    if not any(each.get("progress") for each in processors):
+        return table(processors, PROCESSOR_COLUMNS)
+    rows = [{**each, "progress": progress_in_words(each)} for each in processors]
+    return table(rows, (*PROCESSOR_COLUMNS, "progress"))
 
 
 def _fetcher_columns(fetchers: Sequence[FetcherStatus]) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from actors.host.texts import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from actors.status.model import JobProgress
 
 #: Blanks between two columns.
 GAP = 2
@@ -70,6 +73,18 @@ def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     )
 
 
+def progress_in_words(processor: Mapping[str, Any]) -> str | None:
+    """How far a processor's jobs are: the first that says so, and how many more do."""
+    told: Sequence[JobProgress] = processor.get("progress") or ()
+    if not told:
+        return None
+    fraction = told[0]["fraction"]
+    # What is not done is not shown as 100%.
+    percent = "" if fraction is None else f"{math.floor(fraction * 100)}%"
+    more = f"(+{len(told) - 1})" if len(told) > 1 else ""
+    return " ".join(each for each in (percent, told[0]["text"], more) if each) or "?"
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
@@ -89,7 +104,7 @@ class Column:
     """
 
     heading: str
-    value: str | Callable[[Mapping[str, Any]], str]
+    value: str | Callable[[Mapping[str, Any]], str | None]
     rank: int = 0
     number: bool = False
     most: int = 24

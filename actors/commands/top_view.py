@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -14,6 +14,7 @@ from actors.commands.terminal import (
     GAP,
     Column,
     columns_for,
+    progress_in_words,
     share_lines,
     those_not_shown,
 )
@@ -102,7 +103,10 @@ class View:
         given = share_lines(height - frame - LEAST_EVENTS, wanted)
         parts: list[RenderableType] = [self._head(), self._why(), self._pace(), Text()]
         parts += _stages(FETCHERS, fetchers, width, given[0])
-        parts += [Text(), *_stages(PROCESSORS, processors, width, given[1])]
+        columns: tuple[Column, ...] = PROCESSORS
+        if any(each.get("progress") for each in processors):
+            columns = TELLING
+        parts += [Text(), *_stages(columns, processors, width, given[1])]
         if self.quarantined:
             parts += [Text(), _table(JOBS, self._shown_jobs(given[2]), width)]
         parts += [Text(), *self._events(height - frame - sum(given))]
@@ -194,6 +198,12 @@ PROCESSORS = (
     Column("failed", "failed", number=True),
     Column("pid", "pid", 3, number=True),
     Column("restarts", "restarts", 2, number=True),
+)
+#: Where jobs say how far they are, which few do: that takes what is left of the line.
+TELLING = (
+    *PROCESSORS[:3],
+    *(replace(each, rank=each.rank or 1) for each in PROCESSORS[3:]),
+    Column("progress", progress_in_words, most=60, least=12),
 )
 JOBS = (
     Column("", "mark"),

@@ -38,6 +38,7 @@ from actors.processor.executor_runner import Broken, ExecutorRunner
 from actors.processor.loop_runner import LoopRunner
 from actors.processor.manual_demand import Asking, manual_demand_of
 from actors.processor.process_call import Calling, ThreadRunner
+from actors.processor.progress import shown
 from actors.processor.set_up import IsSetUp, SetUp
 from actors.processor.step_output import StepOutput
 from actors.processor.time_limit import TimeLimit
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
     from actors.processor.process_call import Ended, Runner
-    from actors.status.model import ProcessorAnswer
+    from actors.status.model import JobProgress, ProcessorAnswer
 
 #: How long the outcomes may take to be confirmed of a processor that is to be
 #: replaced, in seconds.
@@ -542,6 +543,13 @@ class ProcessorActor(Stage):
             self._told_drained = True
             self.send(self._root, Drained(name=self._name))
 
+    def _progress(self) -> list[JobProgress]:
+        if self._runner is None:
+            return []
+        runs = dict([*self._runner.calling.runs.items()])
+        tasks = {each.ticket: each for each in self.consumer.tasks(runs)}
+        return shown(runs, tasks, self.now())
+
     def _tell_status(self, request: StatusRequest, sender: Address) -> None:
         status: ProcessorAnswer = {
             "pid": self.edges.process_id(),
@@ -552,6 +560,7 @@ class ProcessorActor(Stage):
             "manual": self.consumer.manual_demand is not None,
             "done": self._done,
             "failed": self._failed,
+            "progress": self._progress(),
         }
         answer = StatusAnswer(
             number=request.number,

@@ -17,6 +17,7 @@ from actors.demand.job_routing import ANYWHERE
 from actors.demand.messages import Outcome
 from actors.hooks import spans
 from actors.host.texts import class_name, text_of
+from actors.processor.progress import read_progress
 from actors.processor.set_up import TEAR_DOWN_S
 from actors.user_code.failures import describe
 
@@ -27,24 +28,34 @@ if TYPE_CHECKING:
     from actors.demand.consumer import Task
     from actors.demand.job import Failure
     from actors.demand.job_routing import Routes
+    from actors.processor.progress import Progress
     from actors.processor.set_up import IsSetUp, SetUp
 
 
 class JobRun:
     """One run of a job, or of a list of jobs, as its function and its stage see it.
 
-    The stage writes ``cancelled`` and the function reads it, in another thread.
+    The stage writes ``cancelled`` and the function reads it, in another thread; with
+    ``told`` and ``alive_at`` it is the other way round.
 
     Attributes:
-        began_at: Monotonic seconds.
+        alive_at: When it began, or last told something new; in monotonic seconds.
         cancelled: Whether the result is not wanted any more.
+        told: How far it is, if it has said so.
     """
 
-    __slots__ = ("began_at", "cancelled")
+    __slots__ = ("_now", "alive_at", "cancelled", "told")
 
-    def __init__(self, began_at: float) -> None:
-        self.began_at = began_at
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.alive_at = now()
         self.cancelled = False
+        self.told: Progress | None = None
+
+    def tell(self, told: Progress) -> None:
+        """Note how far it is; what it has said before is no sign of life."""
+        if told != self.told:
+            self.told, self.alive_at = told, self._now()
 
 
 #: A context variable: each thread has its own value, and each task of a loop; what
@@ -60,6 +71,26 @@ def cancelled() -> bool:
     """
     run = _current.get()
     return run is not None and run.cancelled
+
+
+def progress(fraction: float | None, text: str = "") -> None:
+    """Say how far the job that calls this is, for ``status``, ``top`` and the page.
+
+    What is new counts as a sign of life: ``--job-timeout`` counts from it anew. Of a
+    list of jobs it is said of all of them. Outside a job, as in a test of the
+    function, it only looks at what it is given.
+
+    Args:
+        fraction: From 0 to 1. What is below or above becomes that; none, or what is
+            no number (nan), is not known.
+        text: What is done now; 200 characters of it are shown.
+
+    Raises:
+        TypeError: It is no number, or no text.
+    """
+    told = read_progress(fraction, text)
+    if (run := _current.get()) is not None:
+        run.tell(told)
 
 
 class ResultError(TypeError):
@@ -102,7 +133,7 @@ class Calling:
 
     def begin(self, tasks: Sequence[Task]) -> None:
         """Note that jobs are begun, together if there are several."""
-        run = JobRun(self._now())
+        run = JobRun(self._now)
         for task in tasks:
             self.runs[task.ticket] = run
         _current.set(run)

@@ -1,7 +1,8 @@
 """Which runs take too long, and when to look: rules only.
 
 A run that is over its time is asked to end, where that can be done without its
-process. One that does not end in `CANCEL_S` can be ended with its process only.
+process. One that does not end in `CANCEL_S` can be ended with its process only. For
+one that tells how far it is, the time begins anew whenever it says something new.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.demand.job import CALLED_OFF, Failure
+from actors.processor.progress import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,23 +47,29 @@ class TimeLimit:
         if self._limit_s is not None:
             # What was taken and is not noted yet begins now at the earliest.
             noted = [*runs.items()]
-            began = [run.began_at for key, run in noted if key not in self._over]
-            times.append(min(began, default=now) + self._limit_s)
+            alive = [run.alive_at for key, run in noted if key not in self._over]
+            times.append(min(alive, default=now) + self._limit_s)
         return min(times, default=None)
 
     def over(self, runs: Mapping[int, JobRun], now: float) -> list[tuple[int, ...]]:
         """Find the runs that are over their time since the last call."""
         if self._limit_s is None:
             return []
-        failure = Failure(f"JobTimeoutError: took longer than {self._limit_s:g} s")
         found: dict[int, list[int]] = {}
         for ticket, run in [*runs.items()]:
-            if ticket not in self._over and now >= run.began_at + self._limit_s:
-                self._over[ticket] = failure
+            if ticket not in self._over and now >= run.alive_at + self._limit_s:
+                self._over[ticket] = self._too_long(run)
                 found.setdefault(id(run), []).append(ticket)
         for tickets in found.values():
             self._asked[tickets[0]] = now + CANCEL_S
         return [tuple(each) for each in found.values()]
+
+    def _too_long(self, run: JobRun) -> Failure:
+        if run.told is None:
+            what = f"took longer than {self._limit_s:g} s"
+        else:
+            what = f"told nothing new for {self._limit_s:g} s, at {in_words(run.told)}"
+        return Failure(f"JobTimeoutError: {what}")
 
     def call_off(self, ticket: int, now: float) -> bool:
         """Give a run that nobody wants its time to end; returns whether that is new."""

@@ -180,6 +180,26 @@ class FetcherStatus(FetcherBasics, FetcherDetails):
     restarts: int
 
 
+class JobProgress(TypedDict):
+    """How far a job is that has called ``actors.progress``.
+
+    Attributes:
+        taken_from: The fetcher or step that it came from.
+        id: The job's; of a list of jobs the first one's. 200 characters of it.
+        jobs: How many jobs run in the same call.
+        fraction: From 0 to 1; null where the job does not know.
+        text: What it is doing.
+        age_s: How long ago it said something new.
+    """
+
+    taken_from: str
+    id: int | str
+    jobs: int
+    fraction: float | None
+    text: str
+    age_s: float
+
+
 class ProcessorAnswer(TypedDict):
     """What a processor says of itself.
 
@@ -192,6 +212,7 @@ class ProcessorAnswer(TypedDict):
         manual: Whether it asks when it is told to, and only then.
         done: Jobs that it has done.
         failed: Attempts that failed.
+        progress: Of jobs that say how far they are; the first ten.
         restarts: How often it was started again, told by its machine.
     """
 
@@ -203,6 +224,7 @@ class ProcessorAnswer(TypedDict):
     manual: bool
     done: int
     failed: int
+    progress: list[JobProgress]
     restarts: NotRequired[int]
 
 
@@ -222,6 +244,7 @@ class ProcessorStatus(TypedDict):
         manual: Whether it asks when it is told to, and only then.
         done: Jobs that it has done.
         failed: Attempts that failed.
+        progress: Of jobs that say how far they are; the first ten.
         restarts: How often it was started again.
         waiting_for: Why it does nothing, in a word; null while it works.
         kind: The name of its table in the configuration.
@@ -237,6 +260,7 @@ class ProcessorStatus(TypedDict):
     manual: bool
     done: int
     failed: int
+    progress: list[JobProgress]
     restarts: int
     waiting_for: str | None
     kind: str
@@ -279,6 +303,7 @@ class MemberProcessorStatus(TypedDict):
         manual: Whether it asks when it is told to, and only then.
         done: Jobs that it has done.
         failed: Attempts that failed.
+        progress: Of jobs that say how far they are; the first ten.
         restarts: How often it was started again.
     """
 
@@ -291,6 +316,7 @@ class MemberProcessorStatus(TypedDict):
     manual: NotRequired[bool]
     done: NotRequired[int]
     failed: NotRequired[int]
+    progress: NotRequired[list[JobProgress]]
     restarts: NotRequired[int]
 
 

@@ -143,6 +143,7 @@ def _processor(child: Child[Any], answer: StatusAnswer | None) -> ProcessorAnswe
         "manual": False,
         "done": 0,
         "failed": 0,
+        "progress": [],
         "restarts": restarts,
     }
 

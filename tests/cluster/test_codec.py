@@ -72,6 +72,16 @@ ANSWER = StatusAnswer(
         "manual": False,
         "done": 3,
         "failed": 0,
+        "progress": [
+            {
+                "taken_from": "orders",
+                "id": "a",
+                "jobs": 1,
+                "fraction": None,
+                "text": "page 4",
+                "age_s": 0,
+            },
+        ],
     },
     events=({"at": "", "level": "info", "event": "job.done", "text": ""},),
 )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from rich.console import Console
 
+from actors.commands.terminal import progress_in_words
 from actors.commands.top_view import KEYS, View
 
 if TYPE_CHECKING:
@@ -121,6 +122,38 @@ def test_no_escape_sequence_reaches_the_terminal() -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert r"\x1b]0;gotcha\x07" in text
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_how_far_jobs_are_is_shown_where_one_says_so(width: int) -> None:
+    view = view_of(fetchers=1, processors=2, quarantined=0)
+    assert "progress" not in "\n".join(drawn(view, width, 30))
+    line = {"fraction": 0.999, "text": "page \x1b[31m9" + " of 10" * 40}
+    view.status["processors"][1]["progress"] = cast("Any", [line, line])
+
+    lines = drawn(view, width, 30)
+
+    [heading] = [each for each in lines if each.startswith("processor ")]
+    [row] = [each for each in lines if each.startswith("processor-1")]
+    assert "progress" in heading
+    assert "99% page" in row
+    assert max(map(len, lines)) <= width
+    assert "\x1b" not in row
+
+
+@pytest.mark.parametrize(
+    ("progress", "words"),
+    [
+        ([], None),
+        (None, None),
+        ([{"fraction": None, "text": ""}], "?"),
+        ([{"fraction": 0.4, "text": ""}], "40%"),
+        ([{"fraction": None, "text": "page 4"}], "page 4"),
+        ([{"fraction": 1.0, "text": "page 4"}] * 3, "100% page 4 (+2)"),
+    ],
+)
+def test_how_far_jobs_are_in_words(progress: Any, words: str | None) -> None:
+    assert progress_in_words({"progress": progress}) == words
 
 
 def test_rates_are_over_the_last_half_minute() -> None:

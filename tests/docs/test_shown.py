@@ -30,6 +30,7 @@ OWN = "docs/jobs.md"
 RUNNING = "docs/running.md"
 LOG = taken(README, "text", "10:20:01.856")
 MORE = taken(RUNNING, "console", "$ python -m actors.main attach")
+PAGES = taken(RUNNING, "python", "# pages.py")
 SEEING = taken(RUNNING, "console", "$ lowtide top")
 BILLING = taken(OWN, "python", "# billing.py")
 BILL = taken(OWN, "console", "$ python -m actors.main --url")
@@ -306,6 +307,19 @@ def test_a_state_that_is_kept_with_the_jobs(block: Block) -> None:
         assert [each["id"] for each in line.results] == [1, 2, 3, 4, 5]
 
     assert asked[:3] == [("http://h", None, 5), ("http://h", 2, 5), ("http://h", 4, 5)]
+
+
+def test_a_job_says_how_far_it_is() -> None:
+    with Harness(process=names_of(PAGES)["process"], processors=1) as pipeline:
+        pipeline.push([{"id": 1}])
+        pipeline.advance(5.0)
+
+        [processor] = pipeline.status()["processors"]
+        [line] = processor["progress"]
+        assert line["id"] == 1
+        page = int(line["text"].removeprefix("page ").removesuffix(" of 10"))
+        assert 3 <= page <= 5
+        assert line["fraction"] == page / 10
 
 
 def test_a_fetch_says_when_to_ask_next() -> None:

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import actors
@@ -103,3 +103,26 @@ def asks(job: Any) -> Any:
     while time.monotonic() < end and not actors.cancelled():
         time.sleep(0.05)
     return job["id"]
+
+
+def tells(job: Any) -> Any:
+    """Take five seconds, and tell of each moment of them, as often as can be."""
+    for moment, share in _moments():
+        actors.progress(share, f"moment {moment}")
+    return job["id"]
+
+
+async def tells_later(job: Any) -> Any:
+    """The same, as a task."""
+    for moment, share in _moments():
+        actors.progress(share, f"moment {moment}")
+        if moment % 1000 == 0:
+            await asyncio.sleep(0.001)
+    return job["id"]
+
+
+def _moments() -> Iterator[tuple[int, float]]:
+    began, moment = time.monotonic(), 0
+    while (share := (time.monotonic() - began) / 5.0) < 1.0:
+        yield moment, share
+        moment += 1

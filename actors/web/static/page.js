@@ -57,6 +57,14 @@ const PROCESSOR = [
   ["demand", (row) => row.demand, "number"], ["done", (row) => row.done, "number"],
   ["failed", (row) => row.failed, "number"], ["restarts", (row) => row.restarts, "number"],
 ];
+// Few jobs say how far they are.
+const PROGRESS = ["progress", (row) => lines((row.progress || []).map(progressLine)), "wide"];
+const percent = (value) => (value === null ? "" : `${Math.floor(value * 100)}%`);
+const progressLine = (it) => {
+  const id = it.jobs > 1 ? `${idShown(it.id)} (+${it.jobs - 1})` : idShown(it.id);
+  return `${id}: ${[percent(it.fraction), it.text].filter(Boolean).join(" ") || "?"}`;
+};
+const lines = (texts) => element("span", {}, ...texts.map((each) => element("div", { textContent: each })));
 const QUARANTINED = [
   ["job", (row) => element("a", { href: jobLink(row), textContent: idShown(row.id) })],
   ["fetcher", (row) => row.fetcher], ["attempts", (row) => row.attempt, "number"],
@@ -83,7 +91,8 @@ function show(status) {
     element("div", { id: `count-${name}` }, element("b", { textContent: count }),
       element("span", { textContent: name.replace("_", " ") }))));
   fill(byId("fetchers"), FETCHER, status.fetchers, "none");
-  fill(byId("processors"), PROCESSOR, status.processors, "none: attach adds one");
+  const tell = status.processors.some((row) => row.progress && row.progress.length);
+  fill(byId("processors"), tell ? [...PROCESSOR, PROGRESS] : PROCESSOR, status.processors, "none: attach adds one");
   fill(byId("events"), EVENTS, status.events.slice().reverse(), "none yet");
   draw(status);
   if (status.accounting.quarantined !== seenQuarantined) {
