@@ -62,4 +62,6 @@ def __getattr__(name: str) -> Any:
     # Late, so that a part of the package does not import all of it.
     if name not in _WHERE:
         raise AttributeError(f"module 'actors' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    # Kept: a job may ask for one of these ten thousand times a second.
+    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return value

@@ -121,6 +121,13 @@ async def tells_later(job: Any) -> Any:
     return job["id"]
 
 
+async def stays(job: Any) -> Any:
+    """Say how far it is, and stay there."""
+    actors.progress(0.4, "<b>page</b> 4 of 10")
+    await asyncio.sleep(600)
+    return job["id"]
+
+
 def _moments() -> Iterator[tuple[int, float]]:
     began, moment = time.monotonic(), 0
     while (share := (time.monotonic() - began) / 5.0) < 1.0:

@@ -139,6 +139,33 @@ def test_a_quarantined_job_is_shown_as_text_and_a_click_retries_it(
 
 
 @with_browser
+def test_a_job_that_says_how_far_it_is_is_opened_and_cancelled(
+    web_port: int, browser: Browser, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "1", "--every", "0")
+    system = start_system("--url", numbers.url, "--process", "many:stays")
+
+    browser.open(Web(web_port).url)
+    browser.wait_for("document.querySelector('#processors a')")
+    assert "1: 40% <b>page</b> 4 of 10" in browser.text("#processors")
+    browser.click("#processors a")
+    browser.wait_for("document.querySelector('#cancel')")
+    assert browser.run("document.querySelector('#cancel').disabled") is True
+    browser.type("#token", TOKEN)
+    browser.click("#unlock button")
+    browser.wait_for("!document.querySelector('#cancel').disabled")
+    assert browser.run("document.querySelector('#retry').disabled") is True
+    browser.run("window.confirm = () => true")
+    browser.click("#cancel")
+
+    [cancelled] = system.wait_for("job.quarantined")
+    assert cancelled["error"] == "JobCancelledError: cancelled by hand"
+    browser.wait_for("!document.querySelector('#retry').disabled")
+    assert browser.run("document.querySelector('#cancel').disabled") is True
+    assert browser.complaints() == []
+
+
+@with_browser
 def test_buttons_pause_and_resume_and_the_page_follows_the_preferred_colours(
     web_port: int, browser: Browser, start_system: Start
 ) -> None:

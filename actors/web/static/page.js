@@ -6,6 +6,7 @@ const TOKEN = "lowtide-token";
 let points = [];
 let seenQuarantined = null;
 let readOnly = false;
+let fetcherNames = new Set();
 
 function element(name, options = {}, ...children) {
   const node = document.createElement(name);
@@ -58,13 +59,15 @@ const PROCESSOR = [
   ["failed", (row) => row.failed, "number"], ["restarts", (row) => row.restarts, "number"],
 ];
 // Few jobs say how far they are.
-const PROGRESS = ["progress", (row) => lines((row.progress || []).map(progressLine)), "wide"];
+const PROGRESS = ["progress", (row) => element("div", {}, ...(row.progress || []).map(progressLine)), "wide"];
 const percent = (value) => (value === null ? "" : `${Math.floor(value * 100)}%`);
 const progressLine = (it) => {
-  const id = it.jobs > 1 ? `${idShown(it.id)} (+${it.jobs - 1})` : idShown(it.id);
-  return `${id}: ${[percent(it.fraction), it.text].filter(Boolean).join(" ") || "?"}`;
+  // A step's jobs are in no journal: there is nothing to open.
+  const link = !fetcherNames.has(it.taken_from) ? idShown(it.id) :
+    element("a", { href: jobLink({ fetcher: it.taken_from, id: it.id }), textContent: idShown(it.id) });
+  const more = it.jobs > 1 ? ` (+${it.jobs - 1})` : "";
+  return element("div", {}, link, `${more}: ${[percent(it.fraction), it.text].filter(Boolean).join(" ") || "?"}`);
 };
-const lines = (texts) => element("span", {}, ...texts.map((each) => element("div", { textContent: each })));
 const QUARANTINED = [
   ["job", (row) => element("a", { href: jobLink(row), textContent: idShown(row.id) })],
   ["fetcher", (row) => row.fetcher], ["attempts", (row) => row.attempt, "number"],
@@ -90,6 +93,7 @@ function show(status) {
   byId("account").replaceChildren(...Object.entries(status.accounting).map(([name, count]) =>
     element("div", { id: `count-${name}` }, element("b", { textContent: count }),
       element("span", { textContent: name.replace("_", " ") }))));
+  fetcherNames = new Set(status.fetchers.map((row) => row.name));
   fill(byId("fetchers"), FETCHER, status.fetchers, "none");
   const tell = status.processors.some((row) => row.progress && row.progress.length);
   fill(byId("processors"), tell ? [...PROCESSOR, PROGRESS] : PROCESSOR, status.processors, "none: attach adds one");
@@ -159,19 +163,21 @@ async function showJob(query) {
 }
 
 function decisions(job) {
-  const decide = (action, label, kind) => {
+  const decide = (action, label, kind, states, question) => {
     const button = element("button", { id: action, textContent: label, className: kind });
-    button.disabled = job.state !== "quarantined" || readOnly || !sessionStorage.getItem(TOKEN);
-    button.title = button.disabled ? "for quarantined jobs, once the page is unlocked" : "";
+    button.disabled = !states.includes(job.state) || readOnly || !sessionStorage.getItem(TOKEN);
+    button.title = button.disabled ? `for jobs that are ${states.join(" or ")}, once the page is unlocked` : "";
     button.onclick = async () => {
-      if (kind && !confirm(`Discard job ${job.id}? Nothing brings it back.`)) return;
+      if (question && !confirm(question)) return;
       await act({ verb: "jobs", action, keys: { [job.fetcher]: [job.key] } });
       await showJob(location.hash.split("?")[1]);
     };
     return button;
   };
-  return element("div", { className: "row" }, decide("retry", "Retry", ""),
-    decide("discard", "Discard", "irreversible"));
+  return element("div", { className: "row" }, decide("retry", "Retry", "", ["quarantined"]),
+    decide("discard", "Discard", "irreversible", ["quarantined"], `Discard job ${job.id}? Nothing brings it back.`),
+    decide("cancel", "Cancel", "", ["ready", "leased", "retrying"],
+      `Cancel job ${job.id}? What it has begun is lost; it is set aside.`));
 }
 
 async function act(command) {
