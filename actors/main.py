@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actors.commands import (
     check,
     control,
+    hand_over,
     jobs,
     journal,
     simulate,
@@ -132,6 +133,7 @@ def _parser() -> tuple[Parser, Verbs]:
     control.register(verbs)
     jobs.register(verbs)
     journal.register(verbs)
+    hand_over.register(verbs)
     state.register(verbs)
     check.register(verbs)
     tune.register(verbs)

@@ -30,7 +30,14 @@ TERM_S = 8.0
 RENEW_S = 2.0
 #: How often who waits looks whether the term is over, in seconds.
 LOOK_S = 0.5
+#: Who waits says so as often as a leader, and does not any more after so long.
+WAITS_S = 3 * RENEW_S
 
+#: Beside the tables of the journal, which it tells nothing of: no layout of its own.
+_WAITING = (
+    "CREATE TABLE lowtide.waiting (holder text PRIMARY KEY, place text NOT NULL, "
+    "at timestamptz NOT NULL)"
+)
 
 #: Ends the transactions of a leader whose term is over, where they hang: the server
 #: itself does not, in the middle of several statements that were sent together.
@@ -73,6 +80,7 @@ class Leadership:
         self._place = Place(url, secrets.token_hex(8))
         self._db = Database(url, within_s=TERM_S)
         self.prepared = False
+        self._say_at = 0.0
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost, self._write_lost = os.pipe()
@@ -101,8 +109,11 @@ class Leadership:
                 # Somebody may have made it for us, who may not make one.
                 make = "" if schema else "CREATE SCHEMA lowtide;"
                 self._db.execute(make + SCHEMA)
+                self._db.execute(_WAITING)
                 self.prepared = True
                 return
+            if not self._has_waiting():
+                self._db.execute(_WAITING)
             [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
             if layout != LAYOUT and layout not in UPGRADES:
                 raise JournalDamagedError(
@@ -125,6 +136,48 @@ class Leadership:
             raise JournalError("the row that says who leads is gone")
         return Leader(*row)
 
+    def say_waiting(self) -> None:
+        """Let be known that this one waits, if it has not just said so.
+
+        Raises:
+            JournalError: It is not kept.
+        """
+        if (now := time.monotonic()) < self._say_at:
+            return
+        with self._db.transaction():
+            self._db.execute("SET LOCAL synchronous_commit = off")
+            self._db.execute(
+                "DELETE FROM lowtide.waiting "
+                "WHERE at < clock_timestamp() - interval '1 min'"
+            )
+            self._db.execute(
+                "INSERT INTO lowtide.waiting VALUES (?, ?, clock_timestamp()) "
+                "ON CONFLICT (holder) DO UPDATE SET at = excluded.at",
+                (self._place.holder, _here()),
+            )
+        self._say_at = now + RENEW_S
+
+    def waiting(self) -> list[str]:
+        """Who waits to take over.
+
+        Raises:
+            JournalError: The database does not answer.
+        """
+        if not self._has_waiting():
+            return []
+        rows = self._db.execute(
+            "SELECT place FROM lowtide.waiting "
+            "WHERE at > clock_timestamp() - make_interval(secs => ?) ORDER BY place",
+            (WAITS_S,),
+        )
+        return [place for (place,) in rows]
+
+    def _has_waiting(self) -> bool:
+        [there] = self._db.execute(
+            "SELECT to_regclass('lowtide.waiting') IS NOT NULL"
+        ).fetchone()
+        return bool(there)
+
     def take(self, leader: Leader) -> bool:
         """Lead from now on, if this one's term is over and nobody else was faster.
 
@@ -143,6 +196,10 @@ class Leadership:
             ).fetchone()
             if row is not None:
                 self._upgrade()
+                self._db.execute(
+                    "DELETE FROM lowtide.waiting WHERE holder = ?",
+                    (self._place.holder,),
+                )
         if row is None:
             return False
         self._place = self._place._replace(term=row[0])
@@ -284,6 +341,7 @@ def _why_not(leadership: Leadership) -> str | None:
         seen = leadership.leader()
         if seen.left_s <= 0 and leadership.take(seen):
             return None
+        leadership.say_waiting()
     except JournalError as error:
         return str(error)
     return f"{seen.place} leads, term {seen.term}"

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,33 @@ def readyz(port: int) -> tuple[int, str]:
     return answer.status_code, answer.text
 
 
+#: Of a leader's death and of its orderly end, in seconds.
+DEATH_S, END_S = 15.0, 3.0
+
+
+def taken_over_after(url: str, term: int, since: float) -> float:
+    """How long it took until another one led, and did a job."""
+    import psycopg  # noqa: PLC0415
+
+    with psycopg.connect(url, autocommit=True) as db:
+
+        def is_taken() -> bool:
+            row = db.execute("SELECT term FROM lowtide.leader").fetchone()
+            return row is not None and row[0] > term
+
+        wait_until(is_taken, "another one leads")
+    return time.monotonic() - since
+
+
+def bring_to_end(system: Any, pids: set[int], end: str) -> None:
+    if end == "stopped":
+        system.command("stop")
+        system.wait()
+        return
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL if end == "killed" else signal.SIGSTOP)
+
+
 @pytest.mark.parametrize("end", ["killed", "stopped", "paused"])
 def test_who_waits_takes_over(
     start_numbers: Start, start_system: Start, database: str, end: str
@@ -154,14 +182,13 @@ def test_who_waits_takes_over(
     healthz = f"http://127.0.0.1:{web}/healthz"
     assert requests.get(healthz, timeout=10).status_code == 200
 
-    if end == "stopped":
-        first.command("stop")
-    else:
-        number = signal.SIGKILL if end == "killed" else signal.SIGSTOP
-        for pid in theirs:
-            os.kill(pid, number)
+    bring_to_end(first, theirs, end)
+    since = time.monotonic()
     try:
-        second.wait_for("system.started")
+        limit_s = END_S if end == "stopped" else DEATH_S
+        assert taken_over_after(database, 1, since) <= limit_s
+        second.wait_for("job.done")
+        assert time.monotonic() - since <= DEATH_S
         second.wait_for("job.done", count=5)
         wait_until(lambda: readyz(web)[0] == 200, "it is ready")
     finally:
@@ -183,6 +210,52 @@ def test_who_waits_takes_over(
     known = {each["job_id"] for each in done}
     # At a crash one job at most was served and not kept.
     assert len(set(range(1, max(known) + 1)) - known) <= 1
+
+
+def test_a_leader_hands_over_to_who_waits(
+    start_numbers: Start, start_system: Start, database: str
+) -> None:
+    numbers = start_numbers("--every", "0.05")
+    words = ("--url", numbers.url, "--journal", database, "--every", "0.05")
+    first = start_system(*words, "--standby")
+    first.wait_for("job.done", count=5)
+    verb = ("hand-over", "--journal", database)
+    code, _, told = first.command(*verb)
+    assert code == 2
+    assert "no system waits to take over" in told
+    assert "Nothing was stopped" in told
+
+    second = start_system(*words, "--standby", ready=False)
+    wait_until(lambda: "standby: " in second.command("status")[2], "it waits")
+    code, _, told = second.command(*verb)
+    assert code == 2
+    assert "leads, term 1" in told
+
+    code, text, told = first.command(*verb)
+
+    assert (code, told) == (0, "")
+    assert "stopped: " in text
+    assert " leads, term 2" in text
+    first.wait()
+    second.wait_for("job.done", count=5)
+    second.command("stop")
+    second.wait()
+    done = [*first.all_of("job.done"), *second.all_of("job.done")]
+    ids = sorted(each["job_id"] for each in done)
+    assert ids == list(range(1, len(ids) + 1))
+
+
+def test_with_a_file_nobody_can_take_over(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--every", "0")
+    system = start_system("--url", numbers.url)
+
+    code, _, told = system.command("hand-over")
+
+    assert code == 2
+    assert "only a journal in PostgreSQL can be taken over" in told
+    assert system.status()["state"] == "running"
 
 
 def test_who_waits_ends_when_it_is_told_to(
