@@ -73,9 +73,9 @@ class FetcherSettings(TypedDict, total=False):
 class ProcessorSettings(TypedDict, total=False):
     """The keys of a ``[[processor]]`` table."""
 
+    executor: Function
     setup: Function
     concurrency: int
-    executor: Function
     max_demand: int | str
     min_demand: int
     selector: Function
