@@ -179,7 +179,8 @@ def _add_join(verbs: Verbs) -> None:
     join.add_argument(
         "leader",
         metavar="HOST:PORT",
-        help="the address at which that machine lets others join (its --bind)",
+        help="the address at which that machine lets others join (its --bind); several "
+        "with commas between them where any of these may lead",
     )
     for option in MACHINE_SETTINGS:
         add_setting(join, option)

@@ -14,7 +14,7 @@ from actors.host.tcp import is_address
 from actors.supervision.heartbeat import PATIENCE_S, Heartbeat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from actors.actor_system.stage import Stage
     from actors.actor_system.worker import Worker
@@ -43,6 +43,7 @@ class LeaderConnection:
         key: The cluster's.
         limit_s: The longest silence that a line bears, until the leader says.
         heard: Called with each message that arrives.
+        others: Where a leader may listen as well: one of them at each try, in turn.
     """
 
     def __init__(
@@ -53,9 +54,11 @@ class LeaderConnection:
         limit_s: float,
         join: Any,
         heard: Callable[[Any], None],
+        others: Iterable[Place] = (),
     ) -> None:
         self._stage = stage
-        self._place = place
+        # The first is the one that is dialled.
+        self._places = deque((place, *others))
         self._key = key
         self._limit_s = limit_s
         self._signs: Heartbeat[Place] = _patient(limit_s)
@@ -66,11 +69,11 @@ class LeaderConnection:
         self._undelivered: Line | None = None
         self._dial_at: float | None = stage.now()
         self._failures = 0
-        self._told: str | None = None
+        self._told: dict[Place, str] = {}
         self._quiet = Quiet()
         # One try: who is called, who is left to be called, and until when.
         self._resolver: Worker | None = None
-        self._known: list[Endpoint] = []
+        self._known: dict[Place, list[Endpoint]] = {}
         self._calls: dict[int, Line] = {}
         self._left: deque[Endpoint] = deque()
         self._next_at: float | None = None
@@ -98,6 +101,15 @@ class LeaderConnection:
         if any(each.is_waiting for each in self._calls.values()):
             times.append(self._stage.now() + FLUSH_S)
         return min((each for each in times if each is not None), default=None)
+
+    @property
+    def _place(self) -> Place:
+        return self._places[0]
+
+    @property
+    def leader(self) -> str:
+        """Where the leader is, or is looked for."""
+        return str(self._place) if self.is_open else ",".join(map(str, self._places))
 
     @property
     def is_open(self) -> bool:
@@ -198,13 +210,13 @@ class LeaderConnection:
         assert self._resolver is not None  # noqa: S101 - it has a word
         for found in self._resolver.take():
             if isinstance(found, list):
-                self._known = found
+                self._known[self._place] = found
             else:
                 problem = f"cannot find {self._place.host}: {found}"
                 self._problems.append(problem)
             if not self._is_closed:
                 # Where nobody can say now, it may be where it was.
-                self._call_all(self._known)
+                self._call_all(self._known.get(self._place, []))
 
     def _call_all(self, endpoints: list[Endpoint]) -> None:
         self._left.extend(endpoints)
@@ -264,16 +276,20 @@ class LeaderConnection:
 
     def _dial_later(self, reason: str, *, was_open: bool) -> None:
         self._failures += 1
-        delay_s = AGAIN.longest_s(self._failures) * (0.75 + self._stage.chance() / 2)
+        rounds = -(-self._failures // len(self._places))
+        delay_s = AGAIN.longest_s(rounds) * (0.75 + self._stage.chance() / 2)
         self._dial_at = self._stage.now() + delay_s
         # The same trouble at every try is told once.
-        if reason and (was_open or reason != self._told):
-            self._told = reason
+        place = self._place
+        if reason and (was_open or reason != self._told.get(place)):
+            self._told[place] = reason
             self._stage.log.warning(
                 "machine.away" if was_open else "machine.waiting",
-                leader=str(self._place),
+                leader=str(place),
                 reason=reason,
             )
+        if not was_open:
+            self._places.rotate(-1)
 
     # What the line says.
 

@@ -113,6 +113,7 @@ class MachineActor(SupervisorActor):
                 limit_s=start.system.machine_timeout_s,
             ),
             self._leader_says,
+            [identity.Place(*each) for each in start.others],
         )
         self._begun_at = self.now()
 
@@ -394,7 +395,7 @@ class MachineActor(SupervisorActor):
 
     @property
     def _leader(self) -> str:
-        return str(identity.Place(self.first.host, self.first.port))
+        return self.connection.leader
 
     def _stop(self, request: Request) -> None:
         at_once = commands.Stop.of(request.command).now is True

@@ -193,6 +193,7 @@ class StartMachine:
 
     Attributes:
         host: Address of the leader's gate.
+        others: Hosts and ports where a leader may be as well.
         count: How many processors.
         kind: Which; None for the only one there is.
         allow: Functions that may be run; empty for those that are here for it.
@@ -209,3 +210,4 @@ class StartMachine:
     report_fd: int
     control_socket: str
     orders_fd: int
+    others: tuple[tuple[str, int], ...] = ()

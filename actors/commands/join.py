@@ -40,6 +40,7 @@ class Machine:
 
     Attributes:
         leader: Its gate.
+        others: Gates of those that may lead instead.
         kind: Of the processors; None for the only one there is.
         allow: Functions that may be run; empty for those that are here for it.
     """
@@ -49,6 +50,7 @@ class Machine:
     kind: str | None
     count: int
     allow: tuple[str, ...] = ()
+    others: tuple[identity.Place, ...] = ()
 
 
 class JoinedMachineActor(MachineActor):
@@ -77,6 +79,7 @@ class _MachineMain(Main):
             report_fd=report_fd,
             control_socket=str(self.files.socket),
             orders_fd=self.orders.fd,
+            others=tuple((each.host, each.port) for each in machine.others),
         )
         return JoinedMachineActor, start
 
@@ -84,7 +87,7 @@ class _MachineMain(Main):
         self.log.info(
             "machine.started",
             machine=self.machine.name,
-            leader=str(self.machine.leader),
+            leader=",".join(map(str, (self.machine.leader, *self.machine.others))),
             processors=self.machine.count,
             hint="Ctrl-C drains, a second one stops at once",
         )
@@ -119,7 +122,9 @@ def run(arguments: Namespace) -> int:
     names = (each.setting for each in MACHINE_SETTINGS)
     flags = {name: getattr(arguments, name) for name in names}
     values = resolve(flags, os.environ, None)
-    leader = identity.place(arguments.leader, None, "the leader")
+    leader, *others = (
+        identity.place(each, None, "the leader") for each in arguments.leader.split(",")
+    )
     name = arguments.name or socket.gethostname()
     if "/" in name or not 0 < len(name) <= MAX_NAME:
         raise ConfigError(
@@ -131,6 +136,7 @@ def run(arguments: Namespace) -> int:
         kind=arguments.processor,
         count=values["processors"].value,
         allow=_allowed(arguments.allow),
+        others=tuple(others),
     )
     if machine.count < 1:
         raise ConfigError(f"--processors must be at least 1, got {machine.count}")

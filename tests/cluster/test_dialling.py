@@ -45,13 +45,20 @@ class Dialler(Stage):
 
     connection: LeaderConnection
     limit_s = 5.0
+    others: tuple[Place, ...] = ()
 
     def receive(self, message: Any, sender: Any) -> None:
         if message == "begin":
             join = Join(name="m", run="m1", host="m", version="1", limit_s=self.limit_s)
             place = Place("leader.example", PORT)
             self.connection = LeaderConnection(
-                self, place, KEY.encode(), self.limit_s, join, self._heard
+                self,
+                place,
+                KEY.encode(),
+                self.limit_s,
+                join,
+                self._heard,
+                self.others,
             )
             self.at: list[float] = []
 
@@ -174,6 +181,32 @@ def test_the_first_address_is_not_the_only_one_that_is_tried() -> None:
     two.run(4.0)
 
     assert two.is_in
+
+
+def test_of_several_that_may_lead_the_one_that_does_is_found() -> None:
+    two = Two()
+    # The second swallows what is sent there, and the third is known to nobody.
+    two.network.names = {
+        "leader.example": ["10.0.0.1"],
+        "dead.example": ["10.0.0.7"],
+        "next.example": ["10.0.0.2"],
+    }
+    two.member.stage.others = tuple(
+        Place(name, PORT) for name in ("dead.example", "no.example", "next.example")
+    )
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+    assert two.is_in
+    assert two.member.stage.connection.leader == f"leader.example:{PORT}"
+
+    for address, name in (("10.0.0.2", "next"), ("10.0.0.1", "leader")):
+        two.lead(address)
+        two.run(30.0)
+
+        assert two.is_in
+        assert two.member.stage.connection.leader == f"{name}.example:{PORT}"
+    assert len(two.member.stage.at) == 3
 
 
 def test_where_there_is_no_name_service_yet_it_is_waited_for() -> None:
