@@ -123,11 +123,6 @@ def source_named(word: str) -> str | None:
     return None
 
 
-def short_names() -> list[str]:
-    """All of them."""
-    return sorted({*SOURCES, *(name for name, _ in _entry_points())})
-
-
 def _entry_points() -> Iterator[tuple[str, str]]:
     # Late: it takes longer than all else that a start without it needs.
     from importlib import metadata  # noqa: PLC0415
