@@ -64,6 +64,10 @@ class Instructions:
                 tell(unraisable)
 
         sys.unraisablehook = tell_others
+        # CPython 3.12 tells of instructions only where a frame had asked for them
+        # before the tracer was set: without this the first run of an interpreter
+        # counts none.
+        sys._getframe().f_trace_opcodes = True  # noqa: SLF001
         sys.settrace(self._frame)
         try:
             act()
