@@ -23,7 +23,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.start_error import check_platform
 from actors.config.build import build_noting
 from actors.config.errors import ConfigError, Problems
-from actors.config.functions import function_problems, hook_problems
+from actors.config.named_functions import function_problems, hook_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
 from actors.job_functions import Job, Result

@@ -4,6 +4,7 @@ Every error pickles with all its attributes, since it crosses processes, and
 no message holds the credentials or the query string of a URL.
 """
 
+import reprlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ __all__ = [
     "TimedOutError",
     "TooLargeError",
     "UnreachableError",
+    "short",
+    "text",
 ]
 
 #: Bytes of an unusable answer kept with its error: enough to recover a job by
@@ -202,3 +205,17 @@ def _rebuild(
     error = cls.__new__(cls, *args)
     error.__dict__.update(state)
     return error
+
+
+def short(value: object) -> str:
+    """Return a value's type and a part of it."""
+    return f"{type(value).__name__} {text(value)}"
+
+
+def text(value: object) -> str:
+    """Return a part of a value."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        # CPython refuses to print an int of more than 4300 digits.
+        return "of too many digits"

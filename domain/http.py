@@ -23,9 +23,9 @@ from .errors import (
     TooLargeError,
 )
 from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened
-from .failures import FAILURES, causes_of, classified
+from .exchange_failures import FAILURES, causes_of, classified
+from .http_transport import CarefulAdapter, prepared, thread_session
 from .retry_after import parse_retry_after
-from .transport import CarefulAdapter, prepared, thread_session
 from .urls import shown
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def send(
 
     Args:
         request: What to ask.
-        session: Default: one per thread, from `domain.transport.new_session`. Any
+        session: Default: one per thread, from `domain.http_transport.new_session`. Any
             other is used with its own adapters, proxies and retries, and cannot
             be held to the total limit while it connects and reads the headers.
         limits: In time and size.

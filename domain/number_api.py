@@ -10,8 +10,7 @@ from typing import Any
 import requests
 
 from . import http, strict_json, urls
-from .errors import BadJobError, BadStatusError
-from .excerpts import short
+from .errors import BadJobError, BadStatusError, short
 
 __all__ = ["answered", "take"]
 

@@ -3,8 +3,7 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from .errors import BadNumberError
-from .excerpts import short, text
+from .errors import BadNumberError, short, text
 
 if TYPE_CHECKING:
     import requests

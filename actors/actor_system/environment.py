@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.event_loop import LoopWorker
 from actors.actor_system.worker import Worker
-from actors.hooks.outlet import outlet_of
+from actors.hooks.event_queue import event_queue_of
 from actors.host import crash_signals, forks, keeper, linux, logs, stack_dumps, tcp
 from actors.host.control_socket import ControlServer
 from actors.host.forked_call import Call
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from actors.hooks.outlet import Outlet
+    from actors.hooks.event_queue import EventQueue
     from actors.journal.journal import Keep
     from actors.journal.memory import MemoryJournal
     from actors.journal.sqlite import SqliteJournal
 
 
-class Edges:
+class Environment:
     """The world as it is."""
 
     def begin_process(self) -> None:
@@ -85,12 +85,12 @@ class Edges:
         """An event loop of its own for async functions."""
         return LoopWorker(name)
 
-    def apart(self) -> Callable[[Callable[[], str], float], str] | None:
+    def forked_call(self) -> Callable[[Callable[[], str], float], str] | None:
         """What calls a function in a process of its own, for so many seconds.
 
         It returns nothing where the function ended that process, or was too late.
         """
-        return _answer_apart
+        return _call_in_fork
 
     def function(self, name: str) -> Callable[..., Any]:
         """The job function of this name.
@@ -115,9 +115,9 @@ class Edges:
         clock = Clock(self.wall, self.now, since_boot)
         return open_journal(journal, fetcher, clock, remember_s, keep)
 
-    def outlet(self, fetcher: str) -> Outlet | None:
+    def hook_events(self, fetcher: str) -> EventQueue | None:
         """Where hooks hear of a fetcher's jobs; None where there are none."""
-        return outlet_of(fetcher, self.wall)
+        return event_queue_of(fetcher, self.wall)
 
     def control(self, path: str, orders_fd: int) -> ControlServer:
         """Where commands arrive: other terminals', and the main process's orders."""
@@ -164,5 +164,5 @@ class Edges:
         linux.kill(pid)
 
 
-def _answer_apart(function: Callable[[], str], within_s: float) -> str:
+def _call_in_fork(function: Callable[[], str], within_s: float) -> str:
     return Call(function, within_s).wait(within_s + 1.0) or ""

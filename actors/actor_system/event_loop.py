@@ -8,7 +8,7 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from actors.actor_system.worker import NoThreadError, Outbox
+from actors.actor_system.worker import NoThreadError, WakingQueue
 from actors.host import forks
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     Failed = Callable[[BaseException], Iterable[Any]]
 
 
-class LoopWorker(Outbox):
+class LoopWorker(WakingQueue):
     """Runs coroutines at the same time, and puts what they return where a stage looks.
 
     The loop is made once and closed once, so what belongs to it (clients, pools of

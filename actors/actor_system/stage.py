@@ -1,4 +1,4 @@
-"""The one seam to Thespian: the base of every stage.
+"""The base of every stage.
 
 A stage is written against this class, not against Thespian. It handles one
 message at a time in ``receive``, does what time brings in ``tick``, and says in
@@ -24,7 +24,7 @@ from thespian.actors import (
     WatchMessage,
 )
 
-from actors.actor_system.environment import Edges
+from actors.actor_system.environment import Environment
 from actors.host import crash_signals, forks, linux
 
 if TYPE_CHECKING:
@@ -52,12 +52,12 @@ class Stage(Actor):  # type: ignore[misc]
     """
 
     #: The world around; whoever makes the stage may put another in its place.
-    edges = Edges()
+    environment = Environment()
 
     def __init__(self) -> None:
         super().__init__()
-        self.edges.begin_process()
-        self.log = self.edges.log("info")
+        self.environment.begin_process()
+        self.log = self.environment.log("info")
         self._watched: dict[int, Callable[[], None]] = {}
         self._timers: list[float] = []
         self._not_made: list[Address] = []
@@ -99,11 +99,11 @@ class Stage(Actor):  # type: ignore[misc]
 
     def now(self) -> float:
         """Monotonic seconds."""
-        return self.edges.now()
+        return self.environment.now()
 
     def chance(self) -> float:
         """Uniform in 0 to 1."""
-        return self.edges.chance()
+        return self.environment.chance()
 
     def watch(self, fd: int, ready: Callable[[], None]) -> None:
         """Call ``ready`` from the mailbox whenever ``fd`` can be read."""
@@ -120,7 +120,7 @@ class Stage(Actor):  # type: ignore[misc]
     def create(self, stage: type[Stage]) -> Address:
         """Start another stage in a process of its own, as a child of this one."""
         before = len(self._processes())
-        crash = self.edges.before_child()
+        crash = self.environment.before_child()
         with forks.of_ours():
             address = self.createActor(stage)
         if len(self._processes()) > before:
@@ -199,7 +199,7 @@ class Stage(Actor):  # type: ignore[misc]
                     signal=crash_signals.name_of(process.exitcode),
                     trace=trace,
                 )
-            self.edges.after_child()
+            self.environment.after_child()
             self.child_exited(address)
 
         self.watch(fd, ended)

@@ -19,7 +19,7 @@ from thespian.actors import (
 from thespian.system import systemBase
 
 from actors.actor_system import sockets
-from actors.actor_system.base import GONE_WITHIN_S, Base, SystemStartError
+from actors.actor_system.system_base import GONE_WITHIN_S, Base, SystemStartError
 from actors.host import linux, process_end
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ class Gate:
         yield from ()
 
 
-class Outbox:
+class WakingQueue:
     """Takes values from any thread, and wakes the one stage that is to have them.
 
     The stage watches ``fd``; when it can be read, ``take`` returns everything
@@ -84,7 +84,7 @@ class Outbox:
                 os.write(self._wake, b"\0")
 
 
-class Worker(Outbox):
+class Worker(WakingQueue):
     """Runs calls, and puts their yields where a stage finds them.
 
     With one thread they run one after another, with several as many at a time.

@@ -143,12 +143,12 @@ class GateActor(Stage):
 
     def _start(self, message: StartGate, root: Address) -> None:
         system = self.system = message.system
-        self.log = self.edges.log(system.log_level)
+        self.log = self.environment.log(system.log_level)
         error = None
         try:
             key = identity.read_key(system.cluster_key_file)
-            place = identity.place(system.bind or "", system.port, "--bind")
-            listeners = self.edges.listen(place.host, place.port)
+            place = identity.read_host_port(system.bind or "", system.port, "--bind")
+            listeners = self.environment.listen(place.host, place.port)
         except (OSError, ValueError) as problem:
             error = f"cannot listen at {system.bind}: {problem}"
         else:
@@ -158,7 +158,7 @@ class GateActor(Stage):
             for each in listeners:
                 listener = GateListener(each, key, limit_s)
                 self.watch(listener.fd, partial(self._called, listener))
-        started = Started(name=GATE, pid=self.edges.process_id(), error=error)
+        started = Started(name=GATE, pid=self.environment.process_id(), error=error)
         self.send(root, started)
 
     def _called(self, listener: GateListener) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VARIABLE = "LOWTIDE_CLUSTER_KEY"
 
 
-class Place(NamedTuple):
+class HostPort(NamedTuple):
     """Where machines meet."""
 
     host: str
@@ -31,7 +31,7 @@ class Place(NamedTuple):
         return f"{host}:{self.port}"
 
 
-def place(text: str, port: int | None, origin: str) -> Place:
+def read_host_port(text: str, port: int | None, origin: str) -> HostPort:
     """Read ``HOST:PORT``; the port may be left out where one is given.
 
     Raises:
@@ -50,7 +50,7 @@ def place(text: str, port: int | None, origin: str) -> Place:
         raise ConfigError(f"{origin} must be HOST:PORT, got {text!r}")
     if not 1 <= int(number) <= 65535:  # noqa: PLR2004 - as TCP has it
         raise ConfigError(f"{origin} must have a port from 1 to 65535, got {text!r}")
-    return Place(host, int(number))
+    return HostPort(host, int(number))
 
 
 def read_key(file: str | None) -> bytes:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Stage
     from actors.actor_system.worker import Worker
     from actors.cluster.connection import Line
-    from actors.cluster.identity import Place
+    from actors.cluster.identity import HostPort
     from actors.demand.messages import SubscriptionId
     from actors.host.tcp import Endpoint
 
@@ -49,19 +49,19 @@ class LeaderConnection:
     def __init__(
         self,
         stage: Stage,
-        place: Place,
+        place: HostPort,
         key: bytes,
         limit_s: float,
         join: Any,
         heard: Callable[[Any], None],
-        others: Iterable[Place] = (),
+        others: Iterable[HostPort] = (),
     ) -> None:
         self._stage = stage
         # The first is the one that is dialled.
         self._places = deque((place, *others))
         self._key = key
         self._limit_s = limit_s
-        self._signs: Heartbeat[Place] = _patient(limit_s)
+        self._signs: Heartbeat[HostPort] = _patient(limit_s)
         self._join = join
         self._heard = heard
         self._line: Line | None = None
@@ -69,11 +69,11 @@ class LeaderConnection:
         self._undelivered: Line | None = None
         self._dial_at: float | None = stage.now()
         self._failures = 0
-        self._told: dict[Place, str] = {}
+        self._told: dict[HostPort, str] = {}
         self._quiet = Quiet()
         # One try: who is called, who is left to be called, and until when.
         self._resolver: Worker | None = None
-        self._known: dict[Place, list[Endpoint]] = {}
+        self._known: dict[HostPort, list[Endpoint]] = {}
         self._calls: dict[int, Line] = {}
         self._left: deque[Endpoint] = deque()
         self._next_at: float | None = None
@@ -103,7 +103,7 @@ class LeaderConnection:
         return min((each for each in times if each is not None), default=None)
 
     @property
-    def _place(self) -> Place:
+    def _place(self) -> HostPort:
         return self._places[0]
 
     @property
@@ -189,11 +189,11 @@ class LeaderConnection:
     def _resolve(self) -> None:
         host, port = self._place
         if is_address(host):
-            self._call_all(self._stage.edges.endpoints(host, port))
+            self._call_all(self._stage.environment.endpoints(host, port))
             return
         if self._resolver is None:
             try:
-                self._resolver = self._stage.edges.worker("resolve")
+                self._resolver = self._stage.environment.worker("resolve")
             except ValueError as error:
                 self._give_up(str(error))
                 return
@@ -202,7 +202,7 @@ class LeaderConnection:
 
     def _ask_resolver(self, host: str, port: int) -> Iterator[Any]:
         try:
-            yield self._stage.edges.endpoints(host, port)
+            yield self._stage.environment.endpoints(host, port)
         except OSError as error:
             yield error
 
@@ -227,7 +227,7 @@ class LeaderConnection:
         while self._left:
             endpoint = self._left.popleft()
             try:
-                connection = self._stage.edges.connect(endpoint)
+                connection = self._stage.environment.connect(endpoint)
             except OSError as error:
                 self._problems.append(f"{endpoint}: {error.strerror or error}")
                 continue
@@ -334,7 +334,7 @@ class LeaderConnection:
             self._line_ended(line, str(error))
 
 
-def _patient(limit_s: float) -> Heartbeat[Place]:
+def _patient(limit_s: float) -> Heartbeat[HostPort]:
     return Heartbeat.of_lines(min(limit_s, PATIENCE_S))
 
 

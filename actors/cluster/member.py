@@ -102,7 +102,7 @@ class MachineActor(SupervisorActor):
         self.open(replace(start.system, processors=()), start.incarnation)
         self.connection = LeaderConnection(
             self,
-            identity.Place(start.host, start.port),
+            identity.HostPort(start.host, start.port),
             identity.read_key(start.system.cluster_key_file),
             start.system.machine_timeout_s,
             Join(
@@ -113,11 +113,11 @@ class MachineActor(SupervisorActor):
                 limit_s=start.system.machine_timeout_s,
             ),
             self._leader_says,
-            [identity.Place(*each) for each in start.others],
+            [identity.HostPort(*each) for each in start.others],
         )
         self._begun_at = self.now()
 
-    def settled(self) -> None:
+    def carried_out(self) -> None:
         """Tell once that all processors work, and leave when none is left."""
         supervisor = self.supervisor
         count = len(supervisor.processors)
@@ -408,7 +408,7 @@ class MachineActor(SupervisorActor):
                 self.carry_out(self.supervisor.detach(child))
             if not self.connection.is_open:
                 self._forget_sources()
-        self.settled()
+        self.carried_out()
 
     def _forget_sources(self) -> None:
         # There is nobody to deliver to, or to take leave of: what runs is finished,

@@ -27,13 +27,13 @@ class Peer:
 
 
 #: Where a source or a consumer is: on another machine, or at an address on this one.
-Place: TypeAlias = Any
+Origin: TypeAlias = Any
 
 
 class Passed(NamedTuple):
     """A message on its way, and where it goes next."""
 
-    where: Place
+    where: Origin
     message: Any
 
 
@@ -41,10 +41,10 @@ class Router:
     """Knows where sources are, and who opened which subscription."""
 
     def __init__(self) -> None:
-        self._sources: dict[str, Place] = {}
-        self._consumers: dict[SubscriptionId, Place] = {}
+        self._sources: dict[str, Origin] = {}
+        self._consumers: dict[SubscriptionId, Origin] = {}
 
-    def source_up(self, name: str, where: Place) -> None:
+    def source_up(self, name: str, where: Origin) -> None:
         """Note where a source is now."""
         self._sources[name] = where
 
@@ -52,7 +52,7 @@ class Router:
         """Forget a source that is not coming back."""
         self._sources.pop(name, None)
 
-    def up(self, message: Up, origin: Place) -> Passed | None:
+    def up(self, message: Up, origin: Origin) -> Passed | None:
         """Pass on what a consumer says; None if its source is not known."""
         where = self._sources.get(message.source)
         if where is None:
@@ -72,7 +72,7 @@ class Router:
         is_afar = isinstance(where, Peer)
         return Passed(where, Down(message=message) if is_afar else message)
 
-    def place_of(self, subscription: SubscriptionId) -> Place | None:
+    def place_of(self, subscription: SubscriptionId) -> Origin | None:
         """Where the consumer is that opened a subscription, if that is known."""
         return self._consumers.get(subscription)
 
@@ -82,7 +82,7 @@ class Router:
         self._consumers = _without(self._consumers, peer)
 
 
-def _without(known: dict[str, Place], peer: Peer) -> dict[str, Place]:
+def _without(known: dict[str, Origin], peer: Peer) -> dict[str, Origin]:
     return {
         key: where
         for key, where in known.items()

@@ -28,7 +28,7 @@ from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.host.control_socket import ControlError
 from actors.host.state_dir import StateDirError
-from actors.journal.follow import Follower, Place, place_of
+from actors.journal.follow import Follower, JournalPosition, position_of
 from actors.status.commands import AskStatus, Attach, Detach, Stop, Wait, ask
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Run:
             journal: The file in which jobs are kept that have ended; None if none are.
         """
         self._journal = journal
-        self._place = Place() if journal is None else place_of(journal)
+        self._place = JournalPosition() if journal is None else position_of(journal)
         self._socket: Future[Path] = Future()
         self._ended: Future[Exit] = Future()
         #: The system's main process, where that is not this one.

@@ -9,7 +9,7 @@ from actors.commands.exit_codes import Exit
 from actors.commands.options import add_settings, read_asked
 from actors.commands.terminal import complain, say, say_text, table
 from actors.commands.validated_config import function_errors, note_way_in
-from actors.config.functions import hidden_functions
+from actors.config.named_functions import hidden_functions
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import unknown_variables
 from actors.host import redaction

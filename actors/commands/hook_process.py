@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.config.show import secrets_of
-from actors.hooks import outlet, spans
+from actors.hooks import event_queue, spans
 from actors.hooks.events import event_of_line
 from actors.host.ready_process import ReadyProcess, secret_file
 
@@ -37,7 +37,7 @@ class HookProcess:
         """Make the way for events; what is forked later has it."""
         self._config = config
         self._log_fd = log_fd
-        self._way = outlet.open_way(config.hooked)
+        self._way = event_queue.open_way(config.hooked)
         self._seed: str | None = None
         if any(spans.TRACER in names for names in config.hooks.values()):
             self._seed = spans.trace(each.name for each in config.fetchers)
@@ -97,11 +97,11 @@ class HookProcess:
             fields = json.loads(line)
         event = event_of_line(fields, time.time()) if isinstance(fields, dict) else None
         if event is not None:
-            outlet.tell(event)
+            event_queue.tell(event)
 
     def close(self) -> None:
         """Let it have what was sent, and end it."""
-        outlet.close_way()
+        event_queue.close_way()
         spans.trace_no_more()
         if self._process is not None:
             self._process.wait(LAST_S)

@@ -45,12 +45,12 @@ class Machine:
         allow: Functions that may be run; empty for those that are here for it.
     """
 
-    leader: identity.Place
+    leader: identity.HostPort
     name: str
     kind: str | None
     count: int
     allow: tuple[str, ...] = ()
-    others: tuple[identity.Place, ...] = ()
+    others: tuple[identity.HostPort, ...] = ()
 
 
 class JoinedMachineActor(MachineActor):
@@ -123,7 +123,8 @@ def run(arguments: Namespace) -> int:
     flags = {name: getattr(arguments, name) for name in names}
     values = resolve(flags, os.environ, None)
     leader, *others = (
-        identity.place(each, None, "the leader") for each in arguments.leader.split(",")
+        identity.read_host_port(each, None, "the leader")
+        for each in arguments.leader.split(",")
     )
     name = arguments.name or socket.gethostname()
     if "/" in name or not 0 < len(name) <= MAX_NAME:

@@ -17,14 +17,14 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from actors.actor_system.base import SystemStartError
 from actors.actor_system.system import START_WITHIN_S, RunningSystem, wait_for_end
+from actors.actor_system.system_base import SystemStartError
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
 from actors.commands.hook_process import HookProcess
 from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
-from actors.config.functions import hidden_functions
+from actors.config.named_functions import hidden_functions
 from actors.config.overrides import Changes
 from actors.config.show import secrets_of
 from actors.config.values import unknown_variables
@@ -127,13 +127,13 @@ class Main:
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
     pump: Thread | None = None
     log: FilteringBoundLogger = field(init=False)
-    pulse: Heartbeat[str] = field(init=False)
+    heartbeat: Heartbeat[str] = field(init=False)
     _had_root: bool = field(init=False, default=False)
 
     def run(self) -> int:
         """Start, and go on until it ends; returns the exit code."""
         forks.note_users_files()
-        self.pulse = Heartbeat(self.config.lease_s)
+        self.heartbeat = Heartbeat(self.config.lease_s)
         try:
             self._start()
         except (OSError, SystemStartError) as error:
@@ -190,7 +190,7 @@ class Main:
         self.exit_code = Exit.FAILURE
 
     def _wait_s(self) -> float | None:
-        times = [self.pulse.next_tick(), self.root_start_at, self.web_start_at]
+        times = [self.heartbeat.next_tick(), self.root_start_at, self.web_start_at]
         times += [self.begin_by, self.look_at]
         times += [None if self.looking is None else self.looking.ends_at]
         times += [None if self.hooks is None else self.hooks.start_at]
@@ -205,9 +205,9 @@ class Main:
             self._restart_web()
         if self.hooks is not None and now >= (self.hooks.start_at or math.inf):
             self.hooks.start()
-        if self.pulse.silent(now):
+        if self.heartbeat.silent(now):
             self._root_silent()
-        self.pulse.due(now)
+        self.heartbeat.due(now)
         if self.begin_by is not None and now >= self.begin_by:
             self.begin_by = None
             self._not_begun()
@@ -289,7 +289,7 @@ class Main:
         self.root_pid = None
         self.system.start_root(*self.root_stage(report_fd))
         now = time.monotonic()
-        self.pulse.begin(_ROOT, now)
+        self.heartbeat.begin(_ROOT, now)
         self.begin_by = None if self.started else now + START_WITHIN_S
 
     def _restart_root(self) -> None:
@@ -425,7 +425,7 @@ class Main:
             case Alive(pid=pid):
                 self._root_is_there(pid)
             case Beat():
-                self.pulse.heard(_ROOT, time.monotonic())
+                self.heartbeat.heard(_ROOT, time.monotonic())
             case Started():
                 self._started()
             case Failed(error=error):
@@ -501,7 +501,7 @@ class Main:
         if self.root is not None:
             os.close(self.root)
         self.root = None
-        self.pulse.end(_ROOT)
+        self.heartbeat.end(_ROOT)
         if self.exit_code is not None:
             return
         # Its stages died with it. They start anew under another, from the journal.
@@ -514,7 +514,7 @@ class Main:
         self.root_start_at = time.monotonic() + delay
 
     def _root_silent(self) -> None:
-        self.pulse.end(_ROOT)
+        self.heartbeat.end(_ROOT)
         self.log.error("stage.silent", stage=_ROOT, pid=self.root_pid)
         if self.root is None or self.root_pid is None:
             self._root_died()  # before it could say that it is there

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from actors.actor_system import sockets
-from actors.actor_system.limits import LimitError, check_limits
+from actors.actor_system.user_limits import LimitError, check_limits
 from actors.cluster import identity
 from actors.commands.main_process import Main
 from actors.commands.standby import STOPPED, Standby, StoppedError
@@ -125,7 +125,7 @@ def check_place() -> None:
 def _check_way_in(config: SystemConfig) -> None:
     if config.bind is not None:
         identity.read_key(config.cluster_key_file)
-        identity.place(config.bind, config.port or None, "--bind")
+        identity.read_host_port(config.bind, config.port or None, "--bind")
 
 
 def claim_number(port: int) -> tuple[SystemFiles, IO[str]]:

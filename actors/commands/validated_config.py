@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.cluster import identity
 from actors.commands.options import read_asked
-from actors.config.functions import function_problems, hook_problems
+from actors.config.named_functions import function_problems, hook_problems
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import is_over_file
 from actors.host import forked_call, redaction
@@ -100,7 +100,7 @@ def note_way_in(asked: Asked) -> None:
     with asked.problems.noted():
         identity.read_key(config.cluster_key_file)
     with asked.problems.noted():
-        identity.place(config.bind, config.port or None, name)
+        identity.read_host_port(config.bind, config.port or None, name)
 
 
 def function_errors(asked: Asked) -> Iterator[str]:

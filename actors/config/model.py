@@ -321,7 +321,7 @@ class ProcessorConfig(StageConfig):
         return self.demand != AUTOMATIC
 
     @property
-    def asking(self) -> str | None:
+    def demand_function(self) -> str | None:
         """The function that says when, if there is one."""
         return self.demand if ":" in self.demand else None
 
@@ -572,8 +572,8 @@ class SystemConfig:
             yield processor.setup
         if processor.executor is not None:
             yield processor.executor
-        if processor.asking is not None:
-            yield processor.asking
+        if processor.demand_function is not None:
+            yield processor.demand_function
         if processor.partition_by is not None and ":" in processor.partition_by:
             yield processor.partition_by
         if processor.dispatcher == "broadcast":

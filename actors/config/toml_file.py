@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 #: Keys, and numbers of elements, from the top to one place.
-Place: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY = re.compile(r"""[A-Za-z0-9_-]+|"(?:\\.|[^"\\\n])*"|'[^'\n]*'""")
@@ -91,7 +91,7 @@ def _toml_line(text: str, error: Exception) -> int:
 
 
 @lru_cache(maxsize=4)
-def places(text: str) -> Mapping[Place, int]:
+def places(text: str) -> Mapping[KeyPath, int]:
     """The line of each key and table of a file that is good TOML.
 
     ``("fetcher", 0, "name")`` is the key in the first ``[[fetcher]]``.
@@ -105,11 +105,11 @@ def places(text: str) -> Mapping[Place, int]:
 class _Reader:
     text: str
     at: int = 0
-    lines: dict[Place, int] = field(default_factory=dict)
-    _counts: dict[Place, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    _counts: dict[KeyPath, int] = field(default_factory=dict)
 
     def read(self) -> None:
-        table: Place = ()
+        table: KeyPath = ()
         while not self._ended():
             if self._take("[["):
                 path = self._resolved((), self._key())
@@ -123,13 +123,13 @@ class _Reader:
             else:
                 self._pair(table)
 
-    def _pair(self, table: Place) -> None:
+    def _pair(self, table: KeyPath) -> None:
         path = self._resolved(table, self._key())
         self._note_all(path, below=len(table))
         self._take("=")
         self._value(path)
 
-    def _value(self, path: Place) -> None:
+    def _value(self, path: KeyPath) -> None:
         self._skip()
         if self._take("["):
             while not self._ended() and not self._take("]"):
@@ -156,7 +156,7 @@ class _Reader:
             self.at += 1
         return tuple(parts)
 
-    def _resolved(self, table: Place, key: tuple[str, ...]) -> Place:
+    def _resolved(self, table: KeyPath, key: tuple[str, ...]) -> KeyPath:
         """The path of a key; within an array of tables it is of the last one."""
         path = table
         for part in key:
@@ -166,18 +166,18 @@ class _Reader:
         # The name of an array itself is not its last element.
         return path[:-1] if path and isinstance(path[-1], int) else path
 
-    def _element(self, path: Place) -> Place:
+    def _element(self, path: KeyPath) -> KeyPath:
         self._note(path)
         number = self._counts.get(path, 0)
         self._counts[path] = number + 1
         self._note((*path, number))
         return (*path, number)
 
-    def _note_all(self, path: Place, below: int = 0) -> None:
+    def _note_all(self, path: KeyPath, below: int = 0) -> None:
         for end in range(below + 1, len(path) + 1):
             self._note(path[:end])
 
-    def _note(self, path: Place) -> None:
+    def _note(self, path: KeyPath) -> None:
         line = self.text.count("\n", 0, self.at) + 1
         self.lines.setdefault(path, line)
 

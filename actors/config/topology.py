@@ -182,7 +182,7 @@ def _check_sources(
 ) -> None:
     problems = Problems()
     for name, options in processor.subscriptions.items():
-        found = misfits(
+        found = option_conflicts(
             options,
             is_manual=processor.is_manual,
             batch_size=processor.batch_size or 1,
@@ -197,16 +197,16 @@ def _check_sources(
     problems.refuse()
 
 
-class Misfit(NamedTuple):
+class OptionConflict(NamedTuple):
     """A key that cannot be as it is, and why."""
 
     key: str
     text: str
 
 
-def misfits(
+def option_conflicts(
     options: SubscriptionOptions, *, is_manual: bool, batch_size: int, broadcasts: bool
-) -> Iterator[Misfit]:
+) -> Iterator[OptionConflict]:
     """Find what does not fit the processor, or the source.
 
     Args:
@@ -218,15 +218,15 @@ def misfits(
     most, least = options.max_demand, options.min_demand
     for key, value in (("max_demand", most), ("min_demand", least)):
         if is_manual and value is not None:
-            yield Misfit(key, f"{key} does nothing where demand is manual")
+            yield OptionConflict(key, f"{key} does nothing where demand is manual")
     if least is not None and most is None:
-        yield Misfit("min_demand", "min_demand goes with max_demand beside it")
+        yield OptionConflict("min_demand", "min_demand goes with max_demand beside it")
     elif least is not None and most is not None and least >= most:
         text = f"max_demand must be above min_demand ({least}), got {most}"
-        yield Misfit("max_demand", text)
+        yield OptionConflict("max_demand", text)
     elif most is not None and most < batch_size:
         text = f"max_demand must be at least batch_size ({batch_size}), got {most}"
-        yield Misfit("max_demand", text)
+        yield OptionConflict("max_demand", text)
     if options.selector is not None and not broadcasts:
         text = "selector needs a source whose dispatcher is 'broadcast'"
-        yield Misfit("selector", text)
+        yield OptionConflict("selector", text)

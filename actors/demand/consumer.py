@@ -314,7 +314,7 @@ class Consumer:
             outcomes = [
                 Outcome(job.key, job.attempt, None, CALLED_OFF) for _, job, _ in given
             ]
-            sends = self.settled(subscription.source, outcomes, now)
+            sends = self.record_outcomes(subscription.source, outcomes, now)
         return [task for task in self._running.values() if is_meant(task)], sends
 
     def hand_back(self, keep: int, now: float) -> list[Send]:
@@ -364,7 +364,7 @@ class Consumer:
             done.setdefault(self.passed_on(ticket).source, []).append(outcome)
         sends = []
         for source, ended in done.items():
-            sends += self.settled(source, ended, now)
+            sends += self.record_outcomes(source, ended, now)
         if self.lacks:
             # The last outcome was one source's; what is lacking all of them may have.
             sends += self.ask()
@@ -391,7 +391,7 @@ class Consumer:
             subscription.unfinished -= 1
         return task
 
-    def settled(
+    def record_outcomes(
         self, source: str, outcomes: Sequence[Outcome], now: float
     ) -> list[Send]:
         """Record outcomes of jobs that run no more, and ask if it is time."""
@@ -559,7 +559,7 @@ class Consumer:
         if subscription.known and subscription.closed:
             subscription.again_at = None
             return []
-        subscription.again_at = now + (QUIET_S if subscription.settled else AGAIN_S)
+        subscription.again_at = now + (QUIET_S if subscription.is_quiet else AGAIN_S)
         if subscription.closing and subscription.closed_at is None:
             return [Send(subscription.source, subscription.cancel("drain"))]
         missing = subscription.closing and not subscription.closed

@@ -97,7 +97,7 @@ class ConsumerSubscription:
         return self.closed_at is not None and self.received >= self.closed_at
 
     @property
-    def settled(self) -> bool:
+    def is_quiet(self) -> bool:
         """Whether no answer of the producer is waited for."""
         return self.known and not self.closing
 
@@ -264,10 +264,10 @@ class Unconfirmed:
         if self.flush_at is None:
             self.flush_at = now + FLUSH_S
 
-    def confirm(self, settled: Iterable[tuple[int, int]], now: float) -> None:
+    def confirm(self, confirmed: Iterable[tuple[int, int]], now: float) -> None:
         """Forget what the producer has kept."""
         measured_s = None
-        for key in settled:
+        for key in confirmed:
             if self.held.pop(key, None) is None:
                 continue
             self.size -= self._sizes.pop(key)

@@ -313,8 +313,8 @@ class Producer:
             return _unknown(message.subscription)
         decision = Decision()
         process, settle = subscription.process, self.store.settle
-        settled = tuple(map(_key_and_attempt, message.outcomes))
-        subscription.release(settled)
+        confirmed = tuple(map(_key_and_attempt, message.outcomes))
+        subscription.release(confirmed)
         self._reopen(subscription)
         self._serve(subscription)
         decision.events += [
@@ -327,7 +327,7 @@ class Producer:
         if any(isinstance(event, JobReturned) for event in returned):
             self._rest(subscription)
         decision.events += returned
-        decision.sends.append(Confirm(subscription=subscription.id, outcomes=settled))
+        decision.sends.append(Confirm(subscription=subscription.id, outcomes=confirmed))
         self._close_if_finished(subscription)
         return self._dispatch(decision, now)
 

@@ -193,7 +193,7 @@ class ProducerSubscription:
 
 
 #: How long jobs wait for company, in seconds.
-LINGER_S = 0.02
+COALESCE_S = 0.02
 
 #: How long at most, where what went before does not arrive.
 LONGEST_S = 2.0
@@ -203,12 +203,12 @@ LONGEST_S = 2.0
 class _Line:
     received: int = 0
     sent: int = 0
-    wait_s: float = LINGER_S
+    wait_s: float = COALESCE_S
     open_at: float = 0.0
     held: Jobs | None = None
 
 
-class Linger:
+class Coalescing:
     """Stands between a producer's decisions and the network."""
 
     def __init__(self) -> None:
@@ -220,7 +220,7 @@ class Linger:
             line = self._line(message.subscription)
             line.received = max(line.received, message.received)
             if line.received >= line.sent:
-                line.wait_s = LINGER_S
+                line.wait_s = COALESCE_S
 
     def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
         """Take messages to send; returns those that go now, in order.
@@ -286,13 +286,13 @@ class ProducerSender(Generic[A]):
 
     def __init__(self, send: Callable[[A, ToConsumer], None]) -> None:
         self._send = send
-        self._linger = Linger()
+        self._coalescing = Coalescing()
         self._addresses: dict[SubscriptionId, A] = {}
 
     def heard(self, message: ToProducer, sender: A) -> None:
         """Note where a subscription's messages go, and what has arrived there."""
         self._addresses[message.subscription] = sender
-        self._linger.heard(message)
+        self._coalescing.heard(message)
 
     def send(self, messages: Iterable[ToConsumer]) -> None:
         """Send now; what is for a subscription that is not known is dropped."""
@@ -302,15 +302,15 @@ class ProducerSender(Generic[A]):
 
     def put(self, messages: Iterable[ToConsumer], now: float) -> None:
         """Send what need not wait for company."""
-        self.send(self._linger.put(messages, now))
+        self.send(self._coalescing.put(messages, now))
 
     def tick(self, now: float) -> None:
         """Send what has waited for company long enough."""
-        self.send(self._linger.due(now))
+        self.send(self._coalescing.due(now))
 
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do, in monotonic seconds."""
-        return self._linger.next_tick()
+        return self._coalescing.next_tick()
 
     def keep(self, subscriptions: Sequence[SubscriptionId]) -> None:
         """Forget all subscriptions but these."""
@@ -319,7 +319,7 @@ class ProducerSender(Generic[A]):
             self._addresses = {
                 key: address for key, address in self._addresses.items() if key in still
             }
-            self._linger.keep(still)
+            self._coalescing.keep(still)
 
 
 def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:

@@ -143,7 +143,7 @@ class Step:
             passage = self._ended(event)
             if passage is not None and not passage.left:
                 source = passage.task.source
-                sends += self.consumer.settled(source, [passage.outcome()], now)
+                sends += self.consumer.record_outcomes(source, [passage.outcome()], now)
         return sends + self.consumer.ask()
 
     def _ended(self, event: JobEvent) -> Passage | None:

@@ -7,8 +7,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
-from actors.config.functions import routing_of
 from actors.config.model import ACCUMULATE
+from actors.config.named_functions import routing_of
 from actors.demand.backoff import RetryPolicy
 from actors.demand.barriers import Barriers
 from actors.demand.buffer import Buffer, Quarantine
@@ -45,16 +45,16 @@ from actors.journal.quota import Quota
 from actors.status.counters import Tally
 from actors.supervision.messages import (
     AskSign,
+    BarrierPassed,
     Begin,
     DecideJobs,
     DecideState,
     Drain,
     Drained,
-    MarkPassed,
     Pause,
     ProcessGone,
     Resume,
-    SetMark,
+    SetBarrier,
     Sign,
     Started,
     StartFetcher,
@@ -168,7 +168,7 @@ class FetcherActor(Stage):
                 self.send(self._root, self._orders.decide(message, now))
             case DecideState():
                 self.send(self._root, self._orders.decide_state(message, now))
-            case SetMark(number=number):
+            case SetBarrier(number=number):
                 self._barriers.put(number, self.producer.store)
             case StartFetcher():
                 pass
@@ -249,13 +249,13 @@ class FetcherActor(Stage):
     def _start(self, message: StartFetcher, root: Address) -> None:
         config, system = message.config, message.system
         self.config = config
-        self.log = self.edges.log(system.log_level, fetcher=config.name)
+        self.log = self.environment.log(system.log_level, fetcher=config.name)
         try:
-            fetch = self.edges.function(config.fetch)
+            fetch = self.environment.function(config.fetch)
             given = check_fetch(fetch, config.fetch, config.options)
             settle = self._settle_of(config)
-            routing = routing_of(config, system, self.edges.function)
-            self._journal = self.edges.journal(
+            routing = routing_of(config, system, self.environment.function)
+            self._journal = self.environment.journal(
                 system.journal, config.name, config.remember_s, system.keep
             )
             self._purge_s = _purge_s(system.keep)
@@ -319,22 +319,22 @@ class FetcherActor(Stage):
         settle: Callable[..., Any] | None,
         states: SourceState | None,
     ) -> None:
-        hurry = self.edges.beside(config.fetch, "hurry")
+        hurry = self.environment.beside(config.fetch, "hurry")
         if hurry is not None:
             check_call(hurry, name_beside(config.fetch, "hurry"))
         self.source = PollWorker(
-            config, fetch, self.edges, self.log, self._tally, hurry, states
+            config, fetch, self.environment, self.log, self._tally, hurry, states
         )
         if settle is not None:
-            worker = self.edges.worker(f"settle-{config.name}")
+            worker = self.environment.worker(f"settle-{config.name}")
             self.acknowledger = Acknowledger(
                 settle, config.options, worker, self.log, states
             )
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
-        settle = self.edges.beside(config.fetch, "settle")
+        settle = self.environment.beside(config.fetch, "settle")
         if config.settle is not None:
-            settle = self.edges.function(config.settle)
+            settle = self.environment.function(config.settle)
         if settle is not None:
             name = config.settle or name_beside(config.fetch, "settle")
             check_call(settle, name, "job", "outcome", options=config.options)
@@ -402,7 +402,7 @@ class FetcherActor(Stage):
     ) -> None:
         self.watch(self.source.fd, self._source_spoke)
         if not routing.is_open:
-            worker = self.edges.worker(f"route-{self.config.name}")
+            worker = self.environment.worker(f"route-{self.config.name}")
             store, limit_s = self.producer.store, system.job_timeout_s
             self._finder = RouteFinder(
                 routing,
@@ -410,7 +410,7 @@ class FetcherActor(Stage):
                 worker,
                 limit_s,
                 self.log,
-                apart=self.edges.apart(),
+                forked_call=self.environment.forked_call(),
                 first_key=next_key,
             )
             self.watch(self._finder.fd, self._finder_spoke)
@@ -432,7 +432,7 @@ class FetcherActor(Stage):
             self.source,
             self.acknowledger,
             ProducerSender(self.send),
-            self.edges.outlet(self.config.name),
+            self.environment.hook_events(self.config.name),
         )
 
     def _tell_started(
@@ -440,7 +440,7 @@ class FetcherActor(Stage):
     ) -> None:
         started = Started(
             name=self.config.name,
-            pid=self.edges.process_id(),
+            pid=self.environment.process_id(),
             error=error,
             waits_for=waits_for,
         )
@@ -553,7 +553,7 @@ class FetcherActor(Stage):
         # Nobody is to hear of an end that a restart would know nothing of.
         if self._barriers.are_set and not self.commit_queue:
             for number in self._barriers.passed(self.producer.store):
-                passed = MarkPassed(number=number, name=self.config.name)
+                passed = BarrierPassed(number=number, name=self.config.name)
                 self.send(self._root, passed)
 
     def _tell_if_drained(self) -> None:
@@ -571,7 +571,7 @@ class FetcherActor(Stage):
         answer = StatusAnswer(
             number=request.number,
             name=self.config.name,
-            fetcher=self.status.status(now, self.edges.process_id()),
+            fetcher=self.status.status(now, self.environment.process_id()),
             events=logs.recent(),
             accounting=self.producer.store.accounting(),
         )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from actors.demand.producer_subscription import ProducerSender
     from actors.fetcher.acknowledgements import Acknowledger
     from actors.fetcher.poll_worker import PollWorker
-    from actors.hooks.outlet import Outlet
+    from actors.hooks.event_queue import EventQueue
     from actors.journal.journal import Journal
 
 
@@ -189,7 +189,7 @@ class Delivery:
     _source: PollWorker
     _acknowledger: Acknowledger | None
     sender: ProducerSender[Address]
-    _hooks: Outlet | None = None
+    _hooks: EventQueue | None = None
     _told_error: str | None = None
 
     def release(self, now: float) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from actors.actor_system.environment import Edges
+    from actors.actor_system.environment import Environment
     from actors.config.model import FetcherConfig
     from actors.demand.job import Failure
     from actors.demand.producer import Decision
@@ -82,7 +82,7 @@ class PollWorker:
         self,
         config: FetcherConfig,
         fetch: Callable[..., Any],
-        edges: Edges,
+        environment: Environment,
         log: FilteringBoundLogger,
         tally: Tally,
         hurry: Callable[[], Any] | None = None,
@@ -91,7 +91,7 @@ class PollWorker:
         self.poller = Poller(_policy(config))
         self.states = states
         self._options = config.options
-        self._worker = edges.worker(f"fetch-{config.name}")
+        self._worker = environment.worker(f"fetch-{config.name}")
         self._signals = Signals(self._worker.gate())
         paced = "next_poll" in given_to(fetch)
         self._fetch = pacing(fetch, self._signals) if paced else fetch

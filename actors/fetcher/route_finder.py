@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from actors.demand.job_routing import Routing
     from actors.demand.job_store import JobStore
 
-    Apart: TypeAlias = Callable[[Callable[[], str], float], str]
+    ForkedCall: TypeAlias = Callable[[Callable[[], str], float], str]
 
 #: How long a job's routes may take to be found where no --job-timeout is set.
 LIMIT_S = 30.0
@@ -58,7 +58,7 @@ class RouteFinder:
         limit_s: float | None,
         log: FilteringBoundLogger,
         *,
-        apart: Apart | None = None,
+        forked_call: ForkedCall | None = None,
         first_key: int = 0,
     ) -> None:
         """Begin with nothing asked.
@@ -69,7 +69,7 @@ class RouteFinder:
             worker: The thread to ask in.
             limit_s: How long a job may take; None is `LIMIT_S`.
             log: This fetcher's.
-            apart: Calls a function in a process of its own; None where there is none.
+            forked_call: Calls a function in a process of its own, where there is one.
             first_key: The first job's that this fetcher can have fetched itself.
         """
         self._routing = routing
@@ -80,9 +80,9 @@ class RouteFinder:
         self._asked: dict[int, Any] = {}
         self._since = 0.0
         self._hanging = 0
-        self._apart = apart
+        self._forked_call = forked_call
         self._first_key = first_key
-        self._is_apart = False
+        self._forks = False
 
     @property
     def fd(self) -> int:
@@ -99,14 +99,14 @@ class RouteFinder:
             return
         jobs = list(islice(self._life.unrouted, AT_ONCE))
         suspects = [job for job in jobs if job.key < self._first_key]
-        self._is_apart = self._apart is not None and bool(suspects)
-        if self._is_apart:
+        self._forks = self._forked_call is not None and bool(suspects)
+        if self._forks:
             jobs = suspects
         self._asked = {job.key: job for job in jobs}
         self._since = now
         calls: _Calls = _Calls(self._routing, jobs)
-        if self._apart is not None and self._is_apart:
-            calls = _CallsApart(self._routing, jobs, self._apart, self._limit_s)
+        if self._forked_call is not None and self._forks:
+            calls = _ForkedCalls(self._routing, jobs, self._forked_call, self._limit_s)
         self._worker.call(calls.run, calls.failed)
 
     def spoke(self, now: float) -> list[Found]:
@@ -137,7 +137,7 @@ class RouteFinder:
 
     def next_tick(self) -> float | None:
         """When a job takes too long, in monotonic seconds."""
-        if self._is_apart:  # such a call has an end of its own
+        if self._forks:  # such a call has an end of its own
             return None
         return self._since + self._limit_s if self._asked else None
 
@@ -169,17 +169,17 @@ class _Calls:
         yield from self.run()
 
 
-class _CallsApart(_Calls):
+class _ForkedCalls(_Calls):
     """The same in a process of its own, which the function may end.
 
     All jobs are asked about in one; where that comes to nothing, in one for each.
     """
 
     def __init__(
-        self, routing: Routing, jobs: list[Job], apart: Apart, limit_s: float
+        self, routing: Routing, jobs: list[Job], forked_call: ForkedCall, limit_s: float
     ) -> None:
         super().__init__(routing, jobs)
-        self._apart = apart
+        self._forked_call = forked_call
         self._limit_s = limit_s
         self._what = _asked_of(routing)
 
@@ -197,7 +197,7 @@ class _CallsApart(_Calls):
 
     def _answers(self, jobs: list[Job]) -> list[Found]:
         """What is found about all of them, or nothing."""
-        text = self._apart(partial(self._text_of, jobs), self._limit_s)
+        text = self._forked_call(partial(self._text_of, jobs), self._limit_s)
         routes = json.loads(text) if text else []
         return [
             Found(job.key, _routes_from(said))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.journal.file import LIVE, JournalDamagedError, connect
 from actors.journal.journal import JournalError
-from actors.journal.postgres_database import Database, Place, is_postgres, plain
+from actors.journal.postgres_database import Database, JournalUrl, is_postgres, plain
 from actors.journal.stores import claimed, is_there, look_into, shown
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _Postgres:
     keeps_ended = False
 
     def __init__(self, name: str) -> None:
-        self._place = Place.of(name)
+        self._place = JournalUrl.of(name)
         self._db = Database(self._place.url)
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -47,19 +47,19 @@ class EndedJob:
     duration_s: float | None = None
 
 
-class Place(NamedTuple):
+class JournalPosition(NamedTuple):
     """How far somebody has come in a journal: the number of an end."""
 
     ends: int = 0
 
 
-def place_of(journal: Path) -> Place:
+def position_of(journal: Path) -> JournalPosition:
     """Where those stand who want to know what comes now."""
     try:
         with contextlib.closing(JournalView(journal)) as view:
-            return Place(view.last_end())
+            return JournalPosition(view.last_end())
     except JournalDamagedError:  # it is not there yet
-        return Place()
+        return JournalPosition()
 
 
 class Follower:
@@ -69,7 +69,7 @@ class Follower:
         missed: Ends that were forgotten before they were read.
     """
 
-    def __init__(self, journal: Path, place: Place) -> None:
+    def __init__(self, journal: Path, place: JournalPosition) -> None:
         self._view = JournalView(journal, stays=True)
         self._ends = place.ends
         self.missed = 0

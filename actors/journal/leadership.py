@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.journal.file import JournalDamagedError, JournalInUseError
 from actors.journal.journal import JournalError
-from actors.journal.postgres_database import Database, Place
+from actors.journal.postgres_database import Database, JournalUrl
 from actors.journal.postgres_schema import LAYOUT, LOCK, SCHEMA, UPGRADES
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Leadership:
         Raises:
             JournalError: The library is missing.
         """
-        self._place = Place(url, secrets.token_hex(8))
+        self._place = JournalUrl(url, secrets.token_hex(8))
         self._db = Database(url, within_s=TERM_S)
         self.prepared = False
         self._say_at = 0.0
@@ -288,7 +288,7 @@ def leading(
             wait(leadership)
     except JournalError as error:
         leadership.close()
-        shown = Place.of(url).shown
+        shown = JournalUrl.of(url).shown
         raise JournalDamagedError(
             f"the journal {shown} cannot be used: {error}"
         ) from error

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from actors.demand.job import Job, JobId
     from actors.demand.job_events import JobEvent
-    from actors.journal.postgres_database import Place
+    from actors.journal.postgres_database import JournalUrl
 
 #: So many jobs are read at a time.
 _PAGE = 500
@@ -53,7 +53,7 @@ class PostgresJournal(sqlite.SqliteJournal):
 
     def __init__(
         self,
-        place: Place,
+        place: JournalUrl,
         fetcher: str,
         clock: sqlite.Clock | None = None,
         remember_s: float = WINDOW_S,

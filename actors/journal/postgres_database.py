@@ -48,7 +48,7 @@ _MARK = "#lowtide:"
 _SHORTLY = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
 
 
-class Place(NamedTuple):
+class JournalUrl(NamedTuple):
     """Where a journal in PostgreSQL is, and as whom it is written.
 
     Attributes:
@@ -62,7 +62,7 @@ class Place(NamedTuple):
     term: int = 0
 
     @classmethod
-    def of(cls, journal: str) -> Place:
+    def of(cls, journal: str) -> JournalUrl:
         """Read what ``str`` has written, or a URL."""
         url, _, rest = journal.partition(_MARK)
         told = dict(parse_qsl(rest))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.journal.file import JournalDamagedError
 from actors.journal.journal import JournalError
-from actors.journal.postgres_database import Database, Place
+from actors.journal.postgres_database import Database, JournalUrl
 from actors.journal.view import JournalView
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class PostgresView(JournalView):
         Raises:
             JournalDamagedError: There is no journal, or it does not answer.
         """
-        self._shown = Place.of(journal).shown
+        self._shown = JournalUrl.of(journal).shown
         try:
-            self._database = Database(Place.of(journal).url, within_s=ANSWER_S)
+            self._database = Database(JournalUrl.of(journal).url, within_s=ANSWER_S)
             [there] = self._database.execute(
                 "SELECT to_regclass('lowtide.layout') IS NOT NULL"
             ).fetchone()
@@ -69,7 +69,7 @@ class PostgresView(JournalView):
 def problem(journal: str) -> str | None:
     """What will keep its fetchers from writing; None where nothing is seen."""
     try:
-        database = Database(Place.of(journal).url, within_s=ANSWER_S)
+        database = Database(JournalUrl.of(journal).url, within_s=ANSWER_S)
         try:
             database.connect()  # finds only a server that takes writes
         finally:

@@ -10,7 +10,7 @@ from actors.host.redaction import MASK
 from actors.journal import file
 from actors.journal.file import JournalDamagedError, JournalFile
 from actors.journal.memory import MemoryJournal
-from actors.journal.postgres_database import Place, is_postgres
+from actors.journal.postgres_database import JournalUrl, is_postgres
 from actors.journal.sqlite import SqliteJournal
 from actors.journal.view import JournalView
 
@@ -40,7 +40,7 @@ def open_journal(
     if is_postgres(journal):
         from actors.journal.postgres import PostgresJournal  # noqa: PLC0415
 
-        return PostgresJournal(Place.of(journal), fetcher, clock, remember_s)
+        return PostgresJournal(JournalUrl.of(journal), fetcher, clock, remember_s)
     return SqliteJournal(
         Path(journal), fetcher, clock, remember_s=remember_s, keep=keep
     )
@@ -62,7 +62,7 @@ def look_into(journal: str | Path) -> JournalView:
 def shown(journal: str | None) -> str:
     """A journal's name for people."""
     if journal is not None and is_postgres(journal):
-        return Place.of(journal).shown
+        return JournalUrl.of(journal).shown
     return journal or "none"
 
 
@@ -114,7 +114,7 @@ def claimed(journal: str | Path) -> Iterator[str]:
     if is_postgres(str(journal)):
         from actors.journal.leadership import leading  # noqa: PLC0415
 
-        with leading(Place.of(str(journal)).url) as leadership:
+        with leading(JournalUrl.of(str(journal)).url) as leadership:
             leadership.keep()
             yield leadership.journal
         return

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
-from actors.config.functions import routing_of
+from actors.config.named_functions import routing_of
 from actors.config.option import AUTO
 from actors.demand.consumer import Consumer, Send
 from actors.demand.job import CALLED_OFF, Process
@@ -35,8 +35,8 @@ from actors.demand.windows import LATE_S, AutoWindow, Batching
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
 from actors.processor.executor_runner import Broken, ExecutorRunner
+from actors.processor.grants import Grants, manual_demand_of
 from actors.processor.loop_runner import LoopRunner
-from actors.processor.manual_demand import Asking, manual_demand_of
 from actors.processor.process_call import Calling, ThreadRunner
 from actors.processor.progress import shown
 from actors.processor.set_up import IsSetUp, SetUp
@@ -87,7 +87,7 @@ class ProcessorActor(Stage):
 
     consumer: Consumer
     config: ProcessorConfig
-    _asking: Asking
+    _grants: Grants
     _auto_window: AutoWindow
 
     def __init__(self) -> None:
@@ -196,7 +196,9 @@ class ProcessorActor(Stage):
     def _start(self, message: StartProcessor, root: Address) -> None:
         self.config = config = message.config
         self._name = message.name
-        self.log = self.edges.log(message.system.log_level, processor=message.name)
+        self.log = self.environment.log(
+            message.system.log_level, processor=message.name
+        )
         if config.batch_size is not None:
             self._batching = Batching(config.batch_size, config.batch_timeout_s)
         self._auto_window = AutoWindow(config.concurrency)
@@ -208,7 +210,7 @@ class ProcessorActor(Stage):
             batch_size=config.batch_size or 1,
             concurrency=config.concurrency,
         )
-        self._asking = Asking(self.consumer, message.name, self.edges, self.log)
+        self._grants = Grants(self.consumer, message.name, self.environment, self.log)
         self._tune(config)
         self._root = root
         if (limit_s := message.system.job_timeout_s) is not None:
@@ -229,7 +231,7 @@ class ProcessorActor(Stage):
             raise ValueError(wrong)
 
     def _tell_started(self, error: str | None, *, may_pass: bool = False) -> None:
-        pid = self.edges.process_id()
+        pid = self.environment.process_id()
         started = Started(name=self._name, pid=pid, error=error, may_pass=may_pass)
         self.send(self._root, started)
 
@@ -237,23 +239,23 @@ class ProcessorActor(Stage):
         return Process(
             name=message.name,
             run=message.run,
-            pid=self.edges.process_id(),
+            pid=self.environment.process_id(),
             host=socket.gethostname(),
             kind=message.config.name,
             concurrency=message.config.concurrency,
         )
 
     def _load(self, config: ProcessorConfig, system: SystemConfig) -> None:
-        process = self.edges.function(config.process)
+        process = self.environment.function(config.process)
         awaits = config.executor is None
         check_call(process, config.process, "job", awaits=awaits)
-        asking = None
-        if config.asking:
-            asking = self.edges.function(config.asking)
-            check_call(asking, config.asking, "ask")
+        demand_function = None
+        if config.demand_function:
+            demand_function = self.environment.function(config.demand_function)
+            check_call(demand_function, config.demand_function, "ask")
         find: Callable[[Any], Routes] | None = None
         if config.name in system.steps:
-            routing = routing_of(config, system, self.edges.function)
+            routing = routing_of(config, system, self.environment.function)
             self._output = StepOutput(
                 config, system, self.consumer, self.log, routing, self.send
             )
@@ -263,11 +265,11 @@ class ProcessorActor(Stage):
         if config.is_set_up:
             setup = _nothing
             if config.setup is not None:
-                setup = self.edges.function(config.setup)
+                setup = self.environment.function(config.setup)
                 check_call(setup, config.setup, awaits=is_async(process))
             self._runner.set_up(SetUp(setup))
-        if asking is not None:
-            self.watch(self._asking.start(asking), self._asker_spoke)
+        if demand_function is not None:
+            self.watch(self._grants.start(demand_function), self._grants_spoke)
 
     def _make_runner(
         self, process: Callable[[Any], Any], find: Callable[[Any], Routes] | None
@@ -275,15 +277,15 @@ class ProcessorActor(Stage):
         name, places = f"process-{self._name}", self.config.concurrency
         if is_async(process):
             calling = Calling(forks.guarded_async(process), find, self.now)
-            return LoopRunner(self.edges.loop(name), calling)
+            return LoopRunner(self.environment.loop(name), calling)
         if self.config.executor is not None:
-            make = self.edges.executor(self.config.executor)
+            make = self.environment.executor(self.config.executor)
             if make is not None:
                 check_call(make, self.config.executor)
                 calling = Calling(process, find, self.now)
-                return ExecutorRunner(self.edges.worker(name), calling, make)
+                return ExecutorRunner(self.environment.worker(name), calling, make)
         calling = Calling(forks.guarded(process), find, self.now)
-        return ThreadRunner(self.edges.worker(name, places), calling, places)
+        return ThreadRunner(self.environment.worker(name, places), calling, places)
 
     def exiting(self) -> None:
         """End what runs beside the mailbox."""
@@ -307,15 +309,15 @@ class ProcessorActor(Stage):
         window = self._auto_window.window if self.is_auto else config.window
         self._send(self.consumer.retune(window))
 
-    def _asker_spoke(self) -> None:
-        self._send(self._asking.spoke())
+    def _grants_spoke(self) -> None:
+        self._send(self._grants.spoke())
 
     def _flush(self, now: float) -> None:
         if self._batching is not None:
             self._batching.flush(now)
 
     def _ask_for(self, message: AskFor) -> None:
-        sends, asked = self._asking.told(message)
+        sends, asked = self._grants.told(message)
         self._send(sends)
         self.send(self._root, asked)
 
@@ -413,7 +415,7 @@ class ProcessorActor(Stage):
         error, trace = broken.failure.error, broken.failure.trace
         self.log.error("executor.broken", error=error, trace=trace)
         if broken.by_a_job:
-            self.edges.kill(self.edges.process_id())
+            self.environment.kill(self.environment.process_id())
         self._send(self.consumer.drain(self.now()))
 
     def _note_set_up(self, setup: IsSetUp) -> None:
@@ -552,7 +554,7 @@ class ProcessorActor(Stage):
 
     def _tell_status(self, request: StatusRequest, sender: Address) -> None:
         status: ProcessorAnswer = {
-            "pid": self.edges.process_id(),
+            "pid": self.environment.process_id(),
             "host": self.consumer.process.host,
             "state": "draining" if self.consumer.draining else "running",
             "in_flight": self.consumer.held,

@@ -154,18 +154,20 @@ class SupervisorActor(Stage):
         """Give up: what was to be started cannot be."""
         self.reporter.failed(error)
 
-    def settled(self) -> None:
+    def carried_out(self) -> None:
         """Look what follows, now that all effects are carried out."""
 
     # What they use.
 
     def start(self, message: Any) -> None:
         """Begin, and tell the main process what keeps this actor from it, if so."""
-        self.reporter = self.edges.reporter(message.report_fd)
-        self.reporter.alive(self.edges.process_id())
+        self.reporter = self.environment.reporter(message.report_fd)
+        self.reporter.alive(self.environment.process_id())
         with self.reporter.beginning():
             self.begin(message)
-            control = self.edges.control(message.control_socket, message.orders_fd)
+            control = self.environment.control(
+                message.control_socket, message.orders_fd
+            )
             self._commands_in = CommandsIn(self, control, self.reporter, self.command)
             self._commands_in.tick(self.now())
             self.is_open = True
@@ -178,7 +180,7 @@ class SupervisorActor(Stage):
         is_elsewhere: Callable[[str], bool] = lambda _: False,
     ) -> None:
         """Make what every supervisor has."""
-        self.log = self.edges.log(system.log_level)
+        self.log = self.environment.log(system.log_level)
         host = socket.gethostname()
         self.supervisor = Supervisor(system, incarnation, host, is_elsewhere)
         self.means = Means(
@@ -201,7 +203,7 @@ class SupervisorActor(Stage):
                 case End(address=address):
                     self.end(address)
                 case Kill(pid=pid):
-                    self.edges.kill(pid)
+                    self.environment.kill(pid)
                 case Log(level=level, event=event, fields=fields):
                     getattr(self.log, level)(event, **fields)
                 case Fatal(reason=reason):
@@ -213,7 +215,7 @@ class SupervisorActor(Stage):
                     self.news(effect)
                 case _:
                     self.news(effect)
-        self.settled()
+        self.carried_out()
 
     def tell(self, name: str, message: Any) -> None:
         """Send to a child, if it has a process."""

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from actors.actor_system.limits import FILES_EACH, TASKS_EACH
+from actors.actor_system.user_limits import FILES_EACH, TASKS_EACH
 from actors.demand.source_state import StateError, state_text
 from actors.host.redaction import masked
 from actors.status import commands
@@ -15,19 +15,19 @@ from actors.supervision.gather import Gather
 from actors.supervision.messages import (
     Asked,
     AskFor,
+    BarrierPassed,
     DecideJobs,
     DecideState,
     Flush,
     JobsDecided,
-    MarkPassed,
-    SetMark,
+    SetBarrier,
     StateDecided,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from actors.actor_system.environment import Edges
+    from actors.actor_system.environment import Environment
     from actors.config.model import FetcherConfig, ProcessorConfig
     from actors.demand.job import Process
     from actors.host.control_socket import Request
@@ -141,9 +141,9 @@ class FetcherVerbs:
         """When ``tick`` has something to do, in monotonic seconds."""
         return self._flush_at
 
-    def heard(self, message: JobsDecided | StateDecided | MarkPassed) -> None:
+    def heard(self, message: JobsDecided | StateDecided | BarrierPassed) -> None:
         """Note that a fetcher has done its part."""
-        if isinstance(message, MarkPassed):
+        if isinstance(message, BarrierPassed):
             self._marks.answered(message.number, message.name)
         else:
             self._decisions.answered(message.number, message.name, message)
@@ -152,7 +152,7 @@ class FetcherVerbs:
         """Tell a restarted fetcher what it cannot know."""
         self._attaching.heard(name)
         for number in self._marks.waiting_for(name):
-            self._means.tell(name, SetMark(number=number))
+            self._means.tell(name, SetBarrier(number=number))
 
     def exited(self, name: str, fate: Fate) -> None:
         """Answer those who asked a fetcher that has died, or has left."""
@@ -301,7 +301,7 @@ class FetcherVerbs:
         number = self._marks.ask(chosen, over)
         self._means.log.info("mark.set", number=number, fetchers=chosen)
         for name in chosen:
-            self._means.tell(name, SetMark(number=number))
+            self._means.tell(name, SetBarrier(number=number))
 
     def _check_running(self, name: str) -> None:
         fetcher = self._means.supervisor.fetchers.get(name)
@@ -338,14 +338,16 @@ class ProcessorVerbs:
     told ends with its process, as all demand does.
     """
 
-    def __init__(self, means: Means, elsewhere: Elsewhere, edges: Edges) -> None:
+    def __init__(
+        self, means: Means, elsewhere: Elsewhere, environment: Environment
+    ) -> None:
         self._means = means
         self._supervisor = means.supervisor
         self._elsewhere = elsewhere
-        self._edges = edges
+        self._environment = environment
         self._attaching = Gather()
         self._detaching = Gather()
-        self._asking = Gather()
+        self._grants = Gather()
         self._totals: Counter[tuple[str, str | None]] = Counter()
         # One elsewhere is counted by the root of its own machine.
         self._to_attach: dict[str, str] = {}
@@ -355,13 +357,13 @@ class ProcessorVerbs:
 
     def tick(self, now: float) -> None:
         """Answer for processors of which nothing was heard; repeat orders."""
-        self._asking.tick(now)
+        self._grants.tick(now)
         if self._order_at is not None and now >= self._order_at:
             self._order_to_leave()
 
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do, in monotonic seconds."""
-        times = [self._asking.next_tick(), self._order_at]
+        times = [self._grants.next_tick(), self._order_at]
         return min((each for each in times if each is not None), default=None)
 
     def started(self, name: str) -> None:
@@ -377,13 +379,13 @@ class ProcessorVerbs:
 
     def exited(self, name: str, fate: Fate) -> None:
         """Note that a processor is no more; it may have left, as it was told to."""
-        self._asking.heard(name, error="died before it heard")
+        self._grants.heard(name, error="died before it heard")
         if fate.is_final:
             self._detached(name)
 
     def asked(self, message: Asked) -> None:
         """Note that a processor has heard what to ask for, or refused."""
-        self._asking.answered(message.number, message.name, error=message.error)
+        self._grants.answered(message.number, message.name, error=message.error)
 
     def attach(self, request: Request, *, draining: bool) -> None:
         """Carry out ``attach``.
@@ -463,7 +465,7 @@ class ProcessorVerbs:
             request.answer(question.reply(commands.Asked(asked=shares)))
 
         until = self._means.now() + ASKED_WITHIN_S
-        number = self._asking.ask(shares, over, until=until)
+        number = self._grants.ask(shares, over, until=until)
         for each in chosen:
             self._totals[each.run, source] += shares[each.name]
             total = self._totals[each.run, source]
@@ -517,13 +519,13 @@ class ProcessorVerbs:
         self._detaching.heard(name)
 
     def _check_limits(self, count: int) -> None:
-        if FILES_EACH * count > (left := self._edges.descriptors_left()):
+        if FILES_EACH * count > (left := self._environment.descriptors_left()):
             raise CommandError(
                 f"the root may open {left} more files, and {count} more processors "
                 f"need {FILES_EACH * count}; ulimit -n sets that before the start"
             )
         tasks = TASKS_EACH * count
-        if (free := self._edges.tasks_left(tasks)) is not None and free < tasks:
+        if (free := self._environment.tasks_left(tasks)) is not None and free < tasks:
             raise CommandError(
                 f"this user may start {max(0, free)} more processes and threads, and "
                 f"{count} more processors need {tasks}; ulimit -u sets that before "

@@ -64,8 +64,8 @@ CLASSES: tuple[type, ...] = (
     messages.Tune,
     messages.AskFor,
     messages.Asked,
-    messages.SetMark,
-    messages.MarkPassed,
+    messages.SetBarrier,
+    messages.BarrierPassed,
     messages.StatusRequest,
     messages.StatusAnswer,
     # Between machines.

@@ -298,15 +298,15 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetMark:
+class SetBarrier:
     """Root to a fetcher: say when all has ended that is here now. May be repeated."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MarkPassed:
-    """A fetcher to its root: all has ended that was there before the mark."""
+class BarrierPassed:
+    """A fetcher to its root: all has ended that was there before the barrier."""
 
     number: int
     name: str

@@ -32,11 +32,11 @@ from actors.supervision.effects import (
 from actors.supervision.live_settings import LiveSettings
 from actors.supervision.messages import (
     Asked,
+    BarrierPassed,
     Begin,
     Drain,
     Drained,
     JobsDecided,
-    MarkPassed,
     ProcessLost,
     StartSystem,
     StateDecided,
@@ -96,12 +96,12 @@ class RootActor(SupervisorActor):
         self.settings = LiveSettings(self.means, self.leader, dict(start.paused))
         self.fetcher_verbs = FetcherVerbs(self.means, self.leader)
         self.fetcher_verbs.begin(start.detached)
-        self.processor_verbs = ProcessorVerbs(self.means, self.leader, self.edges)
+        self.processor_verbs = ProcessorVerbs(self.means, self.leader, self.environment)
         if config.bind is not None:
             self.supervisor.open_gate(GATE, StartGate(system=config), now)
         self.supervisor.begin(now, start.detached)
 
-    def settled(self) -> None:
+    def carried_out(self) -> None:
         """Let the fetchers poll, once nothing of the system is waited for."""
         supervisor = self.supervisor
         if self._held or supervisor.begun or not supervisor.is_complete:
@@ -125,7 +125,7 @@ class RootActor(SupervisorActor):
                 self.shutdown.stage_drained(name)
             case FromMachine() | LineEnded():
                 self.carry_out(self.leader.receive(message, self.now()))
-            case JobsDecided() | StateDecided() | MarkPassed():
+            case JobsDecided() | StateDecided() | BarrierPassed():
                 self.fetcher_verbs.heard(message)
             case Asked():
                 self.processor_verbs.asked(message)
@@ -282,4 +282,4 @@ class RootActor(SupervisorActor):
     def _let_begin(self, _: Request) -> None:
         # What the fetchers call was found to be sound.
         self._held = False
-        self.settled()
+        self.carried_out()

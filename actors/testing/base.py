@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import timedelta
 
-    from actors.actor_system.environment import Edges
+    from actors.actor_system.environment import Environment
     from actors.actor_system.stage import Stage
     from actors.demand.job_events import JobEvent
     from actors.testing.agenda import Agenda
@@ -272,7 +272,7 @@ class Base:
         agenda: Agenda,
         faults: Calm,
         observer: Observer,
-        edges: Callable[[Node], Edges],
+        environment: Callable[[Node], Environment],
     ) -> None:
         self.agenda = agenda
         self.faults = faults
@@ -281,7 +281,7 @@ class Base:
         self.in_flight = 0
         self.instructions: Instructions | None = None
         self.on_death: Callable[[], None] = lambda: None
-        self._edges = edges
+        self._environment = environment
         self._pid = FIRST_PID
         self._fd = 2
         self._arrivals: dict[tuple[int, int], float] = {}
@@ -303,7 +303,7 @@ class Base:
         self.nodes[node.pid] = node
         made = stage.__new__(stage)
         # Before it is initialised, since it logs from the first moment on.
-        made.edges = self._edges(node)
+        made.environment = self._environment(node)
         made._myRef = node  # noqa: SLF001 - the name that Thespian gives it
         made.__init__()  # type: ignore[misc]
         node.stage = made

@@ -13,8 +13,8 @@ from actors.host.reports import Failed, Stopped
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Role
 from actors.testing.base import Base
-from actors.testing.environment import Surroundings, VirtualEdges
 from actors.testing.network import Network
+from actors.testing.virtual_environment import Surroundings, VirtualEnvironment
 from actors.testing.world import World
 
 if TYPE_CHECKING:
@@ -91,8 +91,8 @@ class JoinedMachine(Surroundings):
         self.network = leader.network
         self.address = f"10.1.0.{len(leader.machines) + 1}"
         leader.network.addresses[name] = self.address
-        edges = partial(VirtualEdges, around=self)
-        self.base = Base(leader.agenda, leader.faults, leader.observer, edges)
+        environment = partial(VirtualEnvironment, around=self)
+        self.base = Base(leader.agenda, leader.faults, leader.observer, environment)
         self._leader = leader
         self._limit_s = limit_s
         self._runs = 0

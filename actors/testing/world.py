@@ -15,7 +15,11 @@ from actors.supervision.messages import StartSystem
 from actors.supervision.root import RootActor
 from actors.testing.agenda import Agenda
 from actors.testing.base import Base
-from actors.testing.environment import Surroundings, VirtualEdges, VirtualRequest
+from actors.testing.virtual_environment import (
+    Surroundings,
+    VirtualEnvironment,
+    VirtualRequest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,15 +54,15 @@ class World(Surroundings):
         self.faults = faults
         self.observer = observer
         self.agenda = Agenda()
-        edges = partial(VirtualEdges, around=self)
-        self.base = Base(self.agenda, faults, observer, edges)
+        environment = partial(VirtualEnvironment, around=self)
+        self.base = Base(self.agenda, faults, observer, environment)
         self.base.on_death = self._undo
         self.changes = Changes()
         self.root: Node | None = None
         self.runs = 0
         self.started = False
         self.ended: Report | None = None
-        self._pulse: Heartbeat[str] = Heartbeat(config.lease_s)
+        self._heartbeat: Heartbeat[str] = Heartbeat(config.lease_s)
 
     def start(self, changes: Changes | None = None) -> None:
         """Start the system, or with the changes so far a new root, as main does."""
@@ -80,22 +84,22 @@ class World(Surroundings):
             again=again,
         )
         self.base.tell(self.root, start)
-        self._pulse.begin("root", self.agenda.now)
+        self._heartbeat.begin("root", self.agenda.now)
         self._watch(self.root)
 
     def _watch(self, root: Node) -> None:
         # As the main process does: a root that hangs is killed, and started anew.
-        at = self._pulse.next_tick()
+        at = self._heartbeat.next_tick()
         assert at is not None  # noqa: S101 - it has begun
 
         def look() -> None:
             if self.root is not root or not self.running:
                 return
-            if self._pulse.silent(self.agenda.now):
+            if self._heartbeat.silent(self.agenda.now):
                 self.kill()
                 self.start(self.changes)
                 return
-            self._pulse.due(self.agenda.now)
+            self._heartbeat.due(self.agenda.now)
             self._watch(root)
 
         self.agenda.at(at, look)
@@ -209,7 +213,7 @@ class World(Surroundings):
         self.changes.heard(report)
         match report:
             case Beat():
-                self._pulse.heard("root", self.agenda.now)
+                self._heartbeat.heard("root", self.agenda.now)
             case Started():
                 self.started = True
             case Failed() | Unbegun() | Fatal() | Stopped():

@@ -15,7 +15,7 @@ from actors.host.redaction import masked, redact
 from actors.journal.file import JournalDamagedError
 from actors.journal.stores import look_into, problem_of, reachable
 from actors.status import readiness
-from actors.web.places import Guesses
+from actors.web.admission import Guesses
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,8 +16,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
+from actors.web.admission import ASKED_WITHIN_S, Admission, kind_of
 from actors.web.answers import Answer, as_json, text
-from actors.web.places import ASKED_WITHIN_S, Places, kind_of
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -59,7 +59,7 @@ class Server(ThreadingHTTPServer):
     ) -> None:
         self.answers = answers
         self.sampler = sampler
-        self.places = Places()
+        self.places = Admission()
         self._log = log
         super().__init__(("127.0.0.1", port), _Handler)
 

@@ -14,13 +14,13 @@ from urllib.parse import quote, urlsplit
 from .. import http
 from ..errors import BadOptionError, SourceError
 from ..urls import shown
+from .bookmark import Bookmark
 from .filling import Problem, Trail, fill_environment
 from .jobs import id_of
-from .limits import budget_of
-from .place import Place
 from .polls import Poll
+from .rate_headers import budget_of
 from .session import HURRIED, Session
-from .settings import Ack, read_settings
+from .source_settings import Ack, read_settings
 
 __all__ = ["check_options", "fetch", "hurry", "preview", "settle"]
 
@@ -56,9 +56,9 @@ def fetch(url: str, *, state: Any = _NOT_GIVEN, **options: Any) -> Any:
     session = _session({"url": url, **options})
     settings = session.settings
     if state is not _NOT_GIVEN:
-        return _pages(Poll(session, Place.of(state, settings.asks)))
+        return _pages(Poll(session, Bookmark.of(state, settings.asks)))
     known = _etags.get((settings.method, settings.url))
-    poll = Poll(session, Place(asks=settings.asks, unchanged=known))
+    poll = Poll(session, Bookmark(asks=settings.asks, unchanged=known))
     jobs = _jobs(poll)
     return jobs if settings.is_list else next(jobs, None)
 
@@ -109,7 +109,7 @@ def settle(
     request = _acknowledgement(session, ack, job_id, outcome)
     if (tokens := session.tokens) is not None and tokens.current() is None:
         # Not left to the next poll: that may be far away, while it is paused.
-        tokens.renew_aside(Place.of(state, session.settings.asks).refresh)
+        tokens.renew_aside(Bookmark.of(state, session.settings.asks).refresh)
     reply = session.ask(request)
     if reply.status == 401 and tokens is not None:  # noqa: PLR2004
         tokens.refuse(tokens.last or "")
@@ -175,7 +175,7 @@ def preview(url: str, *, state: Any = None, **options: Any) -> dict[str, Any]:
             "auth: asking for a token may use up the refresh token, and the one that "
             "takes its place would not be kept"
         )
-    poll = Poll(session, Place.of(state, session.settings.asks))
+    poll = Poll(session, Bookmark.of(state, session.settings.asks))
     told: dict[str, Any] = {"jobs": [], "state": state}
     try:
         for jobs, place in poll.pages():

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from .settings import Rate
+from .source_settings import Rate
 
-__all__ = ["Ledger", "Notes", "boot_time", "ledger_of", "state_folder"]
+__all__ = ["Notes", "SharedBudget", "boot_time", "shared_budget_of", "state_folder"]
 
 _log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Notes:
         return left if 0 < left < 2 * 24 * 3600.0 else 0.0
 
 
-class Ledger:
+class SharedBudget:
     """The notes of one host, in a file or in this process only."""
 
     def __init__(self, path: Path | None, clock: Callable[[], float]) -> None:
@@ -175,7 +175,7 @@ class Ledger:
         return file
 
 
-def ledger_of(place: tuple[str, str, int]) -> Ledger:
+def shared_budget_of(place: tuple[str, str, int]) -> SharedBudget:
     """Return the notes of a host.
 
     Args:
@@ -186,8 +186,8 @@ def ledger_of(place: tuple[str, str, int]) -> Ledger:
         folder = state_folder()
     except OSError as error:
         _log.warning("requests are counted in this process only: %s", error)
-        return Ledger(None, boot_time)
-    return Ledger(folder / f"requests-{digest}.json", boot_time)
+        return SharedBudget(None, boot_time)
+    return SharedBudget(folder / f"requests-{digest}.json", boot_time)
 
 
 def state_folder() -> Path:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from ..errors import BadAnswerError
-from ..excerpts import short
+from ..errors import BadAnswerError, short
 from .expressions import Expression, Path
 
 __all__ = ["KINDS", "Cursor", "Scalar"]

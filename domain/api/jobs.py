@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .. import strict_json
-from ..errors import BadAnswerError, BadJobError
-from ..excerpts import short
+from ..errors import BadAnswerError, BadJobError, short
 from . import formats
 from .expressions import Path
-from .settings import Settings
+from .source_settings import Settings
 
 __all__ = ["Job", "Listed", "id_of", "read_jobs"]
 

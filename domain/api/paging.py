@@ -7,8 +7,7 @@ from urllib.parse import urljoin
 
 from requests.utils import parse_header_links
 
-from ..errors import BadAnswerError, BadUrlError
-from ..excerpts import short
+from ..errors import BadAnswerError, BadUrlError, short
 from ..urls import origin, shown
 from .expressions import Expression, Path
 

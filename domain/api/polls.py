@@ -14,18 +14,18 @@ from ..errors import (
     BadJsonError,
     SourceError,
     ThrottledError,
+    short,
 )
-from ..excerpts import short
 from ..http import NOT_MODIFIED, Request
 from ..urls import shown, with_params
+from .bookmark import Bookmark
 from .filling import fill_cursor
 from .jobs import Listed, read_jobs
-from .limits import answered_at, pace_of
 from .paging import Page, Position, following
-from .place import Place
+from .rate_headers import answered_at, pace_of
 from .rules import Heard, meaning_of
 from .session import Reply
-from .settings import Settings
+from .source_settings import Settings
 from .tokens import Tokens
 
 __all__ = ["Asker", "Poll", "request_of"]
@@ -70,13 +70,13 @@ class Poll:
     """
 
     asker: Asker
-    place: Place
+    place: Bookmark
     request: Request | None = None
     reply: Reply | None = None
     _visited: list[Position | None] = field(default_factory=list)
     _last: str = ""
 
-    def pages(self) -> Iterator[tuple[list[Any], Place]]:
+    def pages(self) -> Iterator[tuple[list[Any], Bookmark]]:
         """Ask for page after page; each is to be kept before the next is asked for.
 
         Raises:
@@ -91,7 +91,7 @@ class Poll:
                 error.body, error.unknown_outcome = b"", False
             raise
 
-    def _pages(self, *, went_on: bool) -> Iterator[tuple[list[Any], Place]]:
+    def _pages(self, *, went_on: bool) -> Iterator[tuple[list[Any], Bookmark]]:
         settings = self.asker.settings
         for _ in range(settings.max_pages if settings.is_list else 1 << 62):
             yield from self._authorized()
@@ -119,7 +119,7 @@ class Poll:
                 self._rest()
                 return
 
-    def _authorized(self) -> Iterator[tuple[list[Any], Place]]:
+    def _authorized(self) -> Iterator[tuple[list[Any], Bookmark]]:
         tokens = self.asker.tokens
         if tokens is None:
             return
@@ -208,14 +208,14 @@ class Poll:
         self.place = place.finished() if moved is None else moved.passed(digest)
         return _Taken(listed.jobs, goes_on=moved is not None)
 
-    def _is_as_before(self, place: Place, digest: str) -> bool:
+    def _is_as_before(self, place: Bookmark, digest: str) -> bool:
         """Whether a list with the newest first begins as it did last time."""
         cursor = self.asker.settings.cursor
         if cursor is None or cursor.kind != "first" or place.position is not None:
             return False
         return (place.unchanged or {}).get("front") == digest
 
-    def _after(self, page: Page, place: Place) -> Place | None:
+    def _after(self, page: Page, place: Bookmark) -> Bookmark | None:
         """The place of the next page; None if there is none.
 
         Raises:
@@ -244,7 +244,7 @@ class Poll:
     def _error(self, text: str) -> BadAnswerError:
         return BadAnswerError(f"{self._name()}: {text}")
 
-    def _noted(self, reply: Reply, listed: Listed, digest: str) -> Place:
+    def _noted(self, reply: Reply, listed: Listed, digest: str) -> Bookmark:
         """What an answer says besides its jobs."""
         place, settings = self.place, self.asker.settings
         cursor = settings.cursor
@@ -262,7 +262,7 @@ class Poll:
         pending = cursor.after(before, listed.answer, listed.elements, now)
         return replace(place, pending=pending)
 
-    def _end(self) -> Iterator[tuple[list[Any], Place]]:
+    def _end(self) -> Iterator[tuple[list[Any], Bookmark]]:
         before, self.place = self.place, self.place.finished()
         if self.place != before:
             yield [], self.place
@@ -292,7 +292,7 @@ class _Taken:
     error: BadAnswerError | None = None
 
 
-def request_of(settings: Settings, place: Place) -> Request:
+def request_of(settings: Settings, place: Bookmark) -> Request:
     """Say what to ask next."""
     cursor = settings.cursor.sent(place.cursor) if settings.cursor else None
     headers = fill_cursor(settings.headers, cursor)
@@ -318,7 +318,7 @@ def request_of(settings: Settings, place: Place) -> Request:
     return _conditional(settings, place, request)
 
 
-def _conditional(settings: Settings, place: Place, request: Request) -> Request:
+def _conditional(settings: Settings, place: Bookmark, request: Request) -> Request:
     """Ask only for what has changed, where the same was asked before."""
     known = place.unchanged
     if not settings.etag or place.position is not None or known is None:

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from ..errors import BadUrlError
-from ..excerpts import text as excerpt
+from ..errors import text as excerpt
 from ..urls import checked
 from .expressions import Expression, Path, compiled
 from .filling import Problem, Trail

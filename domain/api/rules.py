@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from .expressions import Expression, Path
-from .limits import UNKNOWN_WAIT_S, Budget, budget_of
+from .rate_headers import UNKNOWN_WAIT_S, Budget, budget_of
 
 __all__ = ["MEANINGS", "Heard", "Meaning", "Rule", "meaning_of"]
 

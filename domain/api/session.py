@@ -19,10 +19,10 @@ from ..errors import (
 )
 from ..urls import origin, shown, with_params
 from .auth import OAuth2
-from .budgets import Ledger, ledger_of
-from .limits import budget_of
+from .budgets import SharedBudget, shared_budget_of
+from .rate_headers import budget_of
 from .rotated import rotated_of
-from .settings import Settings
+from .source_settings import Settings
 from .tokens import Tokens
 
 __all__ = ["HURRIED", "Reply", "Session"]
@@ -59,7 +59,7 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.origin = origin(settings.url)
-        self._ledger: Ledger = ledger_of(self.origin)
+        self._ledger: SharedBudget = shared_budget_of(self.origin)
         self._who = _digest([settings.url, _credentials(settings)])
         auth = settings.auth
         self.tokens: Tokens | None = None

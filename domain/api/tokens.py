@@ -24,7 +24,7 @@ from ..errors import (
 from ..http import Answer, Request
 from ..urls import shown
 from .auth import OAuth2
-from .limits import budget_of
+from .rate_headers import budget_of
 from .rotated import Rotated
 
 __all__ = ["Granted", "Tokens", "granted", "token_request"]

@@ -36,7 +36,7 @@ LAYERS = {
     "/actors/actor_system/worker": "hand-over between threads",
     "/actors/demand/": "rules",
     "/actors/journal/": "journal, with the wait for the disk",
-    "/actors/host/": "edges",
+    "/actors/host/": "host",
     "/actors/actor_system/": "our system base: messages",
     "/actors/": "actors",
     "/benchmarks/jobs": "the job's functions",

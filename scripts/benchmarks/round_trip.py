@@ -17,7 +17,7 @@ from typing import Any
 from thespian.actors import Actor
 
 from actors.actor_system import sockets
-from actors.actor_system.base import Base
+from actors.actor_system.system_base import Base
 
 #: Of the first ones, since connections are made.
 WARM_UP = 100

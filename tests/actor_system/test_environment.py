@@ -1,4 +1,4 @@
-"""The smaller edges: functions by name, the worker, the control socket, the lock."""
+"""A stage's environment: functions by name, worker, control socket, lock."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from actors.actor_system import system
-from actors.actor_system.base import SystemStartError
-from actors.actor_system.limits import LimitError, check_limits
 from actors.actor_system.system import RunningSystem
+from actors.actor_system.system_base import SystemStartError
+from actors.actor_system.user_limits import LimitError, check_limits
 from actors.host import linux
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from actors.actor_system import base, transport
+from actors.actor_system import system_base, transport
 
 if TYPE_CHECKING:
     from actors.actor_system.sockets import Directory
@@ -121,9 +121,9 @@ def test_the_architecture_names_it(name: str) -> None:
 def test_every_method_that_stands_for_one_of_thespians_is_among_these() -> None:
     ours = {
         f"{kind.__name__}.{name}"
-        for kind in (base.Base, base.Admin, base.Manager)
+        for kind in (system_base.Base, system_base.Admin, system_base.Manager)
         for ancestor in kind.__mro__
-        if ancestor.__module__ == base.__name__
+        if ancestor.__module__ == system_base.__name__
         for name in vars(ancestor)
         if any(
             name in vars(each)

@@ -10,7 +10,7 @@ import pytest
 
 from actors.actor_system.stage import Stage
 from actors.cluster.gateway import GateActor
-from actors.cluster.identity import Place
+from actors.cluster.identity import HostPort
 from actors.cluster.leader import agreed_limit_s
 from actors.cluster.leader_connection import LeaderConnection
 from actors.cluster.messages import (
@@ -25,8 +25,8 @@ from actors.config.build import build
 from actors.config.values import resolve
 from actors.testing.agenda import Agenda
 from actors.testing.base import Base, Calm, Node, Observer
-from actors.testing.environment import Surroundings, VirtualEdges
 from actors.testing.network import Network
+from actors.testing.virtual_environment import Surroundings, VirtualEnvironment
 
 KEY = "a key of all machines, 32 bytes or more"
 PORT = 4000
@@ -45,12 +45,12 @@ class Dialler(Stage):
 
     connection: LeaderConnection
     limit_s = 5.0
-    others: tuple[Place, ...] = ()
+    others: tuple[HostPort, ...] = ()
 
     def receive(self, message: Any, sender: Any) -> None:
         if message == "begin":
             join = Join(name="m", run="m1", host="m", version="1", limit_s=self.limit_s)
-            place = Place("leader.example", PORT)
+            place = HostPort("leader.example", PORT)
             self.connection = LeaderConnection(
                 self,
                 place,
@@ -118,7 +118,7 @@ class Two:
 
     def _base(self, around: Surroundings) -> Base:
         return Base(
-            self.agenda, Calm(), self.logs, partial(VirtualEdges, around=around)
+            self.agenda, Calm(), self.logs, partial(VirtualEnvironment, around=around)
         )
 
     def lead(self, address: str) -> None:
@@ -192,7 +192,7 @@ def test_of_several_that_may_lead_the_one_that_does_is_found() -> None:
         "next.example": ["10.0.0.2"],
     }
     two.member.stage.others = tuple(
-        Place(name, PORT) for name in ("dead.example", "no.example", "next.example")
+        HostPort(name, PORT) for name in ("dead.example", "no.example", "next.example")
     )
     two.lead("10.0.0.1")
     two.dial()

@@ -28,7 +28,7 @@ from actors.config.errors import ConfigError
 def test_a_place_is_a_host_and_a_port(
     text: str, port: int | None, expected: tuple[str, int]
 ) -> None:
-    assert identity.place(text, port, "--bind") == expected
+    assert identity.read_host_port(text, port, "--bind") == expected
 
 
 @pytest.mark.parametrize(
@@ -36,12 +36,12 @@ def test_a_place_is_a_host_and_a_port(
 )
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="the leader must"):
-        identity.place(text, None, "the leader")
+        identity.read_host_port(text, None, "the leader")
 
 
 def test_a_place_is_written_as_it_is_read() -> None:
     for text in ("web1:4570", "[fd00::1]:99"):
-        assert str(identity.place(text, None, "x")) == text
+        assert str(identity.read_host_port(text, None, "x")) == text
 
 
 def test_the_version_of_code_is_told_by_its_sources(

@@ -10,7 +10,7 @@ import pytest
 from actors import Fetcher, Pipeline
 from actors.config.build import build
 from actors.config.errors import ConfigError
-from actors.config.functions import hook_problems
+from actors.config.named_functions import hook_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from actors.config.model import SubscriptionOptions
-from actors.config.topology import Misfit, misfits
+from actors.config.topology import OptionConflict, option_conflicts
 from actors.demand.consumer import Consumer
 from actors.demand.messages import Cancel
 from actors.demand.windows import Window
@@ -18,10 +18,10 @@ def found(
     batch_size: int = 1,
     broadcasts: bool = False,
     **options: int | str,
-) -> list[Misfit]:
+) -> list[OptionConflict]:
     given = SubscriptionOptions(**options)  # type: ignore[arg-type]
     return [
-        *misfits(
+        *option_conflicts(
             given, is_manual=is_manual, batch_size=batch_size, broadcasts=broadcasts
         )
     ]
@@ -66,7 +66,7 @@ def test_a_window_of_its_own_fits_where_the_processor_asks_by_itself() -> None:
 def test_what_does_not_fit_is_said_with_its_key(
     key: str, text: str, options: dict[str, int]
 ) -> None:
-    assert found(**options) == [Misfit(key, f"{key} {text}")]  # type: ignore[arg-type]
+    assert found(**options) == [OptionConflict(key, f"{key} {text}")]  # type: ignore[arg-type]
 
 
 def test_manual_demand_has_no_windows() -> None:

@@ -7,7 +7,7 @@ import tomllib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.config.toml_file import Place, places
+from actors.config.toml_file import KeyPath, places
 
 FILE = '''
 every_s = 1   # [[fetcher]]
@@ -66,7 +66,7 @@ def test_every_key_is_found_at_its_line() -> None:
     }
 
 
-def paths(value: object, path: Place = ()) -> set[Place]:
+def paths(value: object, path: KeyPath = ()) -> set[KeyPath]:
     """Every place in what tomllib made of a file."""
     found = {path} if path else set()
     if isinstance(value, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from actors.demand.messages import Assignment, Confirm, Demand, Jobs, Ping, ToConsumer
-from actors.demand.producer_subscription import LINGER_S, Linger
+from actors.demand.producer_subscription import COALESCE_S, Coalescing
 
 
 def jobs(first: int, upto: int, subscription: str = "a") -> Jobs:
@@ -18,107 +18,109 @@ def demand(received: int) -> Demand:
 
 
 def test_the_first_message_goes_at_once() -> None:
-    assert Linger().put([jobs(0, 1)], 10.0) == [jobs(0, 1)]
+    assert Coalescing().put([jobs(0, 1)], 10.0) == [jobs(0, 1)]
 
 
 def test_what_follows_one_that_has_not_arrived_goes_together() -> None:
-    linger = Linger()
-    linger.put([jobs(0, 1)], 10.0)
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
 
-    held = [linger.put([jobs(n, n + 1)], 10.001) for n in (1, 2, 3)]
+    held = [coalescing.put([jobs(n, n + 1)], 10.001) for n in (1, 2, 3)]
 
     assert held == [[], [], []]
-    assert linger.next_tick() == 10.0 + LINGER_S
-    assert linger.due(10.0 + LINGER_S) == [jobs(1, 4)]
-    assert linger.next_tick() is None
+    assert coalescing.next_tick() == 10.0 + COALESCE_S
+    assert coalescing.due(10.0 + COALESCE_S) == [jobs(1, 4)]
+    assert coalescing.next_tick() is None
 
 
 def test_where_nothing_arrives_each_message_waits_twice_as_long() -> None:
-    linger, sent, now = Linger(), 0, 0.0
+    coalescing, sent, now = Coalescing(), 0, 0.0
     for number in range(1000):
         now = number * 0.01
-        sent += len(linger.due(now)) + len(linger.put([jobs(number, number + 1)], now))
+        sent += len(coalescing.due(now)) + len(
+            coalescing.put([jobs(number, number + 1)], now)
+        )
 
     # Ten seconds of a job each 10 ms: 20, 40, 80 ms ... and then every 2 s.
     assert sent <= 12
 
-    linger.heard(demand(1000))
-    linger.due(99.0)
-    linger.heard(demand(1000))
-    assert linger.put([jobs(1000, 1001)], 100.0) == [jobs(1000, 1001)]
-    assert linger.put([jobs(1001, 1002)], 100.0) == []
-    assert linger.next_tick() == 100.0 + LINGER_S
+    coalescing.heard(demand(1000))
+    coalescing.due(99.0)
+    coalescing.heard(demand(1000))
+    assert coalescing.put([jobs(1000, 1001)], 100.0) == [jobs(1000, 1001)]
+    assert coalescing.put([jobs(1001, 1002)], 100.0) == []
+    assert coalescing.next_tick() == 100.0 + COALESCE_S
 
 
 def test_with_a_window_of_one_nothing_ever_waits() -> None:
-    linger = Linger()
+    coalescing = Coalescing()
 
     sent: list[list[ToConsumer]] = []
     for number in range(3):
-        sent.append(linger.put([jobs(number, number + 1)], 10.0))
-        linger.heard(demand(number + 1))
+        sent.append(coalescing.put([jobs(number, number + 1)], 10.0))
+        coalescing.heard(demand(number + 1))
 
     assert sent == [[jobs(0, 1)], [jobs(1, 2)], [jobs(2, 3)]]
 
 
 def test_nothing_overtakes_the_jobs_that_wait() -> None:
-    linger = Linger()
-    linger.put([jobs(0, 1)], 10.0)
-    linger.put([jobs(1, 2)], 10.0)
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    coalescing.put([jobs(1, 2)], 10.0)
 
     ping = Ping(subscription="a", sent=2)
 
-    assert linger.put([ping], 10.0) == [jobs(1, 2), ping]
+    assert coalescing.put([ping], 10.0) == [jobs(1, 2), ping]
 
 
 def test_what_is_sent_again_does_not_wait() -> None:
-    linger = Linger()
-    linger.put([jobs(0, 1)], 10.0)
-    linger.put([jobs(1, 2)], 10.0)
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    coalescing.put([jobs(1, 2)], 10.0)
 
-    again = linger.put([jobs(0, 2)], 10.0)
+    again = coalescing.put([jobs(0, 2)], 10.0)
 
     assert again == [jobs(1, 2), jobs(0, 2)]
 
 
 def test_one_subscription_does_not_wait_for_another() -> None:
-    linger = Linger()
-    linger.put([jobs(0, 1)], 10.0)
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
 
     other = jobs(0, 1, subscription="b")
 
-    assert linger.put([other], 10.0) == [other]
+    assert coalescing.put([other], 10.0) == [other]
 
 
 def test_closed_subscriptions_are_forgotten() -> None:
-    linger = Linger()
-    linger.put([jobs(0, 1), jobs(0, 1, subscription="b")], 10.0)
-    linger.put([jobs(1, 2)], 10.0)
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1), jobs(0, 1, subscription="b")], 10.0)
+    coalescing.put([jobs(1, 2)], 10.0)
 
-    linger.keep({"b"})
+    coalescing.keep({"b"})
 
-    assert linger.due(99.0) == []
+    assert coalescing.due(99.0) == []
 
 
 def test_a_confirmation_goes_along_with_jobs() -> None:
     confirm = Confirm(subscription="a", outcomes=((4, 1), (5, 2)))
     other = Confirm(subscription="b", outcomes=((6, 1),))
 
-    sent = Linger().put([confirm, other, jobs(0, 1)], 10.0)
+    sent = Coalescing().put([confirm, other, jobs(0, 1)], 10.0)
 
     assert sent == [replace(jobs(0, 1), confirmed=((4, 1), (5, 2))), other]
 
 
 def test_a_confirmation_does_not_wait_for_jobs_that_wait() -> None:
-    linger = Linger()
-    linger.put([jobs(0, 1)], 10.0)
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
     confirm = Confirm(subscription="a", outcomes=((4, 1),))
 
-    assert linger.put([confirm, jobs(1, 2)], 10.0) == [confirm]
-    assert linger.due(10.0 + LINGER_S) == [jobs(1, 2)]
+    assert coalescing.put([confirm, jobs(1, 2)], 10.0) == [confirm]
+    assert coalescing.due(10.0 + COALESCE_S) == [jobs(1, 2)]
 
 
 def test_two_confirmations_both_go() -> None:
     confirms = [Confirm(subscription="a", outcomes=((n, 1),)) for n in (1, 2)]
 
-    assert Linger().put(confirms, 10.0) == confirms
+    assert Coalescing().put(confirms, 10.0) == confirms

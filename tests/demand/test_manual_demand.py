@@ -87,7 +87,7 @@ def test_a_finished_job_asks_for_no_other() -> None:
     [subscription] = manual.subscriptions
     subscription.unfinished, subscription.received = 1, 1
 
-    manual.settled("source", [Outcome(1, 1, "done")], 1.0)
+    manual.record_outcomes("source", [Outcome(1, 1, "done")], 1.0)
 
     assert asked(manual) == {"source": 1}
 

@@ -32,7 +32,7 @@ from actors.demand.messages import (
     in_parts,
 )
 from actors.demand.producer import Decision, Producer
-from actors.demand.producer_subscription import Linger
+from actors.demand.producer_subscription import Coalescing
 from actors.demand.windows import MIB, WINDOW_BYTES, Window
 
 NOW = 100.0
@@ -249,19 +249,19 @@ def test_no_job_is_begun_while_the_results_that_are_owed_are_too_large() -> None
 
 
 def test_jobs_that_wait_for_company_make_no_message_that_is_too_long() -> None:
-    linger = Linger()
+    coalescing = Coalescing()
 
     def jobs(first: int, size: int) -> Jobs:
         each = (Assignment(first, first, 1, first, first),)
         return Jobs(subscription="a", first=first, upto=first + 1, jobs=each, size=size)
 
-    linger.put([jobs(0, 10)], NOW)
-    held = linger.put([jobs(1, 400_000)], NOW)
-    both = linger.put([jobs(2, 400_000)], NOW)
-    third = linger.put([jobs(3, 400_000)], NOW)
-    large = linger.put([jobs(4, MESSAGE_BYTES)], NOW)
+    coalescing.put([jobs(0, 10)], NOW)
+    held = coalescing.put([jobs(1, 400_000)], NOW)
+    both = coalescing.put([jobs(2, 400_000)], NOW)
+    third = coalescing.put([jobs(3, 400_000)], NOW)
+    large = coalescing.put([jobs(4, MESSAGE_BYTES)], NOW)
 
-    going = (*held, *both, *third, *large, *linger.due(NOW + 9))
+    going = (*held, *both, *third, *large, *coalescing.due(NOW + 9))
     sizes = [each.size for each in going if isinstance(each, Jobs)]
     assert max(sizes) <= MESSAGE_BYTES
     assert sum(sizes) == 1_200_000 + MESSAGE_BYTES

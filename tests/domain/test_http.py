@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from domain import transport
+from domain import http_transport
 from domain.errors import (
     BadStatusError,
     BadUrlError,
@@ -30,7 +30,7 @@ from domain.errors import (
 )
 from domain.exchange import Limits
 from domain.http import CA_VARIABLES, Answer, Request, get, send
-from domain.transport import new_session, thread_session
+from domain.http_transport import new_session, thread_session
 
 if TYPE_CHECKING:
     import ssl
@@ -106,7 +106,7 @@ def test_a_connection_idle_for_long_is_not_used_again(
 ) -> None:
     server = serve(keep_saying(WHOLE))
     get(server.url)
-    monkeypatch.setattr(transport, "MAX_IDLE_S", 0.0)
+    monkeypatch.setattr(http_transport, "MAX_IDLE_S", 0.0)
 
     get(server.url)
 
@@ -126,7 +126,7 @@ def test_each_thread_has_a_session_of_its_own() -> None:
 def test_a_forked_process_does_not_share_its_parents_connections() -> None:
     program = """
 import os
-from domain.transport import thread_session
+from domain.http_transport import thread_session
 before = thread_session()
 pid = os.fork()
 if pid == 0:

@@ -20,7 +20,7 @@ from actors.journal.file import JournalDamagedError
 from actors.journal.journal import JournalError
 from actors.journal.leadership import Leadership, leading
 from actors.journal.postgres import PostgresJournal
-from actors.journal.postgres_database import Database, FencedError, Place
+from actors.journal.postgres_database import Database, FencedError, JournalUrl
 from actors.journal.stores import (
     claimed,
     look_into,
@@ -53,7 +53,7 @@ def leads(database: str) -> Iterator[Leadership]:
 
 @pytest.fixture
 def journal(leads: Leadership) -> Iterator[PostgresJournal]:
-    made = PostgresJournal(Place.of(leads.journal), "numbers")
+    made = PostgresJournal(JournalUrl.of(leads.journal), "numbers")
     yield made
     made.close()
 
@@ -83,7 +83,7 @@ def test_whoever_does_not_lead_any_more_writes_nothing(
         with pytest.raises(FencedError):
             journal.sync()
         assert not leads.renew()
-        theirs = PostgresJournal(Place.of(other.journal), "numbers")
+        theirs = PostgresJournal(JournalUrl.of(other.journal), "numbers")
         assert theirs.take_up().accounting.fetched == 2
         theirs.commit([JobFetched(new_job(3))])
         theirs.close()
@@ -322,9 +322,9 @@ def test_without_its_library_a_sentence_says_what_to_install(
 
 def test_a_password_is_told_to_nobody() -> None:
     url = "postgresql://jobs:sesame%2F1@127.0.0.1:1/db?sslmode=disable"
-    leads = Place(url, "abc", 7)
+    leads = JournalUrl(url, "abc", 7)
 
-    assert Place.of(str(leads)) == leads
+    assert JournalUrl.of(str(leads)) == leads
     assert "sesame" not in shown(str(leads))
     with pytest.raises(JournalDamagedError) as told:
         look_into(url)

@@ -17,12 +17,12 @@ from actors.supervision.effects import Effect, Log, Tell
 from actors.supervision.messages import (
     Asked,
     AskFor,
+    BarrierPassed,
     DecideJobs,
     Drain,
     Flush,
     JobsDecided,
-    MarkPassed,
-    SetMark,
+    SetBarrier,
     StateDecided,
 )
 from tests.support.supervised import NOW, Machine, processor, system
@@ -169,10 +169,10 @@ def test_a_wait_outlives_its_fetcher_which_is_given_the_mark_again(desk: Desk) -
     before = desk.told()
 
     desk.fetchers.started("north")
-    desk.fetchers.heard(MarkPassed(number=1, name="north"))
+    desk.fetchers.heard(BarrierPassed(number=1, name="north"))
 
-    assert before == [("north", SetMark)]
-    assert desk.told() == [("north", SetMark)] * 2
+    assert before == [("north", SetBarrier)]
+    assert desk.told() == [("north", SetBarrier)] * 2
     assert request.reply == {"passed": ["north"]}
 
 

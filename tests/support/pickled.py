@@ -15,7 +15,7 @@ from typing import Any
 
 from thespian.actors import ActorAddress
 
-from actors.actor_system.base import THESPIANS
+from actors.actor_system.system_base import THESPIANS
 from actors.cluster import messages as cluster_messages
 from actors.config import model
 from actors.demand import job as jobs

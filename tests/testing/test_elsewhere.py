@@ -45,9 +45,9 @@ assert main(["status", "--port", "1"]) in (2, 3)
 """
 SOURCES = """
 import domain.api, domain.leases, domain.numbers, number_server
-from domain.api.budgets import boot_time, ledger_of
+from domain.api.budgets import boot_time, shared_budget_of
 boot_time()
-ledger_of(("http", "api.example", 80))
+shared_budget_of(("http", "api.example", 80))
 """
 RUN = """
 from actors.main import main

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import structlog
 
+from actors.web.admission import FREE_GUESSES, MOST_AT_ONCE, MOST_SILENT
 from actors.web.answers import Answers
-from actors.web.places import FREE_GUESSES, MOST_SILENT, PLACES
 from actors.web.server import Server
 
 TOKEN = "a token of the tests"  # noqa: S105 - their own
@@ -129,7 +129,7 @@ def test_requests_that_never_end_keep_nobody_out(page: Page) -> None:
 
 def test_live_pages_are_few_and_keep_no_probe_out(page: Page) -> None:
     head = f"GET /events HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n".encode()
-    lines = [page.dial() for _ in range(PLACES["live"])]
+    lines = [page.dial() for _ in range(MOST_AT_ONCE["live"])]
     for line in lines:
         line.sendall(head)
         assert b"200 OK" in line.recv(1 << 16)
@@ -143,7 +143,7 @@ def test_bodies_that_never_come_keep_no_action_out(page: Page) -> None:
         f"POST /act HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n"
         "Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n{"
     )
-    for _ in range(2 * PLACES["action"]):
+    for _ in range(2 * MOST_AT_ONCE["action"]):
         page.dial().sendall(head.encode())
 
     assert page.act(TOKEN) == 200

@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from domain.api.budgets import MARGIN_S, Ledger, Notes, boot_time, ledger_of
-from domain.api.settings import Rate
+from domain.api.budgets import (
+    MARGIN_S,
+    Notes,
+    SharedBudget,
+    boot_time,
+    shared_budget_of,
+)
+from domain.api.source_settings import Rate
 
 RATE = Rate(3, 10.0)
 
@@ -94,15 +100,15 @@ def test_who_is_killed_while_it_writes_leaves_what_is_noted(
         return file
 
     monkeypatch.setattr(os, "fdopen", watched)
-    Ledger(path, lambda: 105.0).hold("me", 30.0)
-    Ledger(path, lambda: 200.0).take(RATE, 1.0)
+    SharedBudget(path, lambda: 105.0).hold("me", 30.0)
+    SharedBudget(path, lambda: 200.0).take(RATE, 1.0)
 
     assert [Notes.read(text) == Notes() for text in written] == [False, False]
     assert path.read_text() == Notes.read(written[-1]).written()
 
 
 def _ask(folder: str, turns: int, queue: multiprocessing.Queue[int]) -> None:
-    ledger = Ledger(Path(folder) / "notes.json", boot_time)
+    ledger = SharedBudget(Path(folder) / "notes.json", boot_time)
     taken = sum(1 for _ in range(turns) if ledger.take(Rate(7, 600.0), 10.0)[0] == 0)
     queue.put(taken)
 
@@ -127,14 +133,14 @@ def test_the_file_is_ours_alone(
     monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
     before = os.umask(0)
     try:
-        ledger_of(("https", "api.example", 443)).hold("me", 9.0)
+        shared_budget_of(("https", "api.example", 443)).hold("me", 9.0)
     finally:
         os.umask(before)
 
     [file] = (tmp_path / "state").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert ledger_of(("https", "api.example", 443)).held("me") > 0
-    assert ledger_of(("https", "api.example", 444)).held("me") == 0
+    assert shared_budget_of(("https", "api.example", 443)).held("me") > 0
+    assert shared_budget_of(("https", "api.example", 444)).held("me") == 0
 
 
 def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None
     target.write_text("precious")
     path = tmp_path / "notes.json"
     path.symlink_to(target)
-    ledger = Ledger(path, boot_time)
+    ledger = SharedBudget(path, boot_time)
 
     assert ledger.take(RATE, 0.0)[0] == 0.0
     ledger.hold("me", 9.0)

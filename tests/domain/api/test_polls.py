@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from domain.api.place import Place
+from domain.api.bookmark import Bookmark
 from domain.api.polls import Poll
 from domain.api.session import Reply
-from domain.api.settings import Settings, read_settings
+from domain.api.source_settings import Settings, read_settings
 from domain.errors import (
     BadAnswerError,
     BadJobError,
@@ -78,7 +78,7 @@ class Kept:
 
     def poll(self, asker: Script, pages: int | None = None) -> list[Any]:
         """Poll once; after so many pages the process dies."""
-        place = Place.of(self.state, asker.settings.asks)
+        place = Bookmark.of(self.state, asker.settings.asks)
         taken = []
         for number, (jobs, told) in enumerate(Poll(asker, place).pages(), start=1):
             if number - 1 == pages:
@@ -536,7 +536,7 @@ def test_polls_are_as_far_apart_as_the_source_wants() -> None:
 )
 def test_a_state_that_was_not_told_here_is_refused(state: Any) -> None:
     with pytest.raises(BadAnswerError, match=r"^state: expected what domain\.api has"):
-        Place.of(state, "x")
+        Bookmark.of(state, "x")
 
 
 def test_a_person_may_set_a_cursor() -> None:

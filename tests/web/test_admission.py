@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from actors.web.places import (
+from actors.web.admission import (
     ANSWERED_WITHIN_S,
     ASKED_WITHIN_S,
     FREE_GUESSES,
     LONGEST_WAIT_S,
+    MOST_AT_ONCE,
     MOST_SILENT,
-    PLACES,
+    Admission,
     Guesses,
-    Places,
     kind_of,
 )
 
 
 def test_who_has_not_asked_yet_makes_room() -> None:
-    places = Places()
+    places = Admission()
     for each in range(MOST_SILENT):
         assert places.comes(each, 0.0) is None
     assert places.asks(0, "page", 0.0)
@@ -29,8 +29,8 @@ def test_who_has_not_asked_yet_makes_room() -> None:
 
 @pytest.mark.parametrize("kind", ["page", "live", "action"])
 def test_no_number_of_other_requests_keeps_out_a_probe(kind: str) -> None:
-    places = Places()
-    for each in range(PLACES[kind]):
+    places = Admission()
+    for each in range(MOST_AT_ONCE[kind]):
         places.comes(each, 0.0)
         assert places.asks(each, kind, 0.0)
     places.comes("more", 0.0)
@@ -43,7 +43,7 @@ def test_no_number_of_other_requests_keeps_out_a_probe(kind: str) -> None:
 
 
 def test_a_whole_request_has_its_time() -> None:
-    places = Places()
+    places = Admission()
     for each in ("silent", "page", "live", "action"):
         places.comes(each, 0.0)
     for each in ("page", "live", "action"):

@@ -17,7 +17,7 @@ from typing import Any
 #: Connections that have not asked yet.
 MOST_SILENT = 32
 #: For each kind of request, how many are answered at a time.
-PLACES = {"probe": 8, "page": 16, "live": 8, "action": 4}
+MOST_AT_ONCE = {"probe": 8, "page": 16, "live": 8, "action": 4}
 #: How long a whole request may take to arrive, and its answer to go out, in seconds.
 ASKED_WITHIN_S = 5.0
 ANSWERED_WITHIN_S = 20.0
@@ -43,7 +43,7 @@ class _Taken:
 
 
 @dataclass(slots=True)
-class Places:
+class Admission:
     """Each connection is known by whatever stands for it."""
 
     _there: dict[Any, _Taken] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Places:
         """Note what one asks for; returns whether there is a place for that."""
         with self._lock:
             count = sum(each.kind == kind for each in self._there.values())
-            if count >= PLACES[kind]:
+            if count >= MOST_AT_ONCE[kind]:
                 return False
             self._there[who] = _Taken(now, kind)
             return True

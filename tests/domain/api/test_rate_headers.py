@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from domain.api.limits import budget_of, pace_of
+from domain.api.rate_headers import budget_of, pace_of
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())

@@ -11,8 +11,8 @@ import pytest
 
 from actors.demand.job import Job
 from actors.demand.job_events import JobDropped, JobFetched
-from actors.hooks import outlet
-from actors.hooks.outlet import Outlet
+from actors.hooks import event_queue
+from actors.hooks.event_queue import EventQueue
 
 
 def job(key: int, payload: Any = None, size: int = 0) -> Job:
@@ -28,8 +28,8 @@ def way() -> Iterator[tuple[socket.socket, socket.socket]]:
         each.close()
 
 
-def outlet_at(writer: socket.socket, *wanted: str) -> Outlet:
-    return Outlet(writer, "desk", wanted, lambda: 5.0)
+def queue_at(writer: socket.socket, *wanted: str) -> EventQueue:
+    return EventQueue(writer, "desk", wanted, lambda: 5.0)
 
 
 def read(reader: socket.socket, count: int) -> list[dict[str, Any]]:
@@ -41,7 +41,7 @@ def read(reader: socket.socket, count: int) -> list[dict[str, Any]]:
 
 def test_events_come_out_in_order(way: tuple[socket.socket, socket.socket]) -> None:
     reader, writer = way
-    out = outlet_at(writer, "fetched")
+    out = queue_at(writer, "fetched")
 
     out.note([JobFetched(job(n)) for n in range(200)])
 
@@ -53,7 +53,7 @@ def test_only_what_somebody_wants_is_sent(
     way: tuple[socket.socket, socket.socket],
 ) -> None:
     reader, writer = way
-    out = outlet_at(writer, "dropped")
+    out = queue_at(writer, "dropped")
 
     out.note([JobFetched(job(1)), JobDropped(job(2), "full")])
 
@@ -68,9 +68,9 @@ def test_while_nobody_reads_so_much_waits_and_the_rest_is_counted(
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outlet, "MOST", 3000)
+    monkeypatch.setattr(event_queue, "MOST", 3000)
     reader, writer = way
-    out = outlet_at(writer, "fetched")
+    out = queue_at(writer, "fetched")
     count = 20_000 if size == 0 else 100
 
     out.note([JobFetched(job(n, "x" * 100, size)) for n in range(count)])
@@ -89,7 +89,7 @@ def test_an_event_too_long_goes_without_its_job(
     way: tuple[socket.socket, socket.socket],
 ) -> None:
     reader, writer = way
-    out = outlet_at(writer, "fetched")
+    out = queue_at(writer, "fetched")
 
     out.note([JobFetched(job(1, "x" * 500_000))])
 
@@ -100,7 +100,7 @@ def test_an_event_too_long_goes_without_its_job(
 
 def test_the_end_sends_what_waits(way: tuple[socket.socket, socket.socket]) -> None:
     reader, writer = way
-    out = outlet_at(writer, "fetched")
+    out = queue_at(writer, "fetched")
 
     out.note([JobFetched(job(1))])
     out.close()
@@ -109,4 +109,4 @@ def test_the_end_sends_what_waits(way: tuple[socket.socket, socket.socket]) -> N
 
 
 def test_where_nobody_wants_to_hear_there_is_none() -> None:
-    assert outlet.outlet_of("desk", lambda: 0.0) is None
+    assert event_queue.event_queue_of("desk", lambda: 0.0) is None

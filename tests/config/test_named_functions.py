@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from actors.config.build import build
-from actors.config.functions import Misfit, function_problems
+from actors.config.named_functions import FunctionProblem, function_problems
 from actors.config.show import secrets_of
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
@@ -28,7 +28,7 @@ auth = { type = "query", name = "k", value = "plain-value" }
 """
 
 
-def found(check: Any) -> list[Misfit]:
+def found(check: Any) -> list[FunctionProblem]:
     module = ModuleType("own_source")
     module.fetch = lambda **_: None  # type: ignore[attr-defined]
     module.check_options = check  # type: ignore[attr-defined]
@@ -58,9 +58,11 @@ def test_a_source_may_look_at_its_options() -> None:
         yield ("keys", "two", 0), "too long"
 
     assert found(check) == [
-        Misfit("fetcher.a.options", "options: too few", ()),
-        Misfit("fetcher.a.options", "options.url: too short", ("url",)),
-        Misfit("fetcher.a.options", "options.keys.two.0: too long", ("keys", "two", 0)),
+        FunctionProblem("fetcher.a.options", "options: too few", ()),
+        FunctionProblem("fetcher.a.options", "options.url: too short", ("url",)),
+        FunctionProblem(
+            "fetcher.a.options", "options.keys.two.0: too long", ("keys", "two", 0)
+        ),
     ]
     assert set(seen[0]) == {"url", "keys", "auth"}
 

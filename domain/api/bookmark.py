@@ -3,19 +3,18 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import BadAnswerError
-from ..excerpts import short
+from ..errors import BadAnswerError, short
 from .cursors import Scalar
 from .paging import Position
 
-__all__ = ["Place"]
+__all__ = ["Bookmark"]
 
 #: So many pages back one that comes again is recognised.
 MAX_TRAIL = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Bookmark:
     """How far a source has been read.
 
     A *round* is all pages from the first to the last one; it may take several
@@ -46,7 +45,7 @@ class Place:
     refresh: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, state: Any, asks: str) -> "Place":
+    def of(cls, state: Any, asks: str) -> "Bookmark":
         """Read a state.
 
         Args:
@@ -78,17 +77,17 @@ class Place:
         state["trail"] = list(self.trail)
         return {name: value for name, value in state.items() if value != []}
 
-    def afresh(self) -> "Place":
+    def afresh(self) -> "Bookmark":
         """The same at the beginning of a round; what it learnt does not count."""
         return replace(self, pending=None, position=None, trail=(), changed=None)
 
-    def finished(self) -> "Place":
+    def finished(self) -> "Bookmark":
         """The same at the end of a round."""
         cursor = self.cursor if self.pending is None else self.pending
         unchanged = self.changed or self.unchanged
         return replace(self.afresh(), cursor=cursor, unchanged=unchanged)
 
-    def passed(self, digest: str) -> "Place":
+    def passed(self, digest: str) -> "Bookmark":
         """The same with one page more on the trail."""
         return replace(self, trail=(*self.trail, digest)[-MAX_TRAIL:])
 
@@ -98,7 +97,7 @@ _SCALARS = ("cursor", "pending")
 
 
 def _fits(state: dict[str, Any]) -> bool:
-    known = set(Place.__slots__)
+    known = set(Bookmark.__slots__)
     tables = (state.get(name, {}) for name in _TABLES)
     scalars = (state.get(name, "") for name in _SCALARS)
     trail = state.get("trail", [])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from actors.actor_system.environment import Edges
+    from actors.actor_system.environment import Environment
     from actors.actor_system.worker import Worker
     from actors.config.model import ProcessorConfig
     from actors.demand.consumer import Consumer, Send
@@ -31,7 +31,7 @@ class Grant:
     source: str | None
 
 
-class Asking:
+class Grants:
     """Hears a person through the root, and the user's function through a thread.
 
     The function is called once, with ``ask``, in a thread of its own, so it may go
@@ -41,18 +41,22 @@ class Asking:
     """
 
     def __init__(
-        self, consumer: Consumer, name: str, edges: Edges, log: FilteringBoundLogger
+        self,
+        consumer: Consumer,
+        name: str,
+        environment: Environment,
+        log: FilteringBoundLogger,
     ) -> None:
         self._consumer = consumer
         self._name = name
-        self._edges = edges
+        self._environment = environment
         self._log = log
         self._worker: Worker | None = None
         self._told: dict[str | None, int] = {}
 
     def start(self, function: Callable[..., Any]) -> int:
         """Call the user's function; returns the descriptor to watch."""
-        self._worker = self._edges.worker(f"ask-{self._name}")
+        self._worker = self._environment.worker(f"ask-{self._name}")
         self._worker.call(partial(_run, function, self._ask), _run_failed)
         return self._worker.fd
 

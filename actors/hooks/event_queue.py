@@ -69,11 +69,11 @@ def tell(event: dict[str, Any]) -> None:
             _writer.send(json.dumps([event]).encode(), socket.MSG_DONTWAIT)
 
 
-def outlet_of(fetcher: str, wall: Callable[[], float]) -> Outlet | None:
+def event_queue_of(fetcher: str, wall: Callable[[], float]) -> EventQueue | None:
     """A fetcher's; None where nobody wants to hear of a job."""
     if _writer is None or _wanted.isdisjoint(JOB_EVENTS):
         return None
-    return Outlet(_writer, fetcher, _wanted, wall)
+    return EventQueue(_writer, fetcher, _wanted, wall)
 
 
 class Noted(NamedTuple):
@@ -84,7 +84,7 @@ class Noted(NamedTuple):
     attempt: int
 
 
-class Outlet:
+class EventQueue:
     """Takes events from the mailbox at once, and sends them from a thread."""
 
     def __init__(

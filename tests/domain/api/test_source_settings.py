@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from domain import api
-from domain.api.settings import Rate, read_settings
+from domain.api.source_settings import Rate, read_settings
 from domain.errors import BadOptionError
 
 URL = "https://api.example/items"

@@ -1,4 +1,4 @@
-"""The edges of a process that is none: its threads, files, sockets and log."""
+"""The environment of a process that is none: its threads, files, sockets and log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actors.actor_system.environment import Edges
+from actors.actor_system.environment import Environment
 from actors.actor_system.event_loop import LoopWorker
 from actors.actor_system.worker import Gate, Worker
 from actors.host.reports import Reporter
@@ -91,7 +91,7 @@ class Surroundings:
         raise NotImplementedError
 
 
-class VirtualEdges(Edges):
+class VirtualEnvironment(Environment):
     """What one node sees of its world."""
 
     def __init__(self, node: Node, around: Surroundings) -> None:
@@ -144,10 +144,10 @@ class VirtualEdges(Edges):
         """An event loop whose time is the world's."""
         return VirtualLoopWorker(self._node, self._around, name)
 
-    def apart(self) -> None:
+    def forked_call(self) -> None:
         """Nothing: there are no processes here."""
 
-    def outlet(self, fetcher: str) -> None:
+    def hook_events(self, fetcher: str) -> None:
         """Nobody: hooks have a process of their own."""
 
     def function(self, name: str) -> Callable[..., Any]:

@@ -65,7 +65,7 @@ class NamedFunction:
             )
 
 
-class Misfit(NamedTuple):
+class FunctionProblem(NamedTuple):
     """What is wrong with a function, or with the options that it is to have.
 
     Attributes:
@@ -81,7 +81,7 @@ class Misfit(NamedTuple):
 
 def function_problems(
     config: SystemConfig, unsound: Collection[str] = ()
-) -> Iterator[Misfit]:
+) -> Iterator[FunctionProblem]:
     """Import the functions, and tell what is wrong with them and their options.
 
     Args:
@@ -99,7 +99,7 @@ def function_problems(
                     function.check()
                 except FunctionError as error:
                     place = f"{table}.{member.name}.{function.key}"
-                    yield Misfit(place, f"{function.key}: {error}")
+                    yield FunctionProblem(place, f"{function.key}: {error}")
             if isinstance(member, FetcherConfig):
                 yield from _option_problems(member)
 
@@ -136,7 +136,7 @@ def hidden_functions(config: SystemConfig) -> Iterator[tuple[str, str]]:
                 yield function.name, file
 
 
-def _option_problems(fetcher: FetcherConfig) -> Iterator[Misfit]:
+def _option_problems(fetcher: FetcherConfig) -> Iterator[FunctionProblem]:
     """What the function ``check_options`` beside a fetch says of its options."""
     check = load_beside(fetcher.fetch, "check_options")
     if check is None:
@@ -147,10 +147,10 @@ def _option_problems(fetcher: FetcherConfig) -> Iterator[Misfit]:
             path, text = ((), said) if isinstance(said, str) else said
             path = (path,) if isinstance(path, str) else tuple(path)
             name = ".".join(str(each) for each in ("options", *path))
-            yield Misfit(place, f"{name}: {text}", path)
+            yield FunctionProblem(place, f"{name}: {text}", path)
     except Exception as error:  # noqa: BLE001 - the user's function
         name = f"{fetcher.fetch.partition(':')[0]}:check_options"
-        yield Misfit(place, f"options: {name} failed: {line_of(error)}")
+        yield FunctionProblem(place, f"options: {name} failed: {line_of(error)}")
 
 
 def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]:
@@ -164,8 +164,8 @@ def _named_by(stage: FetcherConfig | ProcessorConfig) -> Iterator[NamedFunction]
         for source, options in stage.subscriptions.items():
             if options.selector is not None:
                 yield NamedFunction(f"from.{source}.selector", options.selector)
-        if stage.asking is not None:
-            yield NamedFunction("demand", stage.asking)
+        if stage.demand_function is not None:
+            yield NamedFunction("demand", stage.demand_function)
     if stage.partition_by is not None and ":" in stage.partition_by:
         yield NamedFunction("partition_by", stage.partition_by)
 
