@@ -58,28 +58,31 @@ LATE_S = WORK_S / 2
 #: The most jobs that are asked for, however short they are.
 MOST = 1024
 
-#: How much a shorter job counts beside those before it: after a long one, each that
-#: is trivial doubles the window. One that is too large costs little, since what
-#: waits behind a job for `LATE_S` is given back.
-WEIGHT = 0.5
+#: A window is judged by so many times the jobs that it holds: a long one among many
+#: short ones is then part of the measure. Each costs what waits behind it twice, since
+#: that is given back: a window that forgets it too soon is larger than what it gains.
+WINDOWS = 2
 
 
 class AutoWindow:
     """Follows the measured time of a job.
 
-    A longer job counts at once, shorter ones by half (an exponentially
-    weighted mean): a window that is too large holds up jobs that another
-    processor could do, one that is too small only costs messages.
+    It doubles once as many jobs as two windows hold took no longer than one may,
+    and is halved once they took twice as long as they may. Two long jobs in a row
+    count at once: a window that is too large holds up jobs that another processor
+    could do, one that is too small only costs messages.
     """
 
     def __init__(self, concurrency: int = 1) -> None:
         self._concurrency = concurrency
-        self._mean_s: float | None = None
         self._most = 1
+        self._last_s = 0.0
+        self._count = 0
+        self._worked_s = 0.0
 
     @property
     def window(self) -> Window:
-        """What to ask for: begins at 1 for each place, doubles at each job at most."""
+        """What to ask for: begins at 1 for each place, in powers of two."""
         return Window(max_demand=self._all, concurrency=self._concurrency)
 
     @property
@@ -106,17 +109,26 @@ class AutoWindow:
 
     def measured(self, duration_s: float) -> bool:
         """Take a job's time into account; returns whether the window changed."""
-        mean_s = self._mean_s
-        if mean_s is None or duration_s >= mean_s:
-            mean_s = duration_s
-        else:
-            mean_s += WEIGHT * (duration_s - mean_s)
-        self._mean_s = mean_s
         before = self._most
-        fitting = MOST if mean_s * MOST <= WORK_S else max(1, int(WORK_S / mean_s))
-        # In powers of two, lest each job's chance moves it.
-        self._most = min(1 << (fitting.bit_length() - 1), before * 2)
+        self._count += 1
+        self._worked_s += duration_s
+        is_judged = self._count >= WINDOWS * before
+        if self._worked_s > WINDOWS * WORK_S:
+            self._most = max(1, before // 2)
+        elif is_judged and self._worked_s * 2 <= WINDOWS * WORK_S:
+            self._most = min(MOST, before * 2)
+        self._most = min(self._most, _fitting(min(duration_s, self._last_s)))
+        self._last_s = duration_s
+        if is_judged or self._most != before:
+            self._count, self._worked_s = 0, 0.0
         return self._most != before
+
+
+def _fitting(job_s: float) -> int:
+    if job_s * MOST <= WORK_S:
+        return MOST
+    # In powers of two, lest each job's chance moves it.
+    return 1 << (max(1, int(WORK_S / job_s)).bit_length() - 1)
 
 
 #: Where no more may come, a batch waits for company no longer than this, in seconds:
