@@ -82,7 +82,12 @@ class Instructions:
         if file not in self._known:
             self._known[file] = self._tracer_of(Path(file))
         tracer = self._known[file]
-        frame.f_trace_opcodes = tracer == self._instruction
+        if tracer == self._instruction:
+            # CPython 3.13 tells of a code's instructions once a frame of it that has
+            # a tracer asks. This one gets its tracer when this returns, so that each
+            # code's first call would count none.
+            frame.f_trace = tracer
+            frame.f_trace_opcodes = True
         return tracer
 
     def _tracer_of(self, path: Path) -> Any:
