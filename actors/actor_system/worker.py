@@ -23,7 +23,7 @@ class NoThreadError(ValueError):
     """No thread can be started; the user has as many as are allowed."""
 
 
-class Gate:
+class Permits:
     """Holds a worker's call until its stage lets it go on."""
 
     def __init__(self) -> None:
@@ -133,9 +133,9 @@ class Worker(WakingQueue):
         self._calls.put((last, failed))
         done.wait(within_s)
 
-    def gate(self) -> Gate:
-        """A gate for this worker's calls."""
-        return Gate()
+    def permits(self) -> Permits:
+        """Permits for this worker's calls."""
+        return Permits()
 
     def stop(self) -> None:
         """Take no further call; those that run are left to themselves."""

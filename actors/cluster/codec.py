@@ -35,7 +35,7 @@ _SAID: tuple[type, ...] = (
     *(cluster.Beat, cluster.Join, cluster.Welcome, cluster.Refuse, cluster.Leave),
     *(cluster.SourceIs, cluster.ProcessIs, cluster.Order, cluster.Retune),
     *(cluster.AskStatus, cluster.TellStatus, cluster.Down, supervision.Up),
-    *(supervision.ProcessGone, supervision.ProcessLost, supervision.Asked),
+    *(supervision.ProcessGone, supervision.ProcessLost, supervision.DemandGranted),
 )
 
 #: And what these hold.
@@ -44,7 +44,7 @@ CLASSES: tuple[type, ...] = (
     *dict.fromkeys((*get_args(protocol.ToConsumer), *get_args(protocol.ToProducer))),
     *(protocol.Assignment, protocol.Outcome),
     *(job.Process, job.Failure, job.Accounting, supervision.StatusAnswer),
-    *(supervision.AskFor, supervision.Tune, supervision.Flush),
+    *(supervision.GrantDemand, supervision.Tune, supervision.Flush),
     *(supervision.SourceGone, supervision.Drain, supervision.Pause),
     *(supervision.Resume, supervision.Overdue),
     *(model.SystemConfig, model.FetcherConfig, model.ProcessorConfig),

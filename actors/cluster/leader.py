@@ -35,7 +35,7 @@ from actors.supervision.effects import (
     Tell,
 )
 from actors.supervision.messages import (
-    Asked,
+    DemandGranted,
     ProcessGone,
     ProcessLost,
     SourceGone,
@@ -283,7 +283,7 @@ class Leader:
             case Leave(reason=reason):
                 self.machines.leaves(machine.run)
                 return self._lost(machine, reason=reason, event="machine.left")
-            case ProcessLost() | Asked():
+            case ProcessLost() | DemandGranted():
                 return [Heard(message)]
             case _:
                 about = {"message": type(message).__name__}

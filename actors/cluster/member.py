@@ -41,7 +41,13 @@ from actors.status import commands
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Fate
 from actors.supervision.effects import Failed, Gone, Ready, SourceEnded
-from actors.supervision.messages import Asked, ProcessGone, ProcessLost, SourceUp, Up
+from actors.supervision.messages import (
+    DemandGranted,
+    ProcessGone,
+    ProcessLost,
+    SourceUp,
+    Up,
+)
 from actors.supervision.status_answer import processors_here
 from actors.user_code.versions import differing
 
@@ -321,7 +327,7 @@ class MachineActor(SupervisorActor):
                 self.send(sender, Crossing(subscription=subscription))
             case Subscribed() | Jobs() | Confirm() | CallOff() | Ping() | Cancel():
                 self._pass(self._router.down(message))
-            case ProcessLost() | Asked():
+            case ProcessLost() | DemandGranted():
                 self.connection.send(message)
             case _:
                 self.unexpected(message)

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from actors.commands.exit_codes import Exit
-from actors.commands.options import add_settings, read_asked
+from actors.commands.options import add_settings, read_given
 from actors.commands.terminal import complain, say, say_text, table
 from actors.commands.validated_config import function_errors, note_way_in
 from actors.config.named_functions import hidden_functions
@@ -41,22 +41,22 @@ def check(arguments: Namespace) -> int:
     Raises:
         ConfigError: It cannot be used.
     """
-    asked = read_asked(arguments)
-    config = asked.config
+    given = read_given(arguments)
+    config = given.config
     redaction.install(secrets_of(config))
     for variable in unknown_variables(os.environ):
         complain(f"warning: {variable} is set, and is no setting of ours")
     # The user's modules stand where the user does.
     find_last()
-    for error in function_errors(asked):
-        asked.problems.add(error)
+    for error in function_errors(given):
+        given.problems.add(error)
     for name, file in hidden_functions(config):
         complain(f"warning: {name} is lowtide's own; {file} is not used for it")
-    note_way_in(asked)
-    if arguments.show and not asked.unsound:
-        rows = config_rows(asked.values, asked.file, config)
+    note_way_in(given)
+    if arguments.show and not given.unsound:
+        rows = config_rows(given.values, given.file, config)
         say_text(table(rows, ("name", "value", "origin")))
-    asked.problems.refuse()
+    given.problems.refuse()
     if not arguments.show:
         fetchers = ", ".join(each.name for each in config.fetchers)
         processors = ", ".join(

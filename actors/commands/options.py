@@ -152,7 +152,7 @@ class Parser(argparse.ArgumentParser):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class GivenConfig:
     """What flags, environment and file come to.
 
     Attributes:
@@ -169,7 +169,7 @@ class Asked:
     unsound: frozenset[str]
 
 
-def read_asked(arguments: argparse.Namespace) -> Asked:
+def read_given(arguments: argparse.Namespace) -> GivenConfig:
     """Read all of it, and note everything that is wrong.
 
     Raises:
@@ -180,7 +180,7 @@ def read_asked(arguments: argparse.Namespace) -> Asked:
     problems = Problems()
     values = resolve_noting(flags, os.environ, file, problems)
     config, unsound = build_noting(values, file, problems)
-    return Asked(values, file, config, problems, unsound)
+    return GivenConfig(values, file, config, problems, unsound)
 
 
 def _file_of(arguments: argparse.Namespace) -> ConfigFile | None:
@@ -194,9 +194,9 @@ def read_config(arguments: argparse.Namespace) -> SystemConfig:
     Raises:
         ConfigError: It cannot be used.
     """
-    asked = read_asked(arguments)
-    asked.problems.refuse()
-    return asked.config
+    given = read_given(arguments)
+    given.problems.refuse()
+    return given.config
 
 
 def hide_secrets_from_ps(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
-from actors.commands.options import add_settings, read_asked
+from actors.commands.options import add_settings, read_given
 from actors.commands.terminal import say, say_json
 from actors.commands.validated_config import function_errors
 from actors.config.errors import ConfigError
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable
 
-    from actors.commands.options import Asked, Verbs
+    from actors.commands.options import GivenConfig, Verbs
     from actors.config.model import FetcherConfig
 
 #: Jobs that are shown, and characters of each.
@@ -61,14 +61,14 @@ def try_source(arguments: Namespace) -> int:
     Raises:
         ConfigError: The configuration cannot be used.
     """
-    asked = read_asked(arguments)
-    redaction.install(secrets_of(asked.config))
+    given = read_given(arguments)
+    redaction.install(secrets_of(given.config))
     find_last()
-    fetcher = _chosen(asked, arguments.fetcher)
-    for error in function_errors(asked):
-        asked.problems.add(error)
-    asked.problems.refuse()
-    told = _told_by(fetcher, _state(arguments, asked, fetcher.name))
+    fetcher = _chosen(given, arguments.fetcher)
+    for error in function_errors(given):
+        given.problems.add(error)
+    given.problems.refuse()
+    told = _told_by(fetcher, _state(arguments, given, fetcher.name))
     items = [item_of(each) for each in told.pop("jobs") if each is not None]
     told["jobs"] = [each.payload for each in items if isinstance(each, Fetched)]
     bad = [each for each in items if not isinstance(each, Fetched)]
@@ -82,23 +82,23 @@ def try_source(arguments: Namespace) -> int:
     return Exit.FAILURE if "error" in told else Exit.NOTHING_LEFT
 
 
-def _chosen(asked: Asked, name: str | None) -> FetcherConfig:
-    names = [each.name for each in asked.config.fetchers]
+def _chosen(given: GivenConfig, name: str | None) -> FetcherConfig:
+    names = [each.name for each in given.config.fetchers]
     if name is None and len(names) > 1:
         raise ConfigError(f"try: say which fetcher: {', '.join(names)}")
-    for each in asked.config.fetchers:
+    for each in given.config.fetchers:
         if name in (None, each.name):
             return each
     raise ConfigError(f"try: there is no fetcher {name!r}, only {', '.join(names)}")
 
 
-def _state(arguments: Namespace, asked: Asked, name: str) -> Any:
+def _state(arguments: Namespace, given: GivenConfig, name: str) -> Any:
     if arguments.state is not None:
         try:
             return json.loads(arguments.state)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"--state: expected JSON, {error}") from None
-    journal = asked.config.journal
+    journal = given.config.journal
     from actors.journal.stores import is_there, look_into  # noqa: PLC0415
 
     if journal is None or not is_there(journal):

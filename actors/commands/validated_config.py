@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from actors.cluster import identity
-from actors.commands.options import read_asked
+from actors.commands.options import read_given
 from actors.config.named_functions import function_problems, hook_problems
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import is_over_file
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterator
 
-    from actors.commands.options import Asked
+    from actors.commands.options import GivenConfig
     from actors.config.model import SystemConfig
 
 #: How long the user's modules may take to be imported before the start goes on
@@ -35,12 +35,12 @@ class Looking:
     is told then, as is one that hangs.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, given: GivenConfig) -> None:
         self._call: forked_call.Call | None = None
         # Without a process more, the start tells how many are allowed.
         with contextlib.suppress(OSError):
             self._call = forked_call.Call(
-                lambda: json.dumps(list(function_errors(asked))), _IMPORTED_WITHIN_S
+                lambda: json.dumps(list(function_errors(given))), _IMPORTED_WITHIN_S
             )
 
     @property
@@ -77,46 +77,46 @@ def read_sound(arguments: Namespace) -> tuple[SystemConfig, Looking | None]:
     Raises:
         ConfigError: It cannot; with all that is wrong, the functions' too.
     """
-    asked = read_asked(arguments)
-    redaction.install(secrets_of(asked.config))
-    looking = Looking(asked)
+    given = read_given(arguments)
+    redaction.install(secrets_of(given.config))
+    looking = Looking(given)
     errors = looking.errors(_HEAD_START_S)
-    note_way_in(asked)
-    if asked.problems and errors is None:
+    note_way_in(given)
+    if given.problems and errors is None:
         errors = looking.errors(_IMPORTED_WITHIN_S)
     for error in errors or []:
-        asked.problems.add(error)
-    asked.problems.refuse()
-    return asked.config, looking if errors is None else None
+        given.problems.add(error)
+    given.problems.refuse()
+    return given.config, looking if errors is None else None
 
 
-def note_way_in(asked: Asked) -> None:
+def note_way_in(given: GivenConfig) -> None:
     """Note what is wrong with how other machines are to join."""
-    config = asked.config
+    config = given.config
     if config.bind is None:
         return
-    bind = asked.values["bind"]
+    bind = given.values["bind"]
     name = bind.origin if is_over_file(bind) else f"{bind.origin}: bind"
-    with asked.problems.noted():
+    with given.problems.noted():
         identity.read_key(config.cluster_key_file)
-    with asked.problems.noted():
+    with given.problems.noted():
         identity.read_host_port(config.bind, config.port or None, name)
 
 
-def function_errors(asked: Asked) -> Iterator[str]:
+def function_errors(given: GivenConfig) -> Iterator[str]:
     """Import the functions; what is wrong with them, each with its place.
 
     Those of a stage that is not as it was meant are left out: what was meant is
     not known.
     """
-    for event, problem in hook_problems(asked.config):
-        where = asked.file.where("hooks", event) if asked.file else "hooks"
+    for event, problem in hook_problems(given.config):
+        where = given.file.where("hooks", event) if given.file else "hooks"
         yield f"{where}: {problem}"
-    rows = config_rows(asked.values, asked.file, asked.config)
+    rows = config_rows(given.values, given.file, given.config)
     origins = {row["name"]: row["origin"] for row in rows}
-    for place, problem, path in function_problems(asked.config, asked.unsound):
+    for place, problem, path in function_problems(given.config, given.unsound):
         if place not in origins:
-            yield f"{_option_origin(asked, place, path, origins)}: {problem}"
+            yield f"{_option_origin(given, place, path, origins)}: {problem}"
             continue
         origin = origins[place]
         if origin == "default":  # what does not fit it stands in its table
@@ -125,12 +125,12 @@ def function_errors(asked: Asked) -> Iterator[str]:
 
 
 def _option_origin(
-    asked: Asked, place: str, path: tuple[str | int, ...], origins: dict[str, str]
+    given: GivenConfig, place: str, path: tuple[str | int, ...], origins: dict[str, str]
 ) -> str:
     """``file:line`` of an option, or of something within it."""
     option = origins.get(f"{place}.{path[0]}") if path else None
-    names = [f"fetcher.{each.name}.options" for each in asked.config.fetchers]
+    names = [f"fetcher.{each.name}.options" for each in given.config.fetchers]
     fetcher = place.rpartition(".")[0]
-    if asked.file is None or (option and not option.startswith(str(asked.file.path))):
+    if given.file is None or (option and not option.startswith(str(given.file.path))):
         return option or origins[f"{fetcher}.fetch"]
-    return asked.file.where("fetcher", names.index(place), "options", *path)
+    return given.file.where("fetcher", names.index(place), "options", *path)

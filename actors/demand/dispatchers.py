@@ -19,15 +19,11 @@ if TYPE_CHECKING:
     from actors.demand.messages import SubscriptionId
 
 
-class FlowError(Exception):
-    """The rules were used against their contract."""
-
-
-class UnknownSubscriptionError(FlowError):
+class UnknownSubscriptionError(Exception):
     """The subscription is not open."""
 
 
-class DuplicateSubscriptionError(FlowError):
+class DuplicateSubscriptionError(Exception):
     """The subscription is open already."""
 
 

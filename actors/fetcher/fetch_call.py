@@ -14,7 +14,7 @@ from functools import partial
 from operator import is_not
 from typing import Any, NamedTuple, TypeAlias
 
-from actors.actor_system.worker import Gate
+from actors.actor_system.worker import Permits
 from actors.demand.job import (
     LONGEST_ID,
     RAW,
@@ -255,7 +255,7 @@ class Signals:
         lengths: What the lengths of its answers say of whether there is more.
     """
 
-    kept: Gate = field(default_factory=Gate)
+    kept: Permits = field(default_factory=Permits)
     stop: threading.Event = field(default_factory=threading.Event)
     full: threading.Event = field(default_factory=threading.Event)
     last: set[JobId] = field(default_factory=set)

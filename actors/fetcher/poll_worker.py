@@ -92,7 +92,7 @@ class PollWorker:
         self.states = states
         self._options = config.options
         self._worker = environment.worker(f"fetch-{config.name}")
-        self._signals = Signals(self._worker.gate())
+        self._signals = Signals(self._worker.permits())
         paced = "next_poll" in given_to(fetch)
         self._fetch = pacing(fetch, self._signals) if paced else fetch
         self._hurry = hurry

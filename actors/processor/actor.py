@@ -43,11 +43,11 @@ from actors.processor.set_up import IsSetUp, SetUp
 from actors.processor.step_output import StepOutput
 from actors.processor.time_limit import TimeLimit
 from actors.supervision.messages import (
-    AskFor,
     AskSign,
     Drain,
     Drained,
     Flush,
+    GrantDemand,
     Overdue,
     ProcessGone,
     Sign,
@@ -132,7 +132,7 @@ class ProcessorActor(Stage):
                 self._flush(now)
             case Tune(config=config):
                 self._tune(config)
-            case AskFor():
+            case GrantDemand():
                 self._ask_for(message)
             case StatusRequest():
                 self._tell_status(message, sender)
@@ -316,7 +316,7 @@ class ProcessorActor(Stage):
         if self._batching is not None:
             self._batching.flush(now)
 
-    def _ask_for(self, message: AskFor) -> None:
+    def _ask_for(self, message: GrantDemand) -> None:
         sends, asked = self._grants.told(message)
         self._send(sends)
         self.send(self._root, asked)

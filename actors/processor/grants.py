@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import Failure
 from actors.demand.manual_demand import ManualDemand
-from actors.supervision.messages import Asked
+from actors.supervision.messages import DemandGranted
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from actors.actor_system.worker import Worker
     from actors.config.model import ProcessorConfig
     from actors.demand.consumer import Consumer, Send
-    from actors.supervision.messages import AskFor
+    from actors.supervision.messages import GrantDemand
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Grants:
                 sends += self._consumer.grant(each.count, each.source)
         return sends
 
-    def told(self, message: AskFor) -> tuple[list[Send], Asked]:
+    def told(self, message: GrantDemand) -> tuple[list[Send], DemandGranted]:
         """Take a person's word; told again, a running total is no news."""
         before = self._told.get(message.source, 0)
         sends, error = [], None
@@ -80,7 +80,7 @@ class Grants:
             self._told[message.source] = before + news
         except ValueError as problem:
             error = str(problem)
-        return sends, Asked(number=message.number, name=self._name, error=error)
+        return sends, DemandGranted(number=message.number, name=self._name, error=error)
 
     def _ask(self, count: int, source: str | None = None) -> None:
         manual_demand, worker = self._consumer.manual_demand, self._worker

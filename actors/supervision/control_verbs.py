@@ -13,12 +13,12 @@ from actors.status import commands
 from actors.supervision.children import Fate, StageState
 from actors.supervision.gather import Gather
 from actors.supervision.messages import (
-    Asked,
-    AskFor,
     BarrierPassed,
     DecideJobs,
     DecideState,
+    DemandGranted,
     Flush,
+    GrantDemand,
     JobsDecided,
     SetBarrier,
     StateDecided,
@@ -383,7 +383,7 @@ class ProcessorVerbs:
         if fate.is_final:
             self._detached(name)
 
-    def asked(self, message: Asked) -> None:
+    def asked(self, message: DemandGranted) -> None:
         """Note that a processor has heard what to ask for, or refused."""
         self._grants.answered(message.number, message.name, error=message.error)
 
@@ -469,7 +469,7 @@ class ProcessorVerbs:
         for each in chosen:
             self._totals[each.run, source] += shares[each.name]
             total = self._totals[each.run, source]
-            ask_for = AskFor(number=number, total=total, source=source)
+            ask_for = GrantDemand(number=number, total=total, source=source)
             if each.process is None:
                 self._means.tell(each.name, ask_for)
             else:

@@ -275,7 +275,7 @@ class Tune:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskFor:
+class GrantDemand:
     """Root to a processor with manual demand: ask for so many jobs.
 
     Attributes:
@@ -289,7 +289,7 @@ class AskFor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DemandGranted:
     """A processor to its root: the request is heard. ``error`` refuses it."""
 
     number: int

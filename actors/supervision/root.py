@@ -31,9 +31,9 @@ from actors.supervision.effects import (
 )
 from actors.supervision.live_settings import LiveSettings
 from actors.supervision.messages import (
-    Asked,
     BarrierPassed,
     Begin,
+    DemandGranted,
     Drain,
     Drained,
     JobsDecided,
@@ -127,7 +127,7 @@ class RootActor(SupervisorActor):
                 self.carry_out(self.leader.receive(message, self.now()))
             case JobsDecided() | StateDecided() | BarrierPassed():
                 self.fetcher_verbs.heard(message)
-            case Asked():
+            case DemandGranted():
                 self.processor_verbs.asked(message)
             case ProcessLost(process=process):
                 self.carry_out(self.supervisor.lost(process))

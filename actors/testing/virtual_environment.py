@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.environment import Environment
 from actors.actor_system.event_loop import LoopWorker
-from actors.actor_system.worker import Gate, Worker
+from actors.actor_system.worker import Permits, Worker
 from actors.host.reports import Reporter
 from actors.journal.file import SCHEMA
 from actors.journal.journal import JournalError
@@ -236,7 +236,7 @@ class VirtualLog:
         self._node.base.observer.told(self._node, level, event, self._bound | fields)
 
 
-class VirtualGate(Gate):
+class VirtualPermits(Permits):
     """A gate that tells its worker to wait, where a thread would block."""
 
     def __init__(self, worker: VirtualWorker) -> None:
@@ -286,9 +286,9 @@ class VirtualWorker(Worker):
         self._here.append(value)
         self._node.signal(self.fd)
 
-    def gate(self) -> Gate:
-        """A gate for this worker's calls."""
-        return VirtualGate(self)
+    def permits(self) -> Permits:
+        """Permits for this worker's calls."""
+        return VirtualPermits(self)
 
     def finish(self, run: Run, failed: Failed, within_s: float) -> None:  # noqa: ARG002
         """Run a last call."""

@@ -41,8 +41,8 @@ from actors.demand.messages import (
 )
 from actors.host.frames import FrameError
 from actors.supervision.messages import (
-    Asked,
-    AskFor,
+    DemandGranted,
+    GrantDemand,
     ProcessGone,
     ProcessLost,
     StatusAnswer,
@@ -122,7 +122,7 @@ MESSAGES = (
     Leave(reason="stopped"),
     SourceIs(kind="orders", name="orders", up=True, run="1"),
     ProcessIs(process=PROCESS, up=False, reason="gone", crash=True, fate="restart"),
-    Order(verb="tell", process=PROCESS, message=AskFor(number=1, total=5)),
+    Order(verb="tell", process=PROCESS, message=GrantDemand(number=1, total=5)),
     Order(verb="tell", process=PROCESS, message=Tune(config=KIND)),
     Order(verb="kill", process=PROCESS),
     Retune(system=SYSTEM),
@@ -130,7 +130,7 @@ MESSAGES = (
     TellStatus(number=3, answers=(ANSWER,)),
     ProcessLost(process=PROCESS),
     ProcessGone(process=PROCESS, reason="x", others=(PROCESS,)),
-    Asked(number=1, name="p", error=None),
+    DemandGranted(number=1, name="p", error=None),
     Down(message=JOBS),
     Down(message=Jobs(subscription="s", first=0, upto=2, jobs=())),
     Down(message=Subscribed(subscription="s")),

@@ -26,7 +26,12 @@ from actors.cluster.messages import (
 from actors.demand.job import Process
 from actors.supervision.children import Fate
 from actors.supervision.effects import Effect, Gone, Heard, SourceEnded
-from actors.supervision.messages import Asked, SourceGone, SourceUp, StatusAnswer
+from actors.supervision.messages import (
+    DemandGranted,
+    SourceGone,
+    SourceUp,
+    StatusAnswer,
+)
 from tests.support.supervised import NOW, Machine, logged, processor, system, told
 
 STEP = Process(name="far/first-1", run="far.1", pid=7, host="far", kind="first")
@@ -196,7 +201,7 @@ def test_what_a_processor_elsewhere_says_to_the_root_is_passed_on(
     leader: Leader,
 ) -> None:
     join(leader)
-    asked = Asked(number=1, name=STEP.name)
+    asked = DemandGranted(number=1, name=STEP.name)
 
     assert says(leader, asked) == [Heard(asked)]
     assert says(leader, asked, run="stranger") == []

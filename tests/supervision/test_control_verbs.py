@@ -15,12 +15,12 @@ from actors.supervision.children import Fate
 from actors.supervision.control_verbs import FetcherVerbs, ProcessorVerbs, run
 from actors.supervision.effects import Effect, Log, Tell
 from actors.supervision.messages import (
-    Asked,
-    AskFor,
     BarrierPassed,
     DecideJobs,
+    DemandGranted,
     Drain,
     Flush,
+    GrantDemand,
     JobsDecided,
     SetBarrier,
     StateDecided,
@@ -182,10 +182,10 @@ def test_processors_everywhere_share_what_is_asked_for_by_hand(desk: Desk) -> No
     request = desk.say("ask", name="last", count=5)
     here, there = desk.done
     for name in ("last-1", FAR.name):
-        desk.processors.asked(Asked(number=1, name=name))
+        desk.processors.asked(DemandGranted(number=1, name=name))
 
-    assert here == Tell("last-1", AskFor(number=1, total=3))
-    asked = {"message": AskFor(number=1, total=2)}
+    assert here == Tell("last-1", GrantDemand(number=1, total=3))
+    asked = {"message": GrantDemand(number=1, total=2)}
     assert there == Log("tell", FAR.name, asked)
     assert request.reply == {"asked": {"last-1": 3, FAR.name: 2}}
 
