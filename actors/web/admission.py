@@ -17,7 +17,7 @@ from typing import Any
 #: Connections that have not asked yet.
 MOST_SILENT = 32
 #: For each kind of request, how many are answered at a time.
-MOST_AT_ONCE = {"probe": 8, "page": 16, "live": 8, "action": 4}
+MOST_AT_ONCE = {"probe": 8, "page": 16, "live": 8, "action": 4, "guess": 4}
 #: How long a whole request may take to arrive, and its answer to go out, in seconds.
 ASKED_WITHIN_S = 5.0
 ANSWERED_WITHIN_S = 20.0
@@ -82,31 +82,58 @@ def _is_late(taken: _Taken, now: float) -> bool:
     return now >= taken.since + (ANSWERED_WITHIN_S if taken.kind else ASKED_WITHIN_S)
 
 
-#: Wrong tokens that cost nothing: people mistype.
+#: Wrong tokens of one address, and of all, that are answered at once: people mistype.
 FREE_GUESSES = 3
-#: The longest time in which no token is looked at, in seconds.
-LONGEST_WAIT_S = 60.0
+FREE_OVERALL = 12
+#: The longest that an answer to a wrong one is held, in seconds.
+LONGEST_WAIT_S = 8.0
+#: Wrong ones are forgotten when there was none for so long, in seconds.
+FORGOTTEN_S = 300.0
+#: Addresses whose wrong tokens are counted; those that were silent longest go first.
+MOST_ADDRESSES = 64
+
+
+@dataclass(slots=True)
+class _Wrong:
+    count: int = 0
+    last: float = 0.0
+
+    def another(self, now: float, free: int) -> float:
+        is_new = now >= self.last + FORGOTTEN_S
+        self.count, self.last = (1 if is_new else self.count + 1), now
+        over = self.count - free
+        return min(LONGEST_WAIT_S, 0.5 * 2.0 ** min(over, 10)) if over > 0 else 0.0
 
 
 @dataclass(slots=True)
 class Guesses:
-    """Wrong tokens in a row, after which none is looked at for a while."""
+    """Wrong tokens, each answered later than the one before.
 
-    count: int = 0
-    wait_s: float = 0.0
-    _until: float = 0.0
+    The right one never waits, and nothing that others guess keeps it out.
+    """
 
-    def left_s(self, now: float) -> float:
-        """How long no token is looked at."""
-        return max(0.0, self._until - now)
+    _overall: _Wrong = field(default_factory=_Wrong)
+    _by_address: dict[str, _Wrong] = field(default_factory=dict)
+    _tell_at: float = 0.0
+    _untold: int = 0
 
-    def wrong(self, now: float) -> None:
-        """Note a wrong one."""
-        self.count += 1
-        over = self.count - FREE_GUESSES
-        self.wait_s = min(LONGEST_WAIT_S, 2.0 ** min(over, 10)) if over >= 0 else 0.0
-        self._until = now + self.wait_s
+    def wrong(self, address: str, now: float) -> float:
+        """Note a wrong one; returns for how long its answer is to be held."""
+        theirs = self._by_address.pop(address, None) or _Wrong()
+        self._by_address[address] = theirs
+        if len(self._by_address) > MOST_ADDRESSES:
+            del self._by_address[next(iter(self._by_address))]
+        overall_s = self._overall.another(now, FREE_OVERALL)
+        return max(overall_s, theirs.another(now, FREE_GUESSES))
 
-    def right(self) -> None:
-        """Note the right one."""
-        self.count, self.wait_s = 0, 0.0
+    def to_tell(self, wait_s: float, now: float) -> int | None:
+        """How many to tell of now, or None: once in the time that answers are held."""
+        self._untold += 1
+        if now < self._tell_at:
+            return None
+        told, self._untold, self._tell_at = self._untold, 0, now + wait_s
+        return told
+
+    def __len__(self) -> int:
+        """Addresses that are remembered."""
+        return len(self._by_address)

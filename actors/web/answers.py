@@ -111,24 +111,32 @@ class Answers:
         answer = self._sampler.ask(command, ACTION_WITHIN_S)
         return as_json(400 if "error" in answer else 200, answer)
 
-    def refused(self, token: str | None) -> Answer | None:
-        """Refuse an action of somebody who has not the token."""
+    def refused(self, token: str | None, address: str) -> tuple[Answer, float] | None:
+        """Refuse an action of somebody who has not the token.
+
+        Returns:
+            What to answer, and for how long to hold that; None if the token is right.
+        """
         if self._token is None:
-            return as_json(403, {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"})
+            return as_json(403, {"error": "read-only: no LOWTIDE_WEB_TOKEN is set"}), 0
         token = token or ""
+        # Looked at whatever was guessed before: no guesses keep the right one out.
+        if hmac.compare_digest(token.encode(), self._token.encode()):
+            return None
+        wrong = as_json(403, {"error": "the token is not right"})
+        if not token:
+            return wrong, 0
         now = time.monotonic()
         with self._guessing:
-            if wait_s := self._guesses.left_s(now):
-                wait = f"too many wrong tokens: none is looked at for {wait_s:.0f} s"
-                return as_json(429, {"error": wait})
-            if hmac.compare_digest(token.encode(), self._token.encode()):
-                self._guesses.right()
-                return None
-            if token:
-                self._guesses.wrong(now)
-                told = {"count": self._guesses.count, "wait_s": self._guesses.wait_s}
-                self._log.warning("web.token_refused", **told)
-        return as_json(403, {"error": "the token is not right"})
+            wait_s = self._guesses.wrong(address, now)
+            count = self._guesses.to_tell(wait_s, now)
+        if count is not None:
+            told = {"address": address, "count": count, "wait_s": wait_s}
+            self._log.warning("web.token_refused", **told)
+        if not wait_s:
+            return wrong, 0
+        error = f"the token is not right, one of many: this took {wait_s:g} s for that"
+        return as_json(429, {"error": error}), wait_s
 
     def _healthz(self) -> Answer:
         answer = self._sampler.journal()

@@ -20,6 +20,8 @@ from actors.web.admission import ASKED_WITHIN_S, Admission, kind_of
 from actors.web.answers import Answer, as_json, text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from actors.web.answers import Answers
@@ -60,6 +62,8 @@ class Server(ThreadingHTTPServer):
         self.answers = answers
         self.sampler = sampler
         self.places = Admission()
+        #: Called with the seconds for which an answer waits.
+        self.hold: Callable[[float], None] = time.sleep
         self._log = log
         super().__init__(("127.0.0.1", port), _Handler)
 
@@ -122,6 +126,9 @@ class _Handler(BaseHTTPRequestHandler):
             return
         kind = kind_of(self.command, url.path)
         refused = self._refused(url.path)
+        if refused is None and kind == "action":
+            # Before it takes a place, which is not for those who guess.
+            refused = self._unacted(url.path, length)
         if refused is None and not self.server.places.asks(
             self.connection, kind, time.monotonic()
         ):
@@ -129,13 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
         if refused is not None:
             self._send(refused)
         elif kind == "action":
-            self._send(self._act(url.path, length))
+            self._send(self._act(length or 0))
         elif kind == "live" and self.command == "GET":
             self._stream()
         else:
             self._send(self.server.answers.get(url.path, query))
 
-    def _act(self, path: str, length: int | None) -> Answer:
+    def _unacted(self, path: str, length: int | None) -> Answer | None:
         if path != "/act":
             return text(404, "there is nothing here\n")
         if self.headers.get_content_type() != "application/json":
@@ -143,9 +150,17 @@ class _Handler(BaseHTTPRequestHandler):
         if length is None or length > MAX_BODY:
             return as_json(413, {"error": f"expected up to {MAX_BODY} bytes"})
         # Before its body is read, which may take as long as it is let.
-        refused = self.server.answers.refused(self.headers.get("X-Lowtide-Token"))
-        if refused is not None:
-            return refused
+        token, address = self.headers.get("X-Lowtide-Token"), self.client_address[0]
+        refused = self.server.answers.refused(token, address)
+        if refused is None:
+            return None
+        answer, wait_s = refused
+        places = self.server.places
+        if wait_s and places.asks(self.connection, "guess", time.monotonic()):
+            self.server.hold(wait_s)
+        return answer
+
+    def _act(self, length: int) -> Answer:
         try:
             command = json.loads(self._body(length))
         except (ValueError, RecursionError):

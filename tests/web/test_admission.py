@@ -7,8 +7,11 @@ import pytest
 from actors.web.admission import (
     ANSWERED_WITHIN_S,
     ASKED_WITHIN_S,
+    FORGOTTEN_S,
     FREE_GUESSES,
+    FREE_OVERALL,
     LONGEST_WAIT_S,
+    MOST_ADDRESSES,
     MOST_AT_ONCE,
     MOST_SILENT,
     Admission,
@@ -72,15 +75,36 @@ def test_what_is_asked_for_says_whose_place_it_takes(
     assert kind_of(method, path) == kind
 
 
-def test_guesses_are_looked_at_ever_more_rarely() -> None:
-    guesses, waits = Guesses(), []
-    for _ in range(12):
-        guesses.wrong(100.0)
-        waits.append(guesses.left_s(100.0))
+def test_wrong_tokens_of_an_address_are_answered_ever_later() -> None:
+    guesses = Guesses()
 
-    assert waits[: FREE_GUESSES - 1] == [0.0] * (FREE_GUESSES - 1)
+    waits = [guesses.wrong("127.0.0.1", 1000.0) for _ in range(FREE_OVERALL - 1)]
+
+    assert waits[:FREE_GUESSES] == [0.0] * FREE_GUESSES
+    assert waits == sorted(waits)
+    assert 0 < waits[FREE_GUESSES] <= 1
+    assert waits[-1] == LONGEST_WAIT_S
+    assert guesses.wrong("127.0.0.2", 1000.0) == 0.0
+    assert guesses.wrong("127.0.0.1", 1000.0 + FORGOTTEN_S) == 0.0
+
+
+def test_wrong_tokens_of_ever_new_addresses_are_slowed_and_take_no_memory() -> None:
+    guesses = Guesses()
+
+    waits = [guesses.wrong(f"127.0.{n >> 8}.{n & 255}", 1000.0) for n in range(5000)]
+
+    assert waits[:FREE_OVERALL] == [0.0] * FREE_OVERALL
     assert waits == sorted(waits)
     assert waits[-1] == LONGEST_WAIT_S
-    guesses.right()
-    guesses.wrong(500.0)
-    assert guesses.left_s(500.0) == 0.0
+    assert len(guesses) == MOST_ADDRESSES
+
+
+def test_wrong_tokens_are_told_once_while_answers_are_held() -> None:
+    guesses = Guesses()
+
+    assert [guesses.to_tell(8.0, now) for now in (100.0, 101.0, 107.9)] == [
+        1,
+        None,
+        None,
+    ]
+    assert guesses.to_tell(8.0, 108.0) == 3

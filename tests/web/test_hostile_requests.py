@@ -203,11 +203,45 @@ def test_a_link_from_another_site_leads_to_the_page(page: Page) -> None:
     assert page.ask("/healthz", "Sec-Fetch-Site: none").split()[1] == "200"
 
 
-def test_guesses_are_slowed_and_told(page: Page) -> None:
-    statuses = [page.act(f"guess {n}") for n in range(FREE_GUESSES + 1)]
+def test_guesses_are_slowed_and_told_and_the_right_one_passes(page: Page) -> None:
+    held: list[float] = []
+    page.server.hold = held.append
 
-    assert statuses == [403] * FREE_GUESSES + [429]
-    assert page.act(TOKEN) == 429
-    assert [each["event"] for each in page.told] == ["web.token_refused"] * FREE_GUESSES
+    statuses = [page.act(f"guess {n}") for n in range(FREE_GUESSES + 3)]
+
+    assert statuses == [403] * FREE_GUESSES + [429] * 3
+    assert len(held) == 3
+    assert held == sorted(held)
     assert page.system.asked == []
+    assert page.act(TOKEN) == 200
+    assert page.act("guess again") == 429
+    told = [each for each in page.told if each["event"] == "web.token_refused"]
+    assert len(told) == FREE_GUESSES + 1
+    assert told[0] | {"address": "127.0.0.1", "count": 1, "wait_s": 0.0} == told[0]
     assert is_healthy(page)
+
+
+def test_guesses_that_are_held_keep_no_action_out(page: Page) -> None:
+    held, over = threading.Semaphore(0), threading.Event()
+
+    def hold(_: float) -> None:
+        held.release()
+        over.wait(60)
+
+    page.server.hold = hold
+    for n in range(FREE_GUESSES):
+        page.act(f"guess {n}")
+    guessing = [
+        threading.Thread(target=page.act, args=(f"held {n}",), daemon=True)
+        for n in range(MOST_AT_ONCE["guess"])
+    ]
+    for each in guessing:
+        each.start()
+        assert held.acquire(timeout=30)
+
+    # One more is not held, for there is no place for it: it is wrong all the same.
+    assert page.act("one more") == 429
+    assert page.act(TOKEN) == 200
+    over.set()
+    for each in guessing:
+        each.join(30)
