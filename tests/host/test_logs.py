@@ -21,6 +21,7 @@ from actors.host import logs
 @pytest.fixture
 def pipe() -> Iterator[logs.LogPipe]:
     root, manager = logging.root, logging.Logger.manager
+    logs._recent.clear()  # noqa: SLF001 - what another test of this process has told
     pipe = logs.open_pipe()
     yield pipe
     logs.give_back()
