@@ -63,11 +63,6 @@ def _copy(source: str, target: str) -> int:
         f"{copied.quarantined} of them quarantined, {copied.states} states; counts and "
         f"digests are those of {shown(source)}"
     )
-    if copied.left:
-        say(
-            f"left in {shown(source)}: {copied.left} jobs that had ended, which a "
-            "journal in PostgreSQL does not keep"
-        )
     return Exit.NOTHING_LEFT
 
 

@@ -467,6 +467,8 @@ class Main:
         return left_in_journal(self.config.journal, names)
 
     def _changed(self) -> None:
+        if self.leadership is not None:
+            self.leadership.keep_changes(self.changes.as_text())
         if self.changes.draining:
             self._tell_stopping()
 
@@ -584,6 +586,8 @@ class Main:
             promise=_promise(self.config),
             hint="Ctrl-C drains, a second one stops at once",
         )
+        if changes := self.changes.as_text():
+            self.log.info("system.changed_before", changes=json.loads(changes))
         self._tell_unclaimed()
 
 

@@ -17,6 +17,7 @@ from actors.commands.standby import STOPPED, Standby, StoppedError
 from actors.commands.start_error import StartError
 from actors.commands.terminal import note
 from actors.config.errors import ConfigError
+from actors.config.overrides import Changes
 from actors.config.show import secrets_of
 from actors.host import redaction
 from actors.host.control_socket import ControlError, check_proc
@@ -88,8 +89,12 @@ def _run(
             leadership = stack.enter_context(_claim_journal(config, waits))
         except StoppedError:
             return False, STOPPED
+        changes = Changes()
         if leadership is not None:
             config = config.with_journal(leadership.journal)
+            if standby:
+                changes = Changes.of(leadership.changes, config)
+            leadership.keep_changes(changes.as_text())
         main = Main(
             config.with_port(files.port),
             files,
@@ -97,9 +102,12 @@ def _run(
             looking=looking,
             owner=owner,
             leadership=leadership,
+            changes=changes,
         )
         try:
             code = main.run()
+            if leadership is not None:
+                leadership.ends = main.changes.draining
             return main.lost, code
         finally:
             main.clean_up()

@@ -13,7 +13,7 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from actors.journal.file import LIVE, JournalDamagedError, connect
+from actors.journal.file import JournalDamagedError, connect
 from actors.journal.journal import JournalError
 from actors.journal.postgres_database import Database, JournalUrl, is_postgres, plain
 from actors.journal.stores import claimed, is_there, look_into, shown
@@ -36,13 +36,11 @@ class Copied(NamedTuple):
         jobs: Those that are known only by their ids among them.
         quarantined: Of the jobs.
         states: Of sources.
-        left: Jobs that had ended, with their results, which the other has no place for.
     """
 
     jobs: int
     quarantined: int
     states: int
-    left: int
 
 
 class _Table(NamedTuple):
@@ -50,13 +48,11 @@ class _Table(NamedTuple):
 
     Attributes:
         order: Whole numbers, no two rows with the same.
-        where: Which rows.
     """
 
     name: str
     columns: tuple[str, ...]
     order: tuple[str, ...]
-    where: str = "1 = 1"
 
 
 _FETCHER = _Table(
@@ -92,18 +88,11 @@ _ENDED = _Table(
 )
 _SENT = ("fetcher", "at", "count")
 
-#: Not those that are kept for jobs that have ended.
-_OF_JOBS = _PAYLOAD._replace(
-    where="EXISTS (SELECT 1 FROM job WHERE job.fetcher = "  # noqa: S608 - our own words
-    "payload.place >> 40 AND job.key = payload.place & 1099511627775 "
-    f"AND job.state IN {(*LIVE, 'quarantined')})"
-)
+_TABLES = (_FETCHER, _JOB, _PAYLOAD, _HISTORY, _STATE, _ENDED)
 
 
 class _Store(Protocol):
     """A journal, its tables and their rows."""
-
-    keeps_ended: bool
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read; all of it is here."""
@@ -131,8 +120,6 @@ class _Store(Protocol):
 
 
 class _File:
-    keeps_ended = True
-
     def __init__(self, name: str) -> None:
         self._db = connect(Path(name))
 
@@ -174,8 +161,6 @@ class _File:
 
 
 class _Postgres:
-    keeps_ended = False
-
     def __init__(self, name: str) -> None:
         self._place = JournalUrl.of(name)
         self._db = Database(self._place.url)
@@ -264,22 +249,18 @@ def _opened(name: str) -> _Store:
 
 
 def _copy(reads: _Store, writes: _Store, about: str) -> Copied:
-    both_keep = reads.keeps_ended and writes.keeps_ended
-    payloads = _PAYLOAD if writes.keeps_ended else _OF_JOBS
-    tables = [_FETCHER, _JOB, payloads, _HISTORY, _STATE]
-    tables += [_ENDED] if both_keep else []
     with writes.writing():
         if writes.ask("SELECT 1 FROM fetcher LIMIT 1"):
             raise CopyError(
                 f"{about} is not empty: expected a journal in which no fetcher ever "
                 "was, or the name of a new one. Nothing was changed in it"
             )
-        read = [_copy_table(reads, writes, table) for table in tables]
+        read = [_copy_table(reads, writes, table) for table in _TABLES]
         read.append(_copy_sent(reads, writes))
         writes.finish()
-        written = [_digest(writes, table) for table in tables]
+        written = [_digest(writes, table) for table in _TABLES]
         written.append(_digest_of_sent(writes))
-        names = [*(table.name for table in tables), "sent"]
+        names = [*(table.name for table in _TABLES), "sent"]
         for name, here, there in zip(names, read, written, strict=True):
             if here != there:
                 raise CopyError(
@@ -291,11 +272,8 @@ def _copy(reads: _Store, writes: _Store, about: str) -> Copied:
             "SELECT count(*) FROM job WHERE state = 'quarantined'"
         )
         [[states]] = writes.ask("SELECT count(*) FROM state")
-        left = 0
-        if reads.keeps_ended and not writes.keeps_ended:
-            [[left]] = reads.ask("SELECT count(*) FROM ended")
         reads.check_ours()
-    return Copied(jobs, quarantined, states, left)
+    return Copied(jobs, quarantined, states)
 
 
 def _said(sum_: tuple[int, str]) -> str:
@@ -323,7 +301,7 @@ def _pages(store: _Store, table: _Table) -> Iterator[list[tuple[Any, ...]]]:
     order = ", ".join(table.order)
     asked = ", ".join("?" for _ in table.order)
     select = f"SELECT {order}, {', '.join(table.columns)} FROM {table.name}"  # noqa: S608
-    end = f"AND {table.where} ORDER BY {order} LIMIT {PAGE}"
+    end = f"ORDER BY {order} LIMIT {PAGE}"
     after: tuple[Any, ...] = (-1,) * len(table.order)
     while rows := store.ask(f"{select} WHERE ({order}) > ({asked}) {end}", after):
         yield rows

@@ -138,7 +138,8 @@ class KeptJobs:
 
     def _counted(self) -> int:
         [size] = self._db.execute(
-            "SELECT total(bytes) FROM ended WHERE fetcher = ?", (self._fetcher,)
+            "SELECT coalesce(sum(bytes), 0) FROM ended WHERE fetcher = ?",
+            (self._fetcher,),
         ).fetchone()
         return int(size)
 
@@ -173,16 +174,21 @@ class JobEventWriter:
     Attributes:
         comes_again: What is added where an id may have come before.
         behind_s: By how much an earlier run's clock was ahead of this one's.
-        kept: Those jobs that have ended; None where that cannot be.
     """
 
     comes_again = _COMES_AGAIN
 
-    def __init__(self, db: Statements, fetcher: int, wall: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        db: Statements,
+        fetcher: int,
+        wall: Callable[[], float],
+        ended: KeptJobs,
+    ) -> None:
         self._db = db
         self._fetcher = fetcher
         self._wall = wall
-        self.kept: KeptJobs | None = None
+        self._ended = ended
         self.behind_s = 0.0
 
     def write(self, events: Iterable[JobEvent]) -> None:
@@ -315,8 +321,8 @@ class JobEventWriter:
         number, now = self._fetcher, self._wall()
         other = now + self.behind_s if self.behind_s else None
         jobs = [each.job for each in ends]
-        if self.kept is not None and self.kept.are_kept:
-            self.kept.add(ends, now)
+        if self._ended.are_kept:
+            self._ended.add(ends, now)
         else:
             self._db.executemany(
                 "DELETE FROM payload WHERE place = ?",

@@ -40,12 +40,17 @@ _WAITING = (
 )
 
 #: Ends the transactions of a leader whose term is over, where they hang: the server
-#: itself does not, in the middle of several statements that were sent together.
+#: itself does not, in the middle of several statements that were sent together. They
+#: are those that hold the row of who leads; and one that has just said again that it
+#: leads, in the middle of a long copy perhaps, is spared.
 _END_HANGING = (
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-    "WHERE datname = current_database() AND usename = current_user "
-    "AND application_name = 'lowtide' AND pid <> pg_backend_pid() "
-    "AND xact_start < clock_timestamp() - interval '5 s'"
+    "WHERE usename = current_user AND pid <> pg_backend_pid() "
+    "AND xact_start < clock_timestamp() - interval '5 s' AND pid IN "
+    "(SELECT pid FROM pg_locks WHERE relation = 'lowtide.leader'::regclass "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND mode = 'RowShareLock') AND EXISTS (SELECT 1 FROM lowtide.leader "
+    "WHERE term = ? AND expires_at <= clock_timestamp())"
 )
 
 
@@ -69,6 +74,7 @@ class Leadership:
     Attributes:
         lost: Readable once another system leads.
         prepared: Whether the tables were found to be there.
+        ends: Whether its end is that of what people changed, where no other waits.
     """
 
     def __init__(self, url: str) -> None:
@@ -80,8 +86,12 @@ class Leadership:
         self._place = JournalUrl(url, secrets.token_hex(8))
         self._db = Database(url, within_s=TERM_S)
         self.prepared = False
+        self.ends = False
         self._say_at = 0.0
+        #: What people changed: as it is to be kept, and as it is.
+        self._changes = self._kept_changes = ""
         self._over = threading.Event()
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self.lost, self._write_lost = os.pipe()
 
@@ -185,7 +195,7 @@ class Leadership:
             JournalError: The database does not answer.
         """
         # Whoever was stopped in the middle of a transaction would hold the key.
-        self._db.execute(_END_HANGING)
+        self._db.execute(_END_HANGING, (leader.term,))
         with self._db.transaction():
             self._db.execute("SET LOCAL lock_timeout = '3s'")
             row = self._db.execute(
@@ -200,6 +210,8 @@ class Leadership:
                     "DELETE FROM lowtide.waiting WHERE holder = ?",
                     (self._place.holder,),
                 )
+                kept = self._db.execute("SELECT value FROM lowtide.changes").fetchone()
+                self._changes = self._kept_changes = kept[0] if kept else ""
         if row is None:
             return False
         self._place = self._place._replace(term=row[0])
@@ -209,7 +221,29 @@ class Leadership:
         [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
         for each in range(layout, LAYOUT):
             self._db.execute(UPGRADES[each])
-        self._db.execute("UPDATE lowtide.layout SET version = ?", (LAYOUT,))
+
+    @property
+    def changes(self) -> str:
+        """What people changed, also under those who led before; empty for nothing."""
+        return self._changes
+
+    def keep_changes(self, text: str) -> None:
+        """Have kept, as soon as it can be, what people changed; empty for nothing."""
+        self._changes = text
+        self._wake.set()
+
+    def _write_changes(self) -> None:
+        if (text := self._changes) == self._kept_changes:
+            return
+        with self._db.transaction():
+            self._db.execute(
+                "SELECT lowtide.begin(?, ?, true, NULL, 0, 0)",
+                (self._place.holder, self._place.term),
+            )
+            self._db.execute("DELETE FROM lowtide.changes")
+            if text:
+                self._db.execute("INSERT INTO changes (value) VALUES (?)", (text,))
+        self._kept_changes = text
 
     def renew(self) -> bool:
         """Say that this one leads still; returns whether it does.
@@ -234,8 +268,13 @@ class Leadership:
     def give_up(self) -> None:
         """Let another one lead at once; nothing of this one writes any more."""
         self._over.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(2 * TERM_S)
+        with contextlib.suppress(JournalError):
+            if self.ends and not self.waiting():
+                self._changes = ""
+            self._write_changes()
         with contextlib.suppress(JournalError), self._db.transaction():
             self._db.execute(
                 "UPDATE lowtide.leader SET expires_at = clock_timestamp() "
@@ -253,11 +292,14 @@ class Leadership:
                 os.close(file)
 
     def _keep(self) -> None:
-        while not self._over.wait(RENEW_S):
+        while not self._over.is_set():
             with contextlib.suppress(JournalError):
                 if not self.renew():
                     os.write(self._write_lost, b"x")
                     return
+                self._write_changes()
+            self._wake.wait(RENEW_S)
+            self._wake.clear()
 
 
 @contextlib.contextmanager

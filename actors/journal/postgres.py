@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from actors.demand.job import Job, JobId
     from actors.demand.job_events import JobEvent
+    from actors.journal.journal import Keep
     from actors.journal.postgres_database import JournalUrl
 
 #: So many jobs are read at a time.
@@ -49,7 +50,6 @@ class PostgresJournal(sqlite.SqliteJournal):
 
     later = "greatest(ended_at, coalesce(not_before, 0))"
     writer = _Writer
-    keeps_ended = False
 
     def __init__(
         self,
@@ -57,6 +57,7 @@ class PostgresJournal(sqlite.SqliteJournal):
         fetcher: str,
         clock: sqlite.Clock | None = None,
         remember_s: float = WINDOW_S,
+        keep: Keep | None = None,
     ) -> None:
         """Connect; a fetcher that is new to the journal is written into it.
 
@@ -69,7 +70,9 @@ class PostgresJournal(sqlite.SqliteJournal):
         self._doubtful: dict[int, list[JobEvent]] = {}
         self._kept: list[JobEvent] = []
         self._database = Database(place.url)
-        super().__init__(Path(place.shown), fetcher, clock, self._database, remember_s)
+        super().__init__(
+            Path(place.shown), fetcher, clock, self._database, remember_s, keep
+        )
 
     def _number_of(self, fetcher: str) -> int:
         # Its row is taken: a transaction of an earlier process that is still on its
@@ -106,8 +109,12 @@ class PostgresJournal(sqlite.SqliteJournal):
         kept = set(map(id, self._kept))
         new = [each for each in events if id(each) not in kept]
         if new:
-            with self._transaction(sync=sync, events=new):
-                self._writer.write(new)
+            try:
+                with self._transaction(sync=sync, events=new):
+                    self._writer.write(new)
+            except JournalError:
+                self._ended.forget_count()
+                raise
         elif sync:
             self.sync()
         self._kept = []

@@ -164,10 +164,11 @@ class Database:
         """
         if self._cursor is None:
             return self._read(sql, values)
+        if self._pipelined:
+            # Of its own: its answer is read where it is needed, or never.
+            return self._db.execute(*_asked(sql, values))
         self._cursor.execute(*_asked(sql, values))
-        if self._pipelined or self._cursor.description is None:
-            return self._cursor
-        return Rows(self._cursor)
+        return self._cursor if self._cursor.description is None else Rows(self._cursor)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Any:
         """Do the same with each of these; within ``transaction`` only."""

@@ -8,7 +8,7 @@ transaction that writes.
 from __future__ import annotations
 
 #: Of the tables' layout; a newer one is refused, an earlier one is brought to it.
-LAYOUT = 1
+LAYOUT = 2
 
 #: Any number: whoever makes or changes the tables holds a lock of it.
 LOCK = 0x10E7DE
@@ -93,6 +93,32 @@ INSERT INTO lowtide.leader VALUES (0, '', '', 'epoch');
 INSERT INTO lowtide.layout VALUES (1);
 """
 
+_SINCE_2 = """
+-- Jobs that have ended, for as long as they are kept; those of one fetcher in the order
+-- of their ends. Their payloads are in payload.
+CREATE TABLE lowtide.ended (
+    seq         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    fetcher     bigint NOT NULL,
+    key         bigint NOT NULL,
+    id          text NOT NULL,        -- JSON
+    state       text NOT NULL,
+    attempt     integer NOT NULL,
+    processor   text,
+    result      text,                 -- JSON
+    error       text,
+    fetched_at  double precision NOT NULL,
+    ended_at    double precision NOT NULL,
+    duration_s  double precision,
+    bytes       bigint NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0.05);
+-- One row at the most: what people changed, for who takes over.
+CREATE TABLE lowtide.changes (
+    one         boolean PRIMARY KEY DEFAULT true CHECK (one),
+    value       text NOT NULL         -- JSON
+);
+UPDATE lowtide.layout SET version = 2;
+"""
+
 #: What every transaction that writes begins with. Its settings end with it: nothing is
 #: left in a session, which a pool may have given to us for this transaction only.
 _BEGIN = f"""
@@ -124,7 +150,7 @@ END $$;
 """  # noqa: S608 - our own words only
 
 #: What makes all of it where there is nothing.
-SCHEMA = _TABLES + _BEGIN
+SCHEMA = _TABLES + _SINCE_2 + _BEGIN
 
 #: What brings tables of an earlier layout to the next one.
-UPGRADES: dict[int, str] = {}
+UPGRADES = {1: _SINCE_2}

@@ -53,8 +53,15 @@ class PostgresView(JournalView):
         )
         return int(row["highest"] or 0)
 
+    def last_end(self) -> int:
+        """The number of the latest end that is kept."""
+        [row] = self._query("SELECT coalesce(max(seq), 0) AS last FROM ended", ())
+        return int(row["last"])
+
     def _has(self, table: str) -> bool:
-        return table != "ended"  # none is kept there
+        query = "SELECT to_regclass(?) IS NOT NULL AS there"
+        [row] = self._query(query, (f"lowtide.{table}",))
+        return bool(row["there"])
 
     def _query(self, query: str, values: tuple[Any, ...]) -> list[Mapping[str, Any]]:
         try:

@@ -91,8 +91,6 @@ class SqliteJournal:
     #: The later of two times, of which the first is known.
     later = "max(ended_at, coalesce(not_before, 0))"
     writer = JobEventWriter
-    #: Whether there is a place for jobs that have ended.
-    keeps_ended = True
 
     def __init__(
         self,
@@ -127,11 +125,10 @@ class SqliteJournal:
             self._db: Any = db or connect(path, wait_s=WAIT_S)
             with _closed_on_error(self._db):
                 self._fetcher = self._number_of(fetcher)
-        self._writer = self.writer(self._db, self._fetcher, self._clock.wall)
-        if self.keeps_ended:
-            self._writer.kept = KeptJobs(
-                self._db, self._fetcher, keep, self._clock.monotonic
-            )
+        self._ended = KeptJobs(self._db, self._fetcher, keep, self._clock.monotonic)
+        self._writer = self.writer(
+            self._db, self._fetcher, self._clock.wall, self._ended
+        )
 
     def _number_of(self, fetcher: str) -> int:
         query = "SELECT number FROM fetcher WHERE name = ?"
@@ -383,7 +380,7 @@ class SqliteJournal:
                 with self._transaction():
                     self._writer.write(events)
         except JournalError:
-            self._count_anew()
+            self._ended.forget_count()
             # It may be the log itself that fills the disk: once what is in it is
             # in the file, its place is used again. That does not wait for anyone.
             with contextlib.suppress(sqlite3.Error):
@@ -418,10 +415,7 @@ class SqliteJournal:
         with _told(), self._purging():
             self._mend_times()
             now = self._clock.wall()
-            kept = self._writer.kept
-            more = kept is not None and kept.purge(
-                now, self._oldest(now), PURGED_AT_ONCE
-            )
+            more = self._ended.purge(now, self._oldest(now), PURGED_AT_ONCE)
             gone = self._db.execute(
                 "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
                 "WHERE fetcher = ? AND ended_at <= ? LIMIT ?)",
@@ -444,13 +438,9 @@ class SqliteJournal:
         try:
             with self._transaction():
                 yield
-        except sqlite3.Error:
-            self._count_anew()
+        except (sqlite3.Error, JournalError):
+            self._ended.forget_count()
             raise
-
-    def _count_anew(self) -> None:
-        if self._writer.kept is not None:
-            self._writer.kept.forget_count()
 
     def _heed_clock(self) -> None:
         # While this process lives it knows by how much the wall clock was set: what
@@ -473,11 +463,10 @@ class SqliteJournal:
                 "WHERE fetcher = ? AND ended_at IS NOT NULL",
                 (by_s, by_s, self._fetcher),
             )
-            if self._writer.kept is not None:
-                self._db.execute(
-                    "UPDATE ended SET ended_at = ended_at + ? WHERE fetcher = ?",
-                    (by_s, self._fetcher),
-                )
+            self._db.execute(
+                "UPDATE ended SET ended_at = ended_at + ? WHERE fetcher = ?",
+                (by_s, self._fetcher),
+            )
             if self._writer.has_sent():
                 self._db.execute(
                     "UPDATE sent SET at = at + ? WHERE fetcher = ?",

@@ -40,7 +40,7 @@ def open_journal(
     if is_postgres(journal):
         from actors.journal.postgres import PostgresJournal  # noqa: PLC0415
 
-        return PostgresJournal(JournalUrl.of(journal), fetcher, clock, remember_s)
+        return PostgresJournal(JournalUrl.of(journal), fetcher, clock, remember_s, keep)
     return SqliteJournal(
         Path(journal), fetcher, clock, remember_s=remember_s, keep=keep
     )

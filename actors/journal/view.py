@@ -97,13 +97,13 @@ class JournalView:
     def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
         """The jobs of an id, as it is typed: of several fetchers, perhaps."""
         for meant in named_by(job_id):
-            condition = self.by_id
+            whose = ""
             values: tuple[Any, ...] = (json.dumps(meant),)
             if fetcher is not None:
-                condition += " AND fetcher.name = ?"
+                whose = " AND fetcher.name = ?"
                 values += (fetcher,)
-            found = self._jobs(condition, values, 100)
-            kept = self._ended(condition.replace("job.", "ended."), values, 100)
+            found = self._jobs(self.by_id + whose, values, 100)
+            kept = self._ended("ended.id = ?" + whose, values, 100)
             # One whose id is known has a row in both, as long as it is kept.
             known = {(each["fetcher"], each["key"]) for each in kept}
             found = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.config.model import LIVE, LIVE_OPTIONS
+from actors.config.model import LIVE_OPTIONS
+from actors.config.overrides import live_values
 from actors.status import commands
 from actors.supervision.children import Role
 from actors.supervision.control_verbs import CommandError, fetchers_named, names_in
@@ -94,7 +95,8 @@ class LiveSettings:
         if not isinstance(values, dict):
             raise CommandError(f"values must be an object, got {values!r}")
         checked, chosen = _checked(values), set(names_in(request))
-        fetchers, processors = _only(checked, "fetcher"), _only(checked, "processor")
+        fetchers = live_values(checked, "fetcher")
+        processors = live_values(checked, "processor")
         supervisor = self._means.supervisor
         kinds = {each.name for each in supervisor.system.processors}
         known = kinds | {each.name for each in supervisor.fetchers}
@@ -183,12 +185,6 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
                 f"{name} must be {kind.expected}, got {value!r}"
             ) from None
     return checked
-
-
-def _only(values: dict[str, Any], kind: str) -> dict[str, Any]:
-    chosen = {name: value for name, value in values.items() if name in LIVE[kind]}
-    # A floor for asking again that suited the old window need not suit the new.
-    return chosen | ({"min_demand": None} if "max_demand" in chosen else {})
 
 
 def _listed(names: Iterable[str]) -> str:

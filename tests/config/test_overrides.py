@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,10 @@ from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 from actors.host.reports import (
     Alive,
+    Attached,
     Counted,
+    Detached,
+    Draining,
     Paused,
     Report,
     Reporter,
@@ -110,3 +114,52 @@ def test_every_report_of_a_change_is_known_as_one() -> None:
     assert known == [True] * 5 + [False]
     os.close(reader)
     os.close(writer)
+
+
+def test_another_system_goes_on_with_what_was_changed() -> None:
+    changes = after(
+        Paused("south", hold=True),
+        Tuned("north", {"every_s": 9.0}),
+        Tuned("sqrt", {"max_demand": "auto", "min_demand": None}),
+        Counted("sqrt", 3),
+        Detached("north"),
+        Draining(),
+    )
+
+    again = Changes.of(changes.as_text(), configured())
+
+    assert again.over(configured()) == changes.over(configured())
+    assert (again.paused, again.detached) == ({"south": True}, {"north"})
+    # That was said to the one that stopped.
+    assert not again.draining
+    assert again.as_text() == changes.as_text()
+
+
+def test_what_was_undone_is_nothing() -> None:
+    changes = after(
+        *(Paused("south", hold=False), Resumed("south"), Detached("north")),
+        *(Attached("north"), Counted("sqrt", 2), Counted("sqrt", -2)),
+    )
+
+    assert changes.as_text() == ""
+    assert Changes.of("", configured()) == Changes()
+
+
+def test_what_does_not_fit_another_configuration_is_left_out() -> None:
+    kept = {
+        "paused": {"west": True, "south": False},
+        "detached": ["west"],
+        "more": {"west": 2},
+        "values": {
+            "south": {"every_s": -1.0, "rate_limit": 3, "renamed": 1},
+            "sqrt": {"every_s": 1.0},
+            "west": {"every_s": 1.0},
+        },
+        "later": 1,
+    }
+
+    changes = Changes.of(json.dumps(kept), configured())
+
+    assert changes == after(
+        Paused("south", hold=False), Tuned("south", {"rate_limit": 3})
+    )

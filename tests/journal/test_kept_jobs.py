@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,10 +17,14 @@ from actors.demand.job_events import (
     JobFetched,
     JobQuarantined,
 )
-from actors.journal.file import JournalFile, connect
 from actors.journal.journal import JournalError, Keep
-from actors.journal.sqlite import Clock, SqliteJournal
-from actors.journal.view import JournalView
+from actors.journal.sqlite import Clock
+from actors.journal.stores import look_into
+from tests.support.stores import DURABLE, Store, database, server, store
+
+__all__ = ["database", "server", "store"]
+
+over_stores = pytest.mark.parametrize("store", DURABLE, indirect=True)
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
 WEEK = Keep(7 * 86400.0, 1 << 20)
@@ -38,13 +41,6 @@ class Times:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    file = tmp_path / "lowtide.db"
-    JournalFile(file).prepare()
-    return file
-
-
-@pytest.fixture
 def times() -> Times:
     return Times()
 
@@ -53,8 +49,8 @@ def new_job(key: int, **fields: Any) -> Job:
     return Job(key=key, id=key, payload={"n": key}, fetched_at=0.0, **fields)
 
 
-def commit(path: Path, times: Times, keep: Keep | None, *events: JobEvent) -> None:
-    journal = SqliteJournal(path, "numbers", times.clock(), keep=keep)
+def commit(store: Store, times: Times, keep: Keep | None, *events: JobEvent) -> None:
+    journal = store.open("numbers", times.clock(), keep=keep)
     with contextlib.closing(journal):
         journal.commit(events)
 
@@ -64,25 +60,27 @@ def done(key: int, result: Any = None, **fields: Any) -> list[JobEvent]:
     return [JobFetched(job), JobDone(job, 1, HERE, result, 0.25)]
 
 
-def ended(path: Path, **fields: Any) -> list[dict[str, Any]]:
+def ended(store: Store, **fields: Any) -> list[dict[str, Any]]:
     fields = {"state": None, "fetcher": None} | fields
-    with contextlib.closing(JournalView(path)) as view:
+    with contextlib.closing(look_into(store.name)) as view:
         return list(view.ended(**fields))
 
 
-def left(path: Path) -> tuple[list[int], int]:
-    with contextlib.closing(connect(path, read_only=True)) as db:
-        [payloads] = db.execute("SELECT count(*) FROM payload").fetchone()
-    return [each["key"] for each in ended(path)], payloads
+def left(store: Store) -> tuple[list[int], int]:
+    [[payloads]] = store.ask("SELECT count(*) FROM payload")
+    return [each["key"] for each in ended(store)], payloads
 
 
-def test_a_job_is_kept_with_all_that_became_of_it(path: Path, times: Times) -> None:
+@over_stores
+def test_a_job_is_kept_with_all_that_became_of_it(store: Store, times: Times) -> None:
     job = new_job(1, attempt=2, own_id=False)
     failed = JobFailed(job, HERE, Failure("once"), 1)
     times.now = 5.0
-    commit(path, times, WEEK, JobFetched(job), failed, JobDone(job, 2, HERE, [4], 0.25))
+    commit(
+        store, times, WEEK, JobFetched(job), failed, JobDone(job, 2, HERE, [4], 0.25)
+    )
 
-    with contextlib.closing(JournalView(path)) as view:
+    with contextlib.closing(look_into(store.name)) as view:
         [found] = view.find("1")
         history = view.history("numbers", 1)
 
@@ -104,112 +102,120 @@ def test_a_job_is_kept_with_all_that_became_of_it(path: Path, times: Times) -> N
     assert [each["error"] for each in history] == ["once"]
 
 
-def test_one_that_was_dropped_is_kept_with_the_reason(path: Path, times: Times) -> None:
+@over_stores
+def test_one_that_was_dropped_is_kept_with_the_reason(
+    store: Store, times: Times
+) -> None:
     job = new_job(1)
-    commit(path, times, WEEK, JobFetched(job), JobDropped(job, "the buffer is full"))
+    commit(store, times, WEEK, JobFetched(job), JobDropped(job, "the buffer is full"))
 
-    [kept] = ended(path, state="dropped")
+    [kept] = ended(store, state="dropped")
 
     assert (kept["error"], kept["result"], kept["payload"]) == (
         "the buffer is full",
         None,
         {"n": 1},
     )
-    assert ended(path, state="done") == []
+    assert ended(store, state="done") == []
 
 
-def test_jobs_stand_in_the_order_of_their_ends(path: Path, times: Times) -> None:
+@over_stores
+def test_jobs_stand_in_the_order_of_their_ends(store: Store, times: Times) -> None:
     jobs = [new_job(key) for key in (1, 2, 3)]
-    commit(path, times, WEEK, *(JobFetched(job) for job in jobs))
+    commit(store, times, WEEK, *(JobFetched(job) for job in jobs))
     for job in reversed(jobs):
         times.now += 10.0
-        commit(path, times, WEEK, JobDone(job, 1, HERE, None, 0.1))
+        commit(store, times, WEEK, JobDone(job, 1, HERE, None, 0.1))
 
-    assert [each["key"] for each in ended(path)] == [3, 2, 1]
-    assert [each["key"] for each in ended(path, last_first=True)] == [1, 2, 3]
-    assert [each["key"] for each in ended(path, since=BEGIN + 20.0)] == [2, 1]
-    assert ended(path, fetcher="others") == []
-
-
-def test_nothing_is_kept_where_nothing_is_to_be(path: Path, times: Times) -> None:
-    commit(path, times, None, *done(1))
-
-    assert left(path) == ([], 0)
+    assert [each["key"] for each in ended(store)] == [3, 2, 1]
+    assert [each["key"] for each in ended(store, last_first=True)] == [1, 2, 3]
+    assert [each["key"] for each in ended(store, since=BEGIN + 20.0)] == [2, 1]
+    assert ended(store, fetcher="others") == []
 
 
+@over_stores
+def test_nothing_is_kept_where_nothing_is_to_be(store: Store, times: Times) -> None:
+    commit(store, times, None, *done(1))
+
+    assert left(store) == ([], 0)
+
+
+@over_stores
 def test_what_is_older_is_forgotten_with_its_payload_and_history(
-    path: Path, times: Times, monkeypatch: pytest.MonkeyPatch
+    store: Store, times: Times, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("actors.journal.sqlite.PURGED_AT_ONCE", 2)
     keep = Keep(60.0, 1 << 20)
     for key in (1, 2, 3):
         job = new_job(key, own_id=False)
         failed = JobFailed(job, HERE, Failure("once"), 1)
-        commit(path, times, keep, failed, *done(key, own_id=False))
+        commit(store, times, keep, failed, *done(key, own_id=False))
     times.now = 59.0
-    commit(path, times, keep, *done(4))
+    commit(store, times, keep, *done(4))
     times.now = 61.0
 
-    with contextlib.closing(
-        SqliteJournal(path, "numbers", times.clock(), keep=keep)
-    ) as journal:
+    with contextlib.closing(store.open("numbers", times.clock(), keep=keep)) as journal:
         more = [journal.purge(), journal.purge()]
 
     assert more == [True, False]
-    assert left(path) == ([4], 1)
-    with contextlib.closing(JournalView(path)) as view:
+    assert left(store) == ([4], 1)
+    with contextlib.closing(look_into(store.name)) as view:
         assert view.history("numbers", 1) == []
 
 
+@over_stores
 def test_a_journal_that_keeps_nothing_any_more_forgets_what_was_kept(
-    path: Path, times: Times
+    store: Store, times: Times
 ) -> None:
-    commit(path, times, WEEK, *done(1), *done(2))
+    commit(store, times, WEEK, *done(1), *done(2))
 
-    with contextlib.closing(SqliteJournal(path, "numbers", times.clock())) as journal:
+    with contextlib.closing(store.open("numbers", times.clock())) as journal:
         assert not journal.purge()
 
-    assert left(path) == ([], 0)
+    assert left(store) == ([], 0)
 
 
+@over_stores
 def test_the_oldest_are_forgotten_when_they_take_too_much(
-    path: Path, times: Times
+    store: Store, times: Times
 ) -> None:
     keep = Keep(WEEK.for_s, 100_000)
-    journal = SqliteJournal(path, "numbers", times.clock(), keep=keep)
+    journal = store.open("numbers", times.clock(), keep=keep)
     with contextlib.closing(journal):
         for key in range(1, 401):
             journal.commit(done(key, "x" * 1000))
-            with contextlib.closing(connect(path, read_only=True)) as db:
-                [size] = db.execute("SELECT total(bytes) FROM ended").fetchone()
+            [[size]] = store.ask("SELECT coalesce(sum(bytes), 0) FROM ended")
             assert size <= 100_000
-    keys, payloads = left(path)
+    keys, payloads = left(store)
 
     assert keys == list(range(keys[0], 401))
     assert payloads == len(keys) > 20
 
 
-def test_each_fetcher_has_its_own_room(path: Path, times: Times) -> None:
-    commit(path, times, WEEK, *done(1, "quiet"))
-    other = SqliteJournal(path, "others", times.clock(), keep=Keep(60.0, 1000))
+@over_stores
+def test_each_fetcher_has_its_own_room(store: Store, times: Times) -> None:
+    commit(store, times, WEEK, *done(1, "quiet"))
+    other = store.open("others", times.clock(), keep=Keep(60.0, 1000))
     with contextlib.closing(other):
         for key in range(1, 100):
             other.commit(done(key, "x" * 100))
         times.now = 3600.0
         other.purge()
 
-    assert [each["result"] for each in ended(path)] == ["quiet"]
+    assert [each["result"] for each in ended(store)] == ["quiet"]
 
 
-def test_a_job_larger_than_the_room_is_not_kept(path: Path, times: Times) -> None:
-    commit(path, times, Keep(60.0, 1000), *done(1, "x" * 2000))
+@over_stores
+def test_a_job_larger_than_the_room_is_not_kept(store: Store, times: Times) -> None:
+    commit(store, times, Keep(60.0, 1000), *done(1, "x" * 2000))
 
-    assert left(path) == ([], 0)
+    assert left(store) == ([], 0)
 
 
-def test_what_was_not_committed_is_not_counted(path: Path, times: Times) -> None:
+@over_stores
+def test_what_was_not_committed_is_not_counted(store: Store, times: Times) -> None:
     keep = Keep(WEEK.for_s, 3000)
-    journal = SqliteJournal(path, "numbers", times.clock(), keep=keep)
+    journal = store.open("numbers", times.clock(), keep=keep)
     with contextlib.closing(journal):
         journal.commit(done(1, "x" * 1000))
         twice = JobFetched(new_job(2)), JobFetched(new_job(2))
@@ -218,27 +224,31 @@ def test_what_was_not_committed_is_not_counted(path: Path, times: Times) -> None
                 journal.commit([*done(3, "y" * 1000), *twice])
         journal.commit(done(4, "z" * 1000))
 
-    assert left(path)[0] == [1, 4]
+    assert left(store)[0] == [1, 4]
 
 
-def test_no_number_of_an_end_is_given_twice(path: Path, times: Times) -> None:
-    commit(path, times, WEEK, *done(1), *done(2))
-    with contextlib.closing(SqliteJournal(path, "numbers", times.clock())) as journal:
+@over_stores
+def test_no_number_of_an_end_is_given_twice(store: Store, times: Times) -> None:
+    commit(store, times, WEEK, *done(1), *done(2))
+    with contextlib.closing(store.open("numbers", times.clock())) as journal:
         journal.purge()
-    commit(path, times, WEEK, *done(3))
+    commit(store, times, WEEK, *done(3))
 
-    with contextlib.closing(JournalView(path)) as view:
+    with contextlib.closing(look_into(store.name)) as view:
         assert [each["key"] for each in view.ended_after(2, 9)] == [3]
         assert view.last_end() == 3
 
 
-def test_a_quarantined_job_is_kept_whatever_is_kept(path: Path, times: Times) -> None:
+@over_stores
+def test_a_quarantined_job_is_kept_whatever_is_kept(store: Store, times: Times) -> None:
     job = new_job(1, own_id=False)
-    commit(path, times, None, JobFetched(job), JobQuarantined(job, None, Failure("no")))
+    commit(
+        store, times, None, JobFetched(job), JobQuarantined(job, None, Failure("no"))
+    )
 
-    with contextlib.closing(SqliteJournal(path, "numbers", times.clock())) as journal:
+    with contextlib.closing(store.open("numbers", times.clock())) as journal:
         journal.purge()
-    with contextlib.closing(JournalView(path)) as view:
+    with contextlib.closing(look_into(store.name)) as view:
         [found] = view.held("quarantined", None)
 
     assert (found["payload"], found["error"], found["result"]) == ({"n": 1}, "no", None)

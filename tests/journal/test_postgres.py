@@ -17,10 +17,11 @@ import pytest
 from actors.demand.job import Job, JobState, Process
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
 from actors.journal.file import JournalDamagedError
-from actors.journal.journal import JournalError
+from actors.journal.journal import JournalError, Keep
 from actors.journal.leadership import Leadership, leading
 from actors.journal.postgres import PostgresJournal
 from actors.journal.postgres_database import Database, FencedError, JournalUrl
+from actors.journal.postgres_schema import LAYOUT
 from actors.journal.stores import (
     claimed,
     look_into,
@@ -293,6 +294,71 @@ def test_nothing_of_a_session_is_left_behind(
     db = journal._database._db
     assert [db.execute(f"SHOW {name}").fetchall() for name in names] == fresh
     assert db.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+
+
+def test_a_journal_of_an_earlier_layout_is_brought_to_this_one(database: str) -> None:
+    with leading(database) as before:
+        journal = PostgresJournal(JournalUrl.of(before.journal), "numbers")
+        journal.commit([JobFetched(new_job(1))])
+        journal.close()
+    # What layout 1 had not.
+    sql(database, "DROP TABLE lowtide.ended, lowtide.changes")
+    sql(database, "UPDATE lowtide.layout SET version = 1")
+    with contextlib.closing(look_into(database)) as view:
+        assert [each["key"] for each in view.find("1")] == [1]
+        assert list(view.ended(None, None)) == []
+
+    with leading(database) as leads:
+        keep = Keep(60.0, 1 << 20)
+        journal = PostgresJournal(JournalUrl.of(leads.journal), "numbers", keep=keep)
+        [job] = journal.load(JobState.READY, 0, 9)
+        journal.commit([JobDone(job, 1, HERE, "kept", 0.1)])
+        journal.close()
+
+    assert sql(database, "SELECT version FROM lowtide.layout") == [(LAYOUT,)]
+    assert sql(database, "SELECT result FROM lowtide.ended") == [('"kept"',)]
+
+
+def test_what_people_changed_is_kept_for_who_takes_over(database: str) -> None:
+    with leading(database) as first:
+        first.keep()
+        assert first.changes == ""
+        first.keep_changes("one")
+
+        def kept() -> list[Any]:
+            return sql(database, "SELECT value FROM lowtide.changes")
+
+        wait_until(lambda: kept() == [("one",)], "it is kept while it leads")
+        # What was not written before the end is written with it.
+        first.keep_changes("two")
+    with leading(database) as second:
+        assert second.changes == "two"
+        second.keep_changes("")
+    assert kept() == []
+
+
+def test_who_does_not_lead_any_more_keeps_no_changes(database: str) -> None:
+    with leading(database) as first:
+        sql(database, "UPDATE lowtide.leader SET expires_at = 'epoch'")
+        with leading(database) as second:
+            second.keep_changes("theirs")
+            first.keep_changes("ours")
+            first.give_up()
+    assert sql(database, "SELECT value FROM lowtide.changes") == [("theirs",)]
+
+
+def test_they_end_with_an_orderly_end_for_which_no_other_waits(database: str) -> None:
+    waits = Leadership(database)
+    for others, left in ((False, ""), (True, "changed")):
+        with leading(database) as leads:
+            leads.keep_changes("changed")
+            leads.ends = True
+            if others:
+                waits.say_waiting()
+        with leading(database) as after:
+            assert after.changes == left
+            after.keep_changes("")
+    waits.close()
 
 
 def test_a_journal_of_a_newer_version_is_refused(

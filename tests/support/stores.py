@@ -7,18 +7,20 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from actors.demand.seen_ids import WINDOW_S
 from actors.host.ports import free_port
+from actors.journal.file import connect
+from actors.journal.postgres_database import is_postgres
 from actors.journal.sqlite import Clock, since_boot
 from actors.journal.stores import claimed, open_journal
 from tests.support import postgres
 
 if TYPE_CHECKING:
-    from actors.journal.journal import Journal
+    from actors.journal.journal import Journal, Keep
 
 #: The stores that outlive a process.
 DURABLE = ("sqlite", pytest.param("postgres", marks=pytest.mark.system))
@@ -41,10 +43,11 @@ class Store:
         fetcher: str = "numbers",
         clock: Clock | None = None,
         remember_s: float = WINDOW_S,
+        keep: Keep | None = None,
     ) -> Journal:
         """One run of a fetcher."""
         clock = clock or Clock(time.time, time.monotonic, since_boot)
-        journal = open_journal(self._leads, fetcher, clock, remember_s)
+        journal = open_journal(self._leads, fetcher, clock, remember_s, keep)
         self._stack.callback(journal.close)
         return journal
 
@@ -56,6 +59,18 @@ class Store:
             yield journal
         finally:
             journal.close()
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Look into it with SQL."""
+        if is_postgres(self.name):
+            import psycopg  # noqa: PLC0415
+
+            with psycopg.connect(self.name) as db:
+                db.execute("SET search_path = lowtide")
+                rows: list[tuple[Any, ...]] = db.execute(sql).fetchall()
+                return rows
+        with contextlib.closing(connect(Path(self.name), read_only=True)) as file:
+            return file.execute(sql).fetchall()
 
     def close(self) -> None:
         """Let go of it, as a system does at its end."""
@@ -73,12 +88,13 @@ def server() -> Iterator[postgres.Server]:
 @pytest.fixture
 def database(server: postgres.Server) -> str:
     """An empty database's URL."""
-    import psycopg  # noqa: PLC0415
+    return server.empty("postgres")
 
-    with psycopg.connect(server.url(), autocommit=True) as db:
-        db.execute("SET client_min_messages = warning")
-        db.execute("DROP SCHEMA IF EXISTS lowtide CASCADE")
-    return server.url()
+
+@pytest.fixture
+def other(server: postgres.Server) -> str:
+    """Another one's."""
+    return server.empty("other")
 
 
 @pytest.fixture

@@ -212,6 +212,56 @@ def test_who_waits_takes_over(
     assert len(set(range(1, max(known) + 1)) - known) <= 1
 
 
+@pytest.mark.parametrize("end", ["killed", "stopped"])
+def test_who_takes_over_goes_on_with_what_people_changed_and_what_was_kept(
+    start_numbers: Start, start_system: Start, database: str, end: str
+) -> None:
+    numbers = start_numbers("--preload", "5", "--every", "0")
+    words = ("--url", numbers.url, "--journal", database, "--standby")
+    first = start_system(*words)
+    first.wait_for("job.done", count=5)
+    theirs = {each for each in first.pids() if b"number_server" not in words_of(each)}
+    second = start_system(*words, ready=False)
+    wait_until(lambda: "standby: " in second.command("status")[2], "it waits")
+    told = [("set", "--every", "7"), ("set", "--max-demand", "3"), ("attach",)]
+    told += [("pause", "--hold")]
+    for verb in told:
+        assert first.command(*verb)[0] == 0
+    wait_until(lambda: "paused" in changes_in(database), "it is kept")
+    bring_to_end(first, theirs, end)
+    second.wait_for("system.changed_before", within_s=60)
+
+    wait_until(lambda: second.status()["state"] == "paused", "it is paused")
+    [fetcher] = second.status()["fetchers"]
+    assert fetcher["every_s"] == 7.0
+
+    def demand() -> list[int]:
+        return [each["demand"] for each in second.status()["processors"]]
+
+    wait_until(lambda: demand() == [3] * 3, "three processors ask for three each")
+    code, text, _ = second.command(
+        "jobs", "list", "--state", "done", "--json", "--journal", database
+    )
+    assert code == 0
+    results = {each["id"]: each["result"] for each in json.loads(text)}
+    assert sorted(results) == [1, 2, 3, 4, 5]
+    assert None not in results.values()
+
+    # Its end is that of all that was changed: nobody waits any more.
+    second.command("stop")
+    second.wait()
+    third = start_system(*words)
+    assert third.status()["state"] == "running"
+
+
+def changes_in(url: str) -> str:
+    import psycopg  # noqa: PLC0415
+
+    with psycopg.connect(url) as db:
+        row = db.execute("SELECT value FROM lowtide.changes").fetchone()
+    return row[0] if row else ""
+
+
 def test_a_leader_hands_over_to_who_waits(
     start_numbers: Start, start_system: Start, database: str
 ) -> None:
