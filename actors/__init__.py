@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from actors.commands.start_error import StartError
+    from actors.job_functions import DoneEvent, FailedEvent, QuarantinedEvent
     from actors.pipeline import (
         ConfigError,
         Exit,
@@ -37,10 +38,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ConfigError",
+    "DoneEvent",
     "Exit",
+    "FailedEvent",
     "Fetcher",
     "Pipeline",
     "Processor",
+    "QuarantinedEvent",
     "RunningError",
     "StartError",
     "cancelled",
@@ -48,6 +52,9 @@ __all__ = [
 ]
 
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
+    "DoneEvent": "actors.job_functions",
+    "FailedEvent": "actors.job_functions",
+    "QuarantinedEvent": "actors.job_functions",
     "StartError": "actors.commands.start_error",
     "cancelled": "actors.processor.process_call",
     "progress": "actors.processor.process_call",

@@ -7,7 +7,7 @@ A fetch is called with its options by name. Beside them it may be given ``state`
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict, TypeVar
 
 #: What a job and a result may be: what JSON has, or becomes it. No promise of one
 #: (a coroutine), and no generator.
@@ -56,3 +56,51 @@ class OfUrlAndNextPoll(Protocol[Answer_co]):
 
     def __call__(self, *, url: Any, next_poll: Any) -> Answer_co:
         """Poll once."""
+
+
+class _JobEvent(TypedDict):
+    """What every event of a job tells, to hooks and callbacks alike.
+
+    ``at`` is in seconds since the epoch; ``key`` is the fetcher's own number for the
+    job. Of an event that is too long, ``job``, ``result`` and ``trace`` are None, and
+    ``too_long`` is there.
+    """
+
+    at: float
+    fetcher: str
+    key: int
+    job_id: Any
+    job: Any
+    attempt: int
+    too_long: NotRequired[bool]
+
+
+class DoneEvent(_JobEvent):
+    """A job is done."""
+
+    event: Literal["done"]
+    result: Any
+    duration_s: float
+    processor: str
+    pid: int
+
+
+class FailedEvent(_JobEvent):
+    """An attempt has failed, and another one follows."""
+
+    event: Literal["failed"]
+    error: str
+    trace: str | None
+    retry_in_s: float
+    processor: str
+    pid: int
+
+
+class QuarantinedEvent(_JobEvent):
+    """A job is set aside: no attempt follows."""
+
+    event: Literal["quarantined"]
+    error: str
+    trace: str | None
+    processor: NotRequired[str]
+    pid: NotRequired[int]

@@ -15,6 +15,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
@@ -26,8 +27,10 @@ from actors.config.errors import ConfigError, Problems
 from actors.config.named_functions import function_problems, hook_problems
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
+from actors.hooks.callbacks import Callbacks, hooks_with
 from actors.job_functions import Job, Result
 from actors.journal.postgres_database import is_postgres
+from actors.user_code.functions import FunctionError, check_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
@@ -35,12 +38,15 @@ if TYPE_CHECKING:
 
     from actors.config.model import SystemConfig
     from actors.job_functions import (
+        DoneEvent,
+        FailedEvent,
         OfNextPoll,
         OfState,
         OfUrl,
         OfUrlAndNextPoll,
         OfUrlAndState,
         Pages,
+        QuarantinedEvent,
     )
     from actors.journal.follow import EndedJob
     from actors.settings import (
@@ -304,12 +310,22 @@ class Pipeline:
     def __init__(
         self,
         stages: Iterable[Fetcher[Any] | Processor[Any, Any]],
+        *,
+        on_done: Callable[[DoneEvent], None] | None = None,
+        on_failed: Callable[[FailedEvent], None] | None = None,
+        on_quarantined: Callable[[QuarantinedEvent], None] | None = None,
         **settings: Unpack[PipelineSettings],
     ) -> None:
         """Check everything; nothing is started.
 
+        The callbacks are called in this program, in one thread of their own, one
+        after another; docs/hooks.md says what they may miss.
+
         Args:
             stages: At least one fetcher, any number of processors.
+            on_done: Called with each job that is done.
+            on_failed: Called with each attempt that failed and that another follows.
+            on_quarantined: Called with each job that is set aside.
             settings: As at the top of a configuration file: ``every_s``,
                 ``journal``, ``port``, ``web`` ... The environment
                 (``LOWTIDE_...``) beats them, as it does a file.
@@ -332,8 +348,18 @@ class Pipeline:
             problems.add(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
         for _, problem in hook_problems(config):
             problems.add(f"Pipeline, hooks: {problem}")
+        callbacks = {
+            "done": on_done,
+            "failed": on_failed,
+            "quarantined": on_quarantined,
+        }
+        self._callbacks = {name: it for name, it in callbacks.items() if it is not None}
+        for name, function in self._callbacks.items():
+            with problems.noted():
+                _check_callback(f"on_{name}", function)
         problems.refuse()
-        self.config: SystemConfig = config
+        hooks = hooks_with(config.hooks, self._callbacks)
+        self.config: SystemConfig = replace(config, hooks=hooks)
         self._run: Run | None = None
 
     def run(self) -> Exit:
@@ -495,8 +521,18 @@ class Pipeline:
         config, journal = self.config, self.config.journal
         kept = journal is not None and config.keep is not None
         in_file = kept and not is_postgres(str(journal))
-        self._run = Run(Path(str(journal)) if in_file else None)
+        callbacks = Callbacks(self._callbacks) if self._callbacks else None
+        self._run = Run(Path(str(journal)) if in_file else None, callbacks)
         return self._run
+
+
+def _check_callback(name: str, function: Any) -> None:
+    if not callable(function):
+        raise ConfigError(f"Pipeline: {name} must be a function, got {function!r}")
+    try:
+        check_call(function, name, "event")
+    except FunctionError as error:
+        raise ConfigError(f"Pipeline: {error}") from error
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

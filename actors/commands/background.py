@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from actors.config.model import SystemConfig
+    from actors.hooks.callbacks import Callbacks
     from actors.host.state_dir import SystemFiles
     from actors.journal.follow import EndedJob
     from actors.status.commands import Answer, Command
@@ -60,12 +61,16 @@ class RunningError(Exception):
 class Run:
     """One run of a pipeline, from its start to its end."""
 
-    def __init__(self, journal: Path | None = None) -> None:
+    def __init__(
+        self, journal: Path | None = None, callbacks: Callbacks | None = None
+    ) -> None:
         """Nothing runs yet.
 
         Args:
             journal: The file in which jobs are kept that have ended; None if none are.
+            callbacks: The program's.
         """
+        self.callbacks = callbacks
         self._journal = journal
         self._place = JournalPosition() if journal is None else position_of(journal)
         self._socket: Future[Path] = Future()
@@ -77,13 +82,16 @@ class Run:
     def here(self) -> Iterator[Owner]:
         """Run it in this process; whatever is raised is its end."""
         try:
-            yield Owner(self.started)
+            events = None if self.callbacks is None else self.callbacks.writer
+            yield Owner(self.started, events=events)
         finally:
             self.end(Exit.FAILURE)
 
     def started(self, files: SystemFiles | Path) -> None:
         """Note that it runs, and where it can be asked."""
         path = files if isinstance(files, Path) else files.socket
+        if self.callbacks is not None:
+            self.callbacks.begin()
         self._socket.set_result(path)
 
     def end(self, code: Exit) -> None:
@@ -91,6 +99,8 @@ class Run:
         if not self._ended.done():
             self._ended.set_result(code)
         if not self._socket.done():
+            if self.callbacks is not None:
+                self.callbacks.close()
             self._socket.set_exception(RunningError("this pipeline did not start"))
 
     @property
@@ -99,15 +109,18 @@ class Run:
         return self._ended.done()
 
     def wait(self, within_s: float | None = None) -> Exit:
-        """Wait until it has ended.
+        """Wait until it has ended, and callbacks have heard of that.
 
         Raises:
             TimeoutError: It has not, in time.
         """
         try:
-            return self._ended.result(within_s)
+            code = self._ended.result(within_s)
         except TimeoutError:
             raise TimeoutError(f"it has not ended within {within_s:g} s") from None
+        if self.callbacks is not None:
+            self.callbacks.close()
+        return code
 
     def stop(self, *, now: bool = False, within_s: float | None = None) -> Exit:
         """End it, and wait for that.
@@ -226,17 +239,22 @@ def _start(run: Run, config: SystemConfig) -> None:
     preparation = _preparation(config)
     here, there = socket.socketpair()
     # The other process finds this package where this one does.
+    fds = [there.fileno()]
+    if run.callbacks is not None:
+        fds.append(run.callbacks.writer.fileno())
     code = (
         f"import sys; sys.path[:] = {sys.path!r}; from actors.commands import "
-        f"background; sys.exit(background.main({there.fileno()}))"
+        f"background; sys.exit(background.main(*{fds}))"
     )
     with there:
         process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-P", "-c", code],
-            pass_fds=[there.fileno()],
+            pass_fds=fds,
             stdin=subprocess.DEVNULL,
         )
     run.process = process
+    if run.callbacks is not None:
+        run.callbacks.writer.close()
     lines = here.makefile("rb")
     try:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -341,14 +359,21 @@ def check_importing() -> None:
         raise StartError(_UNGUARDED)
 
 
-def main(fd: int) -> int:
-    """Be the main process of the system that comes over a socket."""
+def main(fd: int, events_fd: int | None = None) -> int:
+    """Be the main process of the system that comes over a socket.
+
+    Args:
+        fd: The socket.
+        events_fd: That of the program's callbacks.
+    """
     from actors.host import forks  # noqa: PLC0415 - only here, where there is Linux
 
     global _importing  # noqa: PLW0603 - of this process, once
     line = socket.socket(fileno=fd)
-    line.set_inheritable(False)
-    forks.keep_open(line)
+    events = None if events_fd is None else socket.socket(fileno=events_fd)
+    for each in filter(None, (line, events)):
+        each.set_inheritable(False)
+        forks.keep_open(each)
     told: dict[str, Any]
     try:
         with line.makefile("rb") as commands:
@@ -357,7 +382,7 @@ def main(fd: int) -> int:
             spawn.prepare(preparation)
             _importing = False
             config = pickle.load(commands)  # noqa: S301
-        code = _run(config, line)
+        code = _run(config, line, events)
     except KeyboardInterrupt:
         return Exit.FORCED
     except ConfigError as error:
@@ -370,13 +395,15 @@ def main(fd: int) -> int:
     return code
 
 
-def _run(config: SystemConfig, line: socket.socket) -> int:
+def _run(
+    config: SystemConfig, line: socket.socket, events: socket.socket | None
+) -> int:
     from actors.commands.run import run  # noqa: PLC0415
 
     def started(files: SystemFiles) -> None:
         _tell(line, {"started": str(files.socket)})
 
-    return run(config, owner=Owner(started, line.fileno()))
+    return run(config, owner=Owner(started, line.fileno(), events))
 
 
 def _tell(line: socket.socket, told: dict[str, Any]) -> None:

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from actors.config.show import secrets_of
 from actors.hooks import event_queue, spans
 from actors.hooks.events import event_of_line
+from actors.host import forks
 from actors.host.ready_process import ReadyProcess, secret_file
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.config.model import SystemConfig
+    from actors.host.forks import HasDescriptor
 
 #: Until it is started again, in seconds: twice as long each time that it died soon.
 AGAIN_S = 1.0
@@ -33,10 +35,19 @@ class HookProcess:
         start_at: When to start it again, in monotonic seconds.
     """
 
-    def __init__(self, config: SystemConfig, log_fd: int) -> None:
-        """Make the way for events; what is forked later has it."""
+    def __init__(
+        self, config: SystemConfig, log_fd: int, program: HasDescriptor | None
+    ) -> None:
+        """Make the way for events; what is forked later has it.
+
+        Args:
+            config: Names the hooks.
+            log_fd: Where lines of the log go.
+            program: The socket to the program whose callbacks are called.
+        """
         self._config = config
         self._log_fd = log_fd
+        self._program = program
         self._way = event_queue.open_way(config.hooked)
         self._seed: str | None = None
         if any(spans.TRACER in names for names in config.hooks.values()):
@@ -54,21 +65,26 @@ class HookProcess:
     def start(self) -> None:
         """Start it; it says by itself that it cannot."""
         self.start_at = None
-        asked = {
+        asked: dict[str, Any] = {
             "hooks": {
                 event: [*names] for event, names in self._config.all_hooks.items()
             },
             "notify": [*(self._config.notify or ())],
             "trace": self._seed,
+            "program": None,
             "log_level": self._config.log_level,
             "secrets": [*secrets_of(self._config)],
         }
-        way = self._way.fileno()
+        fds = [self._way.fileno(), self._log_fd]
+        if self._program is not None:
+            asked["program"] = self._program.fileno()
+            fds.append(self._program.fileno())
         with secret_file(json.dumps(asked)) as asked_fd:
-            words = ["--events-fd", str(way), "--log-fd", str(self._log_fd)]
+            words = ["--events-fd", str(fds[0]), "--log-fd", str(self._log_fd)]
             words += ["--asked-fd", str(asked_fd)]
-            fds = (way, self._log_fd, asked_fd)
-            self._process = ReadyProcess("actors.hooks", words, pass_fds=fds)
+            passed = (*fds, asked_fd)
+            with forks.of_ours():  # what is kept from forks of others is for this one
+                self._process = ReadyProcess("actors.hooks", words, pass_fds=passed)
         self._began = time.monotonic()
 
     def died(self, log: FilteringBoundLogger) -> None:

@@ -257,7 +257,8 @@ class Main:
         stack_dumps.prepare(self.files.dump)
         self.reports, self.report_writer = map(forks.keep, os.pipe())
         if self.config.fetchers and self.config.hooked:
-            self.hooks = HookProcess(self.config, self.pipe.writer)
+            program = None if self.owner is None else self.owner.events
+            self.hooks = HookProcess(self.config, self.pipe.writer, program)
         self.system = RunningSystem(
             self.files.sockets, str(self.files.thespian_log), message_types.ADMITTED
         )

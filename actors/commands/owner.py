@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from actors.host.state_dir import SystemFiles
@@ -18,7 +19,9 @@ class Owner:
     Attributes:
         started: Called once the system runs.
         fd: Can be read once the owner is gone; below 0 where it is this process.
+        events: The socket to its callbacks, if it has some.
     """
 
     started: Callable[[SystemFiles], None]
     fd: int = -1
+    events: socket.socket | None = None

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 
-from actors.hooks import notify
+from actors.hooks import notify, program
 from actors.hooks.callers import Callers
 from actors.host import logs, redaction
 from actors.user_code.functions import find_last, load
@@ -33,6 +33,8 @@ def main() -> int:
     log = logs.configure(asked["log_level"], stage="hooks")
     find_last()
     notify.configure(asked["notify"])
+    if asked["program"] is not None:
+        program.configure(asked["program"])
     if asked["trace"] is not None:
         from actors.hooks import otel  # noqa: PLC0415 - an extra
 

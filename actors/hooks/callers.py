@@ -6,15 +6,13 @@ import threading
 import time
 import traceback
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.hooks.events import ALL
 from actors.host.texts import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from structlog.typing import FilteringBoundLogger
 
     Event = dict[str, Any]
     Hook = Callable[[Event], object]
@@ -25,10 +23,17 @@ MOST = 10_000
 TOLD_EVERY_S = 60.0
 
 
+class Log(Protocol):
+    """Where it is told what goes wrong."""
+
+    def warning(self, event: str, **fields: Any) -> object:
+        """Write a line."""
+
+
 class Caller:
     """One function: its queue, its thread, and what it has missed."""
 
-    def __init__(self, name: str, hook: Hook, log: FilteringBoundLogger) -> None:
+    def __init__(self, name: str, hook: Hook, log: Log) -> None:
         self._name = name
         self._hook = hook
         self._log = log
@@ -38,6 +43,11 @@ class Caller:
         self._missed = _Told()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether it is the function that asks."""
+        return threading.current_thread() is self._thread
 
     def put(self, event: Event) -> None:
         """Have the function called with this, unless too much waits already."""
@@ -76,7 +86,7 @@ class Callers:
         self,
         hooks: Mapping[str, Iterable[str]],
         load: Callable[[str], Hook],
-        log: FilteringBoundLogger,
+        log: Log,
     ) -> None:
         callers: dict[str, Caller] = {}
         self._by_event: dict[str, list[Caller]] = {}

@@ -26,7 +26,7 @@ def made(
     functions: Mapping[str, Callable[[Any], object]],
     log: Log,
 ) -> Callers:
-    return Callers(hooks, functions.__getitem__, log)  # type: ignore[arg-type]
+    return Callers(hooks, functions.__getitem__, log)
 
 
 def event(name: str, number: int = 0) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypedDict, assert_type
 
-from actors import Fetcher, Pipeline, Processor
+from actors import DoneEvent, Fetcher, Pipeline, Processor, QuarantinedEvent
 
 
 class Ticket(TypedDict):
@@ -103,6 +103,26 @@ def sound() -> None:
         journal=None,
     )
 
+    done: list[DoneEvent] = []
+    Pipeline(
+        [Fetcher(tickets)],
+        on_done=done.append,
+        on_failed=lambda event: waits(event["retry_in_s"]),
+        on_quarantined=told,
+    )
+
+
+def waits(seconds: float) -> None:
+    """For so long."""
+
+
+def told(event: QuarantinedEvent) -> None:
+    assert_type(event["error"], str)
+
+
+async def told_later(event: DoneEvent) -> None:
+    """Nobody awaits it."""
+
 
 def mistakes() -> None:
     # A wrong signature.
@@ -125,5 +145,10 @@ def mistakes() -> None:
     # A function that returns before its work is done.
     Fetcher(tickets_later)  # type: ignore[arg-type]
     Processor(each_word)  # type: ignore[arg-type]
+    # A callback that cannot be called, for another event, that is awaited by nobody.
+    Pipeline([], on_done=nothing)  # type: ignore[arg-type]
+    Pipeline([], on_done=told)  # type: ignore[arg-type]
+    Pipeline([], on_done=told_later)  # type: ignore[arg-type]
+    Pipeline([], on_quarantined=lambda event: waits(event["retry_in_s"]))  # type: ignore[typeddict-item]
     # No list.
     Pipeline(Fetcher(tickets))  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ import pytest
 
 from actors import (
     ConfigError,
+    DoneEvent,
     Exit,
     Fetcher,
     Pipeline,
@@ -39,6 +40,10 @@ def fetch() -> None:
 
 def process(job: Any) -> Any:
     return job
+
+
+async def later(event: Any) -> None:
+    """Nothing that awaits it."""
 
 
 @pytest.mark.parametrize(
@@ -105,6 +110,18 @@ def process(job: Any) -> Any:
                 ]
             ),
             "Pipeline, processor.step: process: ",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch)], on_done="m:f"),  # type: ignore[arg-type]
+            "Pipeline: on_done must be a function, got 'm:f'",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch)], on_failed=fetch),  # type: ignore[arg-type]
+            "Pipeline: 'on_failed' is called as on_failed(event): too many positional",
+        ),
+        (
+            lambda: Pipeline([Fetcher(fetch)], on_quarantined=later),  # type: ignore[arg-type]
+            "Pipeline: 'on_quarantined' is an async function: it must be an ordinary",
         ),
     ],
 )
@@ -266,6 +283,77 @@ def test_what_is_done_comes_to_the_program_once_and_in_order(
     # A further iterator begins with the first; nothing is left beside the file.
     assert list(pipeline.results()) == results
     assert sorted(each.name for each in tmp_path.iterdir()) == ["lowtide.db", "state"]
+
+
+_two_left = [{"id": 0}, {"id": 1}]
+
+
+def fetch_two() -> dict[str, Any] | None:
+    return _two_left.pop(0) if _two_left else None
+
+
+def never_does_1(job: Any) -> Any:
+    if job["id"] == 1:
+        raise ValueError("never")
+    return job["id"] * 10
+
+
+@pytest.mark.parametrize("way", ["start", "run"])
+def test_callbacks_hear_of_each_job_in_the_program(
+    way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr(sys.modules[__name__], "_two_left", [{"id": 0}, {"id": 1}])
+    told: list[tuple[str, Any, Any]] = []
+    threads: set[int] = set()
+
+    def done(event: DoneEvent) -> None:
+        threads.add(threading.get_ident())
+        told.append(("done", event["job_id"], event["result"]))
+        raise RuntimeError("a callback of one's own")
+
+    pipeline = Pipeline(
+        [Fetcher(fetch_two), Processor(never_does_1, count=1)],
+        on_done=done,
+        on_failed=lambda it: told.append(("failed", it["job_id"], it["error"])),
+        on_quarantined=lambda it: told.append(("set aside", it["job_id"], None)),
+        port=0,
+        every_s=0.1,
+        retries=2,
+        until_idle_s=0.5,
+        journal="none",
+    )
+    if way == "run":
+        pipeline.run()
+    else:
+        pipeline.start().wait()
+
+    # What was due at the end has been called by then.
+    assert sorted(told) == [
+        ("done", 0, 0),
+        ("failed", 1, "ValueError: never"),
+        ("set aside", 1, None),
+    ]
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+def test_a_callback_may_stop_the_pipeline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    codes: list[Exit] = []
+    it = Pipeline(
+        [Fetcher(fetch_some), Processor(process, count=1)],
+        on_done=lambda _: codes.append(it.stop()),
+        port=0,
+        every_s=0.1,
+        journal=tmp_path / "lowtide.db",
+    )
+
+    assert it.start().wait(60) in (Exit.NOTHING_LEFT, Exit.JOBS_LEFT)
+
+    assert codes[0] is it.wait()
 
 
 def test_without_a_journal_there_are_no_results(pipeline: Pipeline) -> None:
