@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import pytest
 import requests
 
+from actors import Fetcher, Processor
 from actors.demand.buffer import Buffer
 from actors.host.ports import free_port
 from actors.testing.harness import Harness
@@ -58,6 +59,7 @@ LETTERS = taken("docs/demand.md", "python", "# letters.py")
 BY_CLOCK = taken("docs/demand.md", "toml", "demand = ")
 WAIT = taken("docs/demand.md", "console", "$ lowtide wait")
 TELLING = taken("docs/hooks.md", "python", "# telling.py")
+COUNTING = taken("docs/hooks.md", "python", "from actors import DoneEvent")
 SETTLE = taken("docs/polling.md", "python", "def settle")
 FAIR = taken("docs/dispatchers.md", "python", "# actors/demand/fair.py")
 OPTION = taken("CONTRIBUTING.md", "python", "    poll_jobs")
@@ -437,6 +439,32 @@ def test_a_hook_is_called_with_an_event(
 
     told = (tmp_path / "audit.jsonl").read_text()
     assert json.loads(told) == {"event": "done", "job_id": 1}
+
+
+@pytest.mark.system
+def test_a_callback_is_called_in_the_program(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    names: dict[str, Any] = {}
+    exec(COUNTING.text, names)  # noqa: S102 - what the docs show
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("LOWTIDE_PORT", "0")
+    monkeypatch.setenv("LOWTIDE_JOURNAL", "none")
+    monkeypatch.setenv("LOWTIDE_UNTIL_IDLE", "0.5")
+    stages = [Fetcher(two_bills), Processor(bill)]
+
+    assert sorted(names["run_counting"](stages)) == [1, 2]
+
+
+_bills = [{"id": 1}, {"id": 2}]
+
+
+def two_bills() -> Any:
+    return _bills.pop() if _bills else None
+
+
+def bill(job: Any) -> Any:
+    return job["id"]
 
 
 @pytest.mark.system

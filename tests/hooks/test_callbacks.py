@@ -37,7 +37,7 @@ def test_the_types_name_what_an_event_has(event: Any, kind: type) -> None:
     told = event_of("desk", event, 5.0)
 
     assert told is not None
-    # A fetcher's outlet adds the attempt, and what is too long says so.
+    # A fetcher's queue adds the attempt, and what is too long says so.
     assert told.keys() | {"attempt", "too_long"} == get_type_hints(kind).keys()
 
 
