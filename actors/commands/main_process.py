@@ -22,11 +22,11 @@ from actors.actor_system.system_base import SystemStartError
 from actors.commands.dump import dump
 from actors.commands.exit_codes import Exit
 from actors.commands.hook_process import HookProcess
+from actors.commands.page_process import PageProcess
 from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.config.named_functions import hidden_functions
 from actors.config.overrides import Changes
-from actors.config.show import secrets_of
 from actors.config.values import unknown_variables
 from actors.host import forks, linux, logs, stack_dumps
 from actors.host.control_socket import ControlError, Orders
@@ -34,7 +34,6 @@ from actors.host.ready_process import (
     NotServingError,
     ReadyProcess,
     number_server,
-    secret_file,
 )
 from actors.host.reports import (
     Alive,
@@ -83,8 +82,6 @@ DELIBERATE_S = 0.5
 FOUND_WITHIN_S = 5.0
 #: How often to look whether the lock is still where others look for it, in seconds.
 LOOK_S = 5.0
-#: How long until a page whose port was taken meanwhile is tried again, in seconds.
-WEB_AGAIN_S = 2.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -120,9 +117,7 @@ class Main:
     started: bool = False
     changes: Changes = field(default_factory=Changes)
     accounting: Mapping[str, object] = field(default_factory=dict)
-    web: ReadyProcess | None = None
-    web_restarts: Restarts = field(default_factory=Restarts)
-    web_start_at: float | None = None
+    page: PageProcess = field(init=False)
     hooks: HookProcess | None = None
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
     pump: Thread | None = None
@@ -130,10 +125,13 @@ class Main:
     heartbeat: Heartbeat[str] = field(init=False)
     _had_root: bool = field(init=False, default=False)
 
+    def __post_init__(self) -> None:
+        self.heartbeat = Heartbeat(self.config.lease_s)
+        self.page = PageProcess(self.config, self.files.socket, self.pipe.writer)
+
     def run(self) -> int:
         """Start, and go on until it ends; returns the exit code."""
         forks.note_users_files()
-        self.heartbeat = Heartbeat(self.config.lease_s)
         try:
             self._start()
         except (OSError, SystemStartError) as error:
@@ -149,7 +147,7 @@ class Main:
         return self.exit_code
 
     def _watched(self) -> list[int]:
-        watched = [self.reports, *self._fds_of(self.signals), *self._fds_of(self.web)]
+        watched = [self.reports, *self._fds_of(self.signals), *self.page.fds]
         watched += [self.root] if self.root is not None else []
         watched += self.looking.fds if self.looking is not None else []
         watched += self.hooks.fds if self.hooks is not None else []
@@ -157,7 +155,7 @@ class Main:
         return watched + self._fds_of(self.owner)
 
     @staticmethod
-    def _fds_of(thing: Signals | ReadyProcess | Owner | None) -> list[int]:
+    def _fds_of(thing: Signals | Owner | None) -> list[int]:
         return [thing.fd] if thing is not None and thing.fd >= 0 else []
 
     def _ready(self, fd: int, signals: Signals) -> None:
@@ -167,8 +165,8 @@ class Main:
             self._reported()
         elif fd == self.root:
             self._root_died()
-        elif self.web is not None and fd == self.web.fd:
-            self._web_died(self.web)
+        elif fd in self.page.fds:
+            self.page.died(self.log)
         elif self.hooks is not None and fd in self.hooks.fds:
             self.hooks.died(self.log)
         elif self.leadership is not None and fd == self.leadership.lost:
@@ -190,7 +188,7 @@ class Main:
         self.exit_code = Exit.FAILURE
 
     def _wait_s(self) -> float | None:
-        times = [self.heartbeat.next_tick(), self.root_start_at, self.web_start_at]
+        times = [self.heartbeat.next_tick(), self.root_start_at, self.page.start_at]
         times += [self.begin_by, self.look_at]
         times += [None if self.looking is None else self.looking.ends_at]
         times += [None if self.hooks is None else self.hooks.start_at]
@@ -201,8 +199,8 @@ class Main:
         if self.root_start_at is not None and now >= self.root_start_at:
             self.root_start_at = None
             self._restart_root()
-        if self.web_start_at is not None and now >= self.web_start_at:
-            self._restart_web()
+        if now >= (self.page.start_at or math.inf):
+            self.page.start_again(self.log)
         if self.hooks is not None and now >= (self.hooks.start_at or math.inf):
             self.hooks.start()
         if self.heartbeat.silent(now):
@@ -226,8 +224,7 @@ class Main:
             logs.current().error("system.left_over", hint="a process did not end")
         if self.numbers is not None:
             self.numbers.stop()
-        if self.web is not None:
-            self.web.stop()
+        self.page.close()
         if self.hooks is not None:
             self.hooks.close()
         # Whatever has become of its place: there is more to give back.
@@ -276,7 +273,7 @@ class Main:
             self.log.warning("function.hidden", function=name, not_used=file)
         if self.numbers is not None:
             self._use_bundled_source(self.numbers)
-        self._start_web()
+        self.page.start()
         if self.hooks is not None:
             self.hooks.start()
         report_writer, self.report_writer = self.report_writer, -1
@@ -360,47 +357,6 @@ class Main:
         )
         self._had_root = True
         return RootActor, start
-
-    def _start_web(self) -> None:
-        if self.config.web is None:
-            return
-        words = ["--port", str(self.config.web), "--socket", str(self.files.socket)]
-        words += ["--log-fd", str(self.pipe.writer)]
-        words += ["--log-level", self.config.log_level]
-        env = os.environ | {"LOWTIDE_WEB_TOKEN": self.config.web_token or ""}
-        if self.config.journal is not None:
-            # With its password, which the root tells nobody.
-            env["LOWTIDE_JOURNAL"] = self.config.journal
-        # Not among its words, which everybody may read.
-        with secret_file(json.dumps([*secrets_of(self.config)])) as secrets_fd:
-            words += ["--secrets-fd", str(secrets_fd)]
-            fds = (self.pipe.writer, secrets_fd)
-            web = ReadyProcess("actors.web", words, env=env, pass_fds=fds)
-        try:
-            web.url()
-        except NotServingError as error:
-            web.stop()
-            where = f"the page cannot be served at port {self.config.web}"
-            raise StartError(f"{where}: {error}") from error
-        self.web = web
-
-    def _web_died(self, web: ReadyProcess) -> None:
-        # The page is there to look at the system, never to end it.
-        web.stop()
-        self.web = None
-        now = time.monotonic()
-        delay = self.web_restarts.exited(now)
-        self.log.error("stage.exited", stage="web", restart_in_s=delay)
-        self.web_start_at = None if delay is None else now + delay
-
-    def _restart_web(self) -> None:
-        self.web_start_at = None
-        try:
-            self._start_web()
-        except StartError as error:
-            # Its port may be taken for a while: asked for as long as the system runs.
-            self.log.warning("web.failed", error=str(error), restart_in_s=WEB_AGAIN_S)
-            self.web_start_at = time.monotonic() + WEB_AGAIN_S
 
     def _use_bundled_source(self, numbers: ReadyProcess) -> None:
         try:
@@ -582,7 +538,7 @@ class Main:
                 f"{each.name} x{each.count}" for each in self.config.processors
             ],
             journal=shown(self.config.journal),
-            web=self.web.url() if self.web else "none",
+            web=self.page.url or "none",
             bind=self.config.bind or "none",
             promise=_promise(self.config),
             hint="Ctrl-C drains, a second one stops at once",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -10,11 +9,9 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from actors.commands.exit_codes import Exit
-from actors.commands.start_error import StartError
+from actors.commands.page_process import PageProcess
 from actors.commands.terminal import note
-from actors.config.show import secrets_of
 from actors.host.control_socket import ControlServer
-from actors.host.ready_process import NotServingError, ReadyProcess, secret_file
 from actors.host.systemd import notify
 
 if TYPE_CHECKING:
@@ -49,7 +46,7 @@ class Standby:
         self._look = look
         self._control = ControlServer(files.socket)
         self._files = files
-        self._web: ReadyProcess | None = None
+        self._page = PageProcess(config, files.socket)
         self._handlers: dict[int, Any] = {}
         self._stopped = False
         self._told = ""
@@ -58,13 +55,12 @@ class Standby:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handlers[number] = signal.signal(number, self._stop)
         self._control.tick(time.monotonic())
-        self._start_web()
+        self._page.start()
         notify("READY=1", f"MAINPID={os.getpid()}", "STATUS=standby")
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._web is not None:
-            self._web.stop()
+        self._page.close()
         self._control.close()
         self._files.socket.unlink(missing_ok=True)
         for number, handler in self._handlers.items():
@@ -106,23 +102,6 @@ class Standby:
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
-
-    def _start_web(self) -> None:
-        if self._config.web is None:
-            return
-        words = ["--port", str(self._config.web), "--socket", str(self._files.socket)]
-        words += ["--log-fd", "2", "--log-level", self._config.log_level]
-        env = os.environ | {"LOWTIDE_JOURNAL": self._config.journal or "none"}
-        with secret_file(json.dumps([*secrets_of(self._config)])) as secrets_fd:
-            words += ["--secrets-fd", str(secrets_fd)]
-            fds = (secrets_fd,)
-            self._web = ReadyProcess("actors.web", words, env=env, pass_fds=fds)
-        try:
-            self._web.url()
-        except NotServingError as error:
-            self._web.stop()
-            where = f"the page cannot be served at port {self._config.web}"
-            raise StartError(f"{where}: {error}") from error
 
 
 #: Of one that was told to wait no more: it has nothing.

@@ -1,4 +1,4 @@
-"""Rows 25 and 26 to 27: a full disk; twenty kills in a row. See also test_journal."""
+"""Rows 25 and 26 to 27: a full disk; twenty kills in a row. See also test_file."""
 
 from __future__ import annotations
 
