@@ -126,7 +126,7 @@ def _start(what: str, begin: Callable[[], int], arguments: argparse.Namespace) -
 
 def _parser() -> tuple[Parser, Verbs]:
     parser = Parser(prog="lowtide", description="Demand-driven job polling on actors.")
-    parser.add_argument("--version", action=_Version, help="show which one this is")
+    parser.add_argument("--version", action=_Version, help="show the version")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
     _add_run(verbs)
     _add_join(verbs)
@@ -202,7 +202,7 @@ def _add_join(verbs: Verbs) -> None:
     join.add_argument(
         "--port",
         metavar="N",
-        help="the number that names it here (default: a free one)",
+        help="the number that names this machine's system here (default: a free one)",
     )
 
 

@@ -96,7 +96,7 @@ def register(verbs: Verbs) -> None:
         type=_interval,
         const=1.0,
         metavar="SECONDS",
-        help="repeat every so many seconds, until Ctrl-C (default 1)",
+        help="repeat every SECONDS until Ctrl-C (default 1)",
     )
     parser = add_verb(verbs, "attach", attach, "add processors to a running system")
     parser.add_argument(
@@ -125,7 +125,7 @@ def register(verbs: Verbs) -> None:
         type=int,
         default=1,
         metavar="N",
-        help="how many, the last ones first, where none is named (default 1)",
+        help="how many, the last ones first, if none is named (default 1)",
     )
     parser = add_verb(
         verbs,
@@ -143,7 +143,7 @@ def register(verbs: Verbs) -> None:
         "--within",
         type=_interval,
         metavar="SECONDS",
-        help="give up after so many seconds, with exit code 1 (default: a day)",
+        help="give up after this many seconds, with exit code 1 (default: a day)",
     )
     parser = add_verb(verbs, "stop", stop, "drain and stop a running system")
     parser.add_argument(

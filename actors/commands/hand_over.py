@@ -28,7 +28,7 @@ LOOK_S = 0.1
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    text = "drain and stop a running system, for one that waits with run --standby"
+    text = "drain and stop a running system; one that waits (run --standby) leads then"
     add_journal(add_verb(verbs, "hand-over", hand_over, text))
 
 

@@ -60,7 +60,7 @@ class JobsError(Exception):
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    text = "look at jobs, export, retry, discard or cancel"
+    text = "list, show, export, retry, discard or cancel jobs"
     parser = add_verb(verbs, "jobs", jobs, text)
     parser.add_argument("action", choices=tuple(_ACTIONS))
     ids = "as list shows them: 17 is the number, '\"17\"' the text"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    text = "back up the journal while its system runs or not, or copy one elsewhere"
+    text = "back up the journal, whether its system runs or not, or copy it"
     parser = add_verb(verbs, "journal", journal, text)
     parser.add_argument("action", choices=("backup", "copy"))
     parser.add_argument(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def register(verbs: Verbs) -> None:
     """Add the verb to the command line."""
-    text = "show, set or reset where a fetcher is in its source"
+    text = "show, set or reset how far a fetcher has read its source"
     parser = add_verb(verbs, "state", _state, text)
     parser.add_argument("action", choices=("show", "set", "reset"))
     parser.add_argument("fetcher", metavar="FETCHER", help="its name")

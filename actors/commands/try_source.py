@@ -48,10 +48,15 @@ def register(verbs: Verbs) -> None:
     )
     parser.set_defaults(verb=try_source)
     parser.add_argument(
-        "fetcher", nargs="?", metavar="FETCHER", help="its name, if there are several"
+        "fetcher",
+        nargs="?",
+        metavar="FETCHER",
+        help="the fetcher's name, if there are several",
     )
-    parser.add_argument("--state", metavar="JSON", help="in place of the journal's")
-    parser.add_argument("--json", action="store_true", help="all of it, on one line")
+    parser.add_argument(
+        "--state", metavar="JSON", help="the state to use instead of the journal's"
+    )
+    parser.add_argument("--json", action="store_true", help="as JSON on one line")
     add_settings(parser)
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def register(verbs: Verbs) -> None:
     """Add the verbs to the command line."""
-    pause = add_verb(verbs, "pause", _pause, "stop the polling, keep the rest going")
+    pause = add_verb(
+        verbs, "pause", _pause, "stop polling; jobs that were fetched are finished"
+    )
     pause.add_argument(
         "--hold", action="store_true", help="send no jobs to processors either"
     )
@@ -42,7 +44,9 @@ def register(verbs: Verbs) -> None:
         change.add_argument(
             option.flag, dest=name, metavar=option.live_type.metavar, help=option.help
         )
-    ask = add_verb(verbs, "ask", _ask, "let a processor with manual demand have jobs")
+    ask = add_verb(
+        verbs, "ask", _ask, "have a processor with manual demand ask for jobs"
+    )
     ask.add_argument("name", metavar="NAME", help="as status shows it, or its kind")
     ask.add_argument("count", type=int, metavar="N", help="how many more")
     ask.add_argument(

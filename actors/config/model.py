@@ -73,8 +73,8 @@ class StageConfig:
     buffer: int = option(
         COUNT,
         1000,
-        "jobs that may wait in a fetcher before it polls no more, or results in a step "
-        "before it stops",
+        "jobs that may wait in a fetcher before it stops polling, or results "
+        "in a step before it asks for no more jobs",
         setting=True,
     )
     buffer_mib: int = option(
@@ -86,8 +86,8 @@ class StageConfig:
     dispatcher: str = option(
         choice(*DISPATCHERS),
         "demand",
-        "who gets the next job: whoever asked for most, each kind of processor, or one "
-        "processor for each key",
+        "who gets the next job: the processor that asked for most, each kind "
+        "of processor, or one processor for each key",
     )
     partition_by: str | None = option(
         TEXT,
@@ -109,8 +109,9 @@ class FetcherConfig(StageConfig):
     fetch: str = option(
         FETCH,
         "domain.numbers:fetch",
-        "the function that returns one job, or None for none now, or a source by its "
-        "short name: api, leases, numbers, or one that is installed beside them",
+        "the function that returns one job, or None if there is none now; or "
+        "the short name of a source: api, leases, numbers, or one that is "
+        "installed",
         setting=True,
     )
     options: dict[str, Any] = field(
@@ -120,15 +121,15 @@ class FetcherConfig(StageConfig):
     every_s: float = option(
         SECONDS,
         2.0,
-        "seconds between a poll that found nothing more and the next",
+        "seconds from a poll that found no more jobs to the next poll",
         setting=True,
         live=True,
     )
     remember_s: float = option(
         SECONDS_FROM_0,
         WINDOW_S,
-        "how long after a job's end its id is known, so that it is not run again "
-        "(7 days)",
+        "how long the id of an ended job is remembered, so that the job is "
+        "not run again (7 days)",
         setting=True,
     )
     idle_cap_s: float | None = option(
@@ -152,11 +153,11 @@ class FetcherConfig(StageConfig):
     buffer_keep: str | None = option(
         choice("first", "last"),
         None,
-        "drop jobs when the buffer is full, instead of polling no more, and keep the "
+        "when the buffer is full, go on polling and drop jobs: keep the "
         "first or the last ones",
     )
     rate_limit: int | None = option(
-        COUNT, None, "send at most so many jobs in any rate_interval_s", live=True
+        COUNT, None, "send at most this many jobs in any rate_interval_s", live=True
     )
     rate_interval_s: float = option(
         SECONDS, 1.0, "the seconds in which rate_limit jobs may be sent", live=True
@@ -186,10 +187,14 @@ class SubscriptionOptions:
     """
 
     max_demand: int | None = option(
-        COUNT, None, "jobs of this source that it may have asked for and not finished"
+        COUNT,
+        None,
+        "jobs of this source that the processor may have asked for and not finished",
     )
     min_demand: int | None = option(
-        COUNT_FROM_0, None, "ask this source again when so many of them are left"
+        COUNT_FROM_0,
+        None,
+        "ask this source for more when this many of its jobs are left",
     )
     cancel: str | None = option(
         choice(*CANCEL_MODES),
@@ -197,7 +202,7 @@ class SubscriptionOptions:
         "what becomes of the processor when this source ends",
     )
     selector: str | None = option(
-        FUNCTION, None, "says which jobs of this source's broadcast it takes"
+        FUNCTION, None, "says which jobs of this source's broadcast the processor takes"
     )
 
     @property
@@ -247,8 +252,8 @@ class ProcessorConfig(StageConfig):
     sources: tuple[str, ...] = option(
         SOURCES,
         (),
-        "fetchers and processors to take jobs from, or tables of what is otherwise for "
-        "one of them (all fetchers)",
+        "fetchers and processors to take jobs from; a table in place of a "
+        "name sets options for that source alone (all fetchers)",
         key="from",
     )
     count: int = option(
@@ -268,25 +273,25 @@ class ProcessorConfig(StageConfig):
     max_demand: int | str = option(
         COUNT_OR_AUTO,
         1,
-        "jobs a processor may have asked for and not finished (concurrency); auto "
-        "follows the time of a job",
+        "jobs a processor may have asked for and not finished (concurrency); "
+        "auto adapts to how long jobs take",
         setting=True,
         live=True,
     )
     min_demand: int | None = option(
         COUNT_FROM_0,
         None,
-        "a processor asks again when so many jobs are left (half of max_demand)",
+        "a processor asks for more when this many jobs are left (half of max_demand)",
         setting=True,
     )
     selector: str | None = option(
-        FUNCTION, None, "says which jobs of a broadcast it takes"
+        FUNCTION, None, "says which jobs of a broadcast the processor takes"
     )
     batch_size: int | None = option(
         COUNT,
         None,
-        "process gets lists of at most so many jobs and returns a list; an exception "
-        "in that fails its job alone",
+        "process gets lists of at most this many jobs and returns a list; an "
+        "exception in that list fails its job alone",
     )
     batch_timeout_s: float = option(
         SECONDS, 1.0, "the longest that a job waits for its list to fill"
@@ -298,8 +303,8 @@ class ProcessorConfig(StageConfig):
             f"{AUTOMATIC}, {MANUAL}, or {FUNCTION.expected}",
         ),
         AUTOMATIC,
-        "when it asks for jobs: by itself, when lowtide ask says so, or when a "
-        "function does",
+        "when the processor asks for jobs: by itself, when lowtide ask says "
+        "so, or when a function does",
     )
     cancel: str = option(
         choice(*CANCEL_MODES),
@@ -391,22 +396,23 @@ class SystemConfig:
     lease_s: float = option(
         seconds_from(0.1),
         60.0,
-        "how long a processor that holds jobs may be silent before it is killed; a "
-        "stage that does not answer is killed after as long, but not before 15 seconds",
+        "how long a processor that holds jobs may be silent before it is "
+        "killed; a stage that does not answer is killed after the same time, "
+        "but not before 15 seconds",
     )
     retries: int = option(COUNT, 5, "attempts a job has in all")
     quarantine: int = option(
-        COUNT, 1000, "jobs a fetcher may have set aside before it polls no more"
+        COUNT, 1000, "jobs a fetcher may have set aside before it stops polling"
     )
     quarantine_mib: int = option(
         MEBIBYTES,
         64,
-        "MiB that jobs set aside may take before their fetcher polls no more",
+        "MiB that jobs set aside may take before their fetcher stops polling",
     )
     journal_mib: int | None = option(
         MEBIBYTES,
         None,
-        "MiB that the journal may take before fetchers poll no more (any size)",
+        "MiB that the journal may take before fetchers stop polling (any size)",
     )
     keep_s: float | str = option(
         word_or((NONE,), SECONDS, f"{SECONDS.expected}, or {NONE}"),
@@ -416,8 +422,8 @@ class SystemConfig:
     keep_mib: int = option(
         MEBIBYTES,
         64,
-        "MiB that the jobs of one fetcher may take that are kept so, before the oldest "
-        "are forgotten; no more than half of journal_mib for all",
+        "MiB that the ended jobs of one fetcher may take before the oldest "
+        "are forgotten; no more than half of journal_mib for all fetchers",
     )
     drain_timeout_s: float = option(
         SECONDS_FROM_0,
@@ -433,8 +439,8 @@ class SystemConfig:
     bind: str | None = option(
         text_as("HOST or HOST:PORT", "HOST[:PORT]"),
         None,
-        "let other machines with the key join at this address, and at the port of "
-        "--port if it names none (no machine can join)",
+        "let other machines with the key join at this address; if it names "
+        "no port, at that of --port (no machine can join)",
         leader_only=True,
     )
     cluster_key_file: str | None = option(
@@ -464,10 +470,10 @@ class SystemConfig:
         on_machines=True,
     )
     run_for_s: float | None = option(
-        SECONDS, None, "stop after so many seconds", setting="for_s"
+        SECONDS, None, "stop after this many seconds", setting="for_s"
     )
     until_idle_s: float | None = option(
-        SECONDS, None, "stop when there was nothing left to do for so many seconds"
+        SECONDS, None, "stop when there was nothing left to do for this many seconds"
     )
     web: int | None = option(
         count_from(1, 65535, "PORT"),
@@ -478,8 +484,8 @@ class SystemConfig:
     web_token: str | None = option(
         secret_text(16, "TOKEN"),
         None,
-        "lets whoever has it pause, attach, retry ... on the page (without one it is "
-        "read-only)",
+        "the token with which the page may pause, attach, retry ... (without "
+        "one the page is read-only)",
         secret=True,
         leader_only=True,
     )
