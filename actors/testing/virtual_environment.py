@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from actors.host.tcp import Connection, Endpoint, Listener
     from actors.journal.journal import Keep
     from actors.testing.base import Node
-    from actors.testing.network import Network
 
 #: How many turns of a loop what comes last has: no time passes in them.
 _LAST_TURNS = 16
@@ -64,7 +63,7 @@ class Surroundings:
         control: Where the test's commands arrive, once a root is there.
         calling: The process whose job function runs now.
         databases: Each stands for a file of SQLite's, by its path.
-        network: Where other machines are, if there are any.
+        network: Where other machines are, if there are any: a test's own.
         address: Of this machine there.
         loops: Those of async functions.
     """
@@ -74,7 +73,7 @@ class Surroundings:
         self.control: VirtualControl | None = None
         self.calling: Node | None = None
         self.databases: dict[str, _Kept] = {}
-        self.network: Network | None = None
+        self.network: Any = None
         self.address = ""
         self.loops: list[VirtualLoop] = []
 
@@ -181,18 +180,22 @@ class VirtualEnvironment(Environment):
 
     def endpoints(self, host: str, port: int) -> list[Endpoint]:
         """What the network's resolver says."""
-        return self._network.endpoints(host, port)
+        found: list[Endpoint] = self._network.endpoints(host, port)
+        return found
 
     def connect(self, endpoint: Endpoint) -> Connection:
         """Begin to connect to another machine of the network."""
-        return self._network.connect(self._node, endpoint, self._around.address)
+        made: Connection = self._network.connect(
+            self._node, endpoint, self._around.address
+        )
+        return made
 
     def listen(self, host: str, port: int) -> list[Listener]:  # noqa: ARG002
         """Let other machines of the network connect, whatever name is given."""
         return [self._network.listen(self._node, self._around.address, port)]
 
     @property
-    def _network(self) -> Network:
+    def _network(self) -> Any:
         if self._around.network is None:
             raise OSError("there are no other machines")
         return self._around.network

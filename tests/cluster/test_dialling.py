@@ -25,8 +25,8 @@ from actors.config.build import build
 from actors.config.values import resolve
 from actors.testing.agenda import Agenda
 from actors.testing.base import Base, Calm, Node, Observer
-from actors.testing.network import Network
 from actors.testing.virtual_environment import Surroundings, VirtualEnvironment
+from tests.support.virtual_network import Network
 
 KEY = "a key of all machines, 32 bytes or more"
 PORT = 4000

@@ -14,8 +14,8 @@ from actors.fetcher.actor import FetcherActor
 from actors.processor.actor import ProcessorActor
 from actors.testing.chaos import Profile
 from actors.testing.invariants import Violation
-from actors.testing.machines import LEADER, JoinedMachine, LeaderWorld
 from actors.testing.simulation import Account, Simulation
+from tests.support.virtual_machines import LEADER, JoinedMachine, LeaderWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable

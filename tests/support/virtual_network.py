@@ -163,7 +163,7 @@ class VirtualSocket:
         """The descriptor to watch; below 0 once it is closed."""
         return -1 if self.is_closed else self._fd
 
-    def setsockopt(self, level: int, option: int, value: int) -> None:  # noqa: ARG002
+    def setsockopt(self, level: int, option: int, value: int) -> None:
         """Note how long it bears to get no answer."""
         if option == socket.TCP_USER_TIMEOUT:
             self._limit_s = value / 1000

@@ -13,9 +13,9 @@ from actors.host.reports import Failed, Stopped
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Role
 from actors.testing.base import Base
-from actors.testing.network import Network
 from actors.testing.virtual_environment import Surroundings, VirtualEnvironment
 from actors.testing.world import World
+from tests.support.virtual_network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
