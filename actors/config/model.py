@@ -439,8 +439,8 @@ class SystemConfig:
     bind: str | None = option(
         text_as("HOST or HOST:PORT", "HOST[:PORT]"),
         None,
-        "let other machines with the key join at this address; if it names "
-        "no port, at that of --port (no machine can join)",
+        "let other machines with the key join at this address, and at the port of "
+        "--port if it names none (no machine can join)",
         leader_only=True,
     )
     cluster_key_file: str | None = option(
