@@ -1,7 +1,8 @@
 """What machines say to one another, and what passes it on in each of them.
 
 What goes over the line holds no address: a machine knows nothing of the other's
-processes but their names.
+processes but their names. ``codec.py`` names what another machine may send: anything
+else ends its line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Which of a source's own job ids have come before."""
+"""Which of a source's own job ids have come before, in memory.
+
+A journal remembers them over restarts, in its table of jobs: ``actors/journal``.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what is kept on the disk has reached the size that it may have."""
+"""Whether the journal has reached the size that it may have (``--journal-mib``)."""
 
 from __future__ import annotations
 
