@@ -428,7 +428,7 @@ class Pipeline:
 
         Raises:
             RunningError: It was never started.
-            TimeoutError: It has not ended in so many seconds.
+            TimeoutError: It has not ended in this many seconds.
         """
         return self._of_now().wait(within_s)
 

@@ -86,7 +86,7 @@ class Environment:
         return LoopWorker(name)
 
     def forked_call(self) -> Callable[[Callable[[], str], float], str] | None:
-        """What calls a function in a process of its own, for so many seconds.
+        """What calls a function in a process of its own, for this many seconds.
 
         It returns nothing where the function ended that process, or was too late.
         """
@@ -160,7 +160,7 @@ class Environment:
         return linux.allow_tasks(count)
 
     def kill(self, pid: int) -> None:
-        """End a process at once; one that is gone already is as good."""
+        """End a process at once; nothing happens if it is gone already."""
         linux.kill(pid)
 
 

@@ -38,7 +38,7 @@ CRASHES = frozenset(-number for number in crash_signals.LEFT_ALONE)
 
 #: A timer that fires this much too early counts as on time, in seconds.
 _EARLY_S = 0.0005
-#: After an error a stage looks again at what is due, so many seconds later.
+#: After an error a stage looks again at what is due, this many seconds later.
 _AFTER_ERROR_S = 1.0
 #: What the kernel means where it makes no process (fork(2)).
 NOT_MADE = "no process more is allowed to this user, or there is no memory for one"
@@ -157,7 +157,7 @@ class Stage(Actor):  # type: ignore[misc]
                 message=type(message).__name__,
                 trace=traceback.format_exc(limit=-8),
             )
-            # What is due stays due; not at once, lest an error repeats without end.
+            # What is due stays due; not at once, or an error would repeat without end.
             self._arm(self.now() + _AFTER_ERROR_S)
         return ThespianWatch(list(self._watched))
 
@@ -218,7 +218,7 @@ class Stage(Actor):  # type: ignore[misc]
 
     def _arm(self, at: float | None) -> None:
         # Timers cannot be taken back, and each that fires arms again: one is set
-        # only if it is earlier than all that are under way, lest they multiply.
+        # only if it is earlier than all that are under way, or they would multiply.
         if at is None or (self._timers and min(self._timers) <= at):
             return
         self._timers.append(at)

@@ -1,4 +1,4 @@
-"""Messages on a stream of bytes: a length, and so many bytes, again and again.
+"""Messages on a stream of bytes: a length and that many bytes, again and again.
 
 No socket is here: bytes go in as they arrive, messages come out whole. A length
 above the limit is refused when it is announced, not when the bytes are there.

@@ -1,4 +1,4 @@
-"""What a system of so many stages needs of the limits that its user has."""
+"""What a system of this many stages needs of the limits that its user has."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ TASKS_EACH = 2
 
 
 class LimitError(Exception):
-    """The user's limits allow less than a system of so many stages needs."""
+    """The user's limits allow less than a system of this many stages needs."""
 
 
 def check_limits(stages: int) -> None:
-    """Make sure that so many stages can be started, rather than half of them.
+    """Make sure that this many stages can be started, rather than half of them.
 
     Raises:
         LimitError: The processes may not open as many files as they need, or the user

@@ -31,13 +31,13 @@ class Permits:
         self._more = threading.Condition()
 
     def release(self, count: int = 1) -> None:
-        """Let the call pass so many times."""
+        """Let the call pass ``count`` times."""
         with self._more:
             self._passes += count
             self._more.notify()
 
     def passed(self, count: int = 1) -> Iterator[Any]:
-        """Wait for so many passes; an iterator, so that a wait can be a yield."""
+        """Wait for ``count`` passes; an iterator, so that a wait can be a yield."""
         with self._more:
             while self._passes < count:
                 self._more.wait()

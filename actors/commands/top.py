@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 #: How often the status is asked for, in seconds.
 EVERY_S = 0.5
-#: A system that is not there for so many seconds has ended.
+#: A system that is not there for this many seconds has ended.
 ENDED_S = 3.0
 #: How long a status may take, in seconds; keys wait for it.
 SHOWN_WITHIN_S = 2.0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from actors.status.model import SystemStatus
 
-#: Rates are over so many seconds.
+#: Rates are over this many seconds.
 RATE_S = 30.0
 #: Quarantined jobs that are shown at a time.
 QUARANTINED = 5
@@ -95,7 +95,7 @@ class View:
         self.chosen = min(max(0, self.chosen + step), last)
 
     def draw(self, width: int, height: int) -> RenderableType:
-        """All of it, in so many columns and lines."""
+        """All of it, in this many columns and lines."""
         status = self.status
         fetchers, processors = status["fetchers"], status["processors"]
         frame = FRAME + (JOBS_FRAME if self.quarantined else 0)

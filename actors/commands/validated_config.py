@@ -54,7 +54,7 @@ class Looking:
         return None if self._call is None else self._call.ends_at
 
     def errors(self, within_s: float) -> list[str] | None:
-        """What is wrong with them; None if that is not known in so many seconds."""
+        """What is wrong with them; None if that is not known in this many seconds."""
         text = "" if self._call is None else self._call.wait(within_s)
         if text is None:
             return None

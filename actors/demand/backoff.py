@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 #: No source and no error may hold a job for longer than this, in seconds.
 MAX_RETRY_AFTER_S = 3600.0
 
-#: Delays grow no further after so many attempts, lest they outgrow a float.
+#: Delays grow no further after this many attempts, since they would outgrow a float.
 MAX_STEPS = 100
 
 
@@ -31,13 +31,13 @@ class Backoff:
     factor: float = 2.0
 
     def longest_s(self, failures: int) -> float:
-        """Return the wait after so many failures in a row, without any chance in it."""
+        """Return the wait after this many failures in a row, with no chance in it."""
         steps = min(failures - 1, MAX_STEPS)
         return min(self.cap_s, self.base_s * self.factor**steps)
 
 
 def obeyed(retry_after_s: float) -> float:
-    """Return how long to wait where the other side has asked for so many seconds."""
+    """Return how long to wait where the other side has asked for this many seconds."""
     # In this order, what is not a number becomes 0.
     return min(max(0.0, retry_after_s), MAX_RETRY_AFTER_S)
 

@@ -68,7 +68,7 @@ class Buffer(Generic[T]):
         return 0 if self._full else self.size - len(self._jobs)
 
     def is_full_with(self, more: int) -> bool:
-        """Whether so many bytes beside it leave no room."""
+        """Whether this many bytes beside it leave no room."""
         return self.most_bytes is not None and self.bytes + more >= self.most_bytes
 
     @property
@@ -120,7 +120,7 @@ class Buffer(Generic[T]):
 
         Args:
             choose: Asked for each, oldest first; None leaves it where it is.
-            limit: Ask no more once so many are chosen.
+            limit: Ask no more once this many are chosen.
         """
         picked: list[tuple[T, C]] = []
         passed: list[T] = []

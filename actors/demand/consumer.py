@@ -274,7 +274,7 @@ class Consumer:
                 return self._cancelled(subscription, message, now)
 
     def take(self, most: int) -> tuple[Task, ...]:
-        """Take up to so many jobs to run; with a ``batch_size`` they run together.
+        """Take up to this many jobs to run; with a ``batch_size`` they run together.
 
         None while nothing may begin.
         """
@@ -288,7 +288,7 @@ class Consumer:
         return tuple(taken)
 
     def untake(self, count: int) -> None:
-        """The last so many of those that were taken have not been begun after all."""
+        """The last this many of those that were taken have not been begun after all."""
         for _ in range(count):
             ticket, task = self._running.popitem()
             self._calls.pop(ticket, None)
@@ -416,7 +416,7 @@ class Consumer:
         return self.ask()
 
     def grant(self, count: int, source: str | None = None) -> list[Send]:
-        """Ask for so many more jobs, of each source or of one.
+        """Ask for this many more jobs, of each source or of one.
 
         Raises:
             ValueError: The demand is not manual, or ``ManualDemand`` refuses it.

@@ -23,7 +23,7 @@ _key_and_attempt = itemgetter(1, 2)
 #: What gets no answer is repeated after this many seconds.
 AGAIN_S = 1.0
 
-#: After so many seconds without a sign of the producer the totals are told
+#: After this many seconds without a sign of the producer the totals are told
 #: again: one that has ended the subscription answers that with ``Cancel``.
 QUIET_S = 300.0
 

@@ -91,7 +91,7 @@ class StateMoved(NamedTuple):
 
 
 class JobsSent(NamedTuple):
-    """So many jobs leave under a rate limit, which counts them for ``forget_s``."""
+    """This many jobs leave under a rate limit, which counts them for ``forget_s``."""
 
     jobs: int
     forget_s: float

@@ -1,4 +1,4 @@
-"""No more than so many jobs in so long: for what stands behind the processors."""
+"""No more than a number of jobs in a time: for what stands behind the processors."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Rate:
         return max(0, self.count - self._spent)
 
     def spent(self, count: int, now: float) -> None:
-        """Record that so many were sent."""
+        """Record that this many were sent."""
         self._sent.append((now, count))
         self._spent += count
 

@@ -39,7 +39,7 @@ class ManualDemand:
         return self._left[source]
 
     def share(self, source: str, processes: int) -> int:
-        """How much to ask one of a step's processes for, of so many that are there."""
+        """How much to ask one of a step's processes for, of this many of them."""
         return -(-self._left[source] // (2 * max(1, processes)))
 
     def grant(self, count: int, source: str | None = None) -> None:

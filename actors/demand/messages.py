@@ -81,7 +81,7 @@ class Demand:
             and the highest one seen stands. It dies with its subscription.
         received: Jobs that have arrived, counted likewise.
         resend: Something is missing after ``received``: send it again.
-        ended: Of those that have arrived, so many have their outcome. Where the
+        ended: Of those that have arrived, this many have their outcome. Where the
             outcomes themselves are still on their way, or lost, the demand that
             follows from them waits for them.
     """
@@ -271,7 +271,7 @@ MESSAGE_BYTES = 1 << 20
 def in_parts(
     many: Iterable[T], size: Callable[[T], int], most: int = MESSAGE_BYTES
 ) -> Iterator[tuple[list[T], int]]:
-    """Cut a sequence into parts of at most so many bytes, each with its size.
+    """Cut a sequence into parts of at most this many bytes, each with its size.
 
     One that is larger is a part by itself; of an empty sequence there is none.
     """

@@ -11,7 +11,7 @@ from actors.demand.backoff import MAX_RETRY_AFTER_S, Backoff
 #: A source that asks to be left alone is, up to this many seconds.
 MAX_THROTTLED_S = 24 * 3600.0
 
-#: A call of ``fetch`` may take so many seconds, beside three intervals and what its
+#: A call of ``fetch`` may take this many seconds, beside three intervals and what its
 #: source may hold it open; a longer one is likely to hang.
 GRACE_S = 10.0
 
@@ -263,7 +263,7 @@ def _obeyed(delay_s: float, retry_after_s: float | None) -> float:
     return min(max(delay_s, retry_after_s), MAX_RETRY_AFTER_S)
 
 
-#: An answer that is taken for the last is doubted once so many polls in a row have
+#: An answer that is taken for the last is doubted once this many polls in a row have
 #: ended with one; and after that once twice as many have, up to the most.
 FIRST_DOUBT = 5
 

@@ -190,7 +190,7 @@ class Producer:
         return subscription.is_isolated
 
     def limit(self, count: int | None, interval_s: float) -> None:
-        """Send no more than so many jobs in so long from now on; None lifts it.
+        """Send no more than this many jobs in so long from now on; None lifts it.
 
         Raises:
             ValueError: Nothing could ever be sent.

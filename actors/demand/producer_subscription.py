@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
 
 
-#: A job that is to be ended and goes on, is to be ended again after so many seconds.
+#: A job that is to be ended and goes on, is to be ended again after this many seconds.
 CALL_OFF_AGAIN_S = 2.0
 
 

@@ -90,7 +90,7 @@ class Step:
         return self.consumer.drained and not self._passages
 
     def take(self, most: int) -> tuple[Task, ...]:
-        """Take up to so many jobs to run, as far as their results are wanted."""
+        """Take up to this many jobs to run, as far as their results are wanted."""
         wanted = (self.consumer.need or 0) - self.consumer.running_count
         return self.consumer.take(max(0, min(most, wanted)))
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 #: Bytes.
 MIB = 1 << 20
 
-#: A consumer that holds jobs of so many bytes is sent no more, whatever it asked for,
-#: and one that owes results of so many begins none.
+#: A consumer that holds jobs of this many bytes is sent no more, whatever it asked for,
+#: and one that owes results of this many bytes begins none.
 WINDOW_BYTES = 4 * MIB
 
 
@@ -58,7 +58,7 @@ LATE_S = WORK_S / 2
 #: The most jobs that are asked for, however short they are.
 MOST = 1024
 
-#: A window is judged by so many times the jobs that it holds: a long one among many
+#: A window is judged by this many times the jobs that it holds: a long one among many
 #: short ones is then part of the measure. Each costs what waits behind it twice, since
 #: that is given back: a window that forgets it too soon is larger than what it gains.
 WINDOWS = 2

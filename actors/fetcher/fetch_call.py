@@ -114,7 +114,7 @@ FetchStep: TypeAlias = Fetched | Unusable | Page | RunEnded
 def own_options(options: dict[str, Any]) -> dict[str, Any]:
     """Options for one call of a user's function, which may do with them what it likes.
 
-    What is neither an array nor an object is as good as copied, or is not ours to.
+    What is neither an array nor an object cannot be changed, or is not ours to copy.
     """
     return {name: _own(value) for name, value in options.items()}
 
@@ -231,7 +231,7 @@ def is_raw(job_id: JobId) -> bool:
     return isinstance(job_id, str) and job_id.startswith(RAW)
 
 
-#: Of one answer, so many jobs may be under way to the journal at a time.
+#: Of one answer, this many jobs may be under way to the journal at a time.
 AHEAD = 1000
 
 #: The most jobs that one answer may have: an endless one would fill the disk.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from actors.journal.journal import Journal
 
 
-#: So many jobs that came again are remembered as told.
+#: How many jobs that came again are remembered as told.
 _SHOWN = 10_000
 
 _ID_HINT = (

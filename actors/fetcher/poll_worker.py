@@ -46,7 +46,7 @@ class NextPoll:
         self._signals = signals
 
     def __call__(self, seconds: float) -> None:
-        """Put the next poll off for so many seconds from the end of this one.
+        """Put the next poll off for this many seconds from the end of this one.
 
         What was said last holds, unless the call fails. After the call is over it
         does nothing.
@@ -177,7 +177,7 @@ class PollWorker:
         self._signals.kept.release()
 
     def kept(self, count: int, useful: int) -> None:
-        """Note that so many jobs are in the journal: the fetch may go on."""
+        """Note that this many jobs are in the journal: the fetch may go on."""
         self._count += count
         if useful:
             self.poller.brought()

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 #: How long a job's routes may take to be found where no --job-timeout is set.
 LIMIT_S = 30.0
-#: So many jobs are asked about in one call of the thread.
+#: How many jobs are asked about in one call of the thread.
 AT_ONCE = 256
-#: Threads that are left to a function that hangs; with so many, no more is asked.
+#: Threads that are left to a function that hangs; with this many, no more is asked.
 MOST_HANGING = 16
 
 

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from actors.status.model import FetcherAnswer
 
 
-#: Jobs and demand that wait together for so many seconds are a stall.
+#: Jobs and demand that wait together for this many seconds are a stall.
 STALLED_AFTER_S = 5.0
 
-#: A stall that goes on is told again after so many seconds.
+#: A stall that goes on is told again after this many seconds.
 TOLD_AGAIN_S = 60.0
 
 

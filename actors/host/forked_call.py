@@ -22,7 +22,7 @@ class Call:
 
         Args:
             function: Whatever it starts, ends or leaves behind, it does so there.
-            within_s: After so many seconds that process is killed.
+            within_s: After this many seconds that process is killed.
 
         Raises:
             OSError: No process more is allowed, or there is no memory for one.

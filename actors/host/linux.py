@@ -47,7 +47,7 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def kill(pid: int) -> None:
-    """Send SIGKILL; a process that is gone already is as good."""
+    """Send SIGKILL; nothing happens if it is gone already."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -55,7 +55,7 @@ def kill(pid: int) -> None:
 
 
 def allow_descriptors(count: int) -> int:
-    """Have this process, and those it starts, open so many files, if that may be.
+    """Have this process, and those it starts, open this many files, if that may be.
 
     Returns:
         How many it may open now.
@@ -80,7 +80,7 @@ def descriptors_left() -> int:
 
 
 def allow_tasks(count: int) -> int | None:
-    """Have this user start so many more processes and threads, if that may be.
+    """Have this user start this many more processes and threads, if that may be.
 
     Returns:
         How many may be started now; None for any number, as root may.

@@ -90,7 +90,7 @@ class ReadyProcess:
         return line.decode(errors="replace").strip().removeprefix("error: ") or None
 
     def wait(self, within_s: float) -> None:
-        """Wait until it has ended, or so many seconds."""
+        """Wait until it has ended, or this many seconds."""
         with contextlib.suppress(TimeoutExpired):
             self._program.wait(within_s)
 

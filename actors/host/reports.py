@@ -87,7 +87,7 @@ class Tuned:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """So many of a kind were attached, or below 0 detached, by a person."""
+    """This many of a kind were attached, or below 0 detached, by a person."""
 
     processor: str
     more: int

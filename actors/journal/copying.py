@@ -21,7 +21,7 @@ from actors.journal.stores import claimed, is_there, look_into, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: So many rows are read and written at a time.
+#: How many rows are read and written at a time.
 PAGE = 200
 
 

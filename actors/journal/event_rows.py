@@ -46,7 +46,7 @@ _COMES_AGAIN = (
 )
 
 
-#: So many are forgotten together, at the least, where they take too much.
+#: How many are forgotten together, at the least, where they take too much.
 FORGOTTEN_AT_ONCE = 64
 #: What a row takes beside what is in it, in bytes.
 _AROUND = 120

@@ -12,7 +12,7 @@ from actors.journal.view import JournalView
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: So many ends are read at a time.
+#: How many ends are read at a time.
 _AT_ONCE = 500
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from actors.journal.journal import Keep
     from actors.journal.postgres_database import JournalUrl
 
-#: So many jobs are read at a time.
+#: How many jobs are read at a time.
 _PAGE = 500
 
 

@@ -56,13 +56,13 @@ def since_boot() -> float:
 #: by a clock that was not set.
 OLDEST = 1_704_067_200.0
 
-#: A wall clock that runs otherwise than the monotonic one, by so many seconds, was set.
+#: A wall clock that differs from the monotonic one by this many seconds was set.
 SET_BY_S = 60.0
 
 #: How long to wait for another who writes, in seconds: a mailbox stands still so long.
 WAIT_S = 0.25
 
-#: So many jobs are forgotten in one transaction.
+#: How many jobs are forgotten in one transaction.
 PURGED_AT_ONCE = 1000
 
 #: Made for a source that broadcasts, and wants to hear of the end of its jobs.

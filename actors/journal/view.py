@@ -27,7 +27,7 @@ _ENDED_COLUMNS = (
     "ended.seq, fetcher.name AS fetcher, ended.key, ended.id, value AS payload, "
     "result, state, attempt, processor, error, fetched_at, ended_at, duration_s"
 )
-#: So many are read at a time: nobody who reads keeps the log from being cleared.
+#: How many are read at a time: nobody who reads keeps the log from being cleared.
 _AT_ONCE = 500
 
 

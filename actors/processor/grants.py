@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """So many more jobs, of each source unless one is given."""
+    """This many more jobs, of each source unless one is given."""
 
     count: int
     source: str | None

@@ -114,7 +114,7 @@ class SupervisorActor(Stage):
 
     Attributes:
         stages: The class of each role's actor.
-        answer_s: A stage that gives no status within so many seconds is shown as
+        answer_s: A stage that gives no status within this many seconds is shown as
             it was last.
     """
 

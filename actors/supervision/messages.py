@@ -276,7 +276,7 @@ class Tune:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GrantDemand:
-    """Root to a processor with manual demand: ask for so many jobs.
+    """Root to a processor with manual demand: ask for this many jobs.
 
     Attributes:
         total: All that the root has told this run of it, this one included.

@@ -86,7 +86,7 @@ class Program:
     def wait_for(
         self, event: str, count: int = 1, within_s: float = WITHIN_S, **fields: Any
     ) -> list[dict[str, Any]]:
-        """Wait until so many log lines tell of ``event`` with these fields."""
+        """Wait until this many log lines tell of ``event`` with these fields."""
 
         def enough() -> bool:
             return len(self.all_of(event, **fields)) >= count
@@ -190,7 +190,7 @@ class System:
             time.sleep(LAST_PAUSE_S)
 
     def wait_for_in_flight(self, count: int = 1) -> None:
-        """Wait until so many jobs are in the hands of processors.
+        """Wait until this many jobs are in the hands of processors.
 
         A job that was fetched is not there yet: its processor may be about to ask.
         """

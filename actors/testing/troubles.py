@@ -41,7 +41,7 @@ class Troubles:
         )
 
     def put_down(self, until_s: float) -> None:
-        """Choose what happens within so many seconds, and when."""
+        """Choose what happens within this many seconds, and when."""
         draw = self._chaos.random
         if not self._chaos.active:
             return

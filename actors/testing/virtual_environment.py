@@ -247,12 +247,12 @@ class VirtualPermits(Permits):
         self._count = 0
 
     def release(self, count: int = 1) -> None:
-        """Let the call pass so many times."""
+        """Let the call pass ``count`` times."""
         self._count += count
         self._worker.unblock()
 
     def passed(self, count: int = 1) -> Iterator[Any]:
-        """Wait for so many passes."""
+        """Wait for ``count`` passes."""
         while self._count < count:
             yield _BLOCKED
         self._count -= count

@@ -96,7 +96,7 @@ def _seconds_of(value: Any) -> float | None:
         return None
 
 
-#: Of an error's line so many characters are kept: it travels, is logged, and is
+#: Of an error's line this many characters are kept: it travels, is logged, and is
 #: kept with each attempt.
 LONGEST_ERROR = 8 * 1024
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 #: How long an answer may take, in seconds.
 WITHIN_S = 3.0
-#: One point of the plots for so many seconds.
+#: One point of the plots for this many seconds.
 POINT_S = 5.0
 #: Points kept: one hour.
 POINTS = 720

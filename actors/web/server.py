@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Bytes of a request's body.
 MAX_BODY = 1 << 16
-#: A connection that takes or says nothing for so many seconds is dropped.
+#: A connection that takes or says nothing for this many seconds is dropped.
 SILENT_S = 5.0
 #: A live page hears something at least this often, in seconds.
 BEAT_S = 10.0

@@ -31,7 +31,7 @@ _etags: dict[tuple[str, str], dict[str, str] | None] = {}
 _sessions: dict[str, Session] = {}
 _MAX_SESSIONS = 64
 
-#: So many bytes of an answer that went wrong are shown.
+#: How many bytes of an answer that went wrong are shown.
 _SEEN = 4096
 
 _NOT_GIVEN: Any = object()

@@ -9,7 +9,7 @@ from .paging import Position
 
 __all__ = ["Bookmark"]
 
-#: So many pages back one that comes again is recognised.
+#: How many pages back one that comes again is recognised.
 MAX_TRAIL = 64
 
 

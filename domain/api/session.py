@@ -27,7 +27,7 @@ from .tokens import Tokens
 
 __all__ = ["HURRIED", "Reply", "Session"]
 
-#: Waits up to so many seconds are waited for; for a longer one the poll ends.
+#: Waits up to this many seconds are waited for; for a longer one the poll ends.
 PATIENCE_S = 3.0
 #: Set when this process is to come to an end.
 HURRIED = threading.Event()

@@ -40,7 +40,7 @@ _STATES = ("done", "quarantined", "dropped")
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many requests in so many seconds."""
+    """At most ``count`` requests in ``seconds``."""
 
     count: int
     seconds: float
