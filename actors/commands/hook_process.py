@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.config.show import secrets_of
+from actors.demand.backoff import Backoff
 from actors.hooks import event_queue, spans
 from actors.hooks.events import event_of_line
 from actors.host import forks
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     from actors.config.model import SystemConfig
     from actors.host.forks import HasDescriptor
 
-#: Until it is started again, in seconds: twice as long each time that it died soon.
-AGAIN_S = 1.0
-LONGEST_S = 60.0
+#: Until it is started again: twice as long each time that it died soon.
+AGAIN = Backoff(base_s=1.0, cap_s=60.0)
 #: One that lived for so long did not die soon, in seconds.
 SOON_S = 60.0
 #: How long it may take for what it has at the end, in seconds.
@@ -54,7 +54,7 @@ class HookProcess:
             self._seed = spans.trace(each.name for each in config.fetchers)
         self._process: ReadyProcess | None = None
         self._began = 0.0
-        self._delay = AGAIN_S
+        self._deaths = 0
         self.start_at: float | None = None
 
     @property
@@ -96,10 +96,11 @@ class HookProcess:
         self._process = None
         now = time.monotonic()
         if now - self._began >= SOON_S:
-            self._delay = AGAIN_S
-        log.error("stage.exited", stage="hooks", error=why, restart_in_s=self._delay)
-        self.start_at = now + self._delay
-        self._delay = min(2 * self._delay, LONGEST_S)
+            self._deaths = 0
+        self._deaths += 1
+        delay = AGAIN.longest_s(self._deaths)
+        log.error("stage.exited", stage="hooks", error=why, restart_in_s=delay)
+        self.start_at = now + delay
 
     def tell_lines(self, lines: bytes) -> None:
         """Tell of what the log tells, where that is for hooks."""

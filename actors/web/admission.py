@@ -14,6 +14,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.demand.backoff import Backoff
+
 #: Connections that have not asked yet.
 MOST_SILENT = 32
 #: For each kind of request, how many are answered at a time.
@@ -102,7 +104,7 @@ class _Wrong:
         is_new = now >= self.last + FORGOTTEN_S
         self.count, self.last = (1 if is_new else self.count + 1), now
         over = self.count - free
-        return min(LONGEST_WAIT_S, 0.5 * 2.0 ** min(over, 10)) if over > 0 else 0.0
+        return Backoff(1.0, LONGEST_WAIT_S).longest_s(over) if over > 0 else 0.0
 
 
 @dataclass(slots=True)
