@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any  # noqa: E402
 if TYPE_CHECKING:
     from actors.commands.start_error import StartError
     from actors.job_functions import DoneEvent, FailedEvent, QuarantinedEvent
+    from actors.journal.follow import MissedError
     from actors.pipeline import (
         ConfigError,
         Exit,
@@ -42,6 +43,7 @@ __all__ = [
     "Exit",
     "FailedEvent",
     "Fetcher",
+    "MissedError",
     "Pipeline",
     "Processor",
     "QuarantinedEvent",
@@ -54,6 +56,7 @@ __all__ = [
 _WHERE = dict.fromkeys(__all__, "actors.pipeline") | {
     "DoneEvent": "actors.job_functions",
     "FailedEvent": "actors.job_functions",
+    "MissedError": "actors.journal.follow",
     "QuarantinedEvent": "actors.job_functions",
     "StartError": "actors.commands.start_error",
     "cancelled": "actors.processor.process_call",

@@ -478,7 +478,9 @@ class Pipeline:
         """Each job that is done in this run, with what ``process`` returned, in order.
 
         It waits for the next one, and ends when the system has. Each iterator begins
-        with the first. What ``keep_mib`` has no more room for is missed.
+        with the first. Where jobs were forgotten before it came to them, since
+        ``keep_mib`` or ``keep_s`` had no more room, it raises MissedError with their
+        count, once; ``next()`` goes on behind them.
 
         Raises:
             RunningError: It was not started, or jobs are not kept in a file.

@@ -28,12 +28,12 @@ from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.host.control_socket import ControlError
 from actors.host.state_dir import StateDirError
-from actors.journal.follow import Follower, JournalPosition, position_of
+from actors.journal.follow import Follower, JournalPosition, MissedError, position_of
 from actors.status.commands import AskStatus, Attach, Detach, Stop, Wait, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
     from actors.config.model import SystemConfig
     from actors.hooks.callbacks import Callbacks
@@ -56,6 +56,22 @@ DELIBERATE_S = 1.0
 
 class RunningError(Exception):
     """The pipeline does not run, or would not do what it was asked for."""
+
+
+class Results:
+    """Jobs that are done, one after another; where it raises, it may be asked on."""
+
+    def __init__(self, found: Iterator[EndedJob | MissedError]) -> None:
+        self._found = found
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> EndedJob:
+        found = next(self._found)
+        if isinstance(found, MissedError):
+            raise found
+        return found
 
 
 class Run:
@@ -151,6 +167,9 @@ class Run:
     def results(self) -> Iterator[EndedJob]:
         """Each job that is done in this run, in order, until it has ended.
 
+        The iterator raises MissedError where jobs were forgotten before it came to
+        them, and goes on behind them at its next call.
+
         Raises:
             RunningError: Jobs are not kept, or it did not start.
         """
@@ -159,15 +178,20 @@ class Run:
                 "results() reads jobs that have ended from the journal: it needs one "
                 "in a file (journal), and jobs that are kept (keep_s)"
             )
-        return self._results(self._journal)
+        return Results(self._ends(self._journal))
 
-    def _results(self, journal: Path) -> Iterator[EndedJob]:
+    def _ends(self, journal: Path) -> Iterator[EndedJob | MissedError]:
         self._socket.result()
         with contextlib.closing(Follower(journal, self._place)) as follower:
             while True:
                 # Whatever was done before its end is there after it.
                 ended = self.has_ended
-                if jobs := follower.ends():
+                try:
+                    jobs = follower.ends()
+                except MissedError as error:
+                    yield error
+                    continue
+                if jobs:
                     yield from (each for each in jobs if each.state == "done")
                 elif ended:
                     return

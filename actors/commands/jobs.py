@@ -172,6 +172,8 @@ def _decide(arguments: Namespace) -> int:
         raise JobsError(f"jobs {arguments.action} needs job ids, or --where, or --all")
     with _view(arguments) as view:
         chosen = _chosen(view, arguments)
+    if arguments.action == "cancel":
+        _check_running(arguments)
     if arguments.where and not arguments.yes:
         say(f"{_jobs(len(chosen))} would be {_DECIDED[arguments.action]}; say --yes")
         return Exit.NOTHING_LEFT
@@ -223,13 +225,23 @@ def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
     return chosen
 
 
+_NOT_RUNNING = "jobs cancel needs a running system: nothing runs at this port"
+
+
+def _check_running(arguments: Namespace) -> None:
+    try:
+        ask(socket_of(arguments), AskJournal(), ANSWER_WITHIN_S)
+    except NotRunningError:
+        raise JobsError(_NOT_RUNNING) from None
+
+
 def _carry_out(arguments: Namespace, keys: dict[str, list[int]]) -> int:
     command = DecideJobs(action=arguments.action, keys=keys)
     try:
         return ask(socket_of(arguments), command, ANSWER_WITHIN_S)["count"]
     except NotRunningError:
         if arguments.action == "cancel":
-            raise JobsError("jobs cancel needs a running system") from None
+            raise JobsError(_NOT_RUNNING) from None
         from actors.journal.edit import decide  # noqa: PLC0415
 
         return decide(journal_of(arguments), arguments.action, keys)

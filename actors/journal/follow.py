@@ -62,17 +62,28 @@ def position_of(journal: Path) -> JournalPosition:
         return JournalPosition()
 
 
-class Follower:
-    """Reads on from a place, while others write.
+class MissedError(Exception):
+    """Jobs that ended were forgotten before they were read.
 
     Attributes:
-        missed: Ends that were forgotten before they were read.
+        count: How many ended; some of them may have been dropped, not done.
     """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"{count} ended {'job was' if count == 1 else 'jobs were'} forgotten "
+            "before they were read (keep_mib and keep_s say when): the next call of "
+            "next() goes on behind them"
+        )
+        self.count = count
+
+
+class Follower:
+    """Reads on from a place, while others write."""
 
     def __init__(self, journal: Path, place: JournalPosition) -> None:
         self._view = JournalView(journal, stays=True)
         self._ends = place.ends
-        self.missed = 0
 
     def close(self) -> None:
         """Let go of the file."""
@@ -83,13 +94,23 @@ class Follower:
 
         Raises:
             JournalDamagedError: It cannot be read.
+            MissedError: What comes next was forgotten; the call after that goes on
+                behind it.
         """
+        # Asked for before: what is up to there and is not found has been forgotten.
+        last = self._view.last_end()
         rows = self._view.ended_after(self._ends, _AT_ONCE)
-        if rows:
-            # No number is left out but by being forgotten.
-            self.missed += rows[-1]["seq"] - self._ends - len(rows)
-            self._ends = rows[-1]["seq"]
-        return [_job(row) for row in rows]
+        # No number is left out but by being forgotten.
+        reached = rows[0]["seq"] - 1 if rows else last
+        if missed := max(0, reached - self._ends):
+            self._ends = reached
+            raise MissedError(missed)
+        # What follows a gap is for the next call, which tells of the gap first.
+        together = [
+            row for n, row in enumerate(rows, self._ends + 1) if row["seq"] == n
+        ]
+        self._ends += len(together)
+        return [_job(row) for row in together]
 
 
 def _job(row: dict[str, Any]) -> EndedJob:

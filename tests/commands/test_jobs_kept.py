@@ -178,6 +178,14 @@ def test_more_jobs_than_one_command_holds_are_decided_about_in_parts(
             "lowtide: jobs retry needs job ids, or --where, or --all\n",
         ),
         (["retry"], "lowtide: jobs retry needs job ids, or --where, or --all\n"),
+        (
+            ["cancel", "--where", "id"],
+            "lowtide: jobs cancel needs a running system: nothing runs at this port\n",
+        ),
+        (
+            ["cancel", "--where", "id", "--state", "quarantined"],
+            "lowtide: only jobs that are ready or leased or retrying can be chosen",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_said(words: list[str], said: str, run: Any) -> None:

@@ -79,3 +79,28 @@ def test_jobs_on_another_machine_are_seen_here_and_there(
     eventually(lambda: bool(told(leader)), "the leader shows it")
 
     leader.wait_for("job.done")
+
+
+def test_jobs_are_cancelled_by_what_is_in_them_after_a_count(
+    start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "5", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "many:stays", "--retries", "1"),
+        *("--processors", "1", "--concurrency", "3", "--max-demand", "3"),
+    )
+    system.wait_for("job.fetched", count=5)
+    where = ("jobs", "cancel", "--where", "id > `2`")
+
+    counted = system.command(*where)
+    unharmed = system.all_of("job.quarantined")
+    done = system.command(*where, "--yes")
+
+    assert counted[:2] == (0, "3 jobs would be cancelled; say --yes\n")
+    assert unharmed == []
+    assert done[:2] == (0, "3 jobs cancelled\n")
+    # Those that waited and the one that ran; the other two go on.
+    cancelled = system.wait_for("job.quarantined", count=3)
+    assert {each["job_id"] for each in cancelled} == {3, 4, 5}
+    assert system.command(*where)[1] == "0 jobs would be cancelled; say --yes\n"
+    assert system.status()["accounting"]["quarantined"] == 3
