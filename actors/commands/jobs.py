@@ -10,19 +10,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
-from actors.commands.job_selection import (
-    ENDS,
-    Selection,
-    SelectionError,
-    add_arguments,
-    public,
-)
+from actors.commands.job_selection import add_arguments, selection_of
 from actors.commands.options import add_journal, add_verb
 from actors.commands.terminal import complain, say, say_json, say_text, table
 from actors.demand.job import JobState, word_of
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.redaction import masked, redact
 from actors.host.state_dir import SystemFiles, state_dir
+from actors.journal.selection import ENDS, Selection, SelectionError, public
 from actors.status.commands import AskJournal, DecideJobs, RefusedError, ask
 
 if TYPE_CHECKING:
@@ -102,7 +97,7 @@ def jobs(arguments: Namespace) -> int:
 
 
 def _list(arguments: Namespace) -> int:
-    selection = Selection.of(arguments)
+    selection = selection_of(arguments)
     with _view(arguments) as view:
         rows = _listed(view, selection, arguments.limit)
     if arguments.json:
@@ -127,7 +122,7 @@ def _export(arguments: Namespace) -> int:
     if arguments.csv:
         say_text(_as_csv(EXPORTED))
     with _view(arguments) as view:
-        for job in Selection.of(arguments).jobs(view):
+        for job in selection_of(arguments).jobs(view):
             if arguments.csv:
                 say_text(_as_csv([_as_cell(job.get(name)) for name in EXPORTED]))
             else:
@@ -206,7 +201,7 @@ _DECIDED = {
 def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
     if not arguments.ids:
         wanted = UNDER_WAY if arguments.action == "cancel" else QUARANTINED
-        return list(Selection.of(arguments, wanted).jobs(view))
+        return list(selection_of(arguments, wanted).jobs(view))
     chosen = []
     for job_id in arguments.ids:
         found = _found(view, job_id, arguments.fetcher)

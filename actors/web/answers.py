@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.host.redaction import masked, redact
 from actors.journal.file import JournalDamagedError
+from actors.journal.selection import SelectionError
 from actors.journal.stores import look_into, problem_of, reachable
 from actors.status import readiness
 from actors.web.admission import Guesses
+from actors.web.ended_jobs import LOOKED_S, find_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +43,7 @@ _FILES = {"/": "index.html"} | {
     f"/{name}": name for name in ("page.js", "plots.js", "page.css", "icon.svg")
 }
 #: What the page may ask of the root; ``stop`` is for those who have a shell.
-ACTIONS = ("pause", "resume", "attach", "detach", "jobs")
+ACTIONS = ("pause", "resume", "attach", "detach", "jobs", "ended")
 _NO_METRICS = (
     "metrics need prometheus-client, which is not installed: "
     "pip install 'lowtide[metrics]'\n"
@@ -69,7 +71,7 @@ def as_json(status: int, value: Any) -> Answer:
 
 def _shown(job: dict[str, Any]) -> dict[str, Any]:
     # Not all of it: the page acts by the job's key.
-    return job | {"payload": masked(job["payload"])}
+    return job | {name: masked(job.get(name)) for name in ("payload", "result")}
 
 
 class Answers:
@@ -83,6 +85,7 @@ class Answers:
         self._log = log
         self._guesses = Guesses()
         self._guessing = threading.Lock()
+        self._searching = threading.Lock()
 
     def get(self, path: str, query: dict[str, str]) -> Answer:
         """Answer a GET."""
@@ -98,6 +101,7 @@ class Answers:
             "/history.json": lambda: as_json(200, self._sampler.points),
             "/jobs.json": self._jobs,
             "/job.json": lambda: self._job(query),
+            "/ended.json": lambda: self._ended(query),
         }
         if path not in routes:
             return text(404, "there is nothing here\n")
@@ -108,6 +112,8 @@ class Answers:
         if not isinstance(command, dict) or command.get("verb") not in ACTIONS:
             expected = ", ".join(ACTIONS)
             return as_json(400, {"error": f"expected a verb, one of {expected}"})
+        if command["verb"] == "ended":
+            return self._ended(command, trusted=True)
         answer = self._sampler.ask(command, ACTION_WITHIN_S)
         return as_json(400 if "error" in answer else 200, answer)
 
@@ -178,6 +184,25 @@ class Answers:
                 return as_json(200, [*map(_shown, view.jobs("quarantined", LISTED))])
         except JournalDamagedError as error:
             return as_json(503, {"error": str(error)})
+
+    def _ended(self, asked: dict[str, Any], *, trusted: bool = False) -> Answer:
+        if asked.get("where") and not trusted:
+            # A short one can be made to take all of the memory there is.
+            return as_json(403, {"error": "where is for those who have the token"})
+        if (view := self._view()) is None:
+            return as_json(200, {"jobs": [], "looked_at": 0, "more": False})
+        with contextlib.closing(view):
+            # What is found at a time is in memory: once, not for each who asks.
+            if not self._searching.acquire(timeout=LOOKED_S):
+                return as_json(503, {"error": "another search is not over yet"})
+            try:
+                return as_json(200, find_ended(view, asked, time.monotonic))
+            except SelectionError as error:
+                return as_json(400, {"error": str(error).removeprefix("--")})
+            except JournalDamagedError as error:
+                return as_json(503, {"error": str(error)})
+            finally:
+                self._searching.release()
 
     def _job(self, query: dict[str, str]) -> Answer:
         fetcher, job_id = query.get("fetcher", ""), query.get("id", "")

@@ -139,6 +139,77 @@ def test_a_quarantined_job_is_shown_as_text_and_a_click_retries_it(
 
 
 @with_browser
+def test_jobs_that_have_ended_are_searched_and_shown_as_text(
+    web_port: int,
+    browser: Browser,
+    start_system: Start,
+    env: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    env["SWITCH"] = str(tmp_path / "mended")
+    (tmp_path / "mended").touch()
+    options = tmp_path / "lowtide.toml"
+    options.write_text('[[fetcher]]\nname = "evil"\nfetch = "jobs:evil_once"\n')
+    system = start_system(
+        *("--config", str(options), "--process", "jobs:until_mended"),
+        *("--every", "0.1"),
+    )
+    system.wait_for("job.done")
+    web = Web(web_port)
+    wait_until(lambda: '"more"' in web.get("/ended.json?text=owned")[1], "it is kept")
+
+    browser.open(web.url)
+    browser.wait_for("document.querySelector('#ended a')")
+    row = browser.text("#ended tbody")
+    assert row.startswith("<b>1</b>")
+    assert "<script>document.title = 'owned'</script>" in row
+
+    def search(field: str, word: str, found: str) -> None:
+        browser.run(f"document.querySelector('#search').elements.{field}.value = ''")
+        browser.type(f"#search [name={field}]", word)
+        browser.click("#search button")
+        browser.wait_for(f"document.querySelector('#found').innerText === {found!r}")
+        browser.run("document.querySelector('#search').reset()")
+
+    search("text", "OWNED", "1 found")
+    search("text", "<i>nothing</i>", "0 found")
+    search(
+        "since",
+        "<b>",
+        "since must be a number of seconds, or 90s, 30m, 1h, 7d, got '<b>'",
+    )
+    assert browser.run("document.querySelector('[name=where]').disabled") is True
+    browser.type("#token", TOKEN)
+    browser.click("#unlock button")
+    browser.wait_for("!document.querySelector('[name=where]').disabled")
+    search("where", "attempt == `2`", "0 found")
+    search("where", "attempt == `1`", "1 found")
+    browser.click("#ended a")
+    browser.wait_for("document.querySelector('#result')")
+
+    assert "<script>document.title = 'owned'</script>" in browser.text("#payload")
+    assert browser.text("#result") == "2"
+    assert browser.run("document.title") == "running \N{EN DASH} lowtide"
+    assert browser.run("document.querySelectorAll('main script, main img').length") == 0
+    # What is wrong is answered with 400, which the browser notes.
+    assert all("400" in each for each in browser.complaints())
+
+
+def test_a_search_keeps_to_the_rules_of_the_page(
+    web_port: int, start_system: Start
+) -> None:
+    start_system()
+    web = Web(web_port)
+    search = {"verb": "ended", "where": "id"}
+
+    assert web.get("/ended.json", Origin="http://evil.example")[0] == 403
+    assert web.get("/ended.json", Host="evil.example")[0] == 421
+    assert web.get("/ended.json?where=id")[0] == 403
+    assert web.act(search)[0] == 403
+    assert web.act(search, X_Lowtide_Token=TOKEN)[0] == 200
+
+
+@with_browser
 def test_a_job_that_says_how_far_it_is_is_opened_and_cancelled(
     web_port: int, browser: Browser, start_numbers: Start, start_system: Start
 ) -> None:

@@ -7,6 +7,7 @@ let points = [];
 let seenQuarantined = null;
 let readOnly = false;
 let fetcherNames = new Set();
+let searches = 0;
 
 function element(name, options = {}, ...children) {
   const node = document.createElement(name);
@@ -73,6 +74,12 @@ const QUARANTINED = [
   ["fetcher", (row) => row.fetcher], ["attempts", (row) => row.attempt, "number"],
   ["error", (row) => short(row.error), "wide"],
 ];
+const ENDED = [
+  ["job", (row) => element("a", { href: jobLink(row), textContent: idShown(row.id) })],
+  ["fetcher", (row) => row.fetcher], ["state", (row) => row.state], ["ended at", (row) => row.ended_at],
+  ["attempts", (row) => row.attempt, "number"], ["took", (row) => seconds(row.duration_s), "number"],
+  ["result", (row) => row.result || row.error, "half"], ["payload", (row) => row.payload, "half"],
+];
 const EVENTS = [
   ["", (row) => row.at.slice(11, 19)],
   ["", (row) => element("span", { className: row.level, textContent: row.event })],
@@ -131,6 +138,22 @@ async function listQuarantined() {
   fill(byId("quarantined"), QUARANTINED, Array.isArray(jobs) ? jobs : [], "none");
 }
 
+async function searchEnded() {
+  const mine = ++searches;
+  const words = Object.fromEntries([...new FormData(byId("search"))].filter(([, word]) => word));
+  // An expression is for those who have the token.
+  const answer = words.where ? await ask({ verb: "ended", ...words }) :
+    await fetch(`ended.json?${new URLSearchParams(words)}`);
+  const found = await answer.json().catch(() => ({ error: "no answer" }));
+  if (mine !== searches) return; // it is asked for something else by now
+  if (answer.status === 403 && sessionStorage.getItem(TOKEN)) lock();
+  const jobs = found.jobs || [];
+  const more = found.more ? `, perhaps more: looked at the latest ${found.looked_at}` : "";
+  byId("found").textContent = found.error || `${jobs.length} found${more}`;
+  byId("found").className = found.error ? "error" : "";
+  fill(byId("ended"), ENDED, jobs, "none");
+}
+
 // 17 and "17" are two jobs: in quotes it is the text.
 const jobLink = (job) =>
   `#job?${new URLSearchParams({ fetcher: job.fetcher, id: JSON.stringify(job.id) })}`;
@@ -144,7 +167,8 @@ async function showJob(query) {
     return;
   }
   const facts = [["fetcher", job.fetcher], ["state", job.state], ["attempts", job.attempt],
-    ["crashes", job.crashes], ["fetched at", job.fetched_at], ["last processor", job.processor]];
+    ["crashes", job.crashes], ["fetched at", job.fetched_at], ["ended at", job.ended_at],
+    ["last processor", job.processor]];
   const history = element("table");
   fill(history, HISTORY, job.history, "nothing yet");
   const traces = job.history.map((each) => each.trace).filter(Boolean);
@@ -156,6 +180,8 @@ async function showJob(query) {
     decisions(job),
     element("h2", { textContent: "Payload" }),
     element("pre", { id: "payload", textContent: JSON.stringify(job.payload, null, 2) }),
+    element("h2", { textContent: "Result" }),
+    element("pre", { id: "result", textContent: job.result === null ? "–" : JSON.stringify(job.result, null, 2) }),
     element("h2", { textContent: "Error" }),
     element("pre", { id: "error", textContent: traces[traces.length - 1] || shown(job.error) }),
     element("h2", { textContent: "History" }), element("div", { className: "scroll" }, history),
@@ -180,12 +206,14 @@ function decisions(job) {
       `Cancel job ${job.id}? What it has begun is lost; it is set aside.`));
 }
 
+const ask = (command) => fetch("act", {
+  method: "POST",
+  headers: { "Content-Type": "application/json", "X-Lowtide-Token": sessionStorage.getItem(TOKEN) || "" },
+  body: JSON.stringify(command),
+});
+
 async function act(command) {
-  const answer = await fetch("act", {
-    method: "POST",
-    headers: { "Content-Type": "application/json", "X-Lowtide-Token": sessionStorage.getItem(TOKEN) || "" },
-    body: JSON.stringify(command),
-  });
+  const answer = await ask(command);
   const said = await answer.json();
   if (answer.status === 403) lock();
   seenQuarantined = null;
@@ -205,6 +233,9 @@ function showLock() {
   byId("actions").hidden = !open;
   byId("unlock").hidden = open || readOnly;
   byId("read-only").hidden = !readOnly;
+  const where = byId("search").elements.where;
+  where.disabled = !open;
+  where.title = open ? "an expression in JMESPath" : "for those who have the token";
 }
 
 function route() {
@@ -223,6 +254,10 @@ byId("unlock").onsubmit = (event) => {
   showLock();
   route();
 };
+byId("search").onsubmit = (event) => {
+  event.preventDefault();
+  searchEnded();
+};
 byId("forget").onclick = () => { lock(); route(); };
 for (const button of document.querySelectorAll("[data-verb]")) {
   button.onclick = () => act({ verb: button.dataset.verb });
@@ -233,6 +268,7 @@ async function start() {
   readOnly = (await json("access.json").catch(() => ({}))).actions === false;
   showLock();
   route();
+  searchEnded();
   points = await json("history.json").catch(() => []);
   const events = new EventSource("events");
   events.onmessage = (event) => show(JSON.parse(event.data));
