@@ -24,10 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from _observed import Observers
+
 from actors.host.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 NEMESES = ("processor", "fetcher", "root", "admin", "main", "pause", "restart")
+#: What may be done to a system with hooks, beside that.
+HOOKS = "hooks"
 #: Strikes that may cost the one number which a fetcher has in hand.
 DEADLY = ("fetcher", "root", "admin", "main")
 PROCESSORS = 3
@@ -60,6 +64,7 @@ class Chaos:
     log: IO[bytes] | None = None
     stopped: dict[int, float] = field(default_factory=dict)
     struck: Counter[str] = field(default_factory=Counter)
+    observers: Observers | None = None
 
     def run(self) -> dict[str, Any]:
         """Let the nemesis work, then let the system settle; returns the account."""
@@ -105,6 +110,8 @@ class Chaos:
         words += ["--processors", str(PROCESSORS), "--lease", str(LEASE_S)]
         words += ["--max-demand", self.options.max_demand]
         words += ["--process", "chaos_jobs:process"]
+        if self.observers is not None:
+            words += ["--config", str(self.observers.config)]
         self.system = subprocess.Popen(
             [sys.executable, "-m", "actors.main", *words],
             stderr=self.log,
@@ -115,13 +122,18 @@ class Chaos:
 
     def environment(self) -> dict[str, str]:
         """Everything of this run is in its own directory."""
-        return os.environ | {
-            "LOWTIDE_STATE_DIR": str(self.directory / "state"),
-            "LOWTIDE_JOURNAL": str(self.directory / "lowtide.db"),
-            "LOWTIDE_PORT": str(self.options.port),
-            "CHAOS_EFFECTS": str(self.directory / "effects"),
-            "PYTHONPATH": f"{ROOT}{os.pathsep}{self.directory}",
-        }
+        observed = {} if self.observers is None else self.observers.environment()
+        return (
+            os.environ
+            | observed
+            | {
+                "LOWTIDE_STATE_DIR": str(self.directory / "state"),
+                "LOWTIDE_JOURNAL": str(self.directory / "lowtide.db"),
+                "LOWTIDE_PORT": str(self.options.port),
+                "CHAOS_EFFECTS": str(self.directory / "effects"),
+                "PYTHONPATH": f"{ROOT}{os.pathsep}{self.directory}",
+            }
+        )
 
     def strike(self) -> None:
         """Do one thing to the system."""
@@ -135,6 +147,9 @@ class Chaos:
         elif what == "main":
             self.kill_everything()
             self.start_system()
+        elif what == HOOKS:
+            for pid in self.processes(b"actors.hooks"):
+                kill(int(pid), signal.SIGKILL)
         elif (status := self.status()) is None:
             return
         else:
@@ -178,13 +193,19 @@ class Chaos:
                 return
             time.sleep(0.01)
 
-    def processes(self) -> list[str]:
-        """The processes of this run, the number server not among them."""
+    def processes(self, word: bytes | None = None) -> list[str]:
+        """The processes of this run, the number server not among them.
+
+        Args:
+            word: In the command line of those that are meant.
+        """
         mark = f"LOWTIDE_STATE_DIR={self.directory}/state".encode()
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                if mark in path.read_bytes().split(b"\0"):
+                words = path.with_name("cmdline").read_bytes().split(b"\0")
+                is_meant = word is None or word in words
+                if is_meant and mark in path.read_bytes().split(b"\0"):
                     found.append(path.parent.name)
             except OSError:
                 continue
@@ -257,6 +278,9 @@ class Chaos:
         fetched = {e["job_id"] for e in log if e.get("event") == "job.fetched"}
         runs = Counter((self.directory / "effects").read_text().split())
         executions = sum(count - 1 for count in runs.values())
+        observed = (
+            {} if self.observers is None else self.observers.account(journal["done"])
+        )
         return {
             "served": len(served),
             "done": len(journal["done"]),
@@ -270,7 +294,7 @@ class Chaos:
             "in_hand_allowed": sum(self.done_to_it[each] for each in DEADLY),
             "executions_allowed": self.executions_allowed(),
             "bad_ends": self.bad_ends,
-        }
+        } | observed
 
     def executions_allowed(self) -> int:
         """How many second runs the strikes explain."""
@@ -322,7 +346,8 @@ def codes_explained(struck: Counter[str]) -> set[int]:
     """
     codes = {0, 4}
     if struck["admin"]:
-        codes.add(1)
+        # One that ends by itself has given its signals back before it is gone.
+        codes |= {1, -signal.SIGTERM}
     most = max(struck[each] for each in ("processor", "fetcher", "root"))
     if most + struck["pause"] > RESTARTS:
         codes.add(5)
@@ -382,13 +407,23 @@ def main() -> int:
     parser.add_argument("--pace", type=float, default=1.0, help="of the nemesis")
     parser.add_argument("--max-demand", default="1", metavar="N|auto")
     parser.add_argument("--nemesis", nargs="+", choices=NEMESES, default=NEMESES)
+    parser.add_argument(
+        "--observed",
+        action="store_true",
+        help="with hooks, one of which fails and one hangs, traces and a reader of "
+        "results; the process of hooks is killed as well",
+    )
     options = parser.parse_args()
+    if options.observed:
+        options.nemesis = (*options.nemesis, HOOKS)
     options.port = free_port()
     with tempfile.TemporaryDirectory(prefix="lowtide-chaos-") as name:
         directory = Path(name)
         (directory / "chaos_jobs.py").write_text(JOBS)
         (directory / "effects").touch()
         chaos = Chaos(directory, options, random.Random(options.seed))
+        if options.observed:
+            chaos.observers = Observers(directory)
         account = chaos.run()
     print(json.dumps(account))
     return int(not is_good(account))
@@ -400,6 +435,9 @@ def is_good(account: dict[str, Any]) -> bool:
         account["lost"]
         or account["unexpected"]
         or account["bad_ends"]
+        or account.get("results_lost")
+        or account.get("results_beyond_one")
+        or account.get("results_missed")
         or len(account["in_hand"]) > account["in_hand_allowed"]
         or account["executions_beyond_one"] > account["executions_allowed"]
     )

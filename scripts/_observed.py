@@ -1,0 +1,113 @@
+"""Who looks on while ``scripts/chaos --observed`` runs: hooks, a collector, results."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+from actors.journal.file import JournalDamagedError
+from actors.journal.follow import Follower, JournalPosition, MissedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: How often to look for more results, in seconds.
+LOOK_S = 0.2
+CONFIG = """
+[hooks]
+all = ["chaos_hooks:note", "actors.hooks.otel:tell"]
+done = "chaos_hooks:fails"
+leased = "chaos_hooks:hangs"
+"""
+HOOKS = """
+import json, os, time
+
+def note(event):
+    with open(os.environ["CHAOS_TOLD"], "a") as told:
+        told.write(json.dumps([event["event"], event.get("job_id")]) + "\\n")
+
+def fails(event):
+    raise ValueError("a hook that fails")
+
+def hangs(event):
+    time.sleep(3600)
+"""
+
+
+class Observers:
+    """A collector of traces, and a reader of results, beside a system under chaos."""
+
+    def __init__(self, directory: Path) -> None:
+        """Write what the system is to be started with."""
+        self.config = directory / "observed.toml"
+        self.config.write_text(CONFIG)
+        (directory / "chaos_hooks.py").write_text(HOOKS)
+        self._told = directory / "told"
+        self._told.touch()
+        self._journal = directory / "lowtide.db"
+        self._results: Counter[Any] = Counter()
+        self._missed = self._exports = 0
+        self._over = threading.Event()
+        self._collector = self._serve()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def environment(self) -> dict[str, str]:
+        """What the system has in its environment for them."""
+        url = f"http://127.0.0.1:{self._collector.server_port}"
+        return {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "CHAOS_TOLD": str(self._told)}
+
+    def account(self, done: set[Any]) -> dict[str, Any]:
+        """Hold what each has seen against the jobs that are done."""
+        self._over.set()
+        self._reader.join()
+        self._collector.shutdown()
+        self._collector.server_close()
+        hooks = set(self._told.read_text().splitlines())
+        told = sum(f'["done", {number}]' in hooks for number in done)
+        return {
+            "results": len(self._results),
+            "results_lost": sorted(done - self._results.keys()),
+            "results_beyond_one": self._results.total() - len(self._results),
+            "results_missed": self._missed,
+            "hook_told_of_done": told,
+            "exports_of_traces": self._exports,
+        }
+
+    def _serve(self) -> ThreadingHTTPServer:
+        observers = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                observers._exports += self.path == "/v1/traces"
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Keep quiet."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return server
+
+    def _read(self) -> None:
+        follower: Follower | None = None
+        over = False
+        while not over:
+            # What is there at the end is read after it.
+            over = self._over.wait(LOOK_S)
+            try:
+                follower = follower or Follower(self._journal, JournalPosition())
+                while ends := follower.ends():
+                    done = (each.id for each in ends if each.state == "done")
+                    self._results.update(done)
+            except MissedError as error:
+                self._missed += error.count
+            except JournalDamagedError:
+                continue  # it is not there yet
+        if follower is not None:
+            follower.close()
