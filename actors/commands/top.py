@@ -137,7 +137,9 @@ class _Session:
         # A root that died is there again within seconds.
         self.view.trouble = f"the system does not answer: {error}"
         if isinstance(error, NotRunningError) and now - self._answered_at > ENDED_S:
-            self.lost, self.go_on = f"the system has ended: {error}", False
+            # In order, it takes its socket away.
+            self.lost = _KILLED if self._socket.exists() else "the system has ended"
+            self.go_on = False
 
     def wait_for_key(self) -> None:
         """Carry out the keys that come before the next refresh."""
@@ -189,6 +191,11 @@ _COMMANDS: dict[str, Command[Any]] = {
     "a": Attach(),
     "d": Detach(),
 }
+
+
+_KILLED = (
+    "the system was killed: start it again, and it goes on with the jobs in its journal"
+)
 
 
 def _ask(socket: Path, command: Command[Any]) -> dict[str, Any]:

@@ -138,6 +138,21 @@ def test_top_ends_with_its_system(terminal: Terminal, start_system: Start) -> No
     terminal.wait_for("lowtide: the system has ended", "ended with 3")
 
 
+def test_top_says_that_its_system_was_killed(
+    terminal: Terminal, start_system: Start
+) -> None:
+    system = start_system()
+    start_top(terminal, system)
+    terminal.wait_for("lowtide running")
+
+    system.program.process.kill()
+
+    terminal.wait_for(
+        "lowtide: the system was killed: start it again, and it goes on with the jobs",
+        "ended with 3",
+    )
+
+
 def test_without_a_terminal_or_a_system_top_says_so(start_system: Start) -> None:
     system = start_system()
 
