@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
+from actors.host.texts import json_text
+
 #: Integers of less than so many bits are written without a second thought; of
 #: the long ones some cannot be (see ``sys.set_int_max_str_digits``).
 _SHORT = 1 << 63
@@ -235,6 +237,11 @@ class JobState(enum.Enum):
     DROPPED = "dropped"
 
 
+#: A payload of so many characters as JSON is written once; it is held beside what it
+#: is made of.
+SHORT_TEXT = 1024
+
+
 @dataclass(slots=True, eq=False)
 class Job:
     """A job from its fetch to its end, as its fetcher knows it.
@@ -257,6 +264,7 @@ class Job:
             attempt is not used again, or the late word of an earlier one would
             end it.
         size: What its payload takes, in bytes; see ``sizes``.
+        text: Its payload as JSON, once that was written, where it is short.
     """
 
     key: int
@@ -273,11 +281,21 @@ class Job:
     forgiven: int = 0
     is_routed: bool = True
     size: int = field(default=-1)
+    text: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         """Measure the payload, unless that was done before."""
         if self.size < 0:
             self.size = size_of(self.payload)
+
+    def written(self) -> str:
+        """Its payload as JSON, for the journal and for the log."""
+        if self.text:
+            return self.text
+        text = json_text(self.payload)
+        if len(text) <= SHORT_TEXT:
+            self.text = text
+        return text
 
     @property
     def tries(self) -> int:

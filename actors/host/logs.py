@@ -19,11 +19,18 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO, TypedDict
+from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar
 
 from actors.host import forks
-from actors.host.redaction import masked, redact
-from actors.host.texts import encodable, json_pieces, line_of, plain, text_of
+from actors.host.redaction import has_secret_name, masked, redact
+from actors.host.texts import (
+    encodable,
+    json_pieces,
+    json_text,
+    line_of,
+    plain,
+    text_of,
+)
 
 # Where rich is installed, structlog imports it for tracebacks in colour. The log has
 # its traces as text, and every process of a system would carry rich along: 5 MB, and
@@ -362,27 +369,72 @@ def give_back() -> None:
         logging.captureWarnings(capture=False)
 
 
+T = TypeVar("T")
+
+
+def _none_ready(_: object) -> None:
+    return None
+
+
 def tell_alike(
     log: structlog.typing.FilteringBoundLogger,
     event: str,
-    rows: Iterable[dict[str, Any]],
+    many: Iterable[T],
+    row_of: Callable[[T], dict[str, Any]],
+    members_of: Callable[[T], str | None] = _none_ready,
 ) -> None:
-    """Write what ``log.info(event, **row)`` would of each row, all at once.
+    """Write what ``log.info(event, **row)`` would of each of many, all at once.
 
     They are of one moment, and share what is the same of them.
+
+    Args:
+        log: Where to.
+        event: What happened.
+        many: To whom, or to what.
+        row_of: Its fields.
+        members_of: The same as members of an object in JSON, where none of them is
+            long, or has the name of a secret in it; None where they are not at hand.
     """
-    context = _context(log)
+    context, every = _context(log), list(many)
     if context is None:
-        for row in rows:
-            log.info(event, **row)
+        for each in every:
+            log.info(event, **row_of(each))
+        return
+    if not every:
         return
     end = dict(_stamp(None, "info", {"event": event, "level": "info"}))
-    rest = f", {_encode(end)[1:]}"
-    every = [{**context, **row} for row in rows]
-    if every:
-        sink = _pipe or open_pipe()
-        sink.msg(redact("\n".join([_line_of(fields, end, rest) for fields in every])))
-    _recent.extend([fields | end for fields in every[-RECENT:]])
+    rest = f", {json_text(end)[1:]}"
+    head, last, lines = _head(context), len(every) - RECENT, []
+    for place, each in enumerate(every):
+        members = None if head is None else members_of(each)
+        fields = None
+        if members is None or len(line := f"{head}{members}{rest}") >= MAX_LINE:
+            fields = context | row_of(each)
+            line = _line_of(fields, end, rest)
+        lines.append(line)
+        if place >= last:
+            _recent.append((fields or context | row_of(each)) | end)
+    sink = _pipe or open_pipe()
+    sink.msg(redact("\n".join(lines)))
+
+
+def _head(context: dict[str, Any]) -> str | None:
+    # What all lines begin with; None where each has to be looked at as a whole.
+    if not all(type(value) in (str, int) for value in context.values()):
+        return None
+    if any(map(_has_long_text, context.values())):
+        return None
+    return f"{json_text(context)[:-1]}, " if context else "{"
+
+
+def short_text(value: Any) -> str | None:
+    """A plain JSON value as JSON; None where it is long, or hides something."""
+    if type(value) in (dict, list) and has_secret_name(value):
+        return None
+    if _has_long_text(value):
+        return None
+    text = json_text(value)
+    return text if len(text) <= MAX_VALUE else None
 
 
 def _context(

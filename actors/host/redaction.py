@@ -95,6 +95,20 @@ def masked(value: Any) -> Any:
     return [masked(each) for each in value] if isinstance(value, list) else value
 
 
+def has_secret_name(value: Any) -> bool:
+    """Whether `masked` would hide anything of a plain JSON value."""
+    if type(value) is dict:
+        return any(
+            (each is not None and is_secret_name(name))
+            or (type(each) in _HOLDERS and has_secret_name(each))
+            for name, each in value.items()
+        )
+    return type(value) is list and any(map(has_secret_name, value))
+
+
+_HOLDERS = (dict, list)
+
+
 def _masked(name: Any, value: Any) -> Any:
     if isinstance(name, str) and value is not None and is_secret_name(name):
         return _of_auth(value) if name == "auth" else MASK

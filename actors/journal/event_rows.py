@@ -22,7 +22,7 @@ from actors.demand.job_events import (
     JobsSent,
     StateMoved,
 )
-from actors.host.texts import json_pieces
+from actors.host.texts import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -128,10 +128,10 @@ class KeptJobs:
 
     def _row(self, end: End, wall: float, monotonic: float) -> tuple[Any, ...]:
         job = end.job
-        result = None if end.result is None else _dumps(end.result)
+        result = None if end.result is None else json_text(end.result)
         size = job.size + len(result or "") + len(end.error or "") + _AROUND
         return (
-            *(self._fetcher, job.key, _dumps(job.id), end.state.value, end.attempt),
+            *(self._fetcher, job.key, json_text(job.id), end.state.value, end.attempt),
             *(end.processor, result, end.error, wall - (monotonic - job.fetched_at)),
             *(wall, end.duration_s, size),
         )
@@ -216,7 +216,7 @@ class JobEventWriter:
             lease = leases.pop(job.key, None)
             rows[job.own_id].append(
                 (
-                    *(number, job.key, _dumps(job.id), job.own_id, job.route, now),
+                    *(number, job.key, json_text(job.id), job.own_id, job.route, now),
                     *(_READY if lease is None else _leased_now(lease)),
                 )
             )
@@ -224,7 +224,7 @@ class JobEventWriter:
         self._db.executemany(_FETCHED + self.comes_again, rows[True])
         self._db.executemany(
             "INSERT INTO payload VALUES (?, ?)",
-            [(self._place(job), _dumps(job.payload)) for job, _ in events],
+            [(self._place(job), job.written()) for job, _ in events],
         )
         self._db.execute(
             "UPDATE fetcher SET fetched = fetched + ?, next_key = ? WHERE number = ?",
@@ -390,10 +390,3 @@ _READY = ("ready", 0, None)
 
 def _leased_now(lease: JobLeased) -> tuple[str, int, str]:
     return ("leased", lease.job.attempt, lease.process.name)
-
-
-_pieces = json_pieces()
-
-
-def _dumps(value: Any) -> str:
-    return "".join(_pieces(value, 0))

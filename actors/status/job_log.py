@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 
+from actors.demand.job import SHORT_TEXT
 from actors.demand.job_events import (
     NOT_BEGUN,
     JobDone,
@@ -22,6 +24,9 @@ from actors.demand.job_events import (
     OutcomeIgnored,
     StateMoved,
 )
+from actors.host.logs import short_text
+from actors.host.redaction import has_secret_name
+from actors.host.texts import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,36 +38,58 @@ if TYPE_CHECKING:
 
 #: What goes well: a log without the level ``info`` says nothing of it.
 _ORDINARY = frozenset((JobFetched, JobRouted, JobLeased, JobDone))
+#: What a log without the level ``debug`` says nothing of.
+_DETAILS = frozenset((JobRouted, JobLeased, StateMoved, JobsSent, OutcomeIgnored))
 
 
 def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
     """Write one line for each event that a reader of the log relies on."""
-    if not _tells_of_what_goes_well(log):
-        events = [event for event in events if type(event) not in _ORDINARY]
+    untold: frozenset[type] = frozenset()
+    if not _is_told(log, logging.DEBUG):
+        untold = _DETAILS if _is_told(log, logging.INFO) else _DETAILS | _ORDINARY
     for kind, alike in groupby(events, type):
-        if (many := _MANY.get(kind)) is not None:
-            name, row_of = many
-            _tell_alike(log, name, map(row_of, alike))
-        else:
+        if kind is JobFetched and kind not in untold:
+            _tell_alike(log, "job.fetched", alike, _fetched_row, _fetched_members)
+        elif kind is JobDone and kind not in untold:
+            _tell_done(log, cast("Iterable[JobDone]", alike))
+        elif kind not in untold:
             for event in alike:
                 _log_event(log, event)
 
 
+def _tell_done(log: FilteringBoundLogger, events: Iterable[JobDone]) -> None:
+    for process, its in groupby(events, attrgetter("process")):
+        # The processor's pid: the line is about the process that did the work.
+        own = log.bind(pid=process.pid)
+        members_of = _members_of_done(process)
+        _tell_alike(own, "job.done", its, _done_row, members_of)
+
+
 def _tell_alike(
-    log: FilteringBoundLogger, name: str, rows: Iterable[dict[str, Any]]
+    log: FilteringBoundLogger,
+    name: str,
+    events: Iterable[Any],
+    row_of: Callable[[Any], dict[str, Any]],
+    members_of: Callable[[Any], str | None],
 ) -> None:
     # A log of another kind, as a test's, has one line after another.
     tell_alike = getattr(log, "tell_alike", None)
     if tell_alike is not None:
-        tell_alike(name, rows)
+        tell_alike(name, events, row_of, members_of)
         return
-    for row in rows:
-        log.info(name, **row)
+    for event in events:
+        log.info(name, **row_of(event))
 
 
 def _fetched_row(event: JobFetched) -> dict[str, Any]:
     job = event.job
     return {"job_id": job.id, "job": job.payload}
+
+
+def _fetched_members(event: JobFetched) -> str | None:
+    job = event.job
+    text = _short(job)
+    return None if text is None else f'"job_id": {json_text(job.id)}, "job": {text}'
 
 
 def _done_row(event: JobDone) -> dict[str, Any]:
@@ -78,17 +105,35 @@ def _done_row(event: JobDone) -> dict[str, Any]:
     }
 
 
-#: What comes by the thousand: its name, and what is told of each.
-_MANY: dict[type, tuple[str, Callable[[Any], dict[str, Any]]]] = {
-    JobFetched: ("job.fetched", _fetched_row),
-    JobDone: ("job.done", _done_row),
-}
+def _members_of_done(process: Process) -> Callable[[JobDone], str | None]:
+    processor = json_text(process.name)
+
+    def members(event: JobDone) -> str | None:
+        job, attempt, _, result, duration_s = event
+        text, told = _short(job), short_text(result)
+        if text is None or told is None:
+            return None
+        return (
+            f'"job_id": {json_text(job.id)}, "attempt": {attempt}, '
+            f'"processor": {processor}, "job": {text}, "result": {told}, '
+            f'"duration_s": {round(duration_s, 6)!r}'
+        )
+
+    return members
 
 
-def _tells_of_what_goes_well(log: FilteringBoundLogger) -> bool:
+def _short(job: Job) -> str | None:
+    # One that is long, or has a secret in it, is cut and masked with its line.
+    if job.size > SHORT_TEXT or has_secret_name(job.payload):
+        return None
+    text = job.written()
+    return text if len(text) <= SHORT_TEXT else None
+
+
+def _is_told(log: FilteringBoundLogger, level: int) -> bool:
     # Older versions of structlog cannot say; then every line is put together.
     enabled = getattr(log, "is_enabled_for", None)
-    return enabled is None or bool(enabled(logging.INFO))
+    return enabled is None or bool(enabled(level))
 
 
 def _log_event(  # noqa: C901 - one arm an event
@@ -96,7 +141,7 @@ def _log_event(  # noqa: C901 - one arm an event
 ) -> None:
     match event:
         case JobFetched() | JobDone():
-            pass  # see _MANY
+            pass  # they come by the thousand, and are told together
         case JobRouted(job):
             log.debug("job.routed", job_id=job.id, route=job.route)
         case JobLeased(job, process):

@@ -403,7 +403,7 @@ def test_lines_that_are_written_at_once_are_those_that_are_written_one_by_one(
         recent = logs.recent()[-len(ROWS) :]
         one_by_one = told(pipe)
 
-        logs.tell_alike(log, "job.done", [dict(row) for row in ROWS])
+        logs.tell_alike(log, "job.done", [dict(row) for row in ROWS], dict)
 
     assert told(pipe) == one_by_one
     assert len(one_by_one) == len(ROWS)
@@ -426,7 +426,7 @@ def test_many_lines_are_written_in_pieces_that_no_other_line_comes_between(
         return write(fd, data)
 
     monkeypatch.setattr(os, "write", note)
-    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(500)))
+    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(500)), dict)
     monkeypatch.undo()
 
     assert [line["job_id"] for line in lines(pipe)] == list(range(500))
@@ -440,11 +440,11 @@ def test_of_many_lines_those_that_find_no_room_are_counted(
 ) -> None:
     log = logs.configure("info", fetcher="numbers")
     count = 40_000
-    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(count)))
+    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(count)), dict)
     dropped = pipe.dropped
     written = lines(pipe)
 
-    logs.tell_alike(log, "job.fetched", [{"job_id": -1}])
+    logs.tell_alike(log, "job.fetched", [{"job_id": -1}], dict)
 
     note, after = lines(pipe)
     assert (note["event"], note["count"]) == ("log.dropped", dropped)
@@ -458,7 +458,7 @@ def test_of_many_lines_those_that_find_no_room_are_counted(
 def test_a_log_that_says_less_says_nothing_of_many(pipe: logs.LogPipe) -> None:
     log = logs.configure("warning", fetcher="numbers")
 
-    logs.tell_alike(log, "job.fetched", [{"job_id": 1}])
+    logs.tell_alike(log, "job.fetched", [{"job_id": 1}], dict)
 
     assert lines(pipe) == []
 
