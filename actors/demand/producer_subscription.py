@@ -111,6 +111,8 @@ class ProducerSubscription:
     def fitting(self, jobs: Sequence[Job]) -> int:
         """How many of these jobs it may be sent, as to what it would then hold."""
         held = self.held_bytes
+        if held + sum([job.size for job in jobs]) <= WINDOW_BYTES:
+            return len(jobs)
         for count, job in enumerate(jobs):
             if held >= WINDOW_BYTES:
                 return count
@@ -126,7 +128,7 @@ class ProducerSubscription:
         self.sent += len(jobs)
         numbered = list(zip(assignments_of(jobs, first), sizes, strict=True))
         self._unreceived.extend(numbered)
-        return self._messages(first, numbered)
+        return self._messages(first, numbered, sum(sizes))
 
     def nothing_follows(self) -> Jobs:
         """Say that no more comes before what was sent has ended."""
@@ -145,7 +147,8 @@ class ProducerSubscription:
             else:
                 self.release([(each.key, each.attempt)])
         self._unreceived = deque(still)
-        return self._messages(self.received, still)
+        total = sum(size for _, size in still)
+        return self._messages(self.received, still, total)
 
     def release(self, ended: Iterable[tuple[int, int]]) -> None:
         """Forget the leases (key, attempt) that have their outcome."""
@@ -171,9 +174,11 @@ class ProducerSubscription:
         return job.attempt == attempt == each.attempt
 
     def _messages(
-        self, first: int, numbered: Sequence[tuple[Assignment, int]]
+        self, first: int, numbered: Sequence[tuple[Assignment, int]], total: int
     ) -> list[Jobs]:
-        parts = list(in_parts(numbered, itemgetter(1))) or [([], 0)]
+        parts = [(list(numbered), total)]
+        if total > MESSAGE_BYTES:
+            parts = list(in_parts(numbered, itemgetter(1)))
         # What was taken back counts with what comes before it.
         ends = [following[0][0].number for following, _ in parts[1:]]
         messages = []

@@ -26,7 +26,6 @@ from actors.host.redaction import has_secret_name, masked, redact
 from actors.host.texts import (
     encodable,
     json_pieces,
-    json_text,
     line_of,
     plain,
     text_of,
@@ -171,7 +170,8 @@ class LogPipe:
 
 _PROBLEMS = (b'"level": "warning"', b'"level": "error"')
 _pipe: LogPipe | None = None
-_recent: deque[MutableMapping[str, Any]] = deque(maxlen=RECENT)
+#: Fields, or a line that is read again when it is asked for.
+_recent: deque[MutableMapping[str, Any] | str] = deque(maxlen=RECENT)
 
 
 def open_pipe() -> LogPipe:
@@ -247,8 +247,14 @@ def recent() -> list[Event]:
             "event": text_of(fields.get("event", "")),
             "text": redact(_in_short(fields))[:RECENT_WIDTH],
         }
-        for fields in tuple(_recent)
+        for fields in map(_fields_of, tuple(_recent))
     ]
+
+
+def _fields_of(line: MutableMapping[str, Any] | str) -> MutableMapping[str, Any]:
+    fields: MutableMapping[str, Any]
+    fields = json.loads(line) if isinstance(line, str) else line
+    return fields
 
 
 def _in_short(fields: MutableMapping[str, Any]) -> str:
@@ -403,17 +409,19 @@ def tell_alike(
     if not every:
         return
     end = dict(_stamp(None, "info", {"event": event, "level": "info"}))
-    rest = f", {json_text(end)[1:]}"
+    rest = f", {_encode(end)[1:]}"
     head, last, lines = _head(context), len(every) - RECENT, []
     for place, each in enumerate(every):
         members = None if head is None else members_of(each)
-        fields = None
-        if members is None or len(line := f"{head}{members}{rest}") >= MAX_LINE:
+        line = f"{head}{members}{rest}"
+        shown: MutableMapping[str, Any] | str = line
+        if members is None or len(line) >= MAX_LINE:
             fields = context | row_of(each)
             line = _line_of(fields, end, rest)
+            shown = fields | end
         lines.append(line)
         if place >= last:
-            _recent.append((fields or context | row_of(each)) | end)
+            _recent.append(shown)
     sink = _pipe or open_pipe()
     sink.msg(redact("\n".join(lines)))
 
@@ -424,7 +432,17 @@ def _head(context: dict[str, Any]) -> str | None:
         return None
     if any(map(_has_long_text, context.values())):
         return None
-    return f"{json_text(context)[:-1]}, " if context else "{"
+    return f"{_encode(context)[:-1]}, " if context else "{"
+
+
+def cut_text(value: Any, text: str) -> str:
+    """What the log shows of a plain JSON value that is long and hides nothing.
+
+    Args:
+        value: Which.
+        text: The same as JSON.
+    """
+    return _encode(_clip(value) if type(value) is str else _cut(text))
 
 
 def short_text(value: Any) -> str | None:
@@ -433,7 +451,7 @@ def short_text(value: Any) -> str | None:
         return None
     if _has_long_text(value):
         return None
-    text = json_text(value)
+    text = _encode(value)
     return text if len(text) <= MAX_VALUE else None
 
 

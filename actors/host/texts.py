@@ -76,11 +76,3 @@ def json_pieces(
     except (AttributeError, TypeError):  # one without it, or of another time
         return lambda value, _: (plain_encoder.encode(value),)
     return encode
-
-
-_plain_pieces = json_pieces()
-
-
-def json_text(value: Any) -> str:
-    """What `json.dumps` makes of a value, as fast as it can be made."""
-    return "".join(_plain_pieces(value, 0))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from actors.demand.job import Job, JobState
+from actors.demand.job import Job, JobState, json_text
 from actors.demand.job_events import (
     NOT_BEGUN,
     JobDone,
@@ -22,7 +23,6 @@ from actors.demand.job_events import (
     JobsSent,
     StateMoved,
 )
-from actors.host.texts import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,12 +62,16 @@ class End(NamedTuple):
     """How a job has ended."""
 
     job: Job
-    state: JobState
+    state: str
     attempt: int
     processor: str | None = None
     result: Any = None
     error: str | None = None
     duration_s: float | None = None
+
+
+# A named tuple's own constructor is written in Python.
+_end = partial(tuple.__new__, End)
 
 
 class KeptJobs:
@@ -105,8 +109,8 @@ class KeptJobs:
         """Keep jobs that end now, and forget the oldest if they take too much."""
         if self._keep is None:
             return
-        monotonic = self._monotonic()
-        rows = [self._row(each, wall, monotonic) for each in ends]
+        since = wall - self._monotonic()
+        rows = [self._row(each, wall, since) for each in ends]
         if self._bytes is None:
             self._bytes = self._counted()
         self._db.executemany(_INSERT, rows)
@@ -126,14 +130,26 @@ class KeptJobs:
         before = math.inf if self._keep is None else now - self._keep.for_s
         return self._forget(before, limit, oldest) == limit
 
-    def _row(self, end: End, wall: float, monotonic: float) -> tuple[Any, ...]:
-        job = end.job
-        result = None if end.result is None else json_text(end.result)
-        size = job.size + len(result or "") + len(end.error or "") + _AROUND
+    def _row(self, end: End, wall: float, since: float) -> tuple[Any, ...]:
+        job, state, attempt, processor, value, error, duration_s = end
+        result = None if value is None else json_text(value)
+        size = job.size + len(result or "") + len(error or "") + _AROUND
+        at = since + job.fetched_at
+        job_id, number = json_text(job.id), self._fetcher
+        # Spelt out: a row for each job, and stars in it take as long as all the rest.
         return (
-            *(self._fetcher, job.key, json_text(job.id), end.state.value, end.attempt),
-            *(end.processor, result, end.error, wall - (monotonic - job.fetched_at)),
-            *(wall, end.duration_s, size),
+            number,
+            job.key,
+            job_id,
+            state,
+            attempt,
+            processor,
+            result,
+            error,
+            at,
+            wall,
+            duration_s,
+            size,
         )
 
     def _counted(self) -> int:
@@ -154,12 +170,14 @@ class KeptJobs:
             if not oldest <= row[3] <= before:
                 break
             gone.append(row)
+        first = self._fetcher << 40
         self._db.executemany(
-            "DELETE FROM payload WHERE place = ?",
-            [((self._fetcher << 40) + key,) for _, key, _, _ in gone],
+            "DELETE FROM payload WHERE place BETWEEN ? AND ?",
+            runs_of(first + key for _, key, _, _ in gone),
         )
         self._db.executemany(
-            "DELETE FROM ended WHERE seq = ?", [(seq,) for seq, _, _, _ in gone]
+            "DELETE FROM ended WHERE seq BETWEEN ? AND ?",
+            runs_of(seq for seq, _, _, _ in gone),
         )
         if gone:
             self._first = gone[-1][0]
@@ -239,10 +257,17 @@ class JobEventWriter:
 
     def _leased(self, events: list[JobLeased]) -> None:
         number = self._fetcher
+        alike: dict[tuple[int, str], list[int]] = {}
+        for job, process in events:
+            alike.setdefault((job.attempt, process.name), []).append(job.key)
         self._db.executemany(
             "UPDATE job SET state = 'leased', attempt = ?, processor = ? "
-            "WHERE fetcher = ? AND key = ?",
-            [(job.attempt, process.name, number, job.key) for job, process in events],
+            "WHERE fetcher = ? AND key BETWEEN ? AND ?",
+            [
+                (attempt, processor, number, first, last)
+                for (attempt, processor), keys in alike.items()
+                for first, last in runs_of(keys)
+            ],
         )
 
     def _returned(self, events: list[JobReturned]) -> None:
@@ -252,17 +277,17 @@ class JobEventWriter:
                 self._tell(job, "returned", process.name, reason)
 
     def _done(self, events: list[JobDone]) -> None:
-        state = JobState.DONE
+        state = JobState.DONE.value
         self._end(
             [
-                End(job, state, attempt, process.name, result, None, duration_s)
+                _end((job, state, attempt, process.name, result, None, duration_s))
                 for job, attempt, process, result, duration_s in events
             ],
             state,
         )
 
     def _dropped(self, events: list[JobDropped]) -> None:
-        state = JobState.DROPPED
+        state = JobState.DROPPED.value
         self._end(
             [End(job, state, job.attempt, error=reason) for job, reason in events],
             state,
@@ -317,7 +342,7 @@ class JobEventWriter:
             (*values.values(), self._fetcher, job.key),
         )
 
-    def _end(self, ends: list[End], state: JobState) -> None:
+    def _end(self, ends: list[End], state: str) -> None:
         number, now = self._fetcher, self._wall()
         other = now + self.behind_s if self.behind_s else None
         jobs = [each.job for each in ends]
@@ -325,24 +350,25 @@ class JobEventWriter:
             self._ended.add(ends, now)
         else:
             self._db.executemany(
-                "DELETE FROM payload WHERE place = ?",
-                [(self._place(job),) for job in jobs],
+                "DELETE FROM payload WHERE place BETWEEN ? AND ?",
+                runs_of(map(self._place, jobs)),
             )
         # A made-up id never comes again: nothing is to be remembered of it.
         self._db.executemany(
             "UPDATE job SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
             "WHERE fetcher = ? AND key = ?",
             [
-                (state.value, job.attempt, now, other, number, job.key)
+                (state, job.attempt, now, other, number, job.key)
                 for job in jobs
                 if job.own_id
             ],
         )
+        gone = [job.key for job in jobs if not job.own_id]
         self._db.executemany(
-            "DELETE FROM job WHERE fetcher = ? AND key = ?",
-            [(number, job.key) for job in jobs if not job.own_id],
+            "DELETE FROM job WHERE fetcher = ? AND key BETWEEN ? AND ?",
+            [(number, first, last) for first, last in runs_of(gone)],
         )
-        column = "done" if state is JobState.DONE else "dropped"
+        column = "done" if state == JobState.DONE.value else "dropped"
         self._db.execute(
             f"UPDATE fetcher SET {column} = {column} + ? WHERE number = ?",  # noqa: S608
             (len(jobs), number),
@@ -362,6 +388,22 @@ class JobEventWriter:
                 *(processor, error, trace),
             ),
         )
+
+
+def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """The first and last of each run of numbers that follow one another.
+
+    A statement for a run costs what one for a row does.
+    """
+    runs: list[tuple[int, int]] = []
+    first = last = None
+    for each in sorted(numbers):
+        if first is None or last is None or each > last + 1:
+            if first is not None and last is not None:
+                runs.append((first, last))
+            first = each
+        last = each
+    return [*runs, (first, last)] if first is not None and last is not None else runs
 
 
 #: Made where there is a limit: what left under it, for as long as that counts.

@@ -7,7 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, cast
 
-from actors.demand.job import SHORT_TEXT
+from actors.demand.job import SHORT_TEXT, json_text
 from actors.demand.job_events import (
     NOT_BEGUN,
     JobDone,
@@ -24,9 +24,8 @@ from actors.demand.job_events import (
     OutcomeIgnored,
     StateMoved,
 )
-from actors.host.logs import short_text
+from actors.host.logs import cut_text, short_text
 from actors.host.redaction import has_secret_name
-from actors.host.texts import json_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -88,7 +87,7 @@ def _fetched_row(event: JobFetched) -> dict[str, Any]:
 
 def _fetched_members(event: JobFetched) -> str | None:
     job = event.job
-    text = _short(job)
+    text = _shown(job)
     return None if text is None else f'"job_id": {json_text(job.id)}, "job": {text}'
 
 
@@ -110,7 +109,7 @@ def _members_of_done(process: Process) -> Callable[[JobDone], str | None]:
 
     def members(event: JobDone) -> str | None:
         job, attempt, _, result, duration_s = event
-        text, told = _short(job), short_text(result)
+        text, told = _shown(job), short_text(result)
         if text is None or told is None:
             return None
         return (
@@ -122,12 +121,16 @@ def _members_of_done(process: Process) -> Callable[[JobDone], str | None]:
     return members
 
 
-def _short(job: Job) -> str | None:
-    # One that is long, or has a secret in it, is cut and masked with its line.
-    if job.size > SHORT_TEXT or has_secret_name(job.payload):
+def _shown(job: Job) -> str | None:
+    # One that has a secret in it is masked with its line.
+    if job.shown:
+        return job.shown
+    if has_secret_name(job.payload):
         return None
     text = job.written()
-    return text if len(text) <= SHORT_TEXT else None
+    if len(text) > SHORT_TEXT:
+        text = job.shown = cut_text(job.payload, text)
+    return text
 
 
 def _is_told(log: FilteringBoundLogger, level: int) -> bool:
