@@ -16,7 +16,7 @@ from benchmarks import report
 from benchmarks.model import Bench, Row
 from benchmarks.peers.measure import MEASUREMENTS as PEERS
 from benchmarks.peers.measure import versions
-from benchmarks.peers.rows import BEST, BEST_SAFE, PEER_ROWS, best_peers
+from benchmarks.peers.rows import BEST, BEST_BULK, BEST_SAFE, PEER_ROWS, best_peers
 from benchmarks.rows import MEASUREMENTS, ROWS
 from benchmarks.run import Runs
 
@@ -50,7 +50,7 @@ def main(words: list[str] | None = None) -> int:
 
 def _measure(rows: Iterable[Row], options: argparse.Namespace) -> Runs:
     needed = {name for row in rows for name in row.numbers}
-    if needed & {BEST, BEST_SAFE}:
+    if needed & {BEST, BEST_SAFE, BEST_BULK}:
         needed |= {name for each in PEERS for name in each.gives}
     candidates = (*MEASUREMENTS, *PEERS) if options.peers else MEASUREMENTS
     measurements = [each for each in candidates if needed & set(each.gives)]

@@ -29,21 +29,21 @@ class Counter:
         """False in a process that was forked after it was made."""
         return self._pid == os.getpid()
 
-    def add(self) -> None:
-        """One more."""
-        self._count += 1
+    def add(self, count: int) -> None:
+        """So many more."""
+        self._count += count
         _COUNT.pack_into(self._memory, 0, self._count)
 
 
 _counter: Counter | None = None
 
 
-def add() -> None:
-    """One more job is done in this process."""
+def add(count: int = 1) -> None:
+    """So many more jobs are done in this process."""
     global _counter  # noqa: PLW0603 - one for each process
     if _counter is None or not _counter.is_ours:
         _counter = Counter(Path(os.environ["BENCH_COUNTS"]))
-    _counter.add()
+    _counter.add(count)
 
 
 def total(directory: Path) -> int:

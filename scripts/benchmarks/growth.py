@@ -58,11 +58,15 @@ MEASUREMENTS = (
         "growth_processors",
         tuple(f"cost_{count}_processors" for count in PROCESSORS),
         processors,
+        most=1,
     ),
     Measurement(
         "growth_one_each",
         ("one_each_16", "one_each_16_cpu", "one_each_64", "one_each_64_cpu"),
         one_each,
+        most=2,
     ),
-    Measurement("growth_buffered", ("cost_10_buffered", "cost_1m_buffered"), buffered),
+    Measurement(
+        "growth_buffered", ("cost_10_buffered", "cost_1m_buffered"), buffered, most=1
+    ),
 )

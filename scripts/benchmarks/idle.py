@@ -69,4 +69,4 @@ def _polling_system(bench: Bench, url: str) -> System:
     )
 
 
-MEASUREMENTS = (Measurement("idle", GIVES, idle),)
+MEASUREMENTS = (Measurement("idle", GIVES, idle, most=1),)

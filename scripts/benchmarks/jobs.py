@@ -123,6 +123,12 @@ def mixed() -> dict[str, float]:
     raise AssertionError("the shares of the mix add up to 100")
 
 
+def mixed_pages() -> Iterator[dict[str, float]]:
+    """The same, a page at a time: the window is measured, and not the source."""
+    for _ in range(PAGE):
+        yield mixed()
+
+
 def stretches() -> dict[str, float] | None:
     """A source whose jobs are short for a while, then long."""
     number = place = next(_numbers)

@@ -50,12 +50,15 @@ class Measurement:
         gives: The names of the numbers that it returns.
         measure: Runs it once. Raises `MeasureError`.
         peers: Whether it needs a peer: it is run with ``--peers`` only.
+        most: Run it no more often than that: what takes long, and differs little
+            from run to run.
     """
 
     name: str
     gives: tuple[str, ...]
     measure: Callable[[Bench], Numbers]
     peers: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

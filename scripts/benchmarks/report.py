@@ -16,7 +16,7 @@ QUEUE_HEADS = (
     "jobs/s",
     "in memory",
     "synced",
-    "full queue, in memory",
+    "in bulk, synced",
     "what it promises of a job",
 )
 
@@ -89,7 +89,7 @@ def _place(result: Result) -> tuple[str, int]:
     name, what = result.row.name, result.row.what
     if not _is_peer(result):
         return f"**lowtide**: {what}", 1 if name.endswith("_memory") else 2
-    column = 2 if name.endswith("_synced") else 3 if name.endswith("_full") else 1
+    column = 2 if name.endswith("_synced") else 3 if name.endswith("_bulk") else 1
     return what.partition(":")[0], column
 
 

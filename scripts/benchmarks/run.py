@@ -76,9 +76,13 @@ class Runs:
         What disturbs the machine for a while then meets one run of each figure and
         of its reference, not all runs of one of them.
         """
-        progress = _Progress(len(measurements) * repeat)
-        for _ in range(repeat):
+        progress = _Progress(
+            sum(min(repeat, each.most or repeat) for each in measurements)
+        )
+        for number in range(repeat):
             for measurement in measurements:
+                if number >= (measurement.most or repeat):
+                    continue
                 progress.show(measurement.name)
                 self._measure_once(bench, measurement)
                 progress.step()

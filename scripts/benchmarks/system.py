@@ -31,10 +31,11 @@ class System:
     Args:
         bench: How to measure.
         settings: Of its configuration, beside ours; ``fetch_options`` are those
-            of the source.
+            of the source, and ``root`` is where lowtide is, if it is another.
     """
 
     def __init__(self, bench: Bench, **settings: Any) -> None:
+        self._root: Path = settings.pop("root", ROOT)
         self._temporary = tempfile.TemporaryDirectory(
             prefix="lowtide-bench-", dir=bench.directory
         )
@@ -56,7 +57,7 @@ class System:
         environment = kept | {
             "LOWTIDE_STATE_DIR": str(self.directory),
             "BENCH_NOTES": str(self.notes),
-            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "scripts"))),
+            "PYTHONPATH": os.pathsep.join((str(self._root), str(ROOT / "scripts"))),
         }
         words = [sys.executable, "-m", "actors.main", "run"]
         self.began = time.monotonic()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import statistics
+import subprocess
+import tarfile
+import tempfile
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import proc
-from benchmarks.model import Measurement
+from benchmarks.model import ROOT, MeasureError, Measurement
 from benchmarks.system import System
 
 if TYPE_CHECKING:
@@ -51,16 +57,44 @@ def _measurement(name: str, **settings: Any) -> Measurement:
 LARGE = 1000
 
 
+#: The state that "beside 68e2606" means, of this repository.
+FORMER = "68e2606"
+
+
+def former(bench: Bench) -> Numbers:
+    """Jobs of 1 KiB a second by an earlier state of lowtide."""
+    with tempfile.TemporaryDirectory(dir=bench.directory) as name:
+        words = ["git", "-C", str(ROOT), "archive", "--format=tar", FORMER, "actors"]
+        packed = subprocess.run(words, capture_output=True, check=False)
+        if packed.returncode:
+            error = packed.stderr.decode(errors="replace").strip()
+            raise MeasureError(f"{FORMER} is not here: {error}")
+        with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as packed_files:
+            packed_files.extractall(name, filter="data")
+        settings = {"max_demand": "auto", "fetch": "benchmarks.jobs:padded"}
+        numbers = rate(bench, "former_1kib", **settings, root=Path(name))
+    return {"former_1kib": numbers["former_1kib"]}
+
+
 def large(bench: Bench) -> Numbers:
     """Seconds until all of them are done, and the fetcher's memory at its most."""
+    runs = [_large(bench) for _ in range(bench.count(10, least=1))]
+    times = [took_s for took_s, _ in runs]
+    return {
+        "large": statistics.median(times),
+        "large_slowest": max(times),
+        "large_memory": max(memory for _, memory in runs),
+    }
+
+
+def _large(bench: Bench) -> tuple[float, float]:
     count = bench.count(LARGE)
     settings = {"fetch": "benchmarks.jobs:large", "fetch_options": {"count": count}}
     with System(bench, max_demand="auto", **settings) as system:
         source = system.roles()["source"]
         first = system.wait_for_log("job.fetched")
         system.wait_until_done(count, 120)
-        took_s = time.monotonic() - first
-        return {"large": took_s, "large_memory": proc.peak_mb(source)}
+        return time.monotonic() - first, proc.peak_mb(source)
 
 
 MEASUREMENTS = (
@@ -77,7 +111,8 @@ MEASUREMENTS = (
     _measurement(
         "throughput_one_a_call", max_demand="auto", fetch="benchmarks.jobs:one"
     ),
-    Measurement("large", ("large", "large_memory"), large),
+    Measurement("former_1kib", ("former_1kib",), former, most=2),
+    Measurement("large", ("large", "large_slowest", "large_memory"), large, most=1),
     _measurement(
         "throughput_auto_journal_own_ids",
         max_demand="auto",

@@ -66,6 +66,8 @@ def _slow_system(bench: Bench, count: int) -> System:
 
 
 MEASUREMENTS = (
-    Measurement("in_flight", ("in_flight", "max_demand_sum"), in_flight),
-    Measurement("waiting_memory", ("waiting_memory", "waiting_memory_10k"), memory),
+    Measurement("in_flight", ("in_flight", "max_demand_sum"), in_flight, most=1),
+    Measurement(
+        "waiting_memory", ("waiting_memory", "waiting_memory_10k"), memory, most=1
+    ),
 )

@@ -19,7 +19,7 @@ from benchmarks.auto import longest_wait
 from benchmarks.jobs import Note
 from benchmarks.model import Bench, Measurement, Numbers, Row, at_most, ratio_at_least
 from benchmarks.peers.measure import MEASUREMENTS as PEERS
-from benchmarks.peers.rows import BEST, BEST_SAFE, PEER_ROWS, best_peers
+from benchmarks.peers.rows import BEST, BEST_BULK, BEST_SAFE, PEER_ROWS, best_peers
 from benchmarks.profiling import WAITING, Profile, layer_of
 from benchmarks.report import as_markdown, as_text
 from benchmarks.rows import MEASUREMENTS, ROWS
@@ -160,10 +160,28 @@ def test_a_figure_is_the_median_of_its_runs_and_tells_of_those_that_failed(
     assert "OSError: once" in result.error
 
 
+def test_what_takes_long_is_measured_less_often(tmp_path: Path) -> None:
+    calls: list[str] = []
+
+    def measurement(name: str, most: int | None) -> Measurement:
+        def measure(_: Bench) -> Numbers:
+            calls.append(name)
+            return {name: 1.0}
+
+        return Measurement(name, (name,), measure, most=most)
+
+    measurements = [measurement("long", 1), measurement("short", None)]
+
+    Runs().measure(Bench(tmp_path), measurements, repeat=3)
+
+    assert calls == ["long", "short", "short", "short"]
+
+
 def test_every_row_has_a_name_of_its_own_and_numbers_that_are_measured() -> None:
     rows, measurements = (*ROWS, *PEER_ROWS), (*MEASUREMENTS, *PEERS)
 
-    given = {name for each in measurements for name in each.gives} | {BEST, BEST_SAFE}
+    given = {name for each in measurements for name in each.gives}
+    given |= {BEST, BEST_SAFE, BEST_BULK}
     needed = {name for row in rows for name in row.numbers}
 
     assert max(Counter(row.name for row in rows).values()) == 1

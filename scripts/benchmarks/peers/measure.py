@@ -7,7 +7,7 @@ import os
 import subprocess
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from benchmarks import counts, proc
 from benchmarks.environment import is_installed, programs, version
 from benchmarks.model import ROOT, MeasureError, Measurement
+from benchmarks.over_http import MARGIN, NUMBERS, WITHIN_S, number_server
 from benchmarks.peers.catalogue import PEERS, Peer
 from benchmarks.peers.redis_server import (
     AS_IT_COMES,
@@ -32,49 +33,66 @@ START_WITHIN_S = 30.0
 GONE_WITHIN_S = 5.0
 WARM_UP_S = 1.5
 MEASURE_S = 3.0
-#: Jobs that lie ready where the queue is full before the workers start.
-FULL = 5000
 LOOK_S = 0.01
 
 
 def peer_rates(bench: Bench, peer: Peer) -> Numbers:
-    """Jobs a second: all the way, the same on a synced Redis, and from a full queue.
+    """Jobs a second: one a task, the same on a synced Redis, and there in bulk.
 
-    All the way: they are enqueued, one a task, while the workers run, as lowtide's
-    fetcher takes its jobs while its processors run.
+    They are enqueued while the workers run, as lowtide's fetcher takes its jobs while
+    its processors run.
     """
     name = f"peer_{peer.name}"
     return {
-        name: _rate(bench, peer, AS_IT_COMES, ahead=0),
-        f"{name}_synced": _rate(bench, peer, SYNCED, ahead=0),
-        f"{name}_full": _rate(bench, peer, AS_IT_COMES, ahead=bench.count(FULL)),
+        name: _rate(bench, peer, AS_IT_COMES, "one"),
+        f"{name}_synced": _rate(bench, peer, SYNCED, "one"),
+        f"{name}_bulk": _rate(bench, peer, SYNCED, "bulk"),
     }
 
 
-def _rate(bench: Bench, peer: Peer, keeping: tuple[str, ...], ahead: int) -> float:
+def huey_over_http(bench: Bench) -> Numbers:
+    """Jobs a second of a loop with `requests` that enqueues numbers for huey."""
+    [huey] = [each for each in PEERS if each.name == "huey"]
+    # Of an environment of its own, which has both.
+    peer = replace(huey, requirements=(*huey.requirements, "requests"))
+    count = bench.count(NUMBERS, least=60)
     with contextlib.ExitStack() as stack:
-        temporary = tempfile.TemporaryDirectory(dir=bench.directory)
-        directory = Path(stack.enter_context(temporary))
-        redis = stack.enter_context(redis_server(directory, keeping))
-        run = _Run(peer, directory, redis)
-        if ahead:
-            with run.producer(ahead) as producer:
-                producer.wait()
-        else:
-            stack.enter_context(run.producer(0))
-        for _ in range(peer.processes):
-            stack.enter_context(run.worker())
-        return _steady(bench, run, ahead)
+        url = stack.enter_context(number_server(count))
+        run = _running(stack, bench, peer, SYNCED, url)
+        run.wait_for(int(count * MARGIN))
+        before, began = run.done(), time.monotonic()
+        run.wait_for(int(count * (1 - MARGIN)), WITHIN_S)
+        rate = (run.done() - before) / (time.monotonic() - began)
+    return {"peer_huey_http": rate}
 
 
-def _steady(bench: Bench, run: _Run, limit: int) -> float:
+def _rate(bench: Bench, peer: Peer, keeping: tuple[str, ...], source: str) -> float:
+    with contextlib.ExitStack() as stack:
+        return _steady(bench, _running(stack, bench, peer, keeping, source))
+
+
+def _running(
+    stack: contextlib.ExitStack,
+    bench: Bench,
+    peer: Peer,
+    keeping: tuple[str, ...],
+    source: str,
+) -> _Run:
+    temporary = tempfile.TemporaryDirectory(dir=bench.directory)
+    directory = Path(stack.enter_context(temporary))
+    redis = stack.enter_context(redis_server(directory, keeping))
+    run = _Run(peer, directory, redis, source)
+    stack.enter_context(run.producer())
+    for _ in range(peer.processes):
+        stack.enter_context(run.worker())
+    return run
+
+
+def _steady(bench: Bench, run: _Run) -> float:
     run.wait_for(1)
-    if not limit:
-        time.sleep(bench.seconds(WARM_UP_S))
+    time.sleep(bench.seconds(WARM_UP_S))
     before, began = run.done(), time.monotonic()
-    end = began + bench.seconds(MEASURE_S)
-    while time.monotonic() < end and not (limit and run.done() >= limit * 0.95):
-        time.sleep(LOOK_S)
+    time.sleep(bench.seconds(MEASURE_S))
     count, took_s = run.done() - before, time.monotonic() - began
     if not count:
         raise MeasureError(f"{run.peer.name} did no job: {run.errors()}")
@@ -86,6 +104,7 @@ class _Run:
     peer: Peer
     directory: Path
     redis: str
+    source: str
 
     @property
     def counts(self) -> Path:
@@ -96,8 +115,8 @@ class _Run:
     def done(self) -> int:
         return counts.total(self.counts)
 
-    def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + START_WITHIN_S
+    def wait_for(self, count: int, within_s: float = START_WITHIN_S) -> None:
+        deadline = time.monotonic() + within_s
         while self.done() < count:
             if time.monotonic() > deadline:
                 raise MeasureError(f"{self.peer.name} does nothing: {self.errors()}")
@@ -107,10 +126,10 @@ class _Run:
         return (self.directory / "log").read_text(errors="replace")[-300:]
 
     def producer(
-        self, limit: int
+        self,
     ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         words = ("python", "-m", "benchmarks.peers.producer", self.peer.app)
-        return self._program(*words, str(limit))
+        return self._program(*words)
 
     def worker(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         words = (word.replace("{redis}", self.redis) for word in self.peer.worker)
@@ -124,6 +143,7 @@ class _Run:
             "PYTHONPATH": str(ROOT / "scripts"),
             "BENCH_REDIS": self.redis,
             "BENCH_COUNTS": str(self.counts),
+            "BENCH_SOURCE": self.source,
         }
         with (self.directory / "log").open("ab") as log:
             process = subprocess.Popen(
@@ -156,12 +176,18 @@ def versions() -> str:
     return ", ".join(each for each in told if each)
 
 
-MEASUREMENTS = tuple(
+MEASUREMENTS = (
     Measurement(
-        f"peer_{peer.name}",
-        tuple(f"peer_{peer.name}{end}" for end in ("", "_synced", "_full")),
-        partial(peer_rates, peer=peer),
-        peers=True,
-    )
-    for peer in PEERS
+        "peer_huey_http", ("peer_huey_http",), huey_over_http, peers=True, most=2
+    ),
+    *(
+        Measurement(
+            f"peer_{peer.name}",
+            tuple(f"peer_{peer.name}{end}" for end in ("", "_synced", "_bulk")),
+            partial(peer_rates, peer=peer),
+            peers=True,
+            most=2,
+        )
+        for peer in PEERS
+    ),
 )

@@ -1,6 +1,7 @@
-"""A program: enqueue jobs of an app, so many, or for ever and never far ahead.
+"""A program: enqueue jobs of an app for ever, and never far ahead.
 
-Arguments: the app's module, and how many (0: for ever).
+Argument: the app's module. In ``BENCH_SOURCE``: ``one`` job a task, ``bulk`` (lists
+of a thousand), or the URL of a number server, whose numbers are asked for one by one.
 """
 
 from __future__ import annotations
@@ -18,25 +19,48 @@ from benchmarks import counts, jobs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+OK = 200
 #: As many as lowtide's fetcher holds before it stops fetching.
 AHEAD = 1000
+#: The same where a task has a thousand of them: two for each worker.
+AHEAD_IN_BULK = 4 * jobs.PAGE
 LOOK_EVERY = 100
 LOOK_S = 0.005
 
 
-def source(limit: int) -> Iterator[dict[str, Any]]:
-    """Jobs; with no limit it waits when too many are enqueued and not done."""
-    directory = Path(os.environ["BENCH_COUNTS"])
+def one_by_one() -> Iterator[dict[str, Any]]:
+    """Jobs; it waits when too many are enqueued and not done."""
     source = itertools.chain.from_iterable(iter(jobs.endless, None))
-    count = 0
-    while not limit or count < limit:
-        if not limit and count % LOOK_EVERY == 0:
-            while count - counts.total(directory) > AHEAD:
-                time.sleep(LOOK_S)
-        yield next(source)
-        count += 1
+    for count, job in enumerate(source):
+        if count % LOOK_EVERY == 0:
+            _wait(count, AHEAD)
+        yield job
+
+
+def in_bulk() -> Iterator[list[dict[str, Any]]]:
+    """Lists of jobs, likewise."""
+    for count in itertools.count(0, jobs.PAGE):
+        _wait(count, AHEAD_IN_BULK)
+        yield list(jobs.endless())
+
+
+def over_http(url: str) -> Iterator[dict[str, Any]]:
+    """The numbers of a server, until it has none."""
+    import requests  # noqa: PLC0415 - in one environment only
+
+    with requests.Session() as session:
+        while (answer := session.get(f"{url}/number", timeout=5)).status_code == OK:
+            yield answer.json()
+
+
+def _wait(count: int, ahead: int) -> None:
+    directory = Path(os.environ["BENCH_COUNTS"])
+    while count - counts.total(directory) > ahead:
+        time.sleep(LOOK_S)
 
 
 if __name__ == "__main__":
     app = importlib.import_module(f"benchmarks.peers.apps.{sys.argv[1]}")
-    app.produce(source(int(sys.argv[2])))
+    named = {"one": one_by_one, "bulk": in_bulk}
+    source = os.environ["BENCH_SOURCE"]
+    app.produce(named[source]() if source in named else over_http(source))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from benchmarks import counts, jobs
+from benchmarks.peers.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,11 +19,10 @@ dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS"]))
 @dramatiq.actor
 def root(job: Any) -> None:
     """The trivial job."""
-    counts.add()
-    jobs.root(job)
+    work(job)
 
 
 def produce(source: Iterable[Any]) -> None:
-    """Enqueue jobs, one a task."""
+    """Enqueue jobs, each a task; in bulk they come as lists."""
     for job in source:
         root.send(job)

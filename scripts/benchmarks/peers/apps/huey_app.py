@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from huey import RedisHuey
 
-from benchmarks import counts, jobs
+from benchmarks.peers.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,11 +18,10 @@ huey = RedisHuey("bench", url=os.environ["BENCH_REDIS"], results=False)
 @huey.task()
 def root(job: Any) -> float:
     """The trivial job."""
-    counts.add()
-    return jobs.root(job)
+    return work(job)
 
 
 def produce(source: Iterable[Any]) -> None:
-    """Enqueue jobs, one a task."""
+    """Enqueue jobs, each a task; in bulk they come as lists."""
     for job in source:
         root(job)

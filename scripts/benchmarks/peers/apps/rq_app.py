@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from redis import Redis
 from rq import Queue
 
-from benchmarks import counts, jobs
+from benchmarks.peers.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,12 +16,11 @@ if TYPE_CHECKING:
 
 def root(job: Any) -> float:
     """The trivial job."""
-    counts.add()
-    return jobs.root(job)
+    return work(job)
 
 
 def produce(source: Iterable[Any]) -> None:
-    """Enqueue jobs, one a task."""
+    """Enqueue jobs, each a task; in bulk they come as lists."""
     queue = Queue("bench", connection=Redis.from_url(os.environ["BENCH_REDIS"]))
     for job in source:
         queue.enqueue(root, job, result_ttl=0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskiq_redis import ListQueueBroker, RedisStreamBroker
 
-from benchmarks import counts, jobs
+from benchmarks.peers.work import work
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,14 +21,13 @@ broker = _brokers[os.environ["BENCH_TASKIQ"]](url=os.environ["BENCH_REDIS"])
 
 
 @broker.task
-async def root(job: dict[str, Any]) -> float:
+async def root(job: Any) -> float:
     """The trivial job."""
-    counts.add()
-    return jobs.root(job)
+    return work(job)
 
 
 def produce(source: Iterable[Any]) -> None:
-    """Enqueue jobs, one a task."""
+    """Enqueue jobs, each a task; in bulk they come as lists."""
     asyncio.run(_produce(source))
 
 
