@@ -165,7 +165,7 @@ class PostgresJournal(sqlite.SqliteJournal):
             JournalError: They cannot be read.
         """
         self._heed_clock()
-        since = self._clock.wall() - self._remember_s
+        since = self._now() - self._remember_s
         asked = {json.dumps(each): each for each in ids}
         if not asked:
             return set()

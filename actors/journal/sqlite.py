@@ -20,6 +20,7 @@ from actors.demand.source_state import KeptState
 from actors.journal.event_rows import JobEventWriter, KeptJobs
 from actors.journal.file import LIVE, PAYLOAD, connect, is_locked
 from actors.journal.journal import JournalError, JournalLockedError, TakenUp
+from actors.journal.seen_time import SeenTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +45,11 @@ class Clock(NamedTuple):
 
     def ahead(self) -> float:
         """How far the wall clock is ahead of one that nobody can set."""
-        return self.wall() - (self.elapsed or self.monotonic)()
+        return self.wall() - self.unset()
+
+    def unset(self) -> float:
+        """What the one that nobody can set says."""
+        return (self.elapsed or self.monotonic)()
 
 
 def since_boot() -> float:
@@ -125,6 +130,7 @@ class SqliteJournal:
             self._db: Any = db or connect(path, wait_s=WAIT_S)
             with _closed_on_error(self._db):
                 self._fetcher = self._number_of(fetcher)
+                self._seen = SeenTime(self._latest(), self._clock.unset())
         self._ended = KeptJobs(self._db, self._fetcher, keep, self._clock.monotonic)
         self._writer = self.writer(
             self._db, self._fetcher, self._clock.wall, self._ended
@@ -137,6 +143,17 @@ class SqliteJournal:
             insert = "INSERT INTO fetcher (name) VALUES (?)"
             return self._db.execute(insert, (fetcher,)).lastrowid or 0
         return int(row[0])
+
+    def _latest(self) -> float | None:
+        row = self._db.execute(
+            "SELECT ended_at FROM job WHERE fetcher = ? AND ended_at IS NOT NULL "
+            "ORDER BY ended_at DESC LIMIT 1",
+            (self._fetcher,),
+        ).fetchone()
+        return row and float(row[0])
+
+    def _now(self) -> float:
+        return self._seen.now(self._clock.wall(), self._clock.unset())
 
     def close(self) -> None:
         """Let go of the file."""
@@ -277,7 +294,7 @@ class SqliteJournal:
         """
         with _told():
             self._heed_clock()
-            since = self._clock.wall() - self._remember_s
+            since = self._now() - self._remember_s
             return {
                 job_id
                 for job_id in ids
@@ -414,8 +431,9 @@ class SqliteJournal:
             self._heed_clock()
         with _told(), self._purging():
             self._mend_times()
-            now = self._clock.wall()
-            more = self._ended.purge(now, self._oldest(now), PURGED_AT_ONCE)
+            now = self._now()
+            oldest = self._oldest(self._clock.wall())
+            more = self._ended.purge(now, oldest, PURGED_AT_ONCE)
             gone = self._db.execute(
                 "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
                 "WHERE fetcher = ? AND ended_at <= ? LIMIT ?)",
@@ -450,6 +468,10 @@ class SqliteJournal:
         if abs(by_s) < SET_BY_S:
             self._wall_ahead = ahead
             return
+        right_until = self._seen.right_until(
+            self._clock.wall(), by_s, self._clock.unset()
+        )
+        after = -math.inf if right_until is None else right_until
         with self._transaction():
             self._db.execute(
                 "UPDATE job SET not_before = not_before + ? "
@@ -460,12 +482,13 @@ class SqliteJournal:
                 "UPDATE job SET ended_at = ended_at + ?, "  # noqa: S608
                 f"not_before = CASE WHEN ? < 0 THEN {self.later} "
                 "ELSE not_before END "
-                "WHERE fetcher = ? AND ended_at IS NOT NULL",
-                (by_s, by_s, self._fetcher),
+                "WHERE fetcher = ? AND ended_at > ?",
+                (by_s, by_s, self._fetcher, after),
             )
             self._db.execute(
-                "UPDATE ended SET ended_at = ended_at + ? WHERE fetcher = ?",
-                (by_s, self._fetcher),
+                "UPDATE ended SET ended_at = ended_at + ? "
+                "WHERE fetcher = ? AND ended_at > ?",
+                (by_s, self._fetcher, after),
             )
             if self._writer.has_sent():
                 self._db.execute(

@@ -152,9 +152,10 @@ def test_what_is_older_is_forgotten_with_its_payload_and_history(
         commit(store, times, keep, failed, *done(key, own_id=False))
     times.now = 59.0
     commit(store, times, keep, *done(4))
-    times.now = 61.0
+    times.now = 60.0
 
     with contextlib.closing(store.open("numbers", times.clock(), keep=keep)) as journal:
+        times.now = 63.0
         more = [journal.purge(), journal.purge()]
 
     assert more == [True, False]

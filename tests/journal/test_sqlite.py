@@ -26,7 +26,7 @@ from actors.journal.edit import decide
 from actors.journal.file import (
     connect,
 )
-from actors.journal.journal import JournalError
+from actors.journal.journal import JournalError, Keep
 from actors.journal.memory import MemoryJournal
 from actors.journal.sqlite import Clock, SqliteJournal, since_boot
 from actors.journal.view import JournalView
@@ -153,14 +153,10 @@ def test_a_number_and_its_text_are_two_ids(path: Path) -> None:
     journal.close()
 
 
-def test_an_id_may_come_again_after_the_window(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_id_may_come_again_after_the_window(path: Path) -> None:
     job = new_job(1)
     keep(path, [JobFetched(job), JobDone(job, 1, HERE, 1, 0.1)])
-    real = time.time()
-    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
-    journal = reopened(path)
+    journal = after_a_week(path)
 
     known = journal.known(["id1"])
     again = Job(key=2, id="id1", payload=None, fetched_at=0.0)
@@ -284,9 +280,7 @@ def test_what_has_ended_long_ago_is_forgotten_in_parts_with_its_history(
     failed = [JobFailed(job, HERE, Failure("once"), 1) for job in [*jobs, named]]
     done = [JobDone(job, 1, HERE, 1, 0.1) for job in [*jobs[:4], named]]
     keep(path, [*(JobFetched(job) for job in [*jobs, named]), *failed, *done])
-    real = time.time()
-    monkeypatch.setattr(time, "time", lambda: real + 8 * 24 * 3600)
-    journal = reopened(path)
+    journal = after_a_week(path)
 
     more = [journal.purge() for _ in range(3)]
 
@@ -422,6 +416,14 @@ DAY_S = 86_400.0
 IN_2039 = 2_180_000_000.0
 
 
+def after_a_week(path: Path) -> SqliteJournal:
+    """A run that has begun an hour ago, eight days after the one before."""
+    clocks = Clocks(time.time() + 8 * DAY_S)
+    journal = SqliteJournal(path, "numbers", clocks.clock)
+    clocks.monotonic += 3600.0
+    return journal
+
+
 class Clocks:
     """A wall clock that can be set, beside one that cannot."""
 
@@ -485,6 +487,53 @@ def test_a_clock_that_is_set_while_a_system_runs_changes_no_window(
         left = JournalView(path).jobs("done", -1)
 
     assert known == [{"id1", "id2"}, {"id1", "id2"}, set()]
+    assert left == []
+
+
+@pytest.mark.parametrize("ahead_s", [IN_2039 - TODAY, 8 * DAY_S])
+def test_a_clock_that_is_ahead_at_a_start_forgets_nothing(
+    path: Path, ahead_s: float
+) -> None:
+    keep = Keep(7 * DAY_S, 1 << 20)
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", Clocks().clock, keep=keep)
+    ) as journal:
+        done(journal, 1)
+
+    clocks = Clocks(TODAY + 60.0 + ahead_s)
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", clocks.clock, keep=keep)
+    ) as journal:
+        journal.take_up()
+        journal.purge()
+        known = [journal.known(["id1"])]
+        done(journal, 2)
+        clocks.monotonic += 600.0
+        clocks.set(TODAY + 660.0)
+        journal.purge()
+        for days in (0.0, 6.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            known.append(journal.known(["id1", "id2"]))
+
+    assert known == [{"id1"}, {"id1", "id2"}, {"id1", "id2"}, set()]
+
+
+def test_what_has_ended_before_a_long_absence_is_forgotten_within_an_hour(
+    path: Path,
+) -> None:
+    with contextlib.closing(SqliteJournal(path, "numbers", Clocks().clock)) as journal:
+        done(journal, 1)
+
+    clocks = Clocks(TODAY + 8 * DAY_S)
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
+        journal.take_up()
+        known = [journal.known(["id1"])]
+        clocks.monotonic += 3600.0
+        known.append(journal.known(["id1"]))
+        journal.purge()
+        left = JournalView(path).jobs("done", -1)
+
+    assert known == [{"id1"}, set()]
     assert left == []
 
 
