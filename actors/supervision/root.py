@@ -106,6 +106,8 @@ class RootActor(SupervisorActor):
         supervisor = self.supervisor
         if self._held or supervisor.begun or not supervisor.is_complete:
             return
+        if supervisor.is_over:
+            return  # the last that was waited for is given up: nothing is to begin
         supervisor.begun = True
         for fetcher in supervisor.fetchers:
             self.tell(fetcher.name, Begin())

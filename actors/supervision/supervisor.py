@@ -65,6 +65,7 @@ class Supervisor:
     Attributes:
         begun: Whether all children were ready once: before that, one that cannot
             be started keeps the system from starting.
+        is_over: Whether one was given up that nothing goes on without.
         is_again: Whether there was a supervisor before, in this run of the system.
         versions: Of the code that processors are to run; none is any.
     """
@@ -78,6 +79,7 @@ class Supervisor:
     ) -> None:
         self.system = system
         self.begun = False
+        self.is_over = False
         self.is_again = False
         self.versions: dict[str, str] = {}
         self.fetchers: Children[FetcherConfig] = Children(incarnation, Role.FETCHER)
@@ -432,6 +434,7 @@ class Supervisor:
             if self._is_elsewhere(kind) or any(e.state not in over for e in left):
                 return []
         what = "the gate" if child.role is Role.GATE else child.name
+        self.is_over = True
         return [Fatal(f"{what} died too often to be restarted")]
 
     def _first_message(self, child: Child[Any]) -> Any:

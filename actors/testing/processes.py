@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from actors.status.model import SystemStatus
 
-#: How long a test waits for something before it gives up, in seconds.
-WITHIN_S = 30.0
+#: How long a test waits for something before it gives up, in seconds. It says no more
+#: than that something hangs: a start waits for cores that others use.
+WITHIN_S = 60.0
 #: Between two looks at what is waited for, at first and at last, in seconds.
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.01, 0.1
 #: How long ``status`` goes on asking while there is no answer, in seconds.

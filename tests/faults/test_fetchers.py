@@ -251,6 +251,7 @@ def test_39_a_module_that_kills_its_importer_is_given_up_at_the_start(
 
     assert system.wait() == 5
     assert len(system.all_of("stage.fatal")) >= 1
+    assert system.all_of("system.started") == []
     assert system.all_of("job.fetched") == []
     [stopped] = system.all_of("system.stopped")
     assert stopped["accounting"]["fetched"] == 0

@@ -191,6 +191,7 @@ def test_one_that_dies_too_often_is_given_up_and_with_the_last_of_a_kind_all(
     assert logged(effects) == [("error", "stage.fatal")]
     assert only(effects, Failed) == [Failed("last-1", "restart intensity exceeded")]
     assert only(effects, Fatal) == [Fatal("last-1 died too often to be restarted")]
+    assert machine.supervisor.is_over
 
 
 def test_where_another_machine_has_the_kind_work_goes_on() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from websockets.sync.client import connect
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 
 def find_chromium() -> str | None:

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import actors
@@ -106,7 +107,7 @@ def asks(job: Any) -> Any:
 
 
 def tells(job: Any) -> Any:
-    """Take five seconds, and tell of each moment of them, as often as can be."""
+    """Tell of each moment, as often as can be: five seconds, and until the switch."""
     for moment, share in _moments():
         actors.progress(share, f"moment {moment}")
     return job["id"]
@@ -130,6 +131,7 @@ async def stays(job: Any) -> Any:
 
 def _moments() -> Iterator[tuple[int, float]]:
     began, moment = time.monotonic(), 0
-    while (share := (time.monotonic() - began) / 5.0) < 1.0:
-        yield moment, share
+    switch = Path(os.environ.get("SWITCH", os.devnull))
+    while (took_s := time.monotonic() - began) < 5.0 or not switch.exists():
+        yield moment, took_s / (took_s + 5.0)
         moment += 1

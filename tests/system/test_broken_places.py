@@ -23,8 +23,9 @@ pytestmark = pytest.mark.system
 Start = Callable[..., Any]
 
 SUPPORT = Path(__file__).parents[1] / "support"
-#: What is told within 5 s, on a machine that is busy.
-TOLD_WITHIN_S = 20.0
+#: What is told within 5 s, by the program's own account; starting it takes as long as
+#: the machine has others to start.
+TOLD_WITHIN_S = 60.0
 #: A source that nobody serves, so that no job is left when a system ends.
 NOBODY = "http://127.0.0.1:9"
 

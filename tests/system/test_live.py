@@ -245,7 +245,10 @@ def test_set_limits_the_rate_and_lifts_the_limit_again(
     [
         (
             ["set"],
-            "nothing to set, expected one of every_s, max_demand, rate_limit, demand\n",
+            (
+                "nothing to set, expected one of every_s, max_demand, rate_limit, "
+                "rate_interval_s, demand\n"
+            ),
         ),
         (["set", "--every", "0"], "--every must be a number of seconds above 0, "),
         (["set", "nobody", "--every", "1"], "there is no nobody, only: numbers, "),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ def test_jobs_are_seen_to_go_on_and_may_take_longer_than_their_time(
     start_system: Start,
     env: dict[str, str],
     eventually: Take,
+    switch: Path,
 ) -> None:
     env["LOWTIDE_WEB"] = str(free_port())
     numbers = start_numbers("--preload", "2", "--every", "0")
@@ -46,6 +48,7 @@ def test_jobs_are_seen_to_go_on_and_may_take_longer_than_their_time(
     ) as answer:
         page = json.load(answer)
     lines = told(system)
+    switch.touch()
 
     assert code == 0
     assert "progress" in shown
@@ -64,6 +67,7 @@ def test_jobs_on_another_machine_are_seen_here_and_there(
     join_system: Start,
     env: dict[str, str],
     eventually: Take,
+    switch: Path,
 ) -> None:
     env["LOWTIDE_CLUSTER_KEY"] = "a key of all machines, 32 bytes or more"
     gate = f"127.0.0.1:{free_port()}"
@@ -77,6 +81,7 @@ def test_jobs_on_another_machine_are_seen_here_and_there(
     # One after the other: the first to be asked may be told the last of it.
     eventually(lambda: bool(told(member)), "the machine shows it")
     eventually(lambda: bool(told(leader)), "the leader shows it")
+    switch.touch()
 
     leader.wait_for("job.done")
 

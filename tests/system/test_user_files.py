@@ -160,7 +160,8 @@ def test_nothing_is_run_that_lies_in_a_strangers_directory(
 
     program.wait_for("job.done")
     program.process.terminate()
-    assert program.wait() == 0
+    # 4 where the next job had come already and is kept.
+    assert program.wait() in {0, 4}
     assert not (tmp_path / "ran").exists()
     program.close()
 
