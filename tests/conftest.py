@@ -51,6 +51,9 @@ settings.register_profile(
     "patient",
     settings.default,
     deadline=None,
+    # As often as scripts/check has it, as tests.support.repetitions: where the domain
+    # is tested by itself, that is not there.
+    max_examples=100 if os.environ.get("TEST_SLOW") else 40,
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -59,8 +59,10 @@ class Instructions:
 
         def tell_others(unraisable: sys.UnraisableHookArgs) -> None:
             # A generator that nobody holds on to any more is closed on the way out,
-            # and cannot do what it does at its end either.
-            if not issubclass(unraisable.exc_type, Killed):
+            # and cannot do what it does at its end either; a file that is opened
+            # just then is closed by nobody.
+            left = (Killed, ResourceWarning) if self.struck else Killed
+            if not issubclass(unraisable.exc_type, left):
                 tell(unraisable)
 
         sys.unraisablehook = tell_others
@@ -71,11 +73,15 @@ class Instructions:
         sys.settrace(self._frame)
         try:
             act()
+        except BaseException:
+            # What its frames held goes with them here, where nobody is told.
+            if not self.struck:
+                raise
         finally:
             sys.settrace(before)
             sys.unraisablehook = tell
-            if self.struck:
-                raise Killed
+        if self.struck:
+            raise Killed
 
     def _frame(self, frame: FrameType, event: str, _: Any) -> Any:  # noqa: ARG002
         file = frame.f_code.co_filename

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 from actors.demand.job import Failure
 from actors.demand.windows import Window
 from tests.demand.world import Options, Wire, World
+from tests.support.repetitions import times
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,7 +224,7 @@ class Protocol(RuleBasedStateMachine):
 TestProtocol = Protocol.TestCase
 TestProtocol.settings = settings(
     deadline=None,
-    max_examples=150,
+    max_examples=times(40, 150),
     stateful_step_count=50,
     suppress_health_check=[HealthCheck.too_slow],
 )

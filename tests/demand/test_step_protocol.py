@@ -22,6 +22,7 @@ from actors.demand.dispatchers import (
 from actors.demand.job import Failure
 from actors.demand.windows import Window
 from tests.demand.chain import LAST, STEPS, Chain
+from tests.support.repetitions import times
 
 if TYPE_CHECKING:
     from tests.demand.chain import Make
@@ -118,7 +119,7 @@ class ChainProtocol(RuleBasedStateMachine):
 TestChain = ChainProtocol.TestCase
 TestChain.settings = settings(
     deadline=None,
-    max_examples=80,
+    max_examples=times(25, 80),
     stateful_step_count=40,
     suppress_health_check=[HealthCheck.too_slow],
 )

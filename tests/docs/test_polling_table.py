@@ -23,6 +23,7 @@ from scripts.polling_table import (
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_the_table_in_the_docs_is_the_one_that_the_script_prints() -> None:
     printed = subprocess.run(
         [ROOT / "scripts" / "polling_table"], capture_output=True, text=True, check=True

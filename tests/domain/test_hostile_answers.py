@@ -66,7 +66,6 @@ def outcome(ask: Callable[[], object]) -> str:
 
 
 any_bytes = settings(
-    max_examples=150,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -16,11 +16,12 @@ from domain.api.formats import has_feedparser
 from tests.apis import kinds
 from tests.apis.base import Api, Asked, served
 from tests.apis.recipes import VARIABLES, pipeline_of, text_of
+from tests.support.repetitions import times
 
 if TYPE_CHECKING:
     from actors.testing.harness import Harness
 
-DEATHS = 30
+DEATHS = times(10, 30)
 SEEDS = range(int(os.environ.get("TEST_RECIPE_SEEDS", "1")))
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from actors.testing.harness import Harness
+from tests.support.repetitions import times
 
-SCHEDULES = int(os.environ.get("TEST_CURSORED", "80"))
+SCHEDULES = int(os.environ.get("TEST_CURSORED", times(20, 80)))
 PARTS = 4
 
 

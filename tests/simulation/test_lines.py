@@ -10,11 +10,12 @@ import pytest
 
 from actors.testing.chaos import Profile
 from tests.simulation.lines import MACHINES, Lines, run_lines
+from tests.support.repetitions import times
 
 #: TEST_LINES=10000 for all of them; they take a second each.
 SCHEDULES = int(os.environ.get("TEST_LINES", "300"))
-FEW = 20
-BATCH = 10
+FEW = times(4, 20)
+BATCH = times(4, 10)
 KEY = "a key of all machines, 32 bytes or more"
 
 

@@ -14,6 +14,7 @@ from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 from actors.testing.chaos import Profile
 from actors.testing.simulation import Simulation
+from tests.support.repetitions import times
 
 PARTITIONED_STEPS = """
 [[fetcher]]
@@ -154,7 +155,7 @@ def make_job(draw: Random, number: int) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(times(3, 6)))
 @pytest.mark.parametrize(
     "content",
     [

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import actors
 from actors.fetcher.fetch_call import Signals
 from actors.fetcher.page_call import page_run
@@ -14,8 +16,6 @@ from actors.testing.instructions import Instructions, Killed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 
 #: Where code of ours would be.
@@ -91,3 +91,23 @@ def test_another_s_failure_on_the_way_out_is_told(
     Instructions("source", None).run(act)
 
     assert told == [ValueError]
+
+
+@pytest.mark.filterwarnings("error::ResourceWarning")
+def test_a_file_that_is_left_open_by_the_end_is_told_nobody(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    made: dict[str, Any] = {"path": tmp_path / "file"}
+    code = "def act():\n    file = open(path)\n    len('')\n    file.close()\n"
+    exec(compile(code, OURS, "exec"), made)  # noqa: S102 - as ours
+    told: list[str] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda seen: told.append(repr(seen)))
+    whole = Instructions("source", None)
+    whole.run(made["act"])
+
+    for at in range(whole.count):
+        with contextlib.suppress(Killed):
+            Instructions("source", at).run(made["act"])
+
+    assert told == []

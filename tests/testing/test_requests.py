@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors.testing.harness import Harness
+from tests.support.repetitions import times
 
 
 class Events:
@@ -62,7 +63,7 @@ def feed(pipeline: Harness, source: Events, draw: Random, polls: int) -> int:
 
 
 @pytest.mark.parametrize("form", ["returned", "yielded", "listed", "handed_out"])
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(times(1, 2)))
 def test_a_poll_costs_one_request_and_one_for_each_page_more(
     form: str, seed: int
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.testing.harness import Harness
+from tests.support.repetitions import times
 
 PAGES, PAGE = 3, 2
 COUNT = PAGES * PAGE
@@ -19,7 +20,7 @@ WAY = (
     *("sqlite", "event_rows", "source_state", "producer", "job_store"),
 )
 #: So many runs together crash at every so many-th instruction.
-PARTS, EACH = 4, 40
+PARTS, EACH = 4, times(10, 40)
 
 
 class Feed:
@@ -85,7 +86,7 @@ def test_a_process_that_dies_within_a_transaction_leaves_nothing_of_it() -> None
         pipeline.run_until_idle()
     assert total.count > 0
 
-    points = range(0, total.count, 40)
+    points = range(0, total.count, times(120, 40))
     strikes = 0
     for at in points:
         feed = Feed()
