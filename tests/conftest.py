@@ -60,11 +60,25 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+#: Where tests over processes are hard: each takes two seconds of a core.
+HARD = (
+    *("faults/", "user_code/", "journal/"),
+    *("system/test_broken_places.py", "system/test_faulty_source.py"),
+    *("system/test_leases.py", "system/test_postgres.py", "system/test_service.py"),
+    *("system/test_user_files.py", "system/test_web.py", "system/test_windows.py"),
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what waits, and fill up with what is short.
+    """Begin with what waits, fill up with what is short, and say what is hard.
 
     Side by side, the last test to begin is the last to end: it should not be long.
     """
+    for item in items:
+        place = item.nodeid.removeprefix("tests/")
+        if place.startswith(HARD) and item.get_closest_marker("system"):
+            item.add_marker("hard")
     items.sort(key=lambda each: each.get_closest_marker("system") is None)
 
 
