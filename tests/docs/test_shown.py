@@ -93,7 +93,7 @@ class Shell:
             env=self.env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         told = (
@@ -186,6 +186,7 @@ def names_of(block: Block) -> dict[str, Any]:
 
 
 @pytest.mark.system
+@pytest.mark.timeout(600)
 def test_the_main_job_and_the_commands_for_it(shell: Shell, systems: Systems) -> None:
     shell.env["LOWTIDE_LOG_FORMAT"] = "console"
     shell.env["LOWTIDE_PORT"] = "0"
@@ -480,7 +481,7 @@ def test_the_tests_pass(modules: Path) -> None:
         cwd=modules,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
         check=False,
     )
 

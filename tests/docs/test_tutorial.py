@@ -15,7 +15,8 @@ from actors.host.ports import free_port
 from actors.testing.processes import Program, System, Systems, wait_until
 from tests.docs.blocks import Block, Command, blocks, commands, shows
 
-pytestmark = pytest.mark.system
+# A dozen systems, one after the other.
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 TUTORIAL = "docs/tutorial.md"
 #: In their order.
