@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,7 @@ class Instructions:
             Killed: It ended in the middle of that.
         """
         before, tell = sys.gettrace(), sys.unraisablehook
+        collects = gc.isenabled()
 
         def tell_others(unraisable: sys.UnraisableHookArgs) -> None:
             # A generator that nobody holds on to any more is closed on the way out,
@@ -70,6 +72,9 @@ class Instructions:
         # before the tracer was set: without this the first run of an interpreter
         # counts none.
         sys._getframe().f_trace_opcodes = True  # noqa: SLF001
+        # What one that died before has left is closed by instructions of ours as well,
+        # in whichever thread collects it: these are not this one's.
+        gc.disable()
         sys.settrace(self._frame)
         try:
             act()
@@ -80,6 +85,8 @@ class Instructions:
         finally:
             sys.settrace(before)
             sys.unraisablehook = tell
+            if collects:
+                gc.enable()
         if self.struck:
             raise Killed
 

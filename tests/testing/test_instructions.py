@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,3 +112,29 @@ def test_a_file_that_is_left_open_by_the_end_is_told_nobody(
             Instructions("source", at).run(made["act"])
 
     assert told == []
+
+
+def test_what_others_have_left_is_not_closed_among_its_instructions() -> None:
+    closed: list[int] = []
+
+    def left() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            closed.append(1)
+
+    def act() -> None:
+        kept: list[Any] = [[] for _ in range(5000)]
+        kept.append(kept)
+
+    gc.collect()
+    cycle: list[Any] = [left()]
+    next(cycle[0])
+    cycle.append(cycle)
+    del cycle
+    Instructions("source", None).run(act)
+    meanwhile = closed.copy()
+    gc.collect()
+
+    assert (meanwhile, closed) == ([], [1])
+    assert gc.isenabled()
