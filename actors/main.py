@@ -14,6 +14,7 @@ from actors.commands import (
     hand_over,
     jobs,
     journal,
+    key,
     simulate,
     state,
     top,
@@ -134,6 +135,7 @@ def _parser() -> tuple[Parser, Verbs]:
     jobs.register(verbs)
     journal.register(verbs)
     hand_over.register(verbs)
+    key.register(verbs)
     state.register(verbs)
     check.register(verbs)
     tune.register(verbs)

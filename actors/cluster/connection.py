@@ -18,6 +18,7 @@ from actors.cluster.lanes import Incoming, Outgoing, receipt
 from actors.host import tcp
 
 if TYPE_CHECKING:
+    from actors.cluster.keys import Key
     from actors.demand.messages import SubscriptionId
     from actors.host.tcp import Connection, Listener
 
@@ -55,6 +56,11 @@ class Line:
     def is_open(self) -> bool:
         """Whether the other side has shown that it has the key."""
         return self._handshake.is_open
+
+    @property
+    def machine(self) -> str:
+        """Whose key it is that the other side has shown; empty for the cluster's."""
+        return self._handshake.machine
 
     @property
     def is_waiting(self) -> bool:
@@ -160,7 +166,7 @@ class Line:
 class GateListener:
     """One address where other machines dial in."""
 
-    def __init__(self, listener: Listener, key: bytes, limit_s: float) -> None:
+    def __init__(self, listener: Listener, key: Key, limit_s: float) -> None:
         self._key = key
         self._limit_s = limit_s
         self._listener = listener
@@ -181,7 +187,7 @@ class GateListener:
         return None
 
 
-def call(connection: Connection, key: bytes, about: str, limit_s: float) -> Line:
+def call(connection: Connection, key: Key, about: str, limit_s: float) -> Line:
     """The end of a line that calls; it opens later, or ends."""
     handshake = Handshake(key, secrets.token_bytes(32), dials=True)
     line = Line(connection, handshake, about)

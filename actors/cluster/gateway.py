@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.stage import Address, Stage
-from actors.cluster import identity
+from actors.cluster import identity, keys
 from actors.cluster.connection import FLUSH_S, GateListener, LineEndedError
 from actors.cluster.leader import agreed_limit_s
 from actors.cluster.messages import (
@@ -23,6 +23,7 @@ from actors.cluster.messages import (
     Join,
     LineEnded,
     ProcessIs,
+    Refuse,
     StartGate,
     ToMachine,
     Welcome,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 class _Call:
     line: Line
     run: str | None = None
+    name: str = ""
     is_welcome: bool = False
 
 
@@ -146,7 +148,7 @@ class GateActor(Stage):
         self.log = self.environment.log(system.log_level)
         error = None
         try:
-            key = identity.read_key(system.cluster_key_file)
+            key = keys.read_cluster_key(system.cluster_key_file)
             place = identity.read_host_port(system.bind or "", system.port, "--bind")
             listeners = self.environment.listen(place.host, place.port)
         except (OSError, ValueError) as problem:
@@ -214,14 +216,29 @@ class GateActor(Stage):
                 self._tell_root(call.run, message)
 
     def _joins(self, call: _Call, message: Join) -> None:
+        if (reason := self._problem_of(call, message)) is not None:
+            told = {"machine": message.name, "reason": reason}
+            self.log.warning("machine.refused", **told)
+            self._send(call, Refuse(reason=reason, for_now=False))
+            self._end(call, reason)
+            return
         self._let_go(message.run)
         self._strangers.goes(call.line.fd)
-        call.run = message.run
+        call.run, call.name = message.run, message.name
         self._by_run[message.run] = call
         limit_s = agreed_limit_s(self.system, message)
         call.line.bear(limit_s)
         self._signs.begin(call.line.fd, self.now(), limit_s)
         self._tell_root(message.run, message)
+
+    def _problem_of(self, call: _Call, message: Join) -> str | None:
+        own = call.line.machine
+        if own and message.name != own:
+            return f"it has the key of machine {own!r}, and joins as {message.name!r}"
+        former = self._by_run.get(message.run)
+        if former is not None and former.name != message.name:
+            return f"it joins as the run of machine {former.name!r}"
+        return None
 
     def _is_crossing(self, subscription: SubscriptionId) -> bool:
         place = self._router.place_of(subscription)

@@ -1,10 +1,12 @@
 """The two ends of a line between machines: strangers kept out, frames in order.
 
-Both sides have the cluster's key and show it before anything else is said:
+Both sides have one key and show it before anything else is said:
 
-1. The one that dials sends a random number, signed with the key.
-2. The other answers with one of its own, and signs both. From key and numbers
-   each side derives two keys, one for each direction, for this line only.
+1. The one that dials sends its name, if the key is that of one machine, and a random
+   number, signed with the key.
+2. The other has the same key, or makes it of the cluster's and the name. It answers
+   with the name and a random number of its own, and signs all of it. From key and
+   numbers each side derives two keys, one for each direction, for this line only.
 3. Every frame after that is signed with the key of its direction and its place in
    the order. So none can be made up, changed, left out, repeated or turned back,
    and nothing that was recorded on one line is worth anything on another.
@@ -24,15 +26,18 @@ from actors.host.frames import MAX_FRAME, FrameError, Refusal, derive, tag_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from actors.cluster.keys import Key
+
 #: Bytes of the first frame: who has not sent one yet may have recorded the rest.
 MAX_FIRST = 4096
 
-_MAGIC = b"lowtide1"
+_MAGIC = b"lowtide2"
 _NONCE = 32
 _TAG = 16
 _LENGTH = struct.Struct(">I")
 _ORDER = struct.Struct(">Q")
-_HELLO = len(_MAGIC) + _NONCE + _TAG
+#: What stands before the name: the magic, and the name's length.
+_HEAD = len(_MAGIC) + 1
 
 
 class Handshake:
@@ -41,12 +46,15 @@ class Handshake:
     Attributes:
         outgoing: Bytes that are to be sent before anything else.
         is_open: Whether the other side has shown the key.
+        machine: Whose key it is, shown once it is open; empty for the cluster's.
     """
 
-    def __init__(self, key: bytes, nonce: bytes, *, dials: bool) -> None:
+    def __init__(self, key: Key, nonce: bytes, *, dials: bool) -> None:
         self.outgoing = b""
         self.is_open = False
-        self._key = derive(key, b"lowtide line")
+        self.machine = key.machine
+        self._cluster = key
+        self._key = derive(key.secret, b"lowtide line")
         self._nonce = nonce
         self._dials = dials
         self._received = bytearray()
@@ -76,11 +84,17 @@ class Handshake:
     def _greet(self) -> bool:
         if not _MAGIC.startswith(bytes(self._received[: len(_MAGIC)])):
             raise FrameError(Refusal.GARBLED)
-        if len(self._received) < _HELLO:
+        if len(self._received) < _HEAD:
             return False
-        hello = bytes(self._received[:_HELLO])
-        del self._received[:_HELLO]
-        theirs = hello[len(_MAGIC) : -_TAG]
+        nonce_at = _HEAD + self._received[_HEAD - 1]
+        tag_at = nonce_at + _NONCE
+        if len(self._received) < tag_at + _TAG:
+            return False
+        hello = bytes(self._received[: tag_at + _TAG])
+        del self._received[: tag_at + _TAG]
+        if not self._dials:
+            self._is_called_by(hello[_HEAD:nonce_at])
+        theirs = hello[nonce_at:tag_at]
         # The answer covers what was asked: an old one answers nothing.
         expected = self._signed(theirs, self._nonce if self._dials else b"")
         if not hmac.compare_digest(hello, expected):
@@ -91,12 +105,23 @@ class Handshake:
         self.is_open = True
         return True
 
+    def _is_called_by(self, name: bytes) -> None:
+        if not name:
+            return
+        try:
+            key = self._cluster.of(name.decode())
+        except UnicodeDecodeError:
+            raise FrameError(Refusal.GARBLED) from None
+        self.machine = key.machine
+        self._key = derive(key.secret, b"lowtide line")
+
     def _hello(self, asked: bytes) -> bytes:
         return self._signed(self._nonce, asked)
 
     def _signed(self, nonce: bytes, asked: bytes) -> bytes:
-        tag = tag_of(self._key, _MAGIC + nonce + asked, b"lowtide hello")
-        return _MAGIC + nonce + tag
+        name = self.machine.encode()
+        hello = _MAGIC + bytes((len(name),)) + name + nonce
+        return hello + tag_of(self._key, hello + asked, b"lowtide hello")
 
     def _derive(self, theirs: bytes) -> None:
         asked, answered = (

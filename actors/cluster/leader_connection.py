@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from actors.actor_system.worker import Worker
     from actors.cluster.connection import Line
     from actors.cluster.identity import HostPort
+    from actors.cluster.keys import Key
     from actors.demand.messages import SubscriptionId
     from actors.host.tcp import Endpoint
 
@@ -40,7 +41,7 @@ class LeaderConnection:
     Args:
         stage: In whose mailbox this works.
         place: Where the leader listens.
-        key: The cluster's.
+        key: The cluster's, or this machine's.
         limit_s: The longest silence that a line bears, until the leader says.
         heard: Called with each message that arrives.
         others: Where a leader may listen as well: one of them at each try, in turn.
@@ -50,7 +51,7 @@ class LeaderConnection:
         self,
         stage: Stage,
         place: HostPort,
-        key: bytes,
+        key: Key,
         limit_s: float,
         join: Any,
         heard: Callable[[Any], None],

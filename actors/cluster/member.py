@@ -11,7 +11,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster import identity, willing
+from actors.cluster import identity, keys, willing
 from actors.cluster.leader_connection import LeaderConnection
 from actors.cluster.messages import (
     AskStatus,
@@ -109,7 +109,7 @@ class MachineActor(SupervisorActor):
         self.connection = LeaderConnection(
             self,
             identity.HostPort(start.host, start.port),
-            identity.read_key(start.system.cluster_key_file),
+            keys.read_key(start.system.cluster_key_file),
             start.system.machine_timeout_s,
             Join(
                 name=start.name,

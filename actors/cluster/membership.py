@@ -70,6 +70,8 @@ class Machines:
             NameTakenError: Another machine of this name is there.
         """
         if (known := self._by_run.get(run)) is not None:
+            if known.name != name:
+                raise NameTakenError(f"it joins as the run of machine {known.name!r}")
             known.away_since = None
             return known, None
         former = next((each for each in self if each.name == name), None)

@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster import identity
+from actors.cluster import identity, keys
 from actors.cluster.member import MachineActor
 from actors.cluster.messages import StartMachine
 from actors.commands.main_process import Main
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Stage
     from actors.config.model import SystemConfig
     from actors.config.values import Value
-
-#: A name goes into those of its processors, as in ``status`` and ``detach``.
-MAX_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +99,7 @@ def join(machine: Machine, config: SystemConfig, port: int | None) -> int:
     """
     check_place()
     redaction.install(redaction.secrets_of_environment(os.environ))
-    identity.read_key(config.cluster_key_file)
+    keys.read_key(config.cluster_key_file)
     files, lock = claim_number(port or 0)
     with lock:
         config = config.with_port(files.port)
@@ -126,11 +123,8 @@ def run(arguments: Namespace) -> int:
         identity.read_host_port(each, None, "the leader")
         for each in arguments.leader.split(",")
     )
-    name = arguments.name or socket.gethostname()
-    if "/" in name or not 0 < len(name) <= MAX_NAME:
-        raise ConfigError(
-            f"--name must be of 1 to {MAX_NAME} characters without /, got {name!r}"
-        )
+    config = _config(values)
+    name = _name(arguments.name, config.cluster_key_file)
     machine = Machine(
         leader=leader,
         name=name,
@@ -144,7 +138,15 @@ def run(arguments: Namespace) -> int:
     port = arguments.port
     if port is not None:
         port = SETTINGS["port"].parse(port, "--port")
-    return join(machine, _config(values), port)
+    return join(machine, config, port)
+
+
+def _name(asked: str | None, key_file: str | None) -> str:
+    own = keys.read_key(key_file).machine
+    name = keys.checked_name(asked or own or socket.gethostname(), "--name")
+    if own and name != own:
+        raise ConfigError(f"--name must be {own!r}, whose key this is, got {name!r}")
+    return name
 
 
 def _allowed(words: list[str] | None) -> tuple[str, ...]:

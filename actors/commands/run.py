@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING
 
 from actors.actor_system import sockets
 from actors.actor_system.user_limits import LimitError, check_limits
-from actors.cluster import identity
+from actors.cluster import identity, keys
 from actors.commands.main_process import Main
 from actors.commands.standby import STOPPED, Standby, StoppedError
 from actors.commands.start_error import StartError
@@ -132,7 +132,7 @@ def check_place() -> None:
 
 def _check_way_in(config: SystemConfig) -> None:
     if config.bind is not None:
-        identity.read_key(config.cluster_key_file)
+        keys.read_cluster_key(config.cluster_key_file)
         identity.read_host_port(config.bind, config.port or None, "--bind")
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from actors.cluster import identity
+from actors.cluster import identity, keys
 from actors.commands.options import read_given
 from actors.config.named_functions import function_problems, hook_problems
 from actors.config.show import config_rows, secrets_of
@@ -98,7 +98,7 @@ def note_way_in(given: GivenConfig) -> None:
     bind = given.values["bind"]
     name = bind.origin if is_over_file(bind) else f"{bind.origin}: bind"
     with given.problems.noted():
-        identity.read_key(config.cluster_key_file)
+        keys.read_cluster_key(config.cluster_key_file)
     with given.problems.noted():
         identity.read_host_port(config.bind, config.port or None, name)
 

@@ -446,8 +446,8 @@ class SystemConfig:
     cluster_key_file: str | None = option(
         _FILE,
         None,
-        "a file of mode 0600 with the key that all machines share, at least 32 bytes; "
-        "LOWTIDE_CLUSTER_KEY beats it",
+        "a file of mode 0600 with the cluster's key, at least 32 bytes, or where a "
+        "machine joins with that machine's (lowtide key); LOWTIDE_CLUSTER_KEY beats it",
         on_machines=True,
         leader_only=True,
     )

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from actors.actor_system.stage import Stage
+from actors.cluster import keys
 from actors.cluster.gateway import GateActor
 from actors.cluster.identity import HostPort
+from actors.cluster.keys import Key
 from actors.cluster.leader import agreed_limit_s
 from actors.cluster.leader_connection import LeaderConnection
 from actors.cluster.messages import (
@@ -44,17 +46,21 @@ class Dialler(Stage):
     """A machine's root, as far as its line goes."""
 
     connection: LeaderConnection
+    key = Key(KEY.encode())
+    name = "m"
     limit_s = 5.0
     others: tuple[HostPort, ...] = ()
 
     def receive(self, message: Any, sender: Any) -> None:
         if message == "begin":
-            join = Join(name="m", run="m1", host="m", version="1", limit_s=self.limit_s)
+            join = Join(
+                name=self.name, run="m1", host="m", version="1", limit_s=self.limit_s
+            )
             place = HostPort("leader.example", PORT)
             self.connection = LeaderConnection(
                 self,
                 place,
-                KEY.encode(),
+                self.key,
                 self.limit_s,
                 join,
                 self._heard,
@@ -82,10 +88,11 @@ class Root(Stage):
     def receive(self, message: Any, sender: Any) -> None:
         match message:
             case StartGate(system=system):
-                self.system, self.ended = system, []
+                self.system, self.ended, self.joined = system, [], []
                 self.gate = self.create(GateActor)
                 self.send(self.gate, message)
             case FromMachine(run=run, message=Join() as join):
+                self.joined.append(join.name)
                 limit_s = agreed_limit_s(self.system, join)
                 welcome = Welcome(
                     line="1", system=self.system, versions={}, limit_s=limit_s
@@ -289,3 +296,55 @@ def test_both_sides_bear_the_longer_silence_of_the_two(
     assert not any(each.silent for each in two.root.stage.ended)
     two.run(max(here, there) + 20.0)
     assert two.root.stage.ended
+
+
+# Whom a key lets in, and whom it lets lead.
+
+
+@pytest.mark.parametrize("machine", ["", "m"])
+def test_the_clusters_key_and_a_machines_own_both_let_it_in(machine: str) -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    if machine:
+        two.member.stage.key = Key(KEY.encode()).of(machine)
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+
+    assert two.is_in
+
+
+def test_with_a_machines_key_no_other_machines_name_is_taken() -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.member.stage.key = Key(KEY.encode()).of("m")
+    two.member.stage.name = "another"
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+
+    assert two.root is not None
+    assert two.root.stage.joined == []
+    told = "it has the key of machine 'm', and joins as 'another'"
+    assert told in two.told("machine.refused")
+
+
+def test_a_member_whose_environment_leads_is_not_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    cluster = Key(KEY.encode())
+    two.member.stage.key = cluster.of("m")
+    # It has been taken over, and its code no longer minds what its key is for.
+    monkeypatch.setattr(keys, "read_cluster_key", lambda _: cluster.of("n"))
+    two.lead("10.0.0.1")
+
+    two.dial()
+    two.run(4.0)
+
+    assert not two.member.stage.connection.is_open
+    assert two.root is not None
+    assert two.root.stage.joined == []
+    [waiting, *_] = two.told("machine.waiting")
+    assert "with the same key?" in waiting

@@ -7,15 +7,16 @@ import itertools
 import pytest
 
 from actors.cluster.handshake import MAX_FIRST, Handshake
-from actors.host.frames import MAX_FRAME, FrameError, Refusal
+from actors.cluster.keys import Key
+from actors.host.frames import MAX_FRAME, FrameError, Refusal, derive, tag_of
 
-KEY = b"k" * 40
+KEY = Key(b"k" * 40)
 
 
 class Pair:
     """A line, and all that went over it."""
 
-    def __init__(self, key: bytes = KEY, other_key: bytes = KEY) -> None:
+    def __init__(self, key: Key = KEY, other_key: Key = KEY) -> None:
         self.nonces = itertools.count(1)
         self.dialler = Handshake(key, self.nonce(), dials=True)
         self.gate = Handshake(other_key, self.nonce(), dials=False)
@@ -71,7 +72,7 @@ def test_what_comes_in_pieces_is_put_together() -> None:
 
 
 def test_who_has_another_key_gets_no_answer() -> None:
-    pair = Pair(other_key=b"x" * 40)
+    pair = Pair(other_key=Key(b"x" * 40))
 
     assert refusal(pair.gate, take(pair.dialler)) is Refusal.FORGED
     assert pair.gate.outgoing == b""
@@ -136,3 +137,71 @@ def test_a_length_is_refused_when_it_is_announced(pair: Pair) -> None:
 
 def test_who_has_not_shown_the_key_of_this_line_may_not_say_much(pair: Pair) -> None:
     assert refusal(pair.gate, (MAX_FIRST + 1).to_bytes(4)) is Refusal.TOO_LONG
+
+
+# A machine with a key of its own.
+
+ONE, TWO = KEY.of("one"), KEY.of("two")
+
+
+def test_a_machine_with_its_own_key_is_known_by_its_name() -> None:
+    pair = Pair(key=ONE)
+    pair.open()
+
+    assert pair.gate.machine == "one"
+    assert list(pair.gate.feed(pair.dialler.seal(b"there"))) == [b"there"]
+    assert list(pair.dialler.feed(pair.gate.seal(b"here"))) == [b"here"]
+    assert Pair().gate.machine == ""
+
+
+@pytest.mark.parametrize(
+    "has", [ONE, Key(ONE.secret), Key(ONE.secret, "two"), Key(ONE.secret).of("two")]
+)
+@pytest.mark.parametrize("believes", [KEY, TWO])
+def test_with_a_machines_key_nobody_leads_another(has: Key, believes: Key) -> None:
+    member = Handshake(believes, b"m" * 32, dials=True)
+    asked = take(member)
+    false = Handshake(has, b"f" * 32, dials=False)
+
+    # It does not even understand what it is asked,
+    assert refusal(false, asked) is Refusal.FORGED
+    # and where it answers all the same, it is not believed.
+    answer = answered(has, believes.machine, asked[-48:-16])
+    assert refusal(member, answer) is Refusal.FORGED
+    assert not member.is_open
+
+
+def answered(key: Key, name: str, asked: bytes) -> bytes:
+    """What the protocol answers, by whoever has this key."""
+    hello = b"lowtide2" + bytes((len(name),)) + name.encode() + b"f" * 32
+    line_key = derive(key.secret, b"lowtide line")
+    return hello + tag_of(line_key, hello + asked, b"lowtide hello")
+
+
+@pytest.mark.parametrize("key", [KEY, TWO])
+def test_with_the_key_that_a_member_believes_somebody_leads_it(key: Key) -> None:
+    member = Handshake(key, b"m" * 32, dials=True)
+    asked = take(member)
+
+    assert list(member.feed(answered(key, key.machine, asked[-48:-16]))) == []
+
+    assert member.is_open
+
+
+@pytest.mark.parametrize(
+    "has", [ONE, Key(ONE.secret), Key(ONE.secret, "two"), Key(ONE.secret).of("two")]
+)
+def test_with_a_machines_key_nobody_joins_as_another(has: Key) -> None:
+    pair = Pair(key=has)
+    asked = take(pair.dialler)
+    if has == ONE:
+        asked = asked.replace(b"one", b"two")
+
+    assert refusal(pair.gate, asked) is Refusal.FORGED
+    assert pair.gate.outgoing == b""
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    hello = b"lowtide2" + bytes((3,)) + b"\xff\xfe\xfd" + b"n" * 48
+
+    assert refusal(Pair().gate, hello) is Refusal.GARBLED

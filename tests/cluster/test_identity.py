@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import sys
 from pathlib import Path
 
@@ -77,55 +75,3 @@ def test_what_is_installed_says_its_version_too() -> None:
 def test_what_is_not_there_has_no_version() -> None:
     assert identity.version_of("lt_nowhere") == "no version (not there)"
     assert "lt_nowhere" not in sys.modules
-
-
-GOOD = "a key of all machines, 32 bytes or more"
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        *("0" * 32, "0" * 64, "01" * 32, "0123456789abcdef" * 4, "abc" * 20),
-        "".join(map(chr, range(40, 100))),
-    ],
-)
-def test_a_key_that_anybody_guesses_is_refused(
-    key: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOWTIDE_CLUSTER_KEY", key)
-
-    with pytest.raises(ConfigError, match="that nobody guesses") as refused:
-        identity.read_key(None)
-
-    assert key not in str(refused.value)
-
-
-def test_keys_as_people_make_them_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key in (GOOD, *(secrets.token_hex(32) for _ in range(200))):
-        monkeypatch.setenv("LOWTIDE_CLUSTER_KEY", key)
-        assert identity.read_key(None) == key.encode()
-
-
-@pytest.mark.parametrize("what", ["another's", "a pipe", "a directory", "open to all"])
-def test_a_key_that_somebody_else_may_have_chosen_or_read_is_not_even_read(
-    tmp_path: Path, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("LOWTIDE_CLUSTER_KEY", raising=False)
-    path = tmp_path / "key"
-    if what == "a pipe":
-        os.mkfifo(path, 0o600)
-    elif what == "a directory":
-        path.mkdir(0o700)
-    else:
-        # Too short: it would be told if it were read.
-        path.write_text("short")
-        path.chmod(0o644 if what == "open to all" else 0o600)
-    if what == "another's":
-        if os.geteuid():
-            pytest.skip("takes root")
-        os.chown(path, 65534, -1)
-
-    with pytest.raises(ConfigError, match=r"must be|must belong") as refused:
-        identity.read_key(str(path))
-
-    assert "at least" not in str(refused.value)

@@ -38,6 +38,18 @@ def test_one_that_comes_back_in_time_has_the_line_it_had(machines: Machines) -> 
     assert not machines.process_up("r1", process())
 
 
+def test_nobody_takes_the_line_of_another_machine_by_naming_its_run(
+    machines: Machines,
+) -> None:
+    machine, _ = machines.joins("one", "r1", "host")
+    machines.line_ended("r1", 10.0, silent=False)
+
+    with pytest.raises(NameTakenError, match="as the run of machine 'one'"):
+        machines.joins("two", "r1", "host")
+
+    assert machine.away_since == 10.0
+
+
 def test_one_that_stays_away_is_lost_and_new_when_it_comes(machines: Machines) -> None:
     machine, _ = machines.joins("one", "r1", "host")
     machines.process_up("r1", process())

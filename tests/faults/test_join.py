@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from actors.cluster.handshake import Handshake
+from actors.cluster.keys import Key
 from actors.host.ports import free_port
 
 pytestmark = pytest.mark.system
@@ -142,6 +143,28 @@ def test_another_key_is_not_let_in_and_told_so(
     [refused] = leader.wait_for("frame.refused")
     assert refused["reason"] == "not signed with this system's key"
     assert leader.all_of("machine.joined") == []
+
+
+def test_with_a_machines_key_one_joins_by_that_name_and_leads_nobody(
+    lead: Start, join_system: Start, start_system: Start, gate: str, systems: Any
+) -> None:
+    leader = lead("--processors", "0")
+    systems.env["LOWTIDE_CLUSTER_KEY"] = Key(KEY.encode()).of("far").text()
+
+    join_system(gate, "--processors", "1")
+
+    done = leader.wait_for("job.done", count=4)
+    assert {each["processor"] for each in done} == {"far/processor-1"}
+    for other in (
+        join_system(gate, "--name", "near", ready=False),
+        start_system("--bind", f"127.0.0.1:{free_port()}", ready=False),
+    ):
+        assert other.wait() == 2
+    [line] = [e for e in other.program.lines if e.startswith("lowtide:")]
+    assert line.startswith(
+        "lowtide: LOWTIDE_CLUSTER_KEY holds the key of machine 'far', with which that "
+        "may join and nobody may lead"
+    )
 
 
 def test_a_leader_does_not_choose_what_a_machine_runs(
@@ -644,7 +667,7 @@ def test_what_strangers_say_at_the_gate_is_dropped_and_told_once(
     leader = lead()
     leader.wait_for("job.done", count=4)
     member = join_system(gate, "--name", "far", "--processors", "1")
-    hello = Handshake(KEY.encode(), os.urandom(32), dials=True).outgoing
+    hello = Handshake(Key(KEY.encode()), os.urandom(32), dials=True).outgoing
     host, port = gate.split(":")
 
     def say(*parts: bytes) -> bytes:
