@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from actors.demand.messages import SubscriptionId
     from actors.host.tcp import Endpoint
 
-#: Waits between two tries; each a quarter more or less.
-AGAIN = Backoff(base_s=0.25, cap_s=4.0)
-#: An address is tried beside those before it once they have had so long, in seconds.
+#: Waits between two tries, or two rounds of all places; each a quarter more or less.
+AGAIN = Backoff(base_s=0.25, cap_s=2.0)
+#: An address is tried beside those before it once they have had so long, in seconds;
+#: those that a name had last, once the name service has.
 NEXT_ADDRESS_S = 1.0
 #: Who has not answered so long after the last address was dialled does not, in seconds.
 ANSWER_S = 5.0
@@ -36,7 +37,9 @@ class LeaderConnection:
     """Keeps one line, says who calls when it opens, and gives signs.
 
     The leader's name is resolved at each try, and all its addresses are called, a
-    second after one another: the first that shows the key has the line.
+    second after one another: the first that shows the key has the line. It is back
+    15 s after the network is, at the most: what that takes is the silence that is
+    borne (`PATIENCE_S`), or else a try that had begun before and the wait after it.
 
     Args:
         stage: In whose mailbox this works.
@@ -74,7 +77,9 @@ class LeaderConnection:
         self._quiet = Quiet()
         # One try: who is called, who is left to be called, and until when.
         self._resolver: Worker | None = None
+        self._asked: set[HostPort] = set()
         self._known: dict[HostPort, list[Endpoint]] = {}
+        self._called: set[Endpoint] = set()
         self._calls: dict[int, Line] = {}
         self._left: deque[Endpoint] = deque()
         self._next_at: float | None = None
@@ -181,16 +186,28 @@ class LeaderConnection:
         if self._dial_at is not None and now >= self._dial_at:
             self._dial_at = None
             self._problems.clear()
-            self._resolve()
+            self._called.clear()
+            self._resolve(now)
         elif self._next_at is not None and now >= self._next_at:
-            if not self._left:
-                self._problems.append("no answer")
-            self._call_next()
+            self._go_on_calling()
 
-    def _resolve(self) -> None:
-        host, port = self._place
-        if is_address(host):
-            self._call_all(self._stage.environment.endpoints(host, port))
+    def _go_on_calling(self) -> None:
+        if not self._called and self._place in self._asked:
+            # A name service that does not answer holds up nobody who knows more.
+            self._problems.append(f"cannot find {self._place.host}: no answer")
+            self._call_all(self._known.get(self._place, []))
+            return
+        if not self._left:
+            self._problems.append("no answer")
+        self._call_next()
+
+    def _resolve(self, now: float) -> None:
+        place = self._place
+        if is_address(place.host):
+            self._call_all(self._stage.environment.endpoints(*place))
+            return
+        self._next_at = now + (NEXT_ADDRESS_S if place in self._known else ANSWER_S)
+        if place in self._asked:
             return
         if self._resolver is None:
             try:
@@ -199,28 +216,34 @@ class LeaderConnection:
                 self._give_up(str(error))
                 return
             self._stage.watch(self._resolver.fd, self._resolved)
-        self._resolver.call(partial(self._ask_resolver, host, port), _failed)
+        self._asked.add(place)
+        self._resolver.call(
+            partial(self._ask_resolver, place), lambda error: iter([(place, error)])
+        )
 
-    def _ask_resolver(self, host: str, port: int) -> Iterator[Any]:
+    def _ask_resolver(self, place: HostPort) -> Iterator[Any]:
         try:
-            yield self._stage.environment.endpoints(host, port)
+            yield place, self._stage.environment.endpoints(*place)
         except OSError as error:
-            yield error
+            yield place, error
 
     def _resolved(self) -> None:
         assert self._resolver is not None  # noqa: S101 - it has a word
-        for found in self._resolver.take():
+        for place, found in self._resolver.take():
+            self._asked.discard(place)
             if isinstance(found, list):
-                self._known[self._place] = found
-            else:
-                problem = f"cannot find {self._place.host}: {found}"
-                self._problems.append(problem)
-            if not self._is_closed:
-                # Where nobody can say now, it may be where it was.
-                self._call_all(self._known.get(self._place, []))
+                self._known[place] = found
+            is_tried = place == self._place and self._next_at is not None
+            if not is_tried or self._is_closed:
+                continue  # the next try has use for it
+            if not isinstance(found, list):
+                self._problems.append(f"cannot find {place.host}: {found}")
+            # Where nobody can say now, it may be where it was.
+            self._call_all(self._known.get(place, []))
 
     def _call_all(self, endpoints: list[Endpoint]) -> None:
-        self._left.extend(endpoints)
+        self._left.extend(each for each in endpoints if each not in self._called)
+        self._called.update(endpoints)
         self._call_next()
 
     def _call_next(self) -> None:
@@ -277,8 +300,9 @@ class LeaderConnection:
 
     def _dial_later(self, reason: str, *, was_open: bool) -> None:
         self._failures += 1
-        rounds = -(-self._failures // len(self._places))
-        delay_s = AGAIN.longest_s(rounds) * (0.75 + self._stage.chance() / 2)
+        rounds, tried = divmod(self._failures, len(self._places))
+        longest_s = AGAIN.base_s if tried else AGAIN.longest_s(rounds)
+        delay_s = longest_s * (0.75 + self._stage.chance() / 2)
         self._dial_at = self._stage.now() + delay_s
         # The same trouble at every try is told once.
         place = self._place
@@ -337,7 +361,3 @@ class LeaderConnection:
 
 def _patient(limit_s: float) -> Heartbeat[HostPort]:
     return Heartbeat.of_lines(min(limit_s, PATIENCE_S))
-
-
-def _failed(error: BaseException) -> Iterator[Any]:
-    yield error

@@ -21,7 +21,7 @@ LEAST_S = 15.0
 LINE_BEATS = 5
 #: A machine dials anew after so long without a sign of its leader, in seconds, also
 #: where both bear a longer silence: the line may be back, and TCP not know it yet.
-PATIENCE_S = 10.0
+PATIENCE_S = 7.0
 
 N = TypeVar("N")
 
