@@ -294,10 +294,12 @@ class Leader:
         if message.up:
             is_news = self.machines.process_up(machine.run, process)
             return self._process_up(machine, process) if is_news else []
-        if not self.machines.process_gone(machine.run, process):
+        fate = Fate(message.fate)
+        # Of one that had died its end for good is news as well: nobody restarts it.
+        if not self.machines.process_gone(machine.run, process) and not fate.is_final:
             return []
         gone = ProcessGone(process=process, reason=message.reason, crash=message.crash)
-        return self._processes_gone(gone, Fate(message.fate), machine.name)
+        return self._processes_gone(gone, fate, machine.name)
 
     def _line_ended(
         self, run: str, reason: str, now: float, *, silent: bool

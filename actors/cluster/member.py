@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from actors.actor_system.stage import Address
     from actors.cluster.router import Passed
     from actors.config.model import ProcessorConfig, SystemConfig
+    from actors.demand.job import Process
     from actors.demand.messages import SubscriptionId
     from actors.host.control_socket import Request
     from actors.status.model import MemberStatus
@@ -298,12 +299,20 @@ class MachineActor(SupervisorActor):
         match order.verb:
             case "detach":
                 self.carry_out(self.supervisor.detach(child))
+                if self.supervisor.processors.get(process.name) is None:
+                    self._never_returns(process)
             case "kill":
                 self.carry_out(self.supervisor.lost(process))
             case "tell" if child.run == process.run:
                 self.tell(child.name, order.message)
             case _:
                 pass
+
+    def _never_returns(self, process: Process) -> None:
+        # It had died and waited for its restart, which the leader was told.
+        reason, fate = "detached", Fate.REMOVED.value
+        ended = ProcessIs(process=process, up=False, reason=reason, fate=fate)
+        self.connection.send(ended)
 
     def _tell_status(self, number: int) -> None:
         def over(answers: dict[str, StatusAnswer]) -> None:

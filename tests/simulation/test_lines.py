@@ -104,3 +104,26 @@ def test_a_job_that_takes_longer_than_its_lease_to_cross_is_run_once() -> None:
     assert max(slow.executions.values()) == 1
     events = slow.events
     assert (events["stage.silent"], events["job.returned"], slow.allowed) == (0, 0, 0)
+
+
+def test_a_detach_of_one_that_waits_for_its_restart_elsewhere_is_answered() -> None:
+    slow = _Slow(0, bytes_s=1e6, jobs=0, job=10, result=10)
+    world = slow.world
+    world.network.link.delay_s = 0.15
+    world.start()
+    slow._put_down_jobs(slow.chaos.profile)  # noqa: SLF001 - of its own class
+    agenda, machine = world.agenda, world.machines[0]
+    agenda.run(agenda.now + 10.0)
+    name = f"m1/{world.config.processors[0].name}-1"
+    for _ in range(3):
+        # With each it waits longer: in the end for more than the order takes.
+        agenda.run(agenda.now + 1.0)
+        node = machine.base.named(name)
+        assert node is not None
+        machine.base.kill(node)
+
+    request = world.command({"verb": "detach", "names": [name]})
+    agenda.run(agenda.now + 60.0)
+    world.close()
+
+    assert request.reply == {"detached": [name]}
