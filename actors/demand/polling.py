@@ -125,6 +125,10 @@ class Poller:
         if self.state not in (PollState.STOPPED, PollState.THROTTLED):
             self.next_poll = now
 
+    def leave_alone(self, until: float) -> None:
+        """Begin no fetch before then: so the source has asked, before this began."""
+        self.state, self.next_poll = PollState.THROTTLED, until
+
     def stop(self) -> None:
         """Begin no further fetch; one that runs may end."""
         if self.state is not PollState.FETCHING:

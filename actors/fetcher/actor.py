@@ -56,6 +56,7 @@ from actors.supervision.messages import (
     Resume,
     SetBarrier,
     Sign,
+    SourceWaits,
     Started,
     StartFetcher,
     StatusAnswer,
@@ -263,6 +264,8 @@ class FetcherActor(Stage):
             taken, kept, sent = self._taken_up(follows_copies=follows)
             states = SourceState.of(kept) if "state" in given else None
             self._make_source(config, forks.guarded(fetch), settle, states)
+            if (waits := message.waits) is not None:
+                self.source.leave_alone(waits.until, waits.reason)
         except JournalLockedError:
             raise
         except (ValueError, JournalError) as error:
@@ -494,6 +497,12 @@ class FetcherActor(Stage):
                 self._carry_out(decision, now)
         except JournalError as error:
             self.commit_queue.failed(error, now)
+        if self.source.asked is not None:
+            # Who is started in place of this one is not to ask sooner.
+            until, reason = self.source.asked
+            self.source.asked = None
+            waits = SourceWaits(name=self.config.name, until=until, reason=reason)
+            self.send(self._root, waits)
 
     def _finder_spoke(self) -> None:
         if self._finder is not None:

@@ -106,6 +106,8 @@ class PollWorker:
         self.tally = tally
         self.last_error: str | None = None
         self.throttled_by: str | None = None
+        #: Until when the source asked to be left alone, and what it said.
+        self.asked: tuple[float, str] | None = None
 
     @property
     def fd(self) -> int:
@@ -125,6 +127,11 @@ class PollWorker:
             # Not in the mailbox's thread: it is the user's function.
             hurry = partial(_hurry_up, self._hurry, self._log)
             threading.Thread(target=hurry, name="hurry", daemon=True).start()
+
+    def leave_alone(self, until: float, reason: str) -> None:
+        """Ask nothing until then: so the source said to an earlier fetcher."""
+        self.poller.leave_alone(until)
+        self.throttled_by = reason
 
     def poll_if_due(self, now: float, room: int, demand: int, *, full: bool) -> None:
         """Start a fetch if it is time.
@@ -208,15 +215,18 @@ class PollWorker:
                     self.unknown_outcomes += step.unknown
                     self._note("error", failure, now)
                     delay = self.poller.failed(now, chance, failure.retry_after_s)
+                    self._note_asked(failure, now + delay)
                     self._tell("error", failure.error, delay, unknown=step.unknown)
                 case RunEnded("faulted", failure) if failure is not None:
                     self.unknown_outcomes += step.unknown
                     self._note("error", failure, now)
                     delay = self.poller.faulted(now, failure.retry_after_s)
+                    self._note_asked(failure, now + delay)
                     self._tell("faulted", failure.error, delay, unknown=step.unknown)
                 case RunEnded("throttled", failure) if failure is not None:
                     self._note("throttled", failure, now)
                     delay = self.poller.throttled(now, failure.retry_after_s)
+                    self._note_asked(failure, now + delay)
                     self._tell("throttled", failure.error, delay)
                 case RunEnded("full"):
                     self._note("full", None, now)
@@ -226,6 +236,10 @@ class PollWorker:
                     self._note(outcome, None, now)
                     self.poller.empty(now, chance, jobs=self._count, took_s=took_s)
                     self._tell(outcome, delay=self._put_off(now))
+
+    def _note_asked(self, failure: Failure, until: float) -> None:
+        if failure.retry_after_s is not None:
+            self.asked = until, failure.error
 
     def _put_off(self, now: float) -> float:
         next_s = self._signals.next_s

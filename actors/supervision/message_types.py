@@ -41,6 +41,7 @@ CLASSES: tuple[type, ...] = (
     # Between the root and its stages.
     messages.StartSystem,
     messages.StartFetcher,
+    messages.SourceWaits,
     messages.StartProcessor,
     messages.Started,
     messages.AskSign,

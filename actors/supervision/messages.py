@@ -52,11 +52,27 @@ class StartFetcher:
 
     Attributes:
         again: Whether this fetcher was there before, in this run of the system.
+        waits: What it said last of its source's wish to be left alone.
     """
 
     config: FetcherConfig
     system: SystemConfig
     again: bool = False
+    waits: SourceWaits | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceWaits:
+    """A fetcher to its root: its source asks to be left alone.
+
+    Attributes:
+        until: Monotonic seconds of this machine.
+        reason: What the source said.
+    """
+
+    name: str
+    until: float
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

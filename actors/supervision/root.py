@@ -38,6 +38,7 @@ from actors.supervision.messages import (
     Drained,
     JobsDecided,
     ProcessLost,
+    SourceWaits,
     StartSystem,
     StateDecided,
     StatusAnswer,
@@ -125,6 +126,8 @@ class RootActor(SupervisorActor):
                 self.supervisor.heard(name, self.now(), accounting)
                 self.carry_out(self.supervisor.drained(name))
                 self.shutdown.stage_drained(name)
+            case SourceWaits():
+                self.supervisor.source_waits(message)
             case FromMachine() | LineEnded():
                 self.carry_out(self.leader.receive(message, self.now()))
             case JobsDecided() | StateDecided() | BarrierPassed():

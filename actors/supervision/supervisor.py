@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from actors.config.model import FetcherConfig, ProcessorConfig, SystemConfig
     from actors.supervision.effects import Effect
+    from actors.supervision.messages import SourceWaits
 
 
 class Supervisor:
@@ -89,6 +90,7 @@ class Supervisor:
         self._is_elsewhere = is_elsewhere
         self._accounts: dict[str, Accounting] = {}
         self._outdated: set[str] = set()
+        self._waits: dict[str, SourceWaits] = {}
         self._heartbeat: Heartbeat[str] = Heartbeat(system.lease_s)
 
     # Who is there.
@@ -176,6 +178,10 @@ class Supervisor:
         self._heartbeat.heard(name, now)
         if accounting is not None:
             self._accounts[name] = accounting
+
+    def source_waits(self, waits: SourceWaits) -> None:
+        """Note how long a source is to be left alone, whoever asks it then."""
+        self._waits[waits.name] = waits
 
     def started(self, name: str, pid: int, now: float) -> list[Effect]:
         """Bring a child that is ready together with the others."""
@@ -444,6 +450,7 @@ class Supervisor:
                     config=child.config,
                     system=self.system,
                     again=self.is_again or child.starts > 1,
+                    waits=self._waits.get(child.name),
                 )
             case Role.PROCESSOR:
                 return StartProcessor(

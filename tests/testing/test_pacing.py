@@ -79,3 +79,41 @@ def test_a_fetch_is_called_again_when_it_said(answer: Any) -> None:
         assert [round(each) for each in asked] == [0, 100, 200]
         assert fetcher["throttled_s"] is None
         assert fetcher["next_poll_s"] == pytest.approx(50, abs=1)
+
+
+class OverloadedError(Exception):
+    status = 503
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("0 of 60 requests left")
+        self.retry_after_s = retry_after_s
+
+
+@pytest.mark.parametrize("error", [ThrottledError, OverloadedError])
+@pytest.mark.parametrize("journal", ["lowtide.db", "none"])
+def test_a_source_is_left_alone_whoever_dies(
+    error: Callable[[float], Exception], journal: str
+) -> None:
+    asked_at: list[float] = []
+
+    def fetch() -> None:
+        asked_at.append(pipeline.now)
+        if len(asked_at) == 1:
+            raise error(600.0)
+
+    with Harness(process=abs, fetch=fetch, journal=journal) as pipeline:
+        pipeline.advance(5.0)
+        assert len(asked_at) == 1
+        for _ in range(5):
+            pipeline.crash("source")
+            pipeline.advance(60.0)
+
+        [fetcher] = pipeline.status()["fetchers"]
+        assert len(asked_at) == 1
+        assert fetcher["waiting_for"] == "throttled"
+        assert "0 of 60 requests left" in str(fetcher["throttled_by"])
+        pipeline.advance(400.0)
+        assert len(asked_at) > 1
+        assert asked_at[1] - asked_at[0] >= 600.0
+        [fetcher] = pipeline.status()["fetchers"]
+        assert fetcher["throttled_by"] is None
