@@ -126,6 +126,18 @@ def padded_root(job: Any) -> Any:
     return [math.sqrt(job["number"]), "x" * 4096]
 
 
+def wide(job: Any) -> Any:
+    """A result of 20 KiB, or little for a job that is as wide itself."""
+    return "x" * 20_480 if "number" in job else len(job["pad"])
+
+
+def fetch_wide() -> Any:
+    """Return jobs of 20 KiB, a thousand of them."""
+    with _lock:
+        number = next(_numbers)
+    return {"id": number, "pad": "x" * 20_480} if number <= 1000 else None
+
+
 def long_root(job: Any) -> float:
     """Note, then take three seconds for the root."""
     _note(job)
