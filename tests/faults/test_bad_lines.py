@@ -112,7 +112,7 @@ class Rounds:
         self.address = network.address
         self._addresses = itertools.count(200)
         self.killed = self.made = 0
-        self.in_hand: list[set[int]] = []
+        self.in_hand: list[slice] = []
 
     @property
     def kinds(self) -> list[Callable[[Host], None]]:
@@ -184,18 +184,17 @@ class Rounds:
         before = len(self.numbers.account()["served"])
         self.killed += sum(PROCESSORS.values())
         os.kill(fetcher["pid"], signal.SIGKILL)
-        served = self.numbers.account()["served"]
-        # The one that was served last when it died; by now there may be more.
-        self.in_hand.append(set(served[max(0, before - 1) :]))
+        after = len(self.numbers.account()["served"])
+        # The one that was served last when it died, or one that it had just asked for.
+        self.in_hand.append(slice(max(0, before - 1), after + 1))
         # So many take their time, which says nothing of lines.
         wait_until(self.are_back, "all is worked off", 60.0)
 
     def are_traced(self, lost: tuple[int, ...]) -> bool:
         """Whether each of them was in the hand of a fetcher that was killed."""
-        left = list(lost)
+        left, served = set(lost), self.numbers.account()["served"]
         for hand in self.in_hand:
-            if (one := next((each for each in left if each in hand), None)) is not None:
-                left.remove(one)
+            left -= set(sorted(left & set(served[hand]))[:1])
         return not left
 
     def move(self, host: Host) -> None:
