@@ -295,8 +295,8 @@ class Leader:
             is_news = self.machines.process_up(machine.run, process)
             return self._process_up(machine, process) if is_news else []
         fate = Fate(message.fate)
-        # Of one that had died its end for good is news as well: nobody restarts it.
-        if not self.machines.process_gone(machine.run, process) and not fate.is_final:
+        for_good = fate.is_final
+        if not self.machines.process_gone(machine.run, process, for_good=for_good):
             return []
         gone = ProcessGone(process=process, reason=message.reason, crash=message.crash)
         return self._processes_gone(gone, fate, machine.name)
@@ -323,7 +323,7 @@ class Leader:
             self._told.pop(machine.run, None)
             about = {"machine": machine.name, "host": machine.host, "reason": reason}
             effects.append(Log(level, event, about))
-        processes = [each for one in machines for each in one.processes.values()]
+        processes = [each for one in machines for each in one.leaving()]
         if processes:
             first, *others = processes
             gone = ProcessGone(

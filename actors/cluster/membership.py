@@ -34,6 +34,7 @@ class Machine:
         host: What it calls itself.
         line: Another one after each loss.
         processes: By their runs.
+        awaited: Those that have died and are to be restarted there, by their names.
         away_since: When its line ended, monotonic seconds; None while it stands.
     """
 
@@ -42,7 +43,13 @@ class Machine:
     host: str
     line: str
     processes: dict[str, Process] = field(default_factory=dict)
+    awaited: dict[str, Process] = field(default_factory=dict)
     away_since: float | None = None
+
+    def leaving(self) -> Iterator[Process]:
+        """Those of which nothing is to be expected once it is gone."""
+        yield from self.processes.values()
+        yield from self.awaited.values()
 
 
 class Machines:
@@ -121,15 +128,27 @@ class Machines:
         machine = self._by_run.get(run)
         if machine is None or process.run in machine.processes:
             return False
+        machine.awaited.pop(process.name, None)
         machine.processes[process.run] = process
         return True
 
-    def process_gone(self, run: str, process: Process) -> bool:
-        """A process on a machine is no more; returns whether that is news."""
+    def process_gone(self, run: str, process: Process, *, for_good: bool) -> bool:
+        """A process on a machine is no more; returns whether that is news.
+
+        Of one that was to be restarted, its end for good is news as well.
+        """
         machine = self._by_run.get(run)
-        return (
-            machine is not None and machine.processes.pop(process.run, None) is not None
-        )
+        if machine is None:
+            return False
+        if machine.processes.pop(process.run, None) is not None:
+            if not for_good:
+                machine.awaited[process.name] = process
+            return True
+        awaited = machine.awaited.get(process.name)
+        if not for_good or awaited is None or awaited.run != process.run:
+            return False
+        del machine.awaited[process.name]
+        return True
 
     def where(self, name: str) -> tuple[Machine, Process] | None:
         """The process of this name, and its machine."""

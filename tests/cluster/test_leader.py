@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -145,6 +146,34 @@ def test_the_end_of_a_step_elsewhere_is_that_of_any_source(
         SourceEnded("first", "far/first-1", fate)
     ]
     assert says(leader, gone) == []
+
+
+def test_the_end_for_good_of_one_that_was_to_be_restarted_is_news_once(
+    leader: Leader,
+) -> None:
+    join(leader)
+    for run in ("far.1", "far.2"):
+        one = replace(STEP, run=run)
+        says(leader, ProcessIs(process=one, up=True))
+        news = []
+        for fate in (Fate.RESTART, Fate.RESTART, Fate.REMOVED, Fate.REMOVED):
+            gone = ProcessIs(process=one, up=False, fate=fate.value)
+            effects = says(leader, gone)
+            news += [each.fate for each in effects if isinstance(each, Gone)]
+        assert news == [Fate.RESTART, Fate.REMOVED]
+
+
+def test_a_machine_that_is_lost_takes_along_one_that_was_to_be_restarted(
+    leader: Leader,
+) -> None:
+    join(leader)
+    says(leader, ProcessIs(process=STEP, up=True))
+    says(leader, ProcessIs(process=STEP, up=False, fate=Fate.RESTART.value))
+
+    effects = leader.receive(LineEnded(run="far", silent=True, reason="silent"), NOW)
+
+    gone = [each for each in effects if isinstance(each, Gone)]
+    assert [(each.message.process, each.fate) for each in gone] == [(STEP, Fate.FATAL)]
 
 
 @pytest.mark.parametrize("fate", [Fate.RESTART, Fate.REMOVED, Fate.FATAL])

@@ -95,13 +95,13 @@ def test_a_process_is_found_by_name_and_told_once(machines: Machines) -> None:
     assert machines.process_up("r1", process())
 
     assert machines.where("one/sqrt-1") == (machine, process())
-    assert machines.process_gone("r1", process())
-    assert not machines.process_gone("r1", process())
+    assert machines.process_gone("r1", process(), for_good=False)
+    assert not machines.process_gone("r1", process(), for_good=False)
     assert machines.where("one/sqrt-1") is None
 
 
 def test_nothing_is_known_of_a_machine_that_has_not_joined(machines: Machines) -> None:
     assert not machines.process_up("r9", process())
-    assert not machines.process_gone("r9", process())
+    assert not machines.process_gone("r9", process(), for_good=False)
     assert machines.leaves("r9") is None
     assert machines.get("r9") is None
