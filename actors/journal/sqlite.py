@@ -130,7 +130,11 @@ class SqliteJournal:
             self._db: Any = db or connect(path, wait_s=WAIT_S)
             with _closed_on_error(self._db):
                 self._fetcher = self._number_of(fetcher)
-                self._seen = SeenTime(self._latest(), self._clock.unset())
+                # Where no run was before, nothing can have been kept by a wrong clock.
+                latest = self._latest()
+                self._seen: SeenTime | None = None
+                if latest is not None:
+                    self._seen = SeenTime(latest, self._clock.unset())
         self._ended = KeptJobs(self._db, self._fetcher, keep, self._clock.monotonic)
         self._writer = self.writer(
             self._db, self._fetcher, self._clock.wall, self._ended
@@ -153,7 +157,8 @@ class SqliteJournal:
         return row and float(row[0])
 
     def _now(self) -> float:
-        return self._seen.now(self._clock.wall(), self._clock.unset())
+        wall = self._clock.wall()
+        return self._seen.now(wall, self._clock.unset()) if self._seen else wall
 
     def close(self) -> None:
         """Let go of the file."""
@@ -468,9 +473,11 @@ class SqliteJournal:
         if abs(by_s) < SET_BY_S:
             self._wall_ahead = ahead
             return
-        right_until = self._seen.right_until(
-            self._clock.wall(), by_s, self._clock.unset()
-        )
+        right_until = None
+        if self._seen is not None:
+            right_until = self._seen.right_until(
+                self._clock.wall(), by_s, self._clock.unset()
+            )
         after = -math.inf if right_until is None else right_until
         with self._transaction():
             self._db.execute(
