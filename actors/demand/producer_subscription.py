@@ -21,6 +21,7 @@ from actors.demand.messages import (
     Demand,
     Done,
     Jobs,
+    Subscribe,
     assignments_of,
     in_parts,
 )
@@ -199,6 +200,8 @@ class ProducerSubscription:
 
 #: How long jobs wait for company, in seconds.
 COALESCE_S = 0.02
+#: The same for a consumer that runs several at a time: there a place is empty.
+PLACES_S = 0.001
 
 #: How long at most, where what went before does not arrive.
 LONGEST_S = 2.0
@@ -208,6 +211,7 @@ LONGEST_S = 2.0
 class _Line:
     received: int = 0
     sent: int = 0
+    least_s: float = COALESCE_S
     wait_s: float = COALESCE_S
     open_at: float = 0.0
     held: Jobs | None = None
@@ -221,11 +225,14 @@ class Coalescing:
 
     def heard(self, message: ToProducer) -> None:
         """Note how much has arrived."""
+        if isinstance(message, Subscribe) and message.process.concurrency > 1:
+            line = self._line(message.subscription)
+            line.least_s = line.wait_s = PLACES_S
         if isinstance(message, Demand | Done):
             line = self._line(message.subscription)
             line.received = max(line.received, message.received)
             if line.received >= line.sent:
-                line.wait_s = COALESCE_S
+                line.wait_s = line.least_s
 
     def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
         """Take messages to send; returns those that go now, in order.
@@ -240,11 +247,11 @@ class Coalescing:
             if isinstance(message, Jobs):
                 out += _confirming(_put_jobs(line, message, now), confirm)
                 continue
+            if isinstance(message, Confirm):
+                confirms[message.subscription] = _both(confirm, message)
+                continue
             if confirm is not None:
                 out.append(confirm)
-            if isinstance(message, Confirm):
-                confirms[message.subscription] = message
-                continue
             if line.held is not None:
                 out.append(line.held)
                 line.held = None
@@ -332,6 +339,12 @@ def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:
         return [*([] if confirm is None else [confirm]), *going]
     first, *rest = going
     return [replace(first, confirmed=first.confirmed + confirm.outcomes), *rest]
+
+
+def _both(one: Confirm | None, other: Confirm) -> Confirm:
+    return (
+        other if one is None else replace(one, outcomes=one.outcomes + other.outcomes)
+    )
 
 
 def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:

@@ -25,6 +25,7 @@ from actors.supervision.messages import ProcessLost
 if TYPE_CHECKING:
     from actors.actor_system.stage import Address, Stage
     from actors.demand.job_events import JobEvent
+    from actors.demand.messages import ToConsumer
     from actors.demand.producer import Decision, Producer
     from actors.demand.producer_subscription import ProducerSender
     from actors.fetcher.acknowledgements import Acknowledger
@@ -195,6 +196,9 @@ class Delivery:
     def release(self, now: float) -> None:
         """Have the journal keep what waits, then tell and send it."""
         for decision in self._commit_queue.release(now):
+            # First what others wait for.
+            others = [each for each in decision.sends if type(each) is not Confirm]
+            self.sender.put(others, now)
             log_events(self._stage.log, decision.events)
             if self._acknowledger is not None:
                 self._acknowledger.copies.made(decision.events)
@@ -203,8 +207,6 @@ class Delivery:
             self._source.tally.note(decision.events, now)
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
-            others = [each for each in decision.sends if type(each) is not Confirm]
-            self.sender.put(others, now)
             for process in decision.lost:
                 self._stage.send(self._root, ProcessLost(process=process))
         self._let_go(now)
@@ -212,10 +214,12 @@ class Delivery:
         self._tell_journal()
 
     def _let_go(self, now: float) -> None:
+        confirms: list[ToConsumer] = []
         for decision in self._commit_queue.take_synced():
             if self._acknowledger is not None:
                 self._acknowledger.ended(decision.events, now)
-            confirms = [each for each in decision.sends if type(each) is Confirm]
+            confirms += [each for each in decision.sends if type(each) is Confirm]
+        if confirms:
             self.sender.put(confirms, now)
 
     def _forget_closed(self) -> None:

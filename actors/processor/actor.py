@@ -77,6 +77,12 @@ if TYPE_CHECKING:
 #: replaced, in seconds.
 HAND_OVER_S = 2.0
 
+#: How long what has ended beside others waits for those of its moment, in seconds:
+#: a message, a transaction and an answer are for all of them.
+COMPANY_S = 0.0005
+#: How many go together at most, while what comes in their place is waited for.
+TOGETHER = 16
+
 
 def _nothing() -> None:
     """Set nothing up."""
@@ -109,6 +115,7 @@ class ProcessorActor(Stage):
         self._told_overdue = False
         self._began_at = 0.0
         self._look_at: float | None = None
+        self._take_at: float | None = None
 
     def receive(  # noqa: C901 - one arm a message
         self, message: Any, sender: Address
@@ -174,6 +181,8 @@ class ProcessorActor(Stage):
         self._send(self.consumer.tick(now))
         if self._output is not None:
             self._turn(*self._output.tick(now))
+        if self._take_at is not None and now >= self._take_at:
+            self._take_all()
         self._end_what_is_late(now)
         if self._look_at is not None and now >= self._look_at:
             self._look(now)
@@ -184,7 +193,8 @@ class ProcessorActor(Stage):
         """When something is to be repeated or retried, is due, or is overdue."""
         if self._root is None:
             return None
-        times = [self.consumer.next_tick(), self._leave_at, self._look_at]
+        times = [self.consumer.next_tick(), self._leave_at]
+        times += [self._look_at, self._take_at]
         if self._output is not None:
             times.append(self._output.next_tick())
         if self._batching is not None and self.consumer.may_begin:
@@ -387,10 +397,21 @@ class ProcessorActor(Stage):
         return batching.due(self.consumer.queued, self.now(), flush=flush)
 
     def _runner_spoke(self) -> None:
-        self._began_at = self.now()
-        self._take_ended()
+        if self.config.concurrency > 1 and self.consumer.running_count > 1:
+            # Not looked at meanwhile, it wakes nobody for each of them.
+            assert self._runner is not None  # noqa: S101 - it is what has spoken
+            self.unwatch(self._runner.fd)
+            self._take_at = self.now() + COMPANY_S
+            return
+        self._take_all()
         self._run_next()
         self._tell_if_drained()
+
+    def _take_all(self) -> None:
+        assert self._runner is not None  # noqa: S101 - it is what has spoken
+        self.watch(self._runner.fd, self._runner_spoke)
+        self._began_at, self._take_at = self.now(), None
+        self._take_ended()
 
     def _take_ended(self) -> None:
         assert self._runner is not None  # noqa: S101 - it is what has spoken
@@ -403,8 +424,10 @@ class ProcessorActor(Stage):
             # One that was given up may still come to its end.
             elif self.consumer.runs(each.ticket):
                 ended.append(each)
-        if ended:
-            self._finished(ended)
+        # Where places are empty, the first are not to wait for what the last ones cost.
+        most = len(ended) if self._batching or self._not_begun else TOGETHER
+        for begin in range(0, len(ended), most or 1):
+            self._finished(ended[begin : begin + most])
 
     def _note_broken(self, broken: Broken) -> None:
         # A process that ends so has what it held looked at one by one: a job that

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from actors.demand.messages import Assignment, Confirm, Demand, Jobs, Ping, ToConsumer
-from actors.demand.producer_subscription import COALESCE_S, Coalescing
+from actors.demand.job import Process
+from actors.demand.messages import (
+    Assignment,
+    Confirm,
+    Demand,
+    Jobs,
+    Ping,
+    Subscribe,
+    ToConsumer,
+)
+from actors.demand.producer_subscription import COALESCE_S, PLACES_S, Coalescing
 
 
 def jobs(first: int, upto: int, subscription: str = "a") -> Jobs:
@@ -120,7 +129,20 @@ def test_a_confirmation_does_not_wait_for_jobs_that_wait() -> None:
     assert coalescing.due(10.0 + COALESCE_S) == [jobs(1, 2)]
 
 
-def test_two_confirmations_both_go() -> None:
+def test_two_confirmations_go_as_one() -> None:
     confirms = [Confirm(subscription="a", outcomes=((n, 1),)) for n in (1, 2)]
 
-    assert Coalescing().put(confirms, 10.0) == confirms
+    [sent] = Coalescing().put(confirms, 10.0)
+
+    assert sent == Confirm(subscription="a", outcomes=((1, 1), (2, 1)))
+
+
+def test_jobs_for_empty_places_wait_for_a_moment_only() -> None:
+    coalescing = Coalescing()
+    process = Process(name="p", run="r", pid=1, host="h", kind="p", concurrency=8)
+    coalescing.heard(Subscribe(subscription="a", process=process))
+    coalescing.put([jobs(0, 8)], 10.0)
+
+    assert coalescing.put([jobs(8, 9)], 10.0005) == []
+    assert coalescing.next_tick() == 10.0 + PLACES_S
+    assert coalescing.put([jobs(9, 10)], 10.0 + PLACES_S) == [jobs(8, 10)]

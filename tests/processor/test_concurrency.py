@@ -10,6 +10,8 @@ import pytest
 
 import actors
 from actors.config.errors import ConfigError
+from actors.demand.messages import Confirm, Done
+from actors.processor.actor import TOGETHER
 from actors.testing import Harness
 
 
@@ -387,3 +389,25 @@ def test_outside_a_job_nothing_is_cancelled() -> None:
 def test_a_place_for_no_job_is_refused() -> None:
     with pytest.raises(ConfigError, match="concurrency"):
         Harness(concurrency=0)
+
+
+@BOTH
+def test_what_ends_in_one_moment_goes_in_few_messages(
+    process: Callable[[Any], Any],
+) -> None:
+    with Harness(
+        process=process,
+        process_s=timed(process),
+        processors=1,
+        concurrency=64,
+    ) as pipeline:
+        pipeline.push(range(640))
+        pipeline.run_until_idle()
+
+        sent = [each.content for each in pipeline.messages]
+        done = [each for each in sent if isinstance(each, Done)]
+        confirms = [each for each in sent if isinstance(each, Confirm)]
+        assert sorted(pipeline.results) == list(range(640))
+        assert max(len(each.outcomes) for each in done) <= TOGETHER
+        assert len(done) <= 640 / TOGETHER * 1.5
+        assert len(confirms) <= 640 / TOGETHER * 1.5
