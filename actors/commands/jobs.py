@@ -202,22 +202,33 @@ def _chosen(view: JournalView, arguments: Namespace) -> list[dict[str, Any]]:
     if not arguments.ids:
         wanted = UNDER_WAY if arguments.action == "cancel" else QUARANTINED
         return list(selection_of(arguments, wanted).jobs(view))
-    chosen = []
-    for job_id in arguments.ids:
-        found = _found(view, job_id, arguments.fetcher)
-        names = sorted({job["fetcher"] for job in found})
-        if len(names) > 1:
-            there = ", ".join(names)
-            raise JobsError(f"job {job_id} is there for {there}: say --fetcher NAME")
-        # Of a broadcast there are several of one id.
-        wanted, what = QUARANTINED, "not quarantined"
-        if arguments.action == "cancel":
-            wanted, what = UNDER_WAY, "neither waiting nor running"
-        meant = [job for job in found if job["state"] in wanted]
-        if not meant:
-            raise JobsError(f"job {job_id} is {found[0]['state']}, {what}")
-        chosen += meant
-    return chosen
+    return [
+        job
+        for job_id in arguments.ids
+        for job in meant_by(view, arguments.action, job_id, arguments.fetcher)
+    ]
+
+
+def meant_by(
+    view: JournalView, action: str, job_id: str, fetcher: str | None = None
+) -> list[dict[str, Any]]:
+    """The jobs of an id, of a broadcast several, that an action may be about.
+
+    Raises:
+        JobsError: There is none, or it is not known which is meant.
+    """
+    found = _found(view, job_id, fetcher)
+    names = sorted({job["fetcher"] for job in found})
+    if len(names) > 1:
+        there = ", ".join(names)
+        raise JobsError(f"job {job_id} is there for {there}: say --fetcher NAME")
+    wanted, what = QUARANTINED, "not quarantined"
+    if action == "cancel":
+        wanted, what = UNDER_WAY, "neither waiting nor running"
+    meant = [job for job in found if job["state"] in wanted]
+    if not meant:
+        raise JobsError(f"job {job_id} is {found[0]['state']}, {what}")
+    return meant
 
 
 _NOT_RUNNING = "jobs cancel needs a running system: nothing runs at this port"

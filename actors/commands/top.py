@@ -10,6 +10,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.commands.cancel_prompt import CancelPrompt
 from actors.commands.control import (
     ANSWER_WITHIN_S,
     WORK_WITHIN_S,
@@ -17,6 +18,7 @@ from actors.commands.control import (
     beside,
 )
 from actors.commands.exit_codes import Exit
+from actors.commands.jobs import JobsError, in_parts, meant_by
 from actors.commands.options import add_verb
 from actors.commands.terminal import complain, note
 from actors.host.control_socket import ControlError, NotRunningError
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
     from actors.commands.options import Verbs
     from actors.commands.top_view import View
+    from actors.journal.view import JournalView
     from actors.status.commands import Command
 
 #: How often the status is asked for, in seconds.
@@ -108,6 +111,7 @@ class _Session:
         self._socket = socket
         # A detach may take as long as its job: the view goes on meanwhile.
         self._answer: Future[dict[str, Any]] | None = None
+        self._prompt: CancelPrompt | None = None
         self._quarantined = -1
         self._asked_at = 0.0
         self._answered_at = time.monotonic()
@@ -147,12 +151,17 @@ class _Session:
         left = max(0.0, EVERY_S - (time.monotonic() - self._asked_at))
         if select.select([fd], [], [], left)[0]:
             typed = os.read(fd, 64).decode(errors="replace")
+            if self._prompt is not None and "\x1b" in typed:
+                typed = "\x1b"  # what an arrow sends begins with it
             for arrow, letter in _ARROWS.items():
                 typed = typed.replace(arrow, letter)
             for key in typed:
                 self._press(key)
 
     def _press(self, key: str) -> None:
+        if self._prompt is not None:
+            self._answer_with(self._prompt, key)
+            return
         job = self.view.chosen_job
         match key:
             case "q" | "\x03" | "\x04":
@@ -165,8 +174,21 @@ class _Session:
                 action = "retry" if key == "t" else "discard"
                 keys = {job["fetcher"]: [job["key"]]}
                 self._do(DecideJobs(action=action, keys=keys), action)
+            case "c":
+                self._prompt = CancelPrompt(partial(_cancellable, self._socket))
+                self.view.question = self._prompt.text
             case _:
                 self.view.message = ""
+
+    def _answer_with(self, prompt: CancelPrompt, key: str) -> None:
+        prompt.press(key)
+        self.view.question = prompt.text
+        if not prompt.is_over:
+            return
+        self._prompt, self.view.question = None, ""
+        self.view.message = prompt.text
+        for keys in in_parts(prompt.meant):
+            self._do(DecideJobs(action="cancel", keys=keys), "cancel")
 
     def _do(self, command: Command[Any], word: str = "") -> None:
         if self._answer is not None:
@@ -210,16 +232,29 @@ def _words(what: Any) -> str:
 
 
 def _quarantined(socket: Path) -> list[dict[str, Any]]:
-    journal = _ask(socket, AskJournal()).get("journal")
-    if not journal:
-        return []
     try:
-        with contextlib.closing(
-            look_into(reachable(journal, os.environ.get("LOWTIDE_JOURNAL")))
-        ) as view:
+        with _journal(socket) as view:
             return view.jobs("quarantined", LISTED)
-    except JournalDamagedError:
+    except (JobsError, JournalDamagedError):
         return []
+
+
+def _cancellable(socket: Path, job_id: str) -> list[dict[str, Any]]:
+    try:
+        with _journal(socket) as view:
+            return meant_by(view, "cancel", job_id)
+    except JournalDamagedError as error:
+        raise JobsError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _journal(socket: Path) -> Iterator[JournalView]:
+    answer = _ask(socket, AskJournal())
+    if not (journal := answer.get("journal")):
+        raise JobsError(answer.get("error") or "the running system keeps no journal")
+    known = reachable(journal, os.environ.get("LOWTIDE_JOURNAL"))
+    with contextlib.closing(look_into(known)) as view:
+        yield view
 
 
 @contextlib.contextmanager

@@ -38,8 +38,8 @@ FRAME = 10
 #: What a list of quarantined jobs adds to them.
 JOBS_FRAME = 2
 
-KEYS = "[q]uit  [p]ause  [r]esume  [a]ttach  [d]etach"
-JOB_KEYS = "  [j]/[k] [t]ry again [X] discard"
+KEYS = "[q]uit [p]ause [r]esume [a]ttach [d]etach [c]ancel"
+JOB_KEYS = " [j/k] [t]ry again [X] discard"
 
 _COLOURS = {
     "running": "green",
@@ -65,6 +65,7 @@ class View:
         quarantined: Rows of the journal.
         chosen: Which of them the keys are about.
         message: What the last key led to.
+        question: What the next keys answer; empty while they do not.
         trouble: Why the status is an old one; empty while it is not.
     """
 
@@ -73,6 +74,7 @@ class View:
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     chosen: int = 0
     message: str = ""
+    question: str = ""
     trouble: str = ""
     _seen: deque[tuple[float, int, int]] = field(default_factory=deque)
 
@@ -143,6 +145,8 @@ class View:
         return Text(f"{text}, over {seconds:.0f} s", "dim")
 
     def _foot(self) -> Text:
+        if self.question:
+            return _one_line(Text(plain(self.question), "bold cyan"))
         if self.message:
             return _one_line(Text(plain(self.message), "cyan"))
         return _one_line(Text(KEYS + (JOB_KEYS if self.quarantined else ""), "dim"))

@@ -128,6 +128,38 @@ def test_a_quarantined_job_is_chosen_and_tried_again_or_discarded(
     terminal.wait_for("1 quarantined, 1 dropped")
 
 
+def test_a_job_is_cancelled_by_its_id_once_that_is_confirmed(
+    terminal: Terminal, start_numbers: Start, start_system: Start
+) -> None:
+    numbers = start_numbers("--preload", "3", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--process", "many:asks", "--concurrency", "8"),
+    )
+    system.wait_for("job.done", count=2)
+    start_top(terminal, system)
+    terminal.wait_for("lowtide running", "[c]ancel")
+
+    terminal.type("c")
+    terminal.wait_for("cancel the job with the id: _")
+    terminal.type("33")
+    terminal.tmux("send-keys", "BSpace", "Enter")
+    terminal.wait_for("cancel job 3 of numbers, leased? [y]es")
+    terminal.type("n")
+    terminal.wait_for("nothing cancelled")
+    assert system.all_of("job.quarantined") == []
+    terminal.type("c3")
+    terminal.tmux("send-keys", "Enter")
+    terminal.wait_for("cancel job 3 of numbers")
+    terminal.type("y")
+
+    [quarantined] = system.wait_for("job.quarantined")
+    assert quarantined["job_id"] == 3
+    terminal.wait_for("JobCancelledError: cancelled by hand", "count 1")
+    terminal.type("c3")
+    terminal.tmux("send-keys", "Enter")
+    terminal.wait_for("job 3 is quarantined, neither waiting nor running")
+
+
 def test_top_ends_with_its_system(terminal: Terminal, start_system: Start) -> None:
     system = start_system()
     start_top(terminal, system)
