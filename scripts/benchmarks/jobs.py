@@ -11,6 +11,7 @@ those of CLOCK_MONOTONIC, which all processes of a machine share.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import math
 import os
@@ -31,6 +32,8 @@ MIX = ((90, 10e-6), (9, 1e-3), (1, 50e-3))
 #: Runs of jobs of one kind: count, and how long each takes. What ``auto`` learned
 #: of one run is wrong for the next.
 STRETCHES = ((2000, 10e-6), (30, 50e-3), (300, 1e-3), (2000, 10e-6), (20, 50e-3))
+#: How long a job waits for another service.
+WAIT_S = 0.2
 #: Below this a job is busy, above it sleeps, as one that waits for I/O.
 BUSY_BELOW_S = 0.5e-3
 
@@ -170,6 +173,18 @@ def slow(job: dict[str, Any]) -> float:
 def ten_ms(job: dict[str, Any]) -> float:
     """Take ten milliseconds, and no CPU."""
     time.sleep(0.01)
+    return root(job)
+
+
+def waits(job: dict[str, Any]) -> float:
+    """Take 200 ms, and no CPU: what waits for another service."""
+    time.sleep(WAIT_S)
+    return root(job)
+
+
+async def waits_later(job: dict[str, Any]) -> float:
+    """The same, as a task."""
+    await asyncio.sleep(WAIT_S)
     return root(job)
 
 

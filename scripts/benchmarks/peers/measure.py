@@ -77,18 +77,18 @@ def _running(
     peer: Peer,
     keeping: tuple[str, ...],
     source: str,
-) -> _Run:
+) -> PeerRun:
     temporary = tempfile.TemporaryDirectory(dir=bench.directory)
     directory = Path(stack.enter_context(temporary))
     redis = stack.enter_context(redis_server(directory, keeping))
-    run = _Run(peer, directory, redis, source)
+    run = PeerRun(peer, directory, redis, source)
     stack.enter_context(run.producer())
     for _ in range(peer.processes):
         stack.enter_context(run.worker())
     return run
 
 
-def _steady(bench: Bench, run: _Run) -> float:
+def _steady(bench: Bench, run: PeerRun) -> float:
     run.wait_for(1)
     time.sleep(bench.seconds(WARM_UP_S))
     before, began = run.done(), time.monotonic()
@@ -100,7 +100,9 @@ def _steady(bench: Bench, run: _Run) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class PeerRun:
+    """A peer at work: its producer, its workers, and how many jobs are done."""
+
     peer: Peer
     directory: Path
     redis: str
@@ -108,14 +110,17 @@ class _Run:
 
     @property
     def counts(self) -> Path:
+        """Where its processes count."""
         path = self.directory / "counts"
         path.mkdir(exist_ok=True)
         return path
 
     def done(self) -> int:
+        """How many jobs are done."""
         return counts.total(self.counts)
 
     def wait_for(self, count: int, within_s: float = START_WITHIN_S) -> None:
+        """Wait until so many are."""
         deadline = time.monotonic() + within_s
         while self.done() < count:
             if time.monotonic() > deadline:
@@ -123,15 +128,18 @@ class _Run:
             time.sleep(LOOK_S)
 
     def errors(self) -> str:
+        """What it said last."""
         return (self.directory / "log").read_text(errors="replace")[-300:]
 
     def producer(
         self,
     ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+        """Enqueue jobs for ever."""
         words = ("python", "-m", "benchmarks.peers.producer", self.peer.app)
         return self._program(*words)
 
     def worker(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
+        """Work at them."""
         words = (word.replace("{redis}", self.redis) for word in self.peer.worker)
         return self._program(*words)
 
