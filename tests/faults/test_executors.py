@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from actors.testing.processes import wait_until
+from tests.support.relay import Relay
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -173,3 +174,49 @@ def test_a_scheduler_that_dies_and_is_back_costs_no_job(
 
     eventually(settled, "all are done")
     assert max(runs().values()) <= 5
+
+
+@pytest.fixture
+def line(cluster: Cluster, env: dict[str, str]) -> Iterator[Relay]:
+    """What the processors' client says to the scheduler goes by this."""
+    host, _, port = cluster.address.rpartition("/")[2].rpartition(":")
+    relay = Relay(lambda: (host, int(port)), 0.0)
+    env["SCHEDULER"] = f"tcp://127.0.0.1:{relay.port}"
+    yield relay
+    relay.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "noticed"), [("cut", "executor.broken"), ("hold", "job.failed")]
+)
+def test_a_line_to_the_scheduler_that_heals_costs_no_job(  # noqa: PLR0913, PLR0917
+    how: str,
+    noticed: str,
+    line: Relay,
+    tmp_path: Path,
+    start_numbers: Start,
+    start_system: Start,
+    runs: Take,
+    eventually: Take,
+) -> None:
+    numbers = start_numbers("--preload", "40", "--every", "0")
+    system = start_system(
+        *("--url", numbers.url, "--config", config(tmp_path, "cluster")),
+        *("--job-timeout", "4", "--retries", "6"),
+    )
+    eventually(lambda: len(runs()) >= 4, "four jobs begun")
+
+    getattr(line, how)()
+    # What waits for a result is given up meanwhile, by its executor or its deadline.
+    system.wait_for(noticed)
+    line.heal()
+
+    def settled() -> bool:
+        return bool(system.status()["accounting"]["done"] == 40)
+
+    eventually(settled, "all are done", within_s=90)
+    told = [each["job_id"] for each in system.all_of("job.done")]
+    assert sorted(told) == list(range(1, 41))
+    assert set(runs()) == set(range(1, 41))
+    assert max(runs().values()) <= 6
+    assert system.all_of("job.quarantined") == []

@@ -11,7 +11,11 @@ from collections.abc import Callable
 
 
 class Relay:
-    """Passes connections on, each byte after ``delay_s``, to where ``target`` says."""
+    """Passes connections on, each byte after ``delay_s``, to where ``target`` says.
+
+    It can be cut, which both sides are told, or hold back what they say, which
+    neither is; until it is whole again.
+    """
 
     def __init__(self, target: Callable[[], tuple[str, int]], delay_s: float) -> None:
         self._target = target
@@ -19,6 +23,9 @@ class Relay:
         self._listener = socket.create_server(("0.0.0.0", 0))  # noqa: S104 - all hosts
         self.port: int = self._listener.getsockname()[1]
         self._sockets = [self._listener]
+        self._is_cut = False
+        self._flows = threading.Event()
+        self._flows.set()
         self._go(self._accept)
 
     def close(self) -> None:
@@ -26,10 +33,29 @@ class Relay:
         for each in self._sockets:
             each.close()
 
+    def cut(self) -> None:
+        """End all connections, and make no new ones."""
+        self._is_cut = True
+        for each in self._sockets[1:]:
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def hold(self) -> None:
+        """Pass nothing on for now."""
+        self._flows.clear()
+
+    def heal(self) -> None:
+        """Be whole again."""
+        self._is_cut = False
+        self._flows.set()
+
     def _accept(self) -> None:
         while True:
             try:
                 near, _ = self._listener.accept()
+                if self._is_cut:
+                    near.close()
+                    continue
                 far = socket.create_connection(self._target(), timeout=30)
             except OSError:
                 if self._listener.fileno() < 0:
@@ -60,6 +86,7 @@ class Relay:
             while more.acquire():
                 at, data = waiting.popleft()
                 time.sleep(max(0.0, at - time.monotonic()))
+                self._flows.wait()
                 if not data or not _sent(sink, data):
                     break
             for each in (source, sink):
