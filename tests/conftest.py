@@ -93,6 +93,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="likewise: how many jobs a processor runs at the same time",
     )
+    parser.addoption(
+        "--as-async",
+        action="store_true",
+        help="the conformance suite's job functions are async",
+    )
 
 
 class Numbers:

@@ -5,6 +5,7 @@ Two machines are two roots with a line between them, on one host.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -15,7 +16,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.config.build import build
 from actors.config.model import SETTINGS
@@ -25,7 +26,7 @@ from actors.host.ports import free_port
 from actors.testing import Harness
 from actors.testing.processes import System, wait_until
 from actors.testing.world import SystemEndedError
-from tests.support import spooled
+from tests.support import spooled, spooled_later
 from tests.support.processes import parent
 
 if TYPE_CHECKING:
@@ -63,6 +64,24 @@ class Pipeline(Protocol):
     def events(self, name: str) -> list[dict[str, Any]]: ...
     def told(self) -> list[Any]: ...
     def reach(self, condition: Callable[[SystemStatus], Any], what: str) -> Any: ...
+
+
+class Manner(NamedTuple):
+    """How the processors of a pipeline run their jobs, where its text says nothing."""
+
+    concurrency: str | None = None
+    is_async: bool = False
+
+    def of(self, config: str) -> str:
+        """The configuration in this manner."""
+        if not self.is_async:
+            return config
+        return config.replace('process = "spooled:', 'process = "spooled_later:')
+
+    def settings(self, given: Mapping[str, str]) -> dict[str, str]:
+        """The settings of the whole in this manner."""
+        own = {} if self.concurrency is None else {"concurrency": self.concurrency}
+        return own | dict(given)
 
 
 def account(**expected: int) -> Callable[[SystemStatus], bool]:
@@ -112,7 +131,12 @@ class OnHarness:
         self._spool = None if fetch is None else directory
         text = table(config, directory)
         file = ConfigFile(Path("test.toml"), tomllib.loads(text), text)
-        functions = {f"spooled:{name}": getattr(spooled, name) for name in dir(spooled)}
+        functions = {
+            f"{module.__name__.rpartition('.')[2]}:{name}": getattr(module, name)
+            for module in (spooled, spooled_later)
+            for name, each in vars(spooled).items()
+            if inspect.isfunction(each)
+        }
         system = build(resolve(settings, {}, file), file)
         own = None if fetch is None else getattr(spooled, fetch)
         self.harness = Harness(own, config=system, functions=functions)

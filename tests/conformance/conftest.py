@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conformance.bases import OnHarness, OnMachines, OnProcesses, Pipeline
+from tests.conformance.bases import (
+    Manner,
+    OnHarness,
+    OnMachines,
+    OnProcesses,
+    Pipeline,
+)
 
 if TYPE_CHECKING:
     from actors.testing.processes import System, Systems
@@ -27,21 +33,33 @@ def pipeline_of(
     start_system: Callable[..., System],
     systems: Systems,
     tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> Iterator[Callable[..., Pipeline]]:
     """Start a fetcher of files and the processors that a text configures."""
+    manner = Manner(
+        pytestconfig.getoption("--concurrency"), pytestconfig.getoption("--as-async")
+    )
     harnesses: list[OnHarness] = []
     processes: list[OnProcesses] = []
 
     def on_harness(
         config: str, own_fetch: str | None = None, **settings: str
     ) -> Pipeline:
-        harnesses.append(OnHarness(config, settings, tmp_path, own_fetch))
+        harnesses.append(
+            OnHarness(manner.of(config), manner.settings(settings), tmp_path, own_fetch)
+        )
         return harnesses[-1]
 
     def on_processes(
         config: str, own_fetch: str | None = None, **settings: str
     ) -> Pipeline:
-        system = OnProcesses(config, settings, start_system, tmp_path, own_fetch)
+        system = OnProcesses(
+            manner.of(config),
+            manner.settings(settings),
+            start_system,
+            tmp_path,
+            own_fetch,
+        )
         processes.append(system)
         return system
 
@@ -50,7 +68,9 @@ def pipeline_of(
     ) -> Pipeline:
         starts = start_system, systems.join
         systems.env["LOWTIDE_CLUSTER_KEY"] = KEY
-        joined = OnMachines(config, settings, *starts, tmp_path, own_fetch)
+        joined = OnMachines(
+            manner.of(config), manner.settings(settings), *starts, tmp_path, own_fetch
+        )
         processes.append(joined)
         return joined
 

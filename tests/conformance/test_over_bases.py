@@ -303,7 +303,10 @@ def test_16_a_mark_outlives_the_fetcher(pipeline_of: Start) -> None:
     pipeline.reach(lambda _: waiting.is_told(), "the mark has passed")
 
 
-def test_19_nothing_is_sent_while_demand_accumulates(pipeline_of: Start) -> None:
+def test_19_nothing_is_sent_while_demand_accumulates(
+    pipeline_of: Start, pytestconfig: pytest.Config
+) -> None:
+    places = int(pytestconfig.getoption("--concurrency") or 1)
     pipeline = pipeline_of(GATE)
     pipeline.push(1, 2, 3)
     pipeline.reach(account(buffered=3), "three are fetched")
@@ -311,7 +314,7 @@ def test_19_nothing_is_sent_while_demand_accumulates(pipeline_of: Start) -> None
 
     pipeline.set_demand("forward")
 
-    assert (held["waiting_for"], held["demand"]) == ("hold", 1)
+    assert (held["waiting_for"], held["demand"]) == ("hold", places)
     pipeline.reach(account(done=3), "all are done")
 
 
