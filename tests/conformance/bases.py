@@ -315,7 +315,12 @@ class OnMachines(OnProcesses):
         settings = {"bind": gate, **settings, **slower}
         super().__init__(config, settings, start_system, directory, fetch)
         self._kind = kinds[-1]["name"]
-        words = ("--processor", self._kind, "--processors", number[0])
+        words: tuple[str, ...] = ("--processor", self._kind)
+        words += ("--processors", number[0])
+        if "spooled_later:" in config:
+            # A machine sees by itself what a module defines, not what it makes.
+            named = sorted(set(re.findall(r'"(spooled\w*:\w+)"', config)))
+            words += tuple(chain(*(("--allow", each) for each in named)))
         self.member = join_system(gate, "--name", "far", *words)
         self.reach(
             lambda status: len(status["processors"]) >= int(number[0]),

@@ -2,11 +2,14 @@
 
 import asyncio
 import functools
+import inspect
 import types
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from tests.support import spooled
+# The one that is called by the same path: what it keeps, it keeps once.
+_spooled = import_module(__name__.removesuffix("_later"))
 
 
 def _later(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -17,8 +20,10 @@ def _later(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         # Not ``isawaitable``, which asks a value for its ``__class__``.
         return await answer if type(answer) is types.CoroutineType else answer
 
+    later.__module__ = __name__
     return later
 
 
-def __getattr__(name: str) -> Any:
-    return _later(getattr(spooled, name))
+for _name, _each in vars(_spooled).items():
+    if inspect.isfunction(_each):
+        globals()[_name] = _later(_each)
