@@ -101,7 +101,7 @@ def _beside(bench: Bench, peer: Peer, seconds: float) -> None:
         )
         redis = stack.enter_context(redis_server(directory, AS_IT_COMES))
         [server] = [each for each in proc.descendants(os.getpid()) if _is_redis(each)]
-        run = PeerRun(peer, directory, redis)
+        run = PeerRun(peer, directory, redis, "one")
         stack.enter_context(run.producer())
         worker = stack.enter_context(run.worker())
         run.wait_for(AT_ONCE)
