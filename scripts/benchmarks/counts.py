@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
+import threading
 from pathlib import Path
 
 _COUNT = struct.Struct("<q")
@@ -36,14 +37,17 @@ class Counter:
 
 
 _counter: Counter | None = None
+#: Of two threads that make the file, one would cut it under the other.
+_lock = threading.Lock()
 
 
 def add(count: int = 1) -> None:
     """So many more jobs are done in this process."""
     global _counter  # noqa: PLW0603 - one for each process
-    if _counter is None or not _counter.is_ours:
-        _counter = Counter(Path(os.environ["BENCH_COUNTS"]))
-    _counter.add(count)
+    with _lock:
+        if _counter is None or not _counter.is_ours:
+            _counter = Counter(Path(os.environ["BENCH_COUNTS"]))
+        _counter.add(count)
 
 
 def total(directory: Path) -> int:
