@@ -23,6 +23,7 @@ from actors.status.model import (
     FetcherBasics,
     FetcherDetails,
     MemberStatus,
+    StandbyStatus,
     SystemStatus,
     Tallied,
 )
@@ -41,7 +42,8 @@ _NAMES = {each.__name__: each for each in (AccountingCounts, KindCounts, Event)}
 def schema() -> dict[str, Any]:
     """The schema; each type of the model is a definition."""
     definitions: dict[str, Any] = {}
-    either = [_of(each, definitions) for each in (SystemStatus, MemberStatus)]
+    answers = (SystemStatus, MemberStatus, StandbyStatus)
+    either = [_of(each, definitions) for each in answers]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "What lowtide status --json prints",

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from actors.testing.processes import Program, System, Systems
     from tests.support.hosts import Network
+    from tests.support.postgres import Server
 
 # Images of containers set it; hundreds of processes would compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -84,6 +85,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
+        "--journal",
+        choices=("sqlite", "postgresql"),
+        default="sqlite",
+        help="what systems and simulations keep their jobs in where a test says "
+        "nothing; postgresql starts a server",
+    )
+    parser.addoption(
         "--max-demand",
         metavar="N|auto",
         help="of processors for which a test sets none, instead of the default (1)",
@@ -139,10 +147,39 @@ def systems(
         systems.env["LOWTIDE_MAX_DEMAND"] = max_demand
     if (concurrency := pytestconfig.getoption("--concurrency")) is not None:
         systems.env["LOWTIDE_CONCURRENCY"] = concurrency
+    if pytestconfig.getoption("--journal") == "postgresql":
+        chosen = request.getfixturevalue("chosen_server")
+        systems.env["LOWTIDE_JOURNAL"] = chosen.empty("systems")
     yield systems
     left = systems.close()
     request.node.add_report_section("teardown", "system log", systems.log())
     assert not left, f"processes left over: {left}"
+
+
+@pytest.fixture(scope="session")
+def chosen_server() -> Iterator[Server]:
+    """The one that ``--journal postgresql`` starts."""
+    from actors.host.ports import free_port  # noqa: PLC0415
+    from tests.support.postgres import server_or_skip  # noqa: PLC0415
+
+    server = server_or_skip(free_port())
+    yield server
+    server.remove()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _worlds_over_the_chosen_store(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Have simulations keep their jobs where ``--journal`` says."""
+    if request.config.getoption("--journal") == "sqlite":
+        yield
+        return
+    from tests.support.virtual_postgres import worlds_over  # noqa: PLC0415
+
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        worlds_over(request.getfixturevalue("chosen_server"), patched),
+    ):
+        yield
 
 
 @pytest.fixture

@@ -31,6 +31,7 @@ from actors.status.commands import (
     Attach,
     Detach,
     RefusedError,
+    StandbyError,
     Stop,
     Wait,
     ask,
@@ -42,7 +43,12 @@ if TYPE_CHECKING:
 
     from actors.commands.options import Verbs
     from actors.status.commands import Answer, Command
-    from actors.status.model import FetcherStatus, MemberStatus, SystemStatus
+    from actors.status.model import (
+        FetcherStatus,
+        MemberStatus,
+        StandbyStatus,
+        SystemStatus,
+    )
 
     Status: TypeAlias = SystemStatus | MemberStatus
 
@@ -155,10 +161,16 @@ def status(arguments: Namespace) -> int:
     """Show the system's state, once or again and again."""
     try:
         while True:
-            answer = ask_system(arguments, AskStatus(), ANSWER_WITHIN_S)
-            if isinstance(answer, int):
+            answer = ask_system(
+                arguments,
+                AskStatus(),
+                ANSWER_WITHIN_S,
+                partial(_show_waiting, arguments),
+            )
+            if not isinstance(answer, int):
+                _show(answer, arguments)
+            elif answer != Exit.NOTHING_LEFT:
                 return answer
-            _show(answer, arguments)
             if arguments.watch is None:
                 return Exit.NOTHING_LEFT
             time.sleep(arguments.watch)
@@ -174,6 +186,10 @@ def _show(answer: Status, arguments: Namespace) -> None:
         say_text(describe(answer))
     else:
         say_text(describe(answer))
+
+
+def _show_waiting(arguments: Namespace, waiting: StandbyStatus) -> None:
+    say_text(json.dumps(waiting) if arguments.json else waiting["error"])
 
 
 def attach(arguments: Namespace) -> int:
@@ -332,9 +348,19 @@ def _fetcher_columns(fetchers: Sequence[FetcherStatus]) -> tuple[str, ...]:
 
 
 def ask_system(
-    arguments: Namespace, command: Command[Answer], timeout_s: float
+    arguments: Namespace,
+    command: Command[Answer],
+    timeout_s: float,
+    waiting: Callable[[StandbyStatus], None] | None = None,
 ) -> Answer | int:
-    """The running system's answer, or the exit code when there is none to use."""
+    """The running system's answer, or the exit code when there is none to use.
+
+    Args:
+        arguments: With the system's port.
+        command: What to ask.
+        timeout_s: How long the answer may take.
+        waiting: Called for one that waits to take over, in place of an error.
+    """
     files = SystemFiles(state_dir(), int(arguments.port))
     try:
         return ask(files.socket, command, timeout_s)
@@ -342,6 +368,9 @@ def ask_system(
         complain(f"no lowtide system is running at port {arguments.port}")
         return Exit.NOT_RUNNING
     except ControlError as error:
+        if waiting is not None and isinstance(error, StandbyError):
+            waiting(error.status)
+            return Exit.NOTHING_LEFT
         complain(str(error))
         return Exit.USAGE if isinstance(error, RefusedError) else Exit.FAILURE
 

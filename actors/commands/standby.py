@@ -13,6 +13,7 @@ from actors.commands.page_process import PageProcess
 from actors.commands.terminal import note
 from actors.host.control_socket import ControlServer
 from actors.host.systemd import notify
+from actors.status.model import StandbyStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +81,8 @@ class Standby:
             self._told = why
             note(f"lowtide: standby: {why}")
         self._look()
+        # It may wait for months, and answers while it does.
+        notify("WATCHDOG=1")
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             self._control.tick(time.monotonic())
@@ -98,7 +101,8 @@ class Standby:
                 nothing = {"buffered": 0, "in_flight": 0, "retrying": 0}
                 return {"accounting": nothing}
             case _:
-                return {"error": f"standby: {why}", "state": "standby"}
+                told = StandbyStatus(state="standby", why=why, error=f"standby: {why}")
+                return {**told}
 
     def _stop(self, *_: object) -> None:
         self._stopped = True

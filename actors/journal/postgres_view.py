@@ -78,9 +78,14 @@ def problem(journal: str) -> str | None:
     try:
         database = Database(JournalUrl.of(journal).url, within_s=ANSWER_S)
         try:
-            database.connect()  # finds only a server that takes writes
+            # A pool answers for a server that is gone, or takes no writes any more.
+            with database.transaction():
+                query = "SELECT current_setting('transaction_read_only')"
+                [read_only] = database.execute(query).fetchone()
         finally:
             database.close()
     except JournalError as error:
         return f"the journal cannot be written: {error}"
+    if read_only == "on":
+        return "the journal cannot be written: PostgreSQL is read-only"
     return None

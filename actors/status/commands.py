@@ -21,7 +21,7 @@ from typing import (
 
 from actors.host import control_socket
 from actors.host.control_socket import ControlError
-from actors.status.model import MemberStatus, SystemStatus
+from actors.status.model import MemberStatus, StandbyStatus, SystemStatus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,14 @@ Answer = TypeVar("Answer")
 
 class RefusedError(ControlError):
     """The system will not carry out the command; the text says why."""
+
+
+class StandbyError(RefusedError):
+    """It waits to take over from another one, and does nothing meanwhile."""
+
+    def __init__(self, status: StandbyStatus) -> None:
+        super().__init__(status["error"])
+        self.status = status
 
 
 @final
@@ -73,8 +81,11 @@ def ask(path: Path, command: Command[Answer], timeout_s: float) -> Answer:
         NotRunningError: Nobody listens there.
         NoAnswerError: There was no answer in time.
         RefusedError: The answer is an error.
+        StandbyError: Likewise, of one that waits.
     """
     answer: Any = control_socket.ask(path, command.as_dict(), timeout_s)
+    if answer.get("state") == "standby":
+        raise StandbyError(answer)
     if "error" in answer:
         raise RefusedError(answer["error"])
     told: Answer = answer

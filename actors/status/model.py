@@ -320,6 +320,21 @@ class MemberProcessorStatus(TypedDict):
     restarts: NotRequired[int]
 
 
+@final
+class StandbyStatus(TypedDict):
+    """A system that waits to take over from another one.
+
+    Attributes:
+        state: ``standby``.
+        why: Who leads, or why this one cannot.
+        error: The same, for whoever asked for something that only a leader does.
+    """
+
+    state: Literal["standby"]
+    why: str
+    error: str
+
+
 class NoCounts(TypedDict):
     """Nothing: the jobs are counted where they are fetched."""
 

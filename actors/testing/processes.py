@@ -281,6 +281,7 @@ class Systems:
         read_log: bool = True,
         ready: bool = True,
         port: int | None = None,
+        prefix: Sequence[str] = (),
     ) -> System:
         """Start ``lowtide run`` with these words.
 
@@ -289,12 +290,12 @@ class Systems:
             read_log: Whether to read its log from the beginning.
             ready: Whether to wait until it has started.
             port: Which; a free one if none is given.
+            prefix: What to run the command by.
         """
         port = port or free_port()
         options = ["--port", str(port), "--log-format", "json"]
-        program = Program(
-            *("-m", "actors.main"), *words, *options, env=self.env, read_log=read_log
-        )
+        command = ("-m", "actors.main", *words, *options)
+        program = Program(*command, env=self.env, read_log=read_log, prefix=prefix)
         system = System(program, port, self.env)
         self.started.append(system)
         if read_log and ready:

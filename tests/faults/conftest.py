@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from actors.journal.view import JournalView
+from actors.journal.stores import look_into
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +75,8 @@ def out(env: dict[str, str]) -> Callable[[], int]:
     """How many jobs a killed system had out, once all of its processes are gone."""
 
     def count() -> int:
-        with closing(sqlite3.connect(env["LOWTIDE_JOURNAL"])) as journal:
-            query = "SELECT count(*) FROM job WHERE state = 'leased'"
-            [found] = journal.execute(query).fetchone()
-        return int(found)
+        with closing(look_into(env["LOWTIDE_JOURNAL"])) as view:
+            return len(view.jobs("leased", -1))
 
     return count
 
@@ -91,7 +87,7 @@ def account(runs: Callable[[], dict[int, int]]) -> Callable[[Any, Any], Account]
 
     def take(numbers: Any, system: Any) -> Account:
         served = set(numbers.account()["served"])
-        with closing(JournalView(Path(system.env["LOWTIDE_JOURNAL"]))) as view:
+        with closing(look_into(system.env["LOWTIDE_JOURNAL"])) as view:
             listed = view.jobs(None, -1)
             done = {each["id"] for each in view.jobs("done", -1)}
         kept = {each["id"] for each in listed}

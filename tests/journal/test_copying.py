@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from actors.journal import copying
 from actors.journal.copying import CopyError, copy
 from actors.journal.file import JournalDamagedError, JournalInUseError
 from actors.journal.journal import Keep
+from actors.journal.leadership import Leadership
 from actors.journal.sqlite import Clock, since_boot
 from actors.journal.stores import claimed, look_into, open_journal
 from actors.main import main
@@ -181,6 +184,64 @@ def test_a_journal_in_use_is_left_alone(
     with claimed(names[used]), pytest.raises(JournalInUseError, match="in use"):
         copy(*names)
     assert copy(*names).jobs == 12
+
+
+#: Says when all rows are written, and then waits for its end.
+_STUCK = """
+import sys, time
+from actors.journal import copying
+def stuck(_):
+    print("written", flush=True)
+    time.sleep(600)
+copying._digest_of_sent = stuck
+copying.copy(*sys.argv[1:])
+"""
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("names", STORES, indirect=True)
+def test_one_that_is_killed_in_the_middle_leaves_nothing(
+    names: tuple[str, str],
+) -> None:
+    source, target = names
+    fill(source)
+    words = [sys.executable, "-c", _STUCK, source, target]
+    copier = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert copier.stdout is not None
+    assert copier.stdout.readline() == "written\n"
+
+    copier.kill()
+    copier.wait()
+    copier.stdout.close()
+
+    with contextlib.closing(look_into(target)) as view:
+        assert list(view.states()) == []
+    # It waits for the end of the term of whoever was killed.
+    assert copy(source, target).jobs == 12
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("names", [STORES[1], STORES[3]], indirect=True)
+def test_a_long_one_is_not_cut_by_whoever_wants_to_take_over(
+    names: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = names
+    fill(source)
+    took = []
+    digest = copying._digest_of_sent  # noqa: SLF001 - the last step of it
+
+    def long(store: Any) -> Any:
+        # Older than what is ended where it hangs.
+        store.ask("SELECT pg_sleep(6)")
+        waits = Leadership(target)
+        took.append(waits.take(waits.leader()))
+        waits.close()
+        return digest(store)
+
+    monkeypatch.setattr(copying, "_digest_of_sent", long)
+
+    assert copy(source, target).jobs == 12
+    assert took == [False]
 
 
 def test_what_is_no_journal_is_refused_and_leaves_nothing(

@@ -20,9 +20,17 @@ from actors.demand.job_events import (
 from actors.journal.journal import JournalError, Keep
 from actors.journal.sqlite import Clock
 from actors.journal.stores import look_into
-from tests.support.stores import DURABLE, Store, database, server, store
+from tests.support.stores import (
+    DURABLE,
+    Store,
+    database,
+    pool,
+    pooled,
+    server,
+    store,
+)
 
-__all__ = ["database", "server", "store"]
+__all__ = ["database", "pool", "pooled", "server", "store"]
 
 over_stores = pytest.mark.parametrize("store", DURABLE, indirect=True)
 

@@ -27,12 +27,20 @@ from actors.journal.edit import decide, set_state
 from actors.journal.file import JournalInUseError
 from actors.journal.sqlite import Clock
 from actors.journal.stores import claimed, look_into
-from tests.support.stores import DURABLE, Store, database, server, store
+from tests.support.stores import (
+    DURABLE,
+    Store,
+    database,
+    pool,
+    pooled,
+    server,
+    store,
+)
 
 if TYPE_CHECKING:
     from actors.journal.journal import Journal
 
-__all__ = ["database", "server", "store"]
+__all__ = ["database", "pool", "pooled", "server", "store"]
 
 pytestmark = pytest.mark.parametrize("store", DURABLE, indirect=True)
 

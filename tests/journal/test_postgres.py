@@ -30,16 +30,24 @@ from actors.journal.stores import (
     shown,
 )
 from actors.testing.processes import wait_until
-from tests.support.stores import database, server
+from tests.support.stores import pool, pooled, server
 
 if TYPE_CHECKING:
     from tests.support.postgres import Server
 
-__all__ = ["database", "server"]
+__all__ = ["pool", "pooled", "server"]
 
 pytestmark = pytest.mark.system
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
+
+
+@pytest.fixture(params=["direct", "pooled"])
+def database(request: pytest.FixtureRequest, server: Server) -> str:
+    """An empty one; its own URL, and its pool's."""
+    if request.param == "pooled":
+        return str(request.getfixturevalue("pooled"))
+    return server.empty("postgres")
 
 
 def new_job(key: int) -> Job:
@@ -213,7 +221,14 @@ def test_a_server_that_died_is_found_again(
         assert "cannot be written" in str(problem_of(journal._place.url))
     finally:
         server.start()
-    journal.commit(more)
+
+    def kept() -> bool:
+        with contextlib.suppress(JournalError):
+            journal.commit(more)
+            return True
+        return False
+
+    wait_until(kept, "it is kept")
     assert problem_of(journal._place.url) is None
     assert journal.take_up().accounting.fetched == 2
 

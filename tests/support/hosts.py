@@ -58,6 +58,35 @@ class Host:
         """All goes through again."""
         run("ip", "link", "set", self.line, "up")
 
+    def refuse(self, port: int) -> None:
+        """Nothing goes to this port of other hosts, nor comes from it."""
+        nft = ("ip", "netns", "exec", self.space, "nft")
+        run(*nft, "add", "table", "inet", "refused")
+        for hook, way in (("input", "sport"), ("output", "dport")):
+            kind = f"{{ type filter hook {hook} priority 0 ; }}"
+            run(*nft, "add", "chain", "inet", "refused", hook, kind)
+            run(
+                *nft,
+                "add",
+                "rule",
+                "inet",
+                "refused",
+                hook,
+                "tcp",
+                way,
+                str(port),
+                "drop",
+            )
+
+    def admit(self) -> None:
+        """All of them again."""
+        nft = ("ip", "netns", "exec", self.space, "nft")
+        run(*nft, "delete", "table", "inet", "refused")
+
+    def pids(self) -> list[int]:
+        """All processes there."""
+        return [*map(int, run("ip", "netns", "pids", self.space).split())]
+
     def lose(self, percent: int) -> None:
         """Of what arrives and of what leaves, so much gets lost."""
         nft = ("ip", "netns", "exec", self.space, "nft")

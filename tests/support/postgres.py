@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -11,6 +12,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+from actors.testing.processes import wait_until
 
 #: Where distributions have the server's binaries; they are not on the path.
 _PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -48,20 +51,32 @@ class Server:
 
     Attributes:
         directory: Where everything of it is; its sockets as well.
+        words: By which its programs are run as its user.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(
+        self, port: int, address: str = "127.0.0.1", of: Server | None = None
+    ) -> None:
         self.port = port
+        self.address = address
         self.directory = Path(tempfile.mkdtemp(prefix="lowtide-pg-", dir="/tmp"))
-        self._words: list[str] = []
+        self.words: list[str] = []
         if os.geteuid() == 0:
             user = _user()
             assert user is not None
             os.chown(self.directory, user.pw_uid, user.pw_gid)
-            self._words = ["runuser", "-u", "postgres", "--"]
+            self.words = ["runuser", "-u", "postgres", "--"]
         self.data = self.directory / "data"
+        if of is not None:
+            copied = ("-R", "-X", "stream", "-c", "fast", "-d", of.url())
+            self.run("pg_basebackup", *copied, "-D", str(self.data))
+            # Of its own replicas there are none that it could wait for.
+            self.start("-c synchronous_standby_names=")
+            return
         words = ("-U", "lowtide", "-A", "trust", "-N", "-E", "UTF8", "-D")
         self.run("initdb", *words, str(self.data))
+        with (self.data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all,replication all {address}/24 trust\n")
         self.start()
 
     def run(self, name: str, *words: str, check: bool = True) -> None:
@@ -69,7 +84,7 @@ class Server:
         binary = _binary(name)
         assert binary is not None
         done = subprocess.run(
-            [*self._words, binary, *words],
+            [*self.words, binary, *words],
             cwd=self.directory,
             capture_output=True,
             text=True,
@@ -81,13 +96,20 @@ class Server:
             more = log.read_text() if log.exists() else ""
             raise AssertionError(f"{name}: {done.stdout}{done.stderr}{more}")
 
-    def start(self) -> None:
+    def start(self, more: str = "") -> None:
         """Start it, and wait until it answers."""
         # No power is cut here: a server that is killed loses nothing without.
-        options = f"-p {self.port} -k {self.directory} -c listen_addresses=127.0.0.1 "
-        options += "-c fsync=off -c full_page_writes=off"
+        options = (
+            f"-p {self.port} -k {self.directory} -c listen_addresses={self.address} "
+        )
+        options += "-c fsync=off -c full_page_writes=off -c max_connections=300"
+        options += f" {more}"
         words = ("-w", "-t", "60", "-D", str(self.data), "-l", f"{self.directory}/log")
         self.run("pg_ctl", *words, "-o", options, "start")
+
+    def promote(self) -> None:
+        """Have a replica take writes."""
+        self.run("pg_ctl", "-w", "-t", "60", "-D", str(self.data), "promote")
 
     def stop(self, mode: str = "fast") -> None:
         """End it, ``immediate`` as a crash does."""
@@ -101,9 +123,7 @@ class Server:
 
     def pids(self) -> list[int]:
         """All of its processes, the first one first."""
-        words = ["ps", "-o", "pid=", "--ppid", str(self.pid)]
-        children = subprocess.run(words, capture_output=True, text=True, check=False)
-        return [self.pid, *map(int, children.stdout.split())]
+        return [self.pid, *_children_of(self.pid)]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to each of its processes."""
@@ -112,7 +132,7 @@ class Server:
 
     def url(self, database: str = "postgres") -> str:
         """Where it answers, over TCP."""
-        return f"postgresql://lowtide@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://lowtide@{self.address}:{self.port}/{database}"
 
     def empty(self, name: str) -> str:
         """Have a database with nothing of ours in it; returns its URL."""
@@ -133,8 +153,68 @@ class Server:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def server_or_skip(port: int) -> Server:
+def server_or_skip(port: int, address: str = "127.0.0.1") -> Server:
     """A server that runs; the test is skipped with the reason where none can."""
     if (reason := missing()) is not None:
         pytest.skip(reason)
-    return Server(port)
+    return Server(port, address)
+
+
+class Pool:
+    """A pgbouncer in front of a server, in transaction mode.
+
+    It has fewer sessions than it has clients: what relies on one meets another's.
+    """
+
+    def __init__(self, server: Server, port: int) -> None:
+        self.port = port
+        self._server = server
+        binary = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        file = server.directory / "pgbouncer.ini"
+        file.write_text(
+            "[databases]\n"
+            f"* = host=127.0.0.1 port={server.port} user=lowtide\n"
+            "[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+            "auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
+            "reserve_pool_size = 6\nreserve_pool_timeout = 1\n"
+            "server_login_retry = 1\nquery_wait_timeout = 20\nmax_client_conn = 200\n"
+        )
+        self._program = subprocess.Popen(
+            [*server.words, binary, "-q", str(file)], cwd=server.directory
+        )
+
+    def url(self, direct: str) -> str:
+        """The pool's, of a database of the server's."""
+        return direct.replace(f":{self._server.port}/", f":{self.port}/")
+
+    def close(self) -> None:
+        """End it."""
+        for pid in _children_of(self._program.pid):
+            os.kill(pid, signal.SIGKILL)
+        self._program.kill()
+        self._program.wait()
+
+
+def _children_of(pid: int) -> list[int]:
+    words = ["ps", "-o", "pid=", "--ppid", str(pid)]
+    children = subprocess.run(words, capture_output=True, text=True, check=False)
+    return [*map(int, children.stdout.split())]
+
+
+def pool_or_skip(server: Server, port: int) -> Pool:
+    """A pool that answers; the test is skipped with the reason where there is none."""
+    import psycopg  # noqa: PLC0415
+
+    if not (shutil.which("pgbouncer") or Path("/usr/sbin/pgbouncer").exists()):
+        pytest.skip("pgbouncer is not installed")
+    pool = Pool(server, port)
+
+    def answers() -> bool:
+        with contextlib.suppress(psycopg.Error):
+            psycopg.connect(pool.url(server.url()), connect_timeout=5).close()
+            return True
+        return False
+
+    wait_until(answers, "pgbouncer answers")
+    return pool

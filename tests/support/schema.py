@@ -27,7 +27,8 @@ def _mistakes(
         part = whole["$defs"][part["$ref"].rpartition("/")[2]]
     if "anyOf" in part:
         each = [_mistakes(value, one, whole, place) for one in part["anyOf"]]
-        return min(each, key=len)
+        # What is meant is the one whose keys these are.
+        return min(each, key=lambda found: (_at(place, found), len(found)))
     if "enum" in part and value not in part["enum"]:
         return [f"{place}: {value!r} is none of {part['enum']}"]
     kinds = part.get("type", [])
@@ -67,3 +68,7 @@ def _is(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return kind == "boolean"
     return isinstance(value, _TYPES[kind])
+
+
+def _at(place: str, found: list[str]) -> int:
+    return sum(each.startswith(f"{place}: ") for each in found)

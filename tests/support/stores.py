@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from actors.journal.journal import Journal, Keep
 
 #: The stores that outlive a process.
-DURABLE = ("sqlite", pytest.param("postgres", marks=pytest.mark.system))
+DURABLE = (
+    "sqlite",
+    pytest.param("database", marks=pytest.mark.system),
+    pytest.param("pooled", marks=pytest.mark.system),
+)
 
 
 class Store:
@@ -85,10 +89,26 @@ def server() -> Iterator[postgres.Server]:
     made.remove()
 
 
+@pytest.fixture(scope="module")
+def pool(server: postgres.Server) -> Iterator[postgres.Pool]:
+    """A pgbouncer in front of it."""
+    made = postgres.pool_or_skip(server, free_port())
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def database(server: postgres.Server) -> str:
-    """An empty database's URL."""
+def database(server: postgres.Server, request: pytest.FixtureRequest) -> str:
+    """An empty database's URL; with the parameter ``pooled`` its pool's."""
+    if getattr(request, "param", "direct") == "pooled":
+        return str(request.getfixturevalue("pooled"))
     return server.empty("postgres")
+
+
+@pytest.fixture
+def pooled(server: postgres.Server, pool: postgres.Pool) -> str:
+    """An empty database's URL at a pool."""
+    return pool.url(server.empty("postgres"))
 
 
 @pytest.fixture
@@ -100,10 +120,10 @@ def other(server: postgres.Server) -> str:
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """The store of the parameter, with nothing in it."""
-    if request.param == "postgres":
-        name = request.getfixturevalue("database")
-    else:
+    if request.param == "sqlite":
         name = str(tmp_path / "lowtide.db")
+    else:
+        name = request.getfixturevalue(request.param)
     made = Store(name)
     yield made
     made.close()

@@ -7,23 +7,24 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
 
 from actors.host.ports import free_port
 from actors.testing.processes import wait_until, wait_until_gone
-from tests.support.stores import database, server
+from tests.support.postgres import Server, server_or_skip
+from tests.support.schema import mistakes
+from tests.support.stores import database, pool, pooled, server
 
-if TYPE_CHECKING:
-    from tests.support.postgres import Server
-
-__all__ = ["database", "server"]
+__all__ = ["database", "pool", "pooled", "server"]
 
 pytestmark = pytest.mark.system
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 Start = Callable[..., Any]
 
@@ -151,6 +152,14 @@ def taken_over_after(url: str, term: int, since: float) -> float:
     return time.monotonic() - since
 
 
+def assert_says_that_it_waits(system: Any) -> None:
+    code, text, _ = system.command("status", "--json")
+    waiting = json.loads(text)
+    schema = json.loads((DOCS / "schemas" / "status.schema.json").read_text())
+    assert (code, waiting["state"], mistakes(waiting, schema)) == (0, "standby", [])
+    assert " leads, term 1" in waiting["why"]
+
+
 def bring_to_end(system: Any, pids: set[int], end: str) -> None:
     if end == "stopped":
         system.command("stop")
@@ -160,7 +169,16 @@ def bring_to_end(system: Any, pids: set[int], end: str) -> None:
         os.kill(pid, signal.SIGKILL if end == "killed" else signal.SIGSTOP)
 
 
-@pytest.mark.parametrize("end", ["killed", "stopped", "paused"])
+@pytest.mark.parametrize(
+    ("database", "end"),
+    [
+        ("direct", "killed"),
+        ("direct", "stopped"),
+        ("direct", "paused"),
+        ("pooled", "killed"),
+    ],
+    indirect=["database"],
+)
 def test_who_waits_takes_over(
     start_numbers: Start, start_system: Start, database: str, end: str
 ) -> None:
@@ -178,7 +196,8 @@ def test_who_waits_takes_over(
         return False
 
     wait_until(waits, "it says that it waits")
-    assert "standby: " in second.command("status")[2]
+    assert "standby: " in second.command("status")[1]
+    assert_says_that_it_waits(second)
     healthz = f"http://127.0.0.1:{web}/healthz"
     assert requests.get(healthz, timeout=10).status_code == 200
 
@@ -199,7 +218,7 @@ def test_who_waits_takes_over(
         first.wait_for("journal.lost")
 
         def waits_again() -> bool:
-            return "leads, term 2" in first.command("status")[2]
+            return "leads, term 2" in first.command("status")[1]
 
         wait_until(waits_again, "the first one waits")
         first.command("stop")
@@ -222,7 +241,7 @@ def test_who_takes_over_goes_on_with_what_people_changed_and_what_was_kept(
     first.wait_for("job.done", count=5)
     theirs = {each for each in first.pids() if b"number_server" not in words_of(each)}
     second = start_system(*words, ready=False)
-    wait_until(lambda: "standby: " in second.command("status")[2], "it waits")
+    wait_until(lambda: "standby: " in second.command("status")[1], "it waits")
     told = [("set", "--every", "7"), ("set", "--max-demand", "3"), ("attach",)]
     told += [("pause", "--hold")]
     for verb in told:
@@ -276,7 +295,7 @@ def test_a_leader_hands_over_to_who_waits(
     assert "Nothing was stopped" in told
 
     second = start_system(*words, "--standby", ready=False)
-    wait_until(lambda: "standby: " in second.command("status")[2], "it waits")
+    wait_until(lambda: "standby: " in second.command("status")[1], "it waits")
     code, _, told = second.command(*verb)
     assert code == 2
     assert "leads, term 1" in told
@@ -293,6 +312,58 @@ def test_a_leader_hands_over_to_who_waits(
     done = [*first.all_of("job.done"), *second.all_of("job.done")]
     ids = sorted(each["job_id"] for each in done)
     assert ids == list(range(1, len(ids) + 1))
+
+
+@pytest.fixture
+def replicated() -> Iterator[tuple[Server, Server]]:
+    """A server of its own, and a replica for which each commit waits."""
+    import psycopg  # noqa: PLC0415
+
+    primary = server_or_skip(free_port())
+    replica = Server(free_port(), of=primary)
+    with psycopg.connect(primary.url(), autocommit=True) as db:
+        db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        db.execute("SELECT pg_reload_conf()")
+
+        def is_synchronous() -> bool:
+            query = "SELECT sync_state FROM pg_stat_replication"
+            return bool(db.execute(query).fetchall() == [("sync",)])
+
+        wait_until(is_synchronous, "the replica is synchronous")
+    yield primary, replica
+    replica.remove()
+    primary.remove()
+
+
+@pytest.mark.slow
+def test_after_a_replica_was_promoted_it_goes_on_and_nothing_is_lost(
+    start_numbers: Start, start_system: Start, replicated: tuple[Server, Server]
+) -> None:
+    primary, replica = replicated
+    hosts = ",".join(f"127.0.0.1:{each.port}" for each in replicated)
+    url = f"postgresql://lowtide@{hosts}/postgres?target_session_attrs=read-write"
+    numbers = start_numbers("--every", "0.05")
+    words = ("--url", numbers.url, "--journal", url, "--standby", "--every", "0.05")
+    first = start_system(*words)
+    first.wait_for("job.done", count=10)
+    second = start_system(*words, ready=False)
+    wait_until(lambda: "standby: " in second.command("status")[1], "it waits")
+    both = (first, second)
+
+    def done() -> list[int]:
+        return [each["job_id"] for one in both for each in one.all_of("job.done")]
+
+    primary.stop("immediate")
+    count = len(done())
+    replica.promote()
+
+    wait_until(lambda: len(done()) >= count + 20, "it goes on", 60)
+    for each in both:
+        each.command("stop")
+        each.wait()
+    ids = set(done())
+    # A leader that was followed had one job in hand at the most.
+    assert len(set(range(1, max(ids) + 1)) - ids) <= 1
 
 
 def test_with_a_file_nobody_can_take_over(
@@ -317,7 +388,7 @@ def test_who_waits_ends_when_it_is_told_to(
     waiting = [start_system(*words, "--standby", ready=False) for _ in range(2)]
 
     def all_wait() -> bool:
-        return all("standby: " in each.command("status")[2] for each in waiting)
+        return all("standby: " in each.command("status")[1] for each in waiting)
 
     wait_until(all_wait, "they say that they wait")
     waiting[0].signal(signal.SIGTERM)
