@@ -46,6 +46,10 @@ EXPORTED = (
     *("fetcher", "id", "state", "attempt", "processor", "fetched_at", "ended_at"),
     *("duration_s", "error", "payload", "result"),
 )
+#: What a spreadsheet takes for the beginning of a formula, behind what it leaves out.
+_FORMULAS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
+_BLANKS = "".join(map(chr, range(33))) + "\u00a0\u200b\ufeff\u3000"
+
 COLUMNS = ("fetcher", "id", "state", "attempt", "fetched_at", "error", "payload")
 
 
@@ -140,9 +144,10 @@ def _as_cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        # A line is a job, and no spreadsheet takes it for a formula.
-        text = value.replace("\n", " ")
-        return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+        # A line is a job, and no spreadsheet takes it for a formula, behind blanks or
+        # written wide either.
+        text = " ".join(redact(value).splitlines())
+        return f"'{text}" if text.lstrip(_BLANKS)[:1] in _FORMULAS else text
     return _in_json(value)
 
 

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.host.redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -54,7 +56,7 @@ class Groups:
 
 def line_of(event: dict[str, Any]) -> str:
     """What a message says of an event; alike for what is alike."""
-    error = " ".join(str(event.get("error") or "").split())[:200]
+    error = " ".join(redact(str(event.get("error") or "")).split())[:200]
     match event["event"]:
         case "quarantined":
             return f"{event['fetcher']}: a job was set aside: {error}"

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from actors.hooks import spans
+from actors.host.redaction import redact
 
 try:
     from opentelemetry import trace
@@ -105,7 +106,7 @@ class Telemetry:
         if began is None:
             return  # it was set aside without an attempt, or that was told already
         common = _common(event, "process")
-        error = str(event.get("error") or event.get("reason") or "")
+        error = redact(str(event.get("error") or event.get("reason") or ""))
         if failed:
             common["error.type"] = error.partition(":")[0] or "_OTHER"
         seconds = event.get("duration_s", (at - began) / 1e9)
@@ -135,7 +136,7 @@ class Telemetry:
             )
             above = trace.set_span_in_context(trace.NonRecordingSpan(parent))
         attributes = _common(event, operation) | {
-            "messaging.message.id": str(event["job_id"]),
+            "messaging.message.id": redact(str(event["job_id"])),
             "lowtide.attempt": event["attempt"],
         }
         if "processor" in event:

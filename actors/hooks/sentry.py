@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from actors.host.redaction import redact
+
 try:
     import sentry_sdk
 except ImportError as error:
@@ -31,7 +33,7 @@ def tell(event: dict[str, Any]) -> None:
 
 def sentry_event(event: dict[str, Any]) -> Any:
     """An event as Sentry has it; alike ones come into one group."""
-    kind, _, value = str(event["error"]).partition(": ")
+    kind, _, value = redact(str(event["error"])).partition(": ")
     stage = event.get("fetcher") or event.get("stage")
     level = "error" if event["event"] != "failed" else "warning"
     tags = {
@@ -47,5 +49,8 @@ def sentry_event(event: dict[str, Any]) -> Any:
         "exception": {"values": [{"type": kind, "value": value}]},
         "fingerprint": ["lowtide", event["event"], str(stage), kind],
         "tags": {key: str(each) for key, each in tags.items() if each is not None},
-        "extra": {"job_id": event.get("job_id"), "trace": event.get("trace")},
+        "extra": {
+            "job_id": event.get("job_id"),
+            "trace": redact(str(event.get("trace") or "")),
+        },
     }

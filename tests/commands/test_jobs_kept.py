@@ -132,6 +132,25 @@ def test_an_export_is_csv_for_a_spreadsheet(run: Any) -> None:
     assert (rows[3]["result"], rows[5]["error"]) == ("2", "no room")
 
 
+def test_no_text_of_a_job_is_a_formula_of_a_spreadsheet(path: Path, run: Any) -> None:
+    texts = [
+        *("=1+1", "+1", "-1", "@SUM(A1)", " =1+1", "\t=1+1", "\r=1+1", "\n\n=1+1"),
+        *("\uff1d1+1", "\u00a0=1+1", "\ufeff@x", "=cmd|'/c calc'!A0", '="a"'),
+    ]
+    made = [Job(key, f"={key}", text, 0.0) for key, text in enumerate(texts, 1)]
+    with contextlib.closing(SqliteJournal(path, "odd")) as journal:
+        journal.commit([JobFetched(job) for job in made])
+        for job, text in zip(made, texts, strict=True):
+            journal.commit([JobQuarantined(job, HERE, Failure(text))])
+
+    text = run("export", "--csv", "--fetcher", "odd")[1]
+
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == len(texts)
+    for row in rows:
+        assert row["id"][0] == row["error"][0] == row["payload"][0] == "'"
+
+
 def test_one_that_is_kept_is_shown_with_result_and_payload(run: Any) -> None:
     [shown] = json.loads(run("show", "n2")[1])
 

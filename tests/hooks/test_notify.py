@@ -12,6 +12,7 @@ import pytest
 
 from actors.hooks import notify
 from actors.hooks.notify import BETWEEN_S, GATHER_S, LINES, Groups, line_of
+from actors.host import redaction
 
 #: Its modules import what is on its way out of Python.
 IMPORTS = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -22,6 +23,16 @@ QUARANTINED = {
     "job_id": 1,
     "error": "KeyError: 'coffee'",
 }
+
+
+def test_no_message_holds_a_secret_that_is_known() -> None:
+    redaction.install(["hunter2-and-more"])
+    try:
+        line = line_of(QUARANTINED | {"error": "Refused: hunter2-and-more\nat once"})
+    finally:
+        redaction.install(())
+
+    assert line == "desk: a job was set aside: Refused: *** at once"
 
 
 def test_what_happens_together_is_one_message() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from actors.host import redaction
+
 sentry_sdk = pytest.importorskip("sentry_sdk")
 
 FAILED = {
@@ -52,3 +54,19 @@ def test_a_failure_is_sent_without_the_job(monkeypatch: pytest.MonkeyPatch) -> N
     assert event["tags"]["stage"] == "desk"
     assert event["extra"]["job_id"] == 7
     assert "4111" not in str(event)
+
+
+def test_no_failure_that_is_sent_holds_a_secret_that_is_known() -> None:
+    from actors.hooks import sentry  # noqa: PLC0415 - see above
+
+    secret = "hunter2-and-more"  # noqa: S105 - the test's own
+    redaction.install([secret])
+    try:
+        event = sentry.sentry_event(
+            FAILED | {"error": f"Refused: {secret}", "trace": f"at {secret}"}
+        )
+    finally:
+        redaction.install(())
+
+    assert secret not in str(event)
+    assert event["extra"]["trace"] == "at ***"

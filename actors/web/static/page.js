@@ -215,7 +215,7 @@ const ask = (command) => fetch("act", {
 async function act(command) {
   const answer = await ask(command);
   const said = await answer.json();
-  if (answer.status === 403) lock();
+  if (answer.status === 403 || answer.status === 429) lock();
   seenQuarantined = null;
   const text = said.error || Object.entries(said).map(([word, what]) => `${word} ${what}`).join(", ");
   byId("message").textContent = text;
