@@ -36,10 +36,12 @@ class Windows:
     Attributes:
         long: Of jobs that take a tenth of a second or more.
         short: Of jobs that take no time.
+        at_once: How many of them it runs at the same time.
     """
 
     long: int
     short: int
+    at_once: int
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +50,8 @@ def window(pytestconfig: pytest.Config) -> Windows:
     places = int(pytestconfig.getoption("--concurrency") or "1")
     chosen = pytestconfig.getoption("--max-demand") or str(places)
     if chosen == "auto":
-        return Windows(long=places, short=1024)
-    return Windows(long=int(chosen), short=int(chosen))
+        return Windows(long=places, short=1024, at_once=places)
+    return Windows(long=int(chosen), short=int(chosen), at_once=places)
 
 
 @pytest.fixture

@@ -31,12 +31,13 @@ def test_02_a_job_whose_processor_is_killed_is_done_by_another(
     switch: Path,
     window: Any,
 ) -> None:
+    begun = min(6, 2 * window.at_once)
     numbers = start_numbers("--preload", "6", "--every", "0")
     system = start_system(
         *("--url", numbers.url, "--process", "jobs:held_root", *journal(kind))
     )
     [first] = system.wait_for("processor.attached", processor="processor-1")
-    eventually(lambda: len(runs()) == 2, "two jobs begun")
+    eventually(lambda: len(runs()) == begun, f"{begun} jobs begun")
 
     os.kill(first["pid"], signal.SIGKILL)
 
@@ -45,10 +46,11 @@ def test_02_a_job_whose_processor_is_killed_is_done_by_another(
     switch.touch()
     done = system.wait_for("job.done", count=6)
     assert sorted(each["job_id"] for each in done) == [1, 2, 3, 4, 5, 6]
-    assert sum(runs().values()) == 7
-    [twice] = [job for job, count in runs().items() if count == 2]
+    twice = [job for job, count in runs().items() if count == 2]
+    assert 1 <= len(twice) <= window.at_once
+    assert sum(runs().values()) == 6 + len(twice)
     returned = [each["job_id"] for each in system.all_of("job.returned")]
-    assert twice in returned
+    assert set(twice) <= set(returned)
     assert len(returned) <= window.long
 
 
