@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import operator
 import os
 import random
 import signal
@@ -168,27 +169,31 @@ class Rounds:
     def kill_here(self, host: Host) -> None:
         # The fetcher, with nothing in hand that this source would not give again:
         # what is out may be run again.
-        wait_until(
-            lambda: self.leader.status()["accounting"]["fetched"] >= self.made,
-            "all is fetched",
-        )
-        self.killed += sum(PROCESSORS.values())
-        [fetcher] = self.leader.status()["fetchers"]
-        os.kill(fetcher["pid"], signal.SIGKILL)
+        def fetched() -> int:
+            count: int = self.leader.status()["accounting"]["fetched"]
+            return count
+
+        wait_until(lambda: fetched() >= self.made - len(self.in_hand), "all is fetched")
+        # One that is missing may have gone with an earlier hand, or be in this one.
+        self.kill_fetcher(has_all=fetched() >= self.made)
 
     def kill_fetching(self, host: Host) -> None:
         """The fetcher, with a number in hand that its source has forgotten."""
         self.add(60)
         time.sleep(self.draw.uniform(0.0, 0.5))
+        self.kill_fetcher(has_all=False)
+        # So many take their time, which says nothing of lines.
+        wait_until(self.are_back, "all is worked off", 60.0)
+
+    def kill_fetcher(self, *, has_all: bool) -> None:
         [fetcher] = self.leader.status()["fetchers"]
         before = len(self.numbers.account()["served"])
         self.killed += sum(PROCESSORS.values())
         os.kill(fetcher["pid"], signal.SIGKILL)
         after = len(self.numbers.account()["served"])
         # The one that was served last when it died, or one that it had just asked for.
-        self.in_hand.append(slice(max(0, before - 1), after + 1))
-        # So many take their time, which says nothing of lines.
-        wait_until(self.are_back, "all is worked off", 60.0)
+        if not has_all:
+            self.in_hand.append(slice(max(0, before - 1), after + 1))
 
     def are_traced(self, lost: tuple[int, ...]) -> bool:
         """Whether each of them was in the hand of a fetcher that was killed."""
@@ -243,14 +248,16 @@ class Rounds:
         A line that is dead looks like one that is quiet until something is to cross.
         """
         before = len(self.leader.all_of("job.done"))
+        more = itertools.accumulate(itertools.repeat(2), operator.mul)
 
         def all_do() -> bool:
             done = self.leader.all_of("job.done")[before:]
             where = {each["processor"].partition("/")[0] for each in done}
             if where != set(PROCESSORS):
-                # Whoever asks for the most is given all there is.
+                # Whoever asks for the most is given all there is; where windows are
+                # large, that is the same one for a while.
                 if self.are_back():
-                    self.add(len(PROCESSORS))
+                    self.add(next(more))
                 return False
             return self.are_back()
 
