@@ -264,7 +264,7 @@ class FetcherActor(Stage):
             taken, kept, sent = self._taken_up(follows_copies=follows)
             states = SourceState.of(kept) if "state" in given else None
             self._make_source(config, forks.guarded(fetch), settle, states)
-            if (waits := message.waits) is not None:
+            if (waits := message.waits) is not None and waits.until > self.now():
                 self.source.leave_alone(waits.until, waits.reason)
         except JournalLockedError:
             raise

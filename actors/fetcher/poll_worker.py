@@ -106,8 +106,10 @@ class PollWorker:
         self.tally = tally
         self.last_error: str | None = None
         self.throttled_by: str | None = None
-        #: Until when the source asked to be left alone, and what it said.
+        #: Until when the source asks to be left alone, and what it said: what is new of
+        #: that. It does no more, where the time is over.
         self.asked: tuple[float, str] | None = None
+        self._is_left_alone = False
 
     @property
     def fd(self) -> int:
@@ -132,6 +134,7 @@ class PollWorker:
         """Ask nothing until then: so the source said to an earlier fetcher."""
         self.poller.leave_alone(until)
         self.throttled_by = reason
+        self._is_left_alone = True
 
     def poll_if_due(self, now: float, room: int, demand: int, *, full: bool) -> None:
         """Start a fetch if it is time.
@@ -240,6 +243,7 @@ class PollWorker:
     def _note_asked(self, failure: Failure, until: float) -> None:
         if failure.retry_after_s is not None:
             self.asked = until, failure.error
+            self._is_left_alone = True
 
     def _put_off(self, now: float) -> float:
         next_s = self._signals.next_s
@@ -259,6 +263,9 @@ class PollWorker:
 
     def _note(self, outcome: str, failure: Failure | None, now: float) -> None:
         said = failure.error if failure else None
+        if self._is_left_alone and failure is None and outcome != "stopped":
+            # Somebody had it asked sooner, and it answered: that is over for all.
+            self.asked, self._is_left_alone = (now, ""), False
         self.throttled_by = said if outcome == "throttled" else None
         self.last_error = None if outcome == "throttled" else said
         word = "error" if outcome == "error" else "empty"

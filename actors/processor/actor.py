@@ -416,11 +416,12 @@ class ProcessorActor(Stage):
     def _take_ended(self) -> None:
         assert self._runner is not None  # noqa: S101 - it is what has spoken
         ended: list[Ended] = []
+        broken: Broken | None = None
         for each in self._runner.take():
             if isinstance(each, IsSetUp):
                 self._note_set_up(each)
             elif isinstance(each, Broken):
-                self._note_broken(each)
+                broken = broken or each
             # One that was given up may still come to its end.
             elif self.consumer.runs(each.ticket):
                 ended.append(each)
@@ -428,6 +429,8 @@ class ProcessorActor(Stage):
         most = len(ended) if self._batching or self._not_begun else TOGETHER
         for begin in range(0, len(ended), most or 1):
             self._finished(ended[begin : begin + most])
+        if broken is not None:  # last, since this process may end by it
+            self._note_broken(broken)
 
     def _note_broken(self, broken: Broken) -> None:
         # A process that ends so has what it held looked at one by one: a job that

@@ -142,7 +142,8 @@ def taken_over_after(url: str, term: int, since: float) -> float:
     """How long it took until another one led, and did a job."""
     import psycopg  # noqa: PLC0415
 
-    with psycopg.connect(url, autocommit=True) as db:
+    # Behind a pool, what was prepared is another session's.
+    with psycopg.connect(url, autocommit=True, prepare_threshold=None) as db:
 
         def is_taken() -> bool:
             row = db.execute("SELECT term FROM lowtide.leader").fetchone()

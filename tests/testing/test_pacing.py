@@ -117,3 +117,28 @@ def test_a_source_is_left_alone_whoever_dies(
         assert asked_at[1] - asked_at[0] >= 600.0
         [fetcher] = pipeline.status()["fetchers"]
         assert fetcher["throttled_by"] is None
+
+
+@pytest.mark.parametrize("journal", ["lowtide.db", "none"])
+def test_a_wait_that_somebody_ended_is_over_for_the_next_fetcher(journal: str) -> None:
+    asked_at: list[float] = []
+
+    def fetch() -> None:
+        asked_at.append(pipeline.now)
+        if len(asked_at) == 1:
+            raise OverloadedError(600.0)
+
+    with Harness(process=abs, fetch=fetch, journal=journal) as pipeline:
+        pipeline.advance(5.0)
+        pipeline.command({"verb": "pause"})
+        pipeline.command({"verb": "resume"})
+        pipeline.advance(10.0)
+        answered = len(asked_at)
+        assert answered > 1
+
+        pipeline.crash("source")
+        pipeline.advance(60.0)
+
+        [fetcher] = pipeline.status()["fetchers"]
+        assert len(asked_at) > answered
+        assert fetcher["throttled_by"] is None
