@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from actors.journal.file import JournalDamagedError, JournalInUseError
 from actors.journal.journal import JournalError
 from actors.journal.postgres_database import Database, JournalUrl
-from actors.journal.postgres_schema import LAYOUT, LOCK, SCHEMA, UPGRADES
+from actors.journal.postgres_schema import (
+    BEGIN,
+    HAS_BEGIN,
+    LAYOUT,
+    LOCK,
+    SCHEMA,
+    UPGRADES,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -105,10 +112,14 @@ class Leadership:
 
         Raises:
             JournalError: There is no server that takes writes, or it refuses that.
-            JournalDamagedError: They are a newer version's.
+            JournalDamagedError: They are a newer version's, or somebody else's.
         """
         with self._db.transaction():
             self._db.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
+            if (reason := self._db.foreign_owner()) is not None:
+                raise JournalDamagedError(
+                    f"the journal {self._place.shown} cannot be used: {reason}"
+                )
             [there] = self._db.execute(
                 "SELECT to_regclass('lowtide.layout') IS NOT NULL"
             ).fetchone()
@@ -221,6 +232,9 @@ class Leadership:
         [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
         for each in range(layout, LAYOUT):
             self._db.execute(UPGRADES[each])
+        [is_ours] = self._db.execute(HAS_BEGIN).fetchone()
+        if not is_ours:
+            self._db.execute(BEGIN)
 
     @property
     def changes(self) -> str:

@@ -19,6 +19,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from actors.host.redaction import redact
 from actors.journal.journal import JournalError
+from actors.journal.postgres_schema import (
+    FENCED,
+    FOREIGN_OWNER,
+    OVERTAKEN,
+    SEARCH_PATH,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +51,12 @@ _DEFAULTS: dict[str, Any] = {
 _MARK = "#lowtide:"
 
 
-_SHORTLY = "SET LOCAL idle_in_transaction_session_timeout = '5s'"
+#: What every transaction begins with; of which the path is set before another word.
+_HERE = f"pg_catalog.set_config('search_path', '{SEARCH_PATH}', true)"
+_SHORTLY = (
+    f"SELECT {_HERE}, "
+    "pg_catalog.set_config('idle_in_transaction_session_timeout', '5s', true)"
+)
 
 
 class JournalUrl(NamedTuple):
@@ -201,6 +212,19 @@ class Database:
                 finally:
                     self._cursor, self._pipelined = None, False
 
+    def foreign_owner(self) -> str | None:
+        """What keeps the schema from being trusted; None if nothing does.
+
+        Raises:
+            JournalError: It cannot be answered.
+        """
+        if (row := self.execute(FOREIGN_OWNER).fetchone()) is None:
+            return None
+        return (
+            f"its schema lowtide belongs to {row[0]}: expected one of this user's, "
+            "or of a role that it is a member of (ALTER SCHEMA lowtide OWNER TO ...)"
+        )
+
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[Mapping[str, Any]]:
         """Ask something; each row by the names of its columns.
 
@@ -215,7 +239,7 @@ class Database:
             db = self._connected()
             with db.pipeline():
                 db.execute("BEGIN READ ONLY")
-                db.execute("SELECT set_config('search_path', 'lowtide', true)")
+                db.execute(f"SELECT {_HERE}")
                 cursor = db.cursor()
                 cursor.execute(*_asked(sql, values))
                 db.execute("COMMIT")
@@ -265,8 +289,6 @@ class OvertakenError(JournalError):
 
 
 def _told(error: Any, *, late: bool) -> JournalError:
-    from actors.journal.postgres_schema import FENCED, OVERTAKEN  # noqa: PLC0415
-
     if error.sqlstate == FENCED:
         return FencedError("another system leads: this one can write no more")
     if error.sqlstate == OVERTAKEN:

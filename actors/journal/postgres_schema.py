@@ -18,6 +18,27 @@ FENCED = "LT001"
 #: And where something was written since that this process does not know of.
 OVERTAKEN = "LT002"
 
+#: Where a transaction looks for names. A session's own tables come last: unless they
+#: are named, they are first, and a pool may give us a session that has some.
+SEARCH_PATH = "lowtide, pg_temp"
+
+#: Whose the schema is, if it is nobody's who may do all that we may: then so is what
+#: is in it, functions as well. To a superuser each role counts as its own; to others
+#: a superuser does no harm that it could not do anyway.
+FOREIGN_OWNER = (
+    "SELECT owner.rolname FROM pg_catalog.pg_namespace "
+    "JOIN pg_catalog.pg_roles AS owner ON owner.oid = nspowner "
+    "JOIN pg_catalog.pg_roles AS own ON own.rolname = current_user "
+    "WHERE nspname = 'lowtide' AND owner.oid <> own.oid AND NOT owner.rolsuper "
+    "AND (own.rolsuper OR NOT pg_catalog.pg_has_role(owner.oid, 'MEMBER'))"
+)
+
+#: Whether what begins a transaction is that of this version.
+HAS_BEGIN = (
+    "SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'begin' "
+    "AND pronamespace = 'lowtide'::regnamespace AND strpos(prosrc, 'pg_temp') > 0)"
+)
+
 _TABLES = """
 CREATE TABLE lowtide.layout (version integer NOT NULL);
 -- One row: who leads, in which term, and until when by the clock of the database.
@@ -121,13 +142,13 @@ UPDATE lowtide.layout SET version = 2;
 
 #: What every transaction that writes begins with. Its settings end with it: nothing is
 #: left in a session, which a pool may have given to us for this transaction only.
-_BEGIN = f"""
-CREATE FUNCTION lowtide.begin(
+BEGIN = f"""
+CREATE OR REPLACE FUNCTION lowtide.begin(
     my_holder text, my_term bigint, wait boolean, my_fetcher bigint, seen bigint,
     new_mark bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM set_config('search_path', 'lowtide', true);
+    PERFORM set_config('search_path', '{SEARCH_PATH}', true);
     IF NOT wait THEN
         PERFORM set_config('synchronous_commit', 'off', true);
     ELSIF current_setting('synchronous_commit') = 'off' THEN
@@ -150,7 +171,7 @@ END $$;
 """  # noqa: S608 - our own words only
 
 #: What makes all of it where there is nothing.
-SCHEMA = _TABLES + _SINCE_2 + _BEGIN
+SCHEMA = _TABLES + _SINCE_2 + BEGIN
 
 #: What brings tables of an earlier layout to the next one.
 UPGRADES = {1: _SINCE_2}

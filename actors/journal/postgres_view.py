@@ -26,16 +26,23 @@ class PostgresView(JournalView):
         """Connect.
 
         Raises:
-            JournalDamagedError: There is no journal, or it does not answer.
+            JournalDamagedError: There is no journal, it is somebody else's, or it
+                does not answer.
         """
         self._shown = JournalUrl.of(journal).shown
         try:
             self._database = Database(JournalUrl.of(journal).url, within_s=ANSWER_S)
+            reason = self._database.foreign_owner()
             [there] = self._database.execute(
                 "SELECT to_regclass('lowtide.layout') IS NOT NULL"
             ).fetchone()
         except JournalError as error:
             raise self._unreadable(error) from error
+        if reason is not None:
+            self._database.close()
+            raise JournalDamagedError(
+                f"the journal {self._shown} cannot be read: {reason}"
+            )
         if not there:
             self._database.close()
             raise JournalDamagedError(f"there is no journal {self._shown}")

@@ -376,6 +376,88 @@ def test_they_end_with_an_orderly_end_for_which_no_other_waits(database: str) ->
     waits.close()
 
 
+@pytest.fixture
+def roles(server: Server) -> str:
+    """An empty database, where ``jobs`` is a member of ``jobs_group``."""
+    url = server.empty("postgres")
+    for name in ("jobs", "jobs_group", "stranger"):
+        if not sql(url, "SELECT 1 FROM pg_roles WHERE rolname = %s", name):
+            sql(url, f"CREATE ROLE {name} LOGIN")
+        sql(url, f"GRANT CREATE ON DATABASE postgres TO {name}")
+    sql(url, "GRANT jobs_group TO jobs")
+    return url
+
+
+def _as(role: str, url: str) -> str:
+    return url.replace("//lowtide@", f"//{role}@")
+
+
+@pytest.mark.parametrize("we", ["jobs", "lowtide"])
+@pytest.mark.parametrize("made", ["schema", "journal"])
+def test_a_schema_that_another_role_made_first_is_not_trusted(
+    roles: str, we: str, made: str
+) -> None:
+    if made == "journal":
+        with leading(_as("stranger", roles)):
+            pass
+    else:
+        sql(_as("stranger", roles), "CREATE SCHEMA lowtide")
+    for each in ("SCHEMA", "ALL TABLES IN SCHEMA"):
+        sql(roles, f"GRANT ALL ON {each} lowtide TO jobs")
+
+    with (
+        pytest.raises(JournalDamagedError, match="belongs to stranger: expected"),
+        leading(_as(we, roles)),
+    ):
+        pass
+    with pytest.raises(JournalDamagedError, match="belongs to stranger: expected"):
+        look_into(_as(we, roles))
+
+
+@pytest.mark.parametrize("owner", ["jobs", "jobs_group", "lowtide"])
+def test_a_schema_that_was_made_for_us_is_used(roles: str, owner: str) -> None:
+    sql(roles, f"CREATE SCHEMA lowtide AUTHORIZATION {owner}")
+    sql(roles, "GRANT ALL ON SCHEMA lowtide TO jobs")
+
+    for _ in range(2):
+        with leading(_as("jobs", roles)) as leads:
+            PostgresJournal(JournalUrl.of(leads.journal), "numbers").close()
+    look_into(_as("jobs", roles)).close()
+
+
+def test_nothing_in_public_and_no_temporary_table_stands_in_for_ours(
+    roles: str,
+) -> None:
+    sql(
+        roles,
+        "CREATE OR REPLACE FUNCTION public.pg_advisory_xact_lock(integer) RETURNS void "
+        "LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'theirs'; END $$",
+    )
+    try:
+        with leading(_as("jobs", roles)) as leads:
+            journal = PostgresJournal(JournalUrl.of(leads.journal), "numbers")
+            for name in ("job", "payload", "fetcher"):
+                text = f"CREATE TEMPORARY TABLE {name} (LIKE lowtide.{name})"
+                journal._database._db.execute(text)
+            journal.commit([JobFetched(new_job(1))])
+            assert [job.key for job in journal.load(JobState.READY, 0, 9)] == [1]
+            journal.close()
+    finally:
+        sql(roles, "DROP FUNCTION public.pg_advisory_xact_lock(integer)")
+    assert sql(roles, "SELECT key FROM lowtide.job") == [(1,)]
+
+
+def test_what_begins_a_transaction_is_brought_to_this_version(database: str) -> None:
+    with leading(database):
+        pass
+    [[text]] = sql(database, "SELECT pg_get_functiondef('lowtide.begin'::regproc)")
+    sql(database, text.replace("lowtide, pg_temp", "lowtide").replace("%", "%%"))
+
+    with leading(database):
+        [[after]] = sql(database, "SELECT pg_get_functiondef('lowtide.begin'::regproc)")
+    assert after == text
+
+
 def test_a_journal_of_a_newer_version_is_refused(
     leads: Leadership, database: str
 ) -> None:
