@@ -208,12 +208,20 @@ class GateActor(Stage):
                 self._pass(self._router.up(message, Peer(call.run)))
             case Down(message=inner):
                 self._pass(self._router.down(inner))
-            case ProcessIs(process=process, up=True):
-                if process.kind in self.system.steps:
-                    self._router.source_up(process.name, Peer(call.run))
-                self._tell_root(call.run, message)
+            case ProcessIs():
+                self._hear_of_process(call, call.run, message)
             case _:
                 self._tell_root(call.run, message)
+
+    def _hear_of_process(self, call: _Call, run: str, message: ProcessIs) -> None:
+        process = message.process
+        if not process.name.startswith(f"{call.name}/"):
+            # By another's name it would get what others ask that one for.
+            self._end(call, f"{process.name!r} is no process of machine {call.name}")
+            return
+        if message.up and process.kind in self.system.steps:
+            self._router.source_up(process.name, Peer(run))
+        self._tell_root(run, message)
 
     def _joins(self, call: _Call, message: Join) -> None:
         if (reason := self._problem_of(call, message)) is not None:

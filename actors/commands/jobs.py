@@ -7,6 +7,7 @@ import csv
 import io
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
@@ -46,9 +47,11 @@ EXPORTED = (
     *("fetcher", "id", "state", "attempt", "processor", "fetched_at", "ended_at"),
     *("duration_s", "error", "payload", "result"),
 )
-#: What a spreadsheet takes for the beginning of a formula, behind what it leaves out.
-_FORMULAS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
-_BLANKS = "".join(map(chr, range(33))) + "\u00a0\u200b\ufeff\u3000"
+#: What a spreadsheet takes for the beginning of a formula, behind what it leaves out:
+#: at the beginning of a cell, and where one that parts cells otherwise begins the next.
+_FORMULA = re.compile(
+    r"(?:^|(?<=[;\t]))([\s\0-\x20\u200b\u2060\ufeff]*)([=+\-@\uff1d\uff0b\uff0d\uff20])"
+)
 
 COLUMNS = ("fetcher", "id", "state", "attempt", "fetched_at", "error", "payload")
 
@@ -146,9 +149,13 @@ def _as_cell(value: Any) -> str:
     if isinstance(value, str):
         # A line is a job, and no spreadsheet takes it for a formula, behind blanks or
         # written wide either.
-        text = " ".join(redact(value).splitlines())
-        return f"'{text}" if text.lstrip(_BLANKS)[:1] in _FORMULAS else text
-    return _in_json(value)
+        return _FORMULA.sub(r"'\1\2", " ".join(redact(value).splitlines()))
+    # In JSON the same sign can be spelt out, but for that of a number.
+    return _FORMULA.sub(_spelt_out, _in_json(value))
+
+
+def _spelt_out(found: re.Match[str]) -> str:
+    return f"{found[1]}\\u{ord(found[2]):04x}" if found.start() else found[0]
 
 
 def _show(arguments: Namespace) -> int:

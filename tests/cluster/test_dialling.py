@@ -20,12 +20,14 @@ from actors.cluster.messages import (
     FromMachine,
     Join,
     LineEnded,
+    ProcessIs,
     StartGate,
     ToMachine,
     Welcome,
 )
 from actors.config.build import build
 from actors.config.values import resolve
+from actors.demand.job import Process
 from actors.testing.agenda import Agenda
 from actors.testing.base import Base, Calm, Node, Observer
 from actors.testing.virtual_environment import Surroundings, VirtualEnvironment
@@ -442,3 +444,19 @@ def test_a_member_whose_environment_leads_is_not_followed(
     assert two.root.stage.joined == []
     [waiting, *_] = two.told("machine.waiting")
     assert "with the same key?" in waiting
+
+
+def test_no_process_is_taken_by_the_name_of_another_machines_or_the_leaders() -> None:
+    two = Two()
+    two.network.names = {"leader.example": ["10.0.0.1"]}
+    two.lead("10.0.0.1")
+    two.dial()
+    two.run(2.0)
+    assert two.root is not None
+
+    theirs = Process(name="other/sqrt-1", run="r1", pid=7, host="m", kind="sqrt")
+    two.member.stage.connection.send(ProcessIs(process=theirs, up=True))
+    two.run(1.0)
+
+    [ended] = two.root.stage.ended
+    assert ended.reason == "'other/sqrt-1' is no process of machine m"

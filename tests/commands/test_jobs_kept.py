@@ -136,6 +136,7 @@ def test_no_text_of_a_job_is_a_formula_of_a_spreadsheet(path: Path, run: Any) ->
     texts = [
         *("=1+1", "+1", "-1", "@SUM(A1)", " =1+1", "\t=1+1", "\r=1+1", "\n\n=1+1"),
         *("\uff1d1+1", "\u00a0=1+1", "\ufeff@x", "=cmd|'/c calc'!A0", '="a"'),
+        *("\u2003=1+1", "\u2060=1+1", "\u205f-1"),
     ]
     made = [Job(key, f"={key}", text, 0.0) for key, text in enumerate(texts, 1)]
     with contextlib.closing(SqliteJournal(path, "odd")) as journal:
@@ -149,6 +150,25 @@ def test_no_text_of_a_job_is_a_formula_of_a_spreadsheet(path: Path, run: Any) ->
     assert len(rows) == len(texts)
     for row in rows:
         assert row["id"][0] == row["error"][0] == row["payload"][0] == "'"
+
+
+def test_no_text_is_a_formula_where_cells_are_parted_by_semicolons(
+    path: Path, run: Any
+) -> None:
+    payloads: list[Any] = ["a;=1+1", "x\t=1+1", {"a": "b; +1", "n": -1}, -1]
+    made = [Job(key, key, each, 0.0) for key, each in enumerate(payloads, 1)]
+    with contextlib.closing(SqliteJournal(path, "odd")) as journal:
+        journal.commit([JobFetched(job) for job in made])
+        for job in made:
+            journal.commit([JobQuarantined(job, HERE, Failure("no"))])
+
+    text = run("export", "--csv", "--fetcher", "odd")[1]
+
+    cells = [each["payload"] for each in csv.DictReader(io.StringIO(text))]
+    assert cells[:2] == ["a;'=1+1", "x\\t'=1+1"]
+    assert json.loads(cells[2]) == payloads[2]
+    assert "; +" not in cells[2]
+    assert cells[3] == "-1"
 
 
 def test_one_that_is_kept_is_shown_with_result_and_payload(run: Any) -> None:
