@@ -528,6 +528,9 @@ class FetcherActor(Stage):
         if self._intake and now >= (self.commit_queue.retry_at or now):
             self._take_in(now)
         self._delivery.release(now)
+        if self.commit_queue.went_back:
+            self.log.error("journal.went_back", error=self.commit_queue.not_kept)
+            self.environment.kill(self.environment.process_id())
         if (rate := self.producer.rate) is None:
             return
         if not self.commit_queue.has_kept_all:

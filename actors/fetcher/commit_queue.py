@@ -17,7 +17,11 @@ from actors.demand.job_events import (
     OutcomeIgnored,
 )
 from actors.demand.messages import Confirm
-from actors.journal.journal import JournalError, JournalLockedError
+from actors.journal.journal import (
+    JournalError,
+    JournalLockedError,
+    JournalWentBackError,
+)
 from actors.status.counters import Histogram
 from actors.status.job_log import log_events
 from actors.supervision.messages import ProcessLost
@@ -67,6 +71,8 @@ class CommitQueue:
         self._synced: list[Decision] = []
         self._sync_at: float | None = None
         self.error: str | None = None
+        #: Whether this process knows more than the journal, and is to begin anew.
+        self.went_back = False
         self.retry_at: float | None = None
         self._locked_since: float | None = None
         self._last_failure: str | None = None
@@ -101,6 +107,7 @@ class CommitQueue:
     def failed(self, error: JournalError, now: float) -> None:
         """Note that the journal cannot be written, or read; it is tried again."""
         self._last_failure = str(error)
+        self.went_back = self.went_back or isinstance(error, JournalWentBackError)
         if isinstance(error, JournalLockedError):
             if self._locked_since is None:
                 self._locked_since = now

@@ -26,6 +26,10 @@ class JournalLockedError(JournalError):
     """Somebody else writes to the file; it is free again when they have done so."""
 
 
+class JournalWentBackError(JournalError):
+    """It holds less than it had kept; only who takes up what there is may go on."""
+
+
 class Statements(Protocol):
     """What carries out SQL with ``?`` for values: a connection of SQLite's, or ours."""
 

@@ -20,7 +20,7 @@ from actors.demand.job import JobState
 from actors.demand.seen_ids import WINDOW_S
 from actors.journal import event_rows, sqlite
 from actors.journal.file import LIVE
-from actors.journal.journal import JournalError
+from actors.journal.journal import JournalError, JournalWentBackError
 from actors.journal.postgres_database import Database
 
 if TYPE_CHECKING:
@@ -257,7 +257,11 @@ class PostgresJournal(sqlite.SqliteJournal):
         if mark == self._mark:
             return  # one may be on its way still: then the next one comes too late
         if mark not in self._doubtful:
-            raise JournalError("another process writes the jobs of this fetcher")
+            # A server that crashed forgets what it did not have to sync: a lease. Or
+            # there is another process of this fetcher's, of which one may go on.
+            raise JournalWentBackError(
+                "the database holds another state than this process had kept in it"
+            )
         self._mark = mark
         self._kept += self._doubtful[mark]
         self._doubtful.clear()

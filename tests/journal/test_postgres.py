@@ -17,7 +17,7 @@ import pytest
 from actors.demand.job import Job, JobState, Process
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
 from actors.journal.file import JournalDamagedError
-from actors.journal.journal import JournalError, Keep
+from actors.journal.journal import JournalError, JournalWentBackError, Keep
 from actors.journal.leadership import Leadership, leading
 from actors.journal.postgres import PostgresJournal
 from actors.journal.postgres_database import Database, FencedError, JournalUrl
@@ -231,6 +231,36 @@ def test_a_server_that_died_is_found_again(
     wait_until(kept, "it is kept")
     assert problem_of(journal._place.url) is None
     assert journal.take_up().accounting.fetched == 2
+
+
+def test_a_server_that_forgot_what_it_had_not_to_sync_is_told_as_that(
+    journal: PostgresJournal, server: Server
+) -> None:
+    server.stop("fast")
+    server.start("-c wal_writer_delay=10s")
+    job = new_job(1)
+
+    def kept(*events: Any, sync: bool) -> bool:
+        with contextlib.suppress(JournalError):
+            journal.commit(events, sync=sync)
+            return True
+        return False
+
+    wait_until(lambda: kept(JobFetched(job), sync=True), "it is kept")
+    journal.commit([JobLeased(job, HERE)], sync=False)
+    server.stop("immediate")
+    server.start()
+
+    def went_back() -> bool:
+        try:
+            journal.commit([JobFetched(new_job(2))])
+        except JournalWentBackError:
+            return True
+        except JournalError:
+            return False
+        raise AssertionError
+
+    wait_until(went_back, "it says so")
 
 
 def test_a_server_that_is_deaf_is_given_up_and_found_again(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actors.journal.journal import JournalLockedError
+from actors.journal.journal import JournalLockedError, JournalWentBackError
 from actors.journal.sqlite import SqliteJournal
 from actors.testing import CommandRefusedError, Harness
 
@@ -236,3 +236,24 @@ def test_nobody_is_lost_whom_nothing_can_be_sent_to() -> None:
         assert events(pipeline, "stage.silent") == []
         assert events(pipeline, "job.returned") == []
         assert [each.attempt for each in pipeline.done] == [1, 1]
+
+
+def test_a_journal_that_went_back_is_taken_up_by_a_new_fetcher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Harness(process=str, every_s=1.0) as pipeline:
+        pipeline.push([{"id": 0, "number": 0}])  # in the hand of the one that ends
+
+        def commit(*_: object, **__: object) -> None:
+            raise JournalWentBackError("it holds another state")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteJournal, "commit", commit)
+            while not events(pipeline, "journal.went_back"):
+                pipeline.advance(0.1)
+                assert pipeline.now < 60.0
+        pipeline.push([{"id": 1, "number": 1}])
+        pipeline.run_until_idle()
+
+        assert events(pipeline, "stage.restarted")
+        assert [each.job["id"] for each in pipeline.done] == [1]
