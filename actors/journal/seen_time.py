@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: A machine whose clock is wrong as it starts has it set by then.
 DOUBT_S = 3600.0
+#: An absence that nobody doubts, once the machine itself has run for so long.
+ABSENCE_S = 90 * 86400.0
 
 
 class SeenTime:
@@ -11,17 +13,20 @@ class SeenTime:
 
     Between two runs nothing tells a long absence from a clock that is ahead. What
     would be over by such a clock only is not forgotten before there was an hour for
-    somebody to set it.
+    somebody to set it: where the machine has only just started, or the absence would
+    be one of months. Otherwise short runs, one a day, would never forget anything.
     """
 
-    def __init__(self, latest: float | None, elapsed: float) -> None:
+    def __init__(self, latest: float | None, elapsed: float, wall: float) -> None:
         """Begin.
 
         Args:
             latest: What an earlier run wrote last, by its wall clock; None if nothing.
-            elapsed: By a clock that nobody can set.
+            elapsed: Since the machine started, by a clock that nobody can set.
+            wall: The wall clock, now.
         """
-        self._latest = latest
+        is_odd = latest is not None and wall - latest > ABSENCE_S
+        self._latest = latest if elapsed < DOUBT_S or is_odd else None
         self._began = elapsed
 
     def now(self, wall: float, elapsed: float) -> float:

@@ -134,7 +134,8 @@ class SqliteJournal:
                 latest = self._latest()
                 self._seen: SeenTime | None = None
                 if latest is not None:
-                    self._seen = SeenTime(latest, self._clock.unset())
+                    unset, wall = self._clock.unset(), self._clock.wall()
+                    self._seen = SeenTime(latest, unset, wall)
         self._ended = KeptJobs(self._db, self._fetcher, keep, self._clock.monotonic)
         self._writer = self.writer(
             self._db, self._fetcher, self._clock.wall, self._ended

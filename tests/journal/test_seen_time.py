@@ -11,14 +11,14 @@ YEARS_S = 400_000_000.0
 
 
 def test_a_run_begins_where_the_last_one_ended() -> None:
-    seen = SeenTime(LATEST, 500.0)
+    seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
 
     assert seen.now(LATEST + YEARS_S, 500.0) == LATEST
     assert seen.now(LATEST + YEARS_S, 530.0) == LATEST + 30.0
 
 
 def test_after_an_hour_the_clock_is_believed() -> None:
-    seen = SeenTime(LATEST, 500.0)
+    seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
 
     wall = LATEST + YEARS_S
     assert seen.now(wall, 500.0 + DOUBT_S - 0.1) < LATEST + DOUBT_S
@@ -27,17 +27,33 @@ def test_after_an_hour_the_clock_is_believed() -> None:
 
 @pytest.mark.parametrize("wall", [LATEST - 5.0, LATEST + 5.0])
 def test_it_is_never_later_than_the_clock_says(wall: float) -> None:
-    assert SeenTime(LATEST, 500.0).now(wall, 510.0) == wall
+    assert SeenTime(LATEST, 500.0, LATEST + YEARS_S).now(wall, 510.0) == wall
+
+
+@pytest.mark.parametrize(("up_s", "days"), [(DOUBT_S, 30), (400_000.0, 7)])
+def test_an_absence_of_days_is_believed_of_a_machine_that_has_run(
+    up_s: float, days: int
+) -> None:
+    wall = LATEST + days * 86400.0
+
+    assert SeenTime(LATEST, up_s, wall).now(wall, up_s) == wall
+    assert SeenTime(LATEST, 60.0, wall).now(wall, 60.0) == LATEST
+
+
+def test_an_absence_of_years_is_doubted_of_every_machine() -> None:
+    wall = LATEST + YEARS_S
+
+    assert SeenTime(LATEST, 400_000.0, wall).now(wall, 400_030.0) == LATEST + 30.0
 
 
 def test_the_first_run_believes_its_clock() -> None:
-    assert SeenTime(None, 500.0).now(LATEST, 500.0) == LATEST
+    assert SeenTime(None, 500.0, LATEST).now(LATEST, 500.0) == LATEST
 
 
 def test_what_was_kept_by_the_right_clock_does_not_go_along_with_the_wrong_one() -> (
     None
 ):
-    seen = SeenTime(LATEST, 500.0)
+    seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
 
     assert seen.right_until(LATEST + 60.0, -YEARS_S, 510.0) == LATEST
 
@@ -51,4 +67,7 @@ def test_what_was_kept_by_the_right_clock_does_not_go_along_with_the_wrong_one()
     ],
 )
 def test_otherwise_it_does(wall: float, by_s: float, elapsed: float) -> None:
-    assert SeenTime(LATEST, 500.0).right_until(wall, by_s, elapsed) is None
+    assert (
+        SeenTime(LATEST, 500.0, LATEST + YEARS_S).right_until(wall, by_s, elapsed)
+        is None
+    )
