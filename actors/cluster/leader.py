@@ -83,14 +83,20 @@ class Leader:
 
     @property
     def processes(self) -> Iterator[tuple[Machine, Process]]:
-        """Every processor on another machine."""
+        """Every processor that works on another machine."""
         for machine in self.machines:
             for process in machine.processes.values():
                 yield machine, process
 
+    @property
+    def processors(self) -> Iterator[Process]:
+        """Every processor on another machine, those that wait for a restart as well."""
+        for machine in self.machines:
+            yield from machine.processors
+
     def has(self, kind: str) -> bool:
         """Whether there is a processor of this kind on another machine."""
-        return any(process.kind == kind for _, process in self.processes)
+        return any(process.kind == kind for process in self.processors)
 
     def receive(self, message: FromMachine | LineEnded, now: float) -> list[Effect]:
         """Take what the gate says."""
@@ -196,30 +202,19 @@ class Leader:
         self, answers: Mapping[str, StatusAnswer]
     ) -> Iterator[tuple[str, ProcessorAnswer, str]]:
         """Each processor on another machine: its name, how it is, and its kind."""
-        for machine, process in self.processes:
-            answer = answers.get(process.name)
-            last = self._told.get(machine.run, {}).get(process.name)
-            if answer is not None and answer.processor is not None:
-                yield process.name, answer.processor, process.kind
-                continue
-            # A way there and back may take longer than a person is to wait.
-            is_same = last is not None and last["pid"] == process.pid
-            if last is not None and is_same and machine.away_since is None:
-                yield process.name, last, process.kind
-                continue
-            silent: ProcessorAnswer = {
-                "pid": process.pid,
-                "host": process.host,
-                "state": "silent" if machine.away_since is None else "away",
-                "in_flight": 0,
-                "demand": 0,
-                "manual": False,
-                "done": 0,
-                "failed": 0,
-                "progress": [],
-                "restarts": 0,
-            }
-            yield process.name, silent, process.kind
+        for machine in self.machines:
+            told = self._told.get(machine.run, {})
+            for process in machine.processors:
+                answer, last = answers.get(process.name), told.get(process.name)
+                state = machine.state_of(process)
+                # A way there and back may take longer than a person is to wait.
+                is_same = last is not None and last["pid"] == process.pid
+                if answer is not None and answer.processor is not None:
+                    yield process.name, answer.processor, process.kind
+                elif last is not None and is_same and state == "silent":
+                    yield process.name, last, process.kind
+                else:
+                    yield process.name, _unanswered(process, state), process.kind
 
     # What machines say.
 
@@ -292,8 +287,19 @@ class Leader:
     def _process_is(self, machine: Machine, message: ProcessIs) -> list[Effect]:
         process = message.process
         if message.up:
+            effects: list[Effect] = []
+            former = self.machines.where(process.name)
+            if former is not None and former[1].run != process.run:
+                # What told of its end was lost with a line.
+                over = ProcessIs(
+                    process=former[1],
+                    up=False,
+                    reason="exited",
+                    fate=Fate.RESTART.value,
+                )
+                effects += self._process_is(machine, over)
             is_news = self.machines.process_up(machine.run, process)
-            return self._process_up(machine, process) if is_news else []
+            return effects + self._process_up(machine, process) if is_news else []
         fate = Fate(message.fate)
         for_good = fate.is_final
         if not self.machines.process_gone(machine.run, process, for_good=for_good):
@@ -323,7 +329,7 @@ class Leader:
             self._told.pop(machine.run, None)
             about = {"machine": machine.name, "host": machine.host, "reason": reason}
             effects.append(Log(level, event, about))
-        processes = [each for one in machines for each in one.leaving()]
+        processes = [each for one in machines for each in one.processors]
         if processes:
             first, *others = processes
             gone = ProcessGone(
@@ -401,6 +407,21 @@ class Leader:
 def agreed_limit_s(system: SystemConfig, join: Join) -> float:
     """How long a silence a leader and a machine bear: the longer of what each says."""
     return max(system.machine_timeout_s, min(join.limit_s, LONGEST_S))
+
+
+def _unanswered(process: Process, state: str) -> ProcessorAnswer:
+    return {
+        "pid": process.pid,
+        "host": process.host,
+        "state": state,
+        "in_flight": 0,
+        "demand": 0,
+        "manual": False,
+        "done": 0,
+        "failed": 0,
+        "progress": [],
+        "restarts": 0,
+    }
 
 
 def _to(machine: Machine, message: Any) -> Tell:

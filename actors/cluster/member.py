@@ -294,25 +294,32 @@ class MachineActor(SupervisorActor):
     def _ordered(self, order: Order) -> None:
         process = order.process
         child = self.supervisor.processors.get(process.name)
-        if child is None:
-            return
+        is_it = child is not None and child.run == process.run
         match order.verb:
             case "detach":
-                self.carry_out(self.supervisor.detach(child))
+                if child is not None:
+                    self.carry_out(self.supervisor.detach(child))
                 if self.supervisor.processors.get(process.name) is None:
-                    self._never_returns(process)
-            case "kill":
+                    self._tell_end(process, "detached", Fate.REMOVED)
+            case "kill" if is_it:
                 self.carry_out(self.supervisor.lost(process))
-            case "tell" if child.run == process.run:
-                self.tell(child.name, order.message)
+            case "kill":
+                # A line that ended had lost that.
+                fate = Fate.REMOVED if child is None else Fate.RESTART
+                self._tell_end(process, "exited", fate)
+            case "tell" if is_it:
+                self.tell(process.name, order.message)
             case _:
                 pass
 
-    def _never_returns(self, process: Process) -> None:
-        # It had died and waited for its restart, which the leader was told.
-        reason, fate = "detached", Fate.REMOVED.value
-        ended = ProcessIs(process=process, up=False, reason=reason, fate=fate)
-        self.connection.send(ended)
+    def _tell_end(
+        self, process: Process, reason: str, fate: Fate, *, crash: bool = False
+    ) -> None:
+        self.connection.send(
+            ProcessIs(
+                process=process, up=False, reason=reason, crash=crash, fate=fate.value
+            )
+        )
 
     def _tell_status(self, number: int) -> None:
         def over(answers: dict[str, StatusAnswer]) -> None:
@@ -348,14 +355,7 @@ class MachineActor(SupervisorActor):
                 self._ready(child)
             case Gone(message=gone, fate=fate):
                 self._router.source_gone(gone.process.name)
-                ended = ProcessIs(
-                    process=gone.process,
-                    up=False,
-                    reason=gone.reason,
-                    crash=gone.crash,
-                    fate=fate.value,
-                )
-                self.connection.send(ended)
+                self._tell_end(gone.process, gone.reason, fate, crash=gone.crash)
             case SourceEnded() | Failed():
                 pass  # the leader knows by the process that is gone
             case _:

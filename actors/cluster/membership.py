@@ -46,10 +46,17 @@ class Machine:
     awaited: dict[str, Process] = field(default_factory=dict)
     away_since: float | None = None
 
-    def leaving(self) -> Iterator[Process]:
-        """Those of which nothing is to be expected once it is gone."""
+    @property
+    def processors(self) -> Iterator[Process]:
+        """Those that work, and those that are to be restarted."""
         yield from self.processes.values()
         yield from self.awaited.values()
+
+    def state_of(self, process: Process) -> str:
+        """How one of its processors is of which nothing is heard."""
+        if self.away_since is not None:
+            return "away"
+        return "silent" if process.run in self.processes else "backoff"
 
 
 class Machines:
@@ -153,7 +160,7 @@ class Machines:
     def where(self, name: str) -> tuple[Machine, Process] | None:
         """The process of this name, and its machine."""
         for machine in self:
-            for process in machine.processes.values():
+            for process in machine.processors:
                 if process.name == name:
                     return machine, process
         return None

@@ -314,7 +314,11 @@ class Elsewhere(Protocol):
 
     @property
     def processes(self) -> Iterator[tuple[Any, Process]]:
-        """Each, with its machine."""
+        """Each that works, with its machine."""
+
+    @property
+    def processors(self) -> Iterator[Process]:
+        """Each, those that wait for a restart among them."""
 
     def order(self, verb: str, process: Process, message: Any = None) -> list[Effect]:
         """Have one killed, detached, or told something."""
@@ -420,7 +424,7 @@ class ProcessorVerbs:
         count = commands.Detach.of(request.command).count
         names = names_in(request) or self._last(1 if count is None else count)
         names = list(dict.fromkeys(names))
-        elsewhere = {each.name: each for _, each in self._elsewhere.processes}
+        elsewhere = {each.name: each for each in self._elsewhere.processors}
         here = {each.name: each for each in self._supervisor.processors}
         if unknown := [each for each in names if each not in here | elsewhere]:
             known = ", ".join(here | elsewhere) or "none"
@@ -478,7 +482,7 @@ class ProcessorVerbs:
 
     def _order_to_leave(self) -> None:
         # Said again each second: a line that ends loses what it carries.
-        for _, process in self._elsewhere.processes:
+        for process in self._elsewhere.processors:
             if process.name in self._leaving:
                 self._means.carry_out(self._elsewhere.order("detach", process))
         self._order_at = self._means.now() + AGAIN_S if self._leaving else None
@@ -487,7 +491,7 @@ class ProcessorVerbs:
         """Say what becomes of jobs for kinds of which no process may be left."""
         supervisor = self._supervisor
         there = {each.config.name for each in supervisor.processors}
-        there |= {each.kind for _, each in self._elsewhere.processes}
+        there |= {each.kind for each in self._elsewhere.processors}
         configs = {each.name: each for each in supervisor.system.processors}
         stages = [(e.config.name, e.config.dispatcher) for e in supervisor.fetchers]
         stages += [(name, each.dispatcher) for name, each in configs.items()]
@@ -548,7 +552,7 @@ class ProcessorVerbs:
             for each in self._supervisor.processors
             if each.state is not StageState.DRAINING
         ]
-        if not names and (there := [e.name for _, e in self._elsewhere.processes]):
+        if not names and (there := [e.name for e in self._elsewhere.processors]):
             raise CommandError(
                 "no processor is on this machine: name those that are to leave, of "
                 f"{', '.join(there)}"

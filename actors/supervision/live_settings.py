@@ -26,8 +26,8 @@ class Machines(Protocol):
     """The other machines, which are to work by the same values."""
 
     @property
-    def processes(self) -> Iterator[tuple[Any, Process]]:
-        """Every processor there, with its machine."""
+    def processors(self) -> Iterator[Process]:
+        """Every processor there."""
 
     def retune(self) -> list[Effect]:
         """Tell every machine how processors are configured now."""
@@ -117,7 +117,7 @@ class LiveSettings:
             self._means.carry_out(self._machines.retune())
             changed += sorted(
                 process.name
-                for _, process in self._machines.processes
+                for process in self._machines.processors
                 if not chosen or process.kind in chosen
             )
         self._means.log.info("stage.tuned", stages=changed, **checked)

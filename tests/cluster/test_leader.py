@@ -269,5 +269,40 @@ def test_over_a_slow_line_a_processor_is_shown_as_it_was_told_last(
     assert answer["state"] == "away"
 
 
+def test_one_that_waits_for_its_restart_is_still_one_of_the_machine(
+    leader: Leader,
+) -> None:
+    join(leader)
+    says(leader, ProcessIs(process=STEP, up=True))
+    works: Any = {"pid": STEP.pid, "state": "processing", "in_flight": 3}
+    says(leader, TellStatus(number=0, answers=(_answer(STEP.name, works),)))
+    says(leader, ProcessIs(process=STEP, up=False, fate=Fate.RESTART.value))
+
+    assert list(leader.processors) == [STEP]
+    assert leader.has("first")
+    assert sent(leader.order("detach", STEP)) == [Order(verb="detach", process=STEP)]
+    assert (list(leader.processes), leader.names()) == ([], [])
+    [(name, answer, kind)] = leader.describe({})
+    assert (name, answer["state"], kind) == (STEP.name, "backoff", "first")
+
+    says(leader, ProcessIs(process=STEP, up=False, fate=Fate.REMOVED.value))
+    assert list(leader.processors) == []
+    assert not leader.has("first")
+
+
+def test_the_end_of_a_process_that_a_line_has_lost_is_known_by_its_successor(
+    leader: Leader,
+) -> None:
+    join(leader)
+    says(leader, ProcessIs(process=STEP, up=True))
+    successor = replace(STEP, run="far.2", pid=8)
+
+    effects = says(leader, ProcessIs(process=successor, up=True))
+
+    [gone] = [each for each in effects if isinstance(each, Gone)]
+    assert (gone.message.process, gone.fate) == (STEP, Fate.RESTART)
+    assert list(leader.processors) == [successor]
+
+
 def _answer(name: str, processor: Any) -> StatusAnswer:
     return StatusAnswer(number=0, name=name, processor=processor)

@@ -97,6 +97,9 @@ def test_a_process_is_found_by_name_and_told_once(machines: Machines) -> None:
     assert machines.where("one/sqrt-1") == (machine, process())
     assert machines.process_gone("r1", process(), for_good=False)
     assert not machines.process_gone("r1", process(), for_good=False)
+    # It waits for its restart there.
+    assert machines.where("one/sqrt-1") == (machine, process())
+    assert machines.process_gone("r1", process(), for_good=True)
     assert machines.where("one/sqrt-1") is None
 
 

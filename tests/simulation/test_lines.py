@@ -106,24 +106,74 @@ def test_a_job_that_takes_longer_than_its_lease_to_cross_is_run_once() -> None:
     assert (events["stage.silent"], events["job.returned"], slow.allowed) == (0, 0, 0)
 
 
-def test_a_detach_of_one_that_waits_for_its_restart_elsewhere_is_answered() -> None:
+def _begun() -> tuple[_Slow, str]:
     slow = _Slow(0, bytes_s=1e6, jobs=0, job=10, result=10)
     world = slow.world
     world.network.link.delay_s = 0.15
     world.start()
     slow._put_down_jobs(slow.chaos.profile)  # noqa: SLF001 - of its own class
-    agenda, machine = world.agenda, world.machines[0]
-    agenda.run(agenda.now + 10.0)
-    name = f"m1/{world.config.processors[0].name}-1"
+    world.agenda.run(world.agenda.now + 10.0)
+    return slow, f"m1/{world.config.processors[0].name}-1"
+
+
+def _kill(slow: _Slow, name: str) -> None:
+    base = slow.world.machines[0].base
+    node = base.named(name)
+    assert node is not None
+    base.kill(node)
+
+
+# Before the leader knows that it is gone, and after.
+@pytest.mark.parametrize("after_s", [0.0, 0.3])
+def test_a_detach_of_one_that_waits_for_its_restart_elsewhere_is_answered(
+    after_s: float,
+) -> None:
+    slow, name = _begun()
+    world, agenda = slow.world, slow.world.agenda
     for _ in range(3):
         # With each it waits longer: in the end for more than the order takes.
         agenda.run(agenda.now + 1.0)
-        node = machine.base.named(name)
-        assert node is not None
-        machine.base.kill(node)
+        _kill(slow, name)
+    agenda.run(agenda.now + after_s)
 
     request = world.command({"verb": "detach", "names": [name]})
     agenda.run(agenda.now + 60.0)
     world.close()
 
     assert request.reply == {"detached": [name]}
+
+
+def test_one_that_dies_while_a_line_is_dialled_anew_is_not_there_for_ever() -> None:
+    slow, name = _begun()
+    world, agenda = slow.world, slow.world.agenda
+    _member(slow).connection.hang_up("reset by peer")
+    _kill(slow, name)
+    agenda.run(agenda.now + 60.0)
+
+    request = world.command({"verb": "status"})
+    agenda.run(agenda.now + 5.0)
+    world.close()
+
+    assert request.reply is not None
+    names = [each["name"] for each in request.reply["processors"]]
+    assert names.count(name) == 1
+
+
+def test_one_that_left_while_a_line_was_dialled_anew_is_detached_when_asked() -> None:
+    slow, name = _begun()
+    world, agenda, member = slow.world, slow.world.agenda, _member(slow)
+    member.connection.hang_up("reset by peer")
+    member.carry_out(member.supervisor.detach(member.supervisor.get(name)))
+    agenda.run(agenda.now + 60.0)
+
+    request = world.command({"verb": "detach", "names": [name]})
+    agenda.run(agenda.now + 5.0)
+    world.close()
+
+    assert request.reply == {"detached": [name]}
+
+
+def _member(slow: _Slow) -> Any:
+    root = slow.world.machines[0].root
+    assert root is not None
+    return root.stage

@@ -51,11 +51,16 @@ class Quiet:
 @dataclass
 class Elsewhere:
     there: list[Process] = field(default_factory=list)
+    awaited: list[Process] = field(default_factory=list)
 
     @property
     def processes(self) -> Iterator[tuple[Any, Process]]:
         for process in self.there:
             yield None, process
+
+    @property
+    def processors(self) -> Iterator[Process]:
+        yield from (*self.there, *self.awaited)
 
     def order(self, verb: str, process: Process, message: Any = None) -> list[Effect]:
         return [Log(verb, process.name, {"message": message})]
@@ -280,6 +285,27 @@ def test_the_last_of_a_kind_says_what_follows(desk: Desk) -> None:
         "detached": ["last-1"],
         "follows": ["no processor takes from north any more: its jobs wait"],
     }
+
+
+def test_one_elsewhere_that_waits_for_its_restart_is_detached(desk: Desk) -> None:
+    desk.elsewhere.awaited.append(FAR)
+
+    request = desk.say("detach", names=[FAR.name])
+
+    assert desk.done == [Log("detach", FAR.name, {"message": None})]
+    desk.processors.exited(FAR.name, Fate.REMOVED)
+    assert request.reply == {"detached": [FAR.name]}
+
+
+def test_one_elsewhere_that_waits_for_its_restart_is_no_kinds_end(desk: Desk) -> None:
+    supervisor = desk.machine.supervisor
+    desk.elsewhere.awaited.append(FAR)
+    request = desk.say("detach", names=["last-1"])
+    supervisor.exited("last-1", NOW)
+
+    desk.processors.exited("last-1", Fate.REMOVED)
+
+    assert request.reply == {"detached": ["last-1"]}
 
 
 def test_one_elsewhere_that_is_gone_for_good_is_detached(desk: Desk) -> None:
