@@ -162,8 +162,9 @@ def test_one_that_dies_while_a_line_is_dialled_anew_is_not_there_for_ever() -> N
 def test_one_that_left_while_a_line_was_dialled_anew_is_detached_when_asked() -> None:
     slow, name = _begun()
     world, agenda, member = slow.world, slow.world.agenda, _member(slow)
+    member.supervisor.detach(member.supervisor.get(name))
     member.connection.hang_up("reset by peer")
-    member.carry_out(member.supervisor.detach(member.supervisor.get(name)))
+    _kill(slow, name)
     agenda.run(agenda.now + 60.0)
 
     request = world.command({"verb": "detach", "names": [name]})
