@@ -127,8 +127,9 @@ class KeptJobs:
             oldest: What ended before did so by a clock that was not set.
             limit: How many to forget at the most.
         """
-        before = math.inf if self._keep is None else now - self._keep.for_s
-        return self._forget(before, limit, oldest) == limit
+        if self._keep is None:
+            return self._forget(math.inf, limit) == limit
+        return self._forget(now - self._keep.for_s, limit, oldest, now) == limit
 
     def _row(self, end: End, wall: float, since: float) -> tuple[Any, ...]:
         job, state, attempt, processor, value, error, duration_s = end
@@ -159,17 +160,28 @@ class KeptJobs:
         ).fetchone()
         return int(size)
 
-    def _forget(self, before: float, limit: int, oldest: float = -math.inf) -> int:
+    def _forget(
+        self,
+        before: float,
+        limit: int,
+        oldest: float = -math.inf,
+        now: float = math.inf,
+    ) -> int:
         rows = self._db.execute(
             "SELECT seq, key, bytes, ended_at FROM ended WHERE seq > ? AND fetcher = ? "
             "ORDER BY seq LIMIT ?",
             (self._first, self._fetcher, limit),
         ).fetchall()
-        gone = []
-        for row in rows:
-            if not oldest <= row[3] <= before:
+        gone: list[tuple[Any, ...]] = []
+        # What ended by a clock that was wrong goes with what ended after it.
+        for number, (_, _, _, ended_at) in enumerate(rows, 1):
+            if oldest <= ended_at <= before:
+                gone = rows[:number]
+            elif oldest <= ended_at <= now:
                 break
-            gone.append(row)
+        else:
+            if rows and not gone and self._is_old(rows[-1][0], before, oldest, now):
+                gone = rows
         first = self._fetcher << 40
         self._db.executemany(
             "DELETE FROM payload WHERE place BETWEEN ? AND ?",
@@ -184,6 +196,14 @@ class KeptJobs:
         if self._bytes is not None:
             self._bytes -= sum(size for _, _, size, _ in gone)
         return len(gone)
+
+    def _is_old(self, seq: int, before: float, oldest: float, now: float) -> bool:
+        row = self._db.execute(
+            "SELECT ended_at FROM ended WHERE seq > ? AND fetcher = ? "
+            "AND ended_at BETWEEN ? AND ? ORDER BY seq LIMIT 1",
+            (seq, self._fetcher, oldest, now),
+        ).fetchone()
+        return row is not None and bool(row[0] <= before)
 
 
 class JobEventWriter:

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import math
+
 #: A machine whose clock is wrong as it starts has it set by then.
 DOUBT_S = 3600.0
 #: An absence that nobody doubts, once the machine itself has run for so long.
 ABSENCE_S = 90 * 86400.0
+
+
+def doubted_since(wall: float, elapsed: float) -> float:
+    """Since when, by the wall clock, one that is wrong now may have been so.
+
+    Args:
+        wall: The wall clock, now.
+        elapsed: Since the machine started, by a clock that nobody can set.
+    """
+    return wall - min(elapsed, DOUBT_S)
 
 
 class SeenTime:
@@ -21,13 +33,15 @@ class SeenTime:
         """Begin.
 
         Args:
-            latest: What an earlier run wrote last, by its wall clock; None if nothing.
+            latest: What was written last before ``doubted_since``, by the wall clock;
+                None if nothing.
             elapsed: Since the machine started, by a clock that nobody can set.
             wall: The wall clock, now.
         """
         is_odd = latest is not None and wall - latest > ABSENCE_S
         self._latest = latest if elapsed < DOUBT_S or is_odd else None
         self._began = elapsed
+        self._since = doubted_since(wall, elapsed)
 
     def now(self, wall: float, elapsed: float) -> float:
         """What time it is for what ends with time."""
@@ -35,8 +49,8 @@ class SeenTime:
             return wall
         return min(wall, latest + elapsed - self._began)
 
-    def right_until(self, wall: float, by_s: float, elapsed: float) -> float | None:
-        """Until when what is kept was right already, though the clock was set.
+    def moved(self, wall: float, by_s: float, elapsed: float) -> tuple[float, float]:
+        """Note that the clock was set, and tell what was written by it as it was.
 
         Args:
             wall: What it was set to.
@@ -44,12 +58,17 @@ class SeenTime:
             elapsed: By a clock that nobody can set.
 
         Returns:
-            What an earlier run wrote last, if that was by a clock as it is now;
-            otherwise everything goes along with the clock, and it is None.
+            Times as they were written, of which that is behind the first, and no later
+            than the second. What an earlier run wrote by a clock as it is now is right
+            as it is, and so is what is in times to come by the clock that was.
         """
-        latest = self._in_doubt(elapsed)
-        is_right_now = latest is not None and by_s < 0 and latest <= wall
-        return latest if is_right_now else None
+        latest, since = self._in_doubt(elapsed), self._since
+        self._since += by_s
+        if by_s < 0:
+            is_right = latest is not None and latest <= wall
+            return (latest if is_right and latest else -math.inf), math.inf
+        # A little more than it was: both are reckoned with fractions of seconds.
+        return (-math.inf if latest is None else since), wall - by_s + 1.0
 
     def _in_doubt(self, elapsed: float) -> float | None:
         return self._latest if elapsed - self._began < DOUBT_S else None

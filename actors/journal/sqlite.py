@@ -20,7 +20,7 @@ from actors.demand.source_state import KeptState
 from actors.journal.event_rows import JobEventWriter, KeptJobs
 from actors.journal.file import LIVE, PAYLOAD, connect, is_locked
 from actors.journal.journal import JournalError, JournalLockedError, TakenUp
-from actors.journal.seen_time import SeenTime
+from actors.journal.seen_time import SeenTime, doubted_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -130,12 +130,9 @@ class SqliteJournal:
             self._db: Any = db or connect(path, wait_s=WAIT_S)
             with _closed_on_error(self._db):
                 self._fetcher = self._number_of(fetcher)
-                # Where no run was before, nothing can have been kept by a wrong clock.
-                latest = self._latest()
-                self._seen: SeenTime | None = None
-                if latest is not None:
-                    unset, wall = self._clock.unset(), self._clock.wall()
-                    self._seen = SeenTime(latest, unset, wall)
+                unset, wall = self._clock.unset(), self._clock.wall()
+                latest = self._latest(doubted_since(wall, unset))
+                self._seen = SeenTime(latest, unset, wall)
         self._ended = KeptJobs(self._db, self._fetcher, keep, self._clock.monotonic)
         self._writer = self.writer(
             self._db, self._fetcher, self._clock.wall, self._ended
@@ -149,17 +146,24 @@ class SqliteJournal:
             return self._db.execute(insert, (fetcher,)).lastrowid or 0
         return int(row[0])
 
-    def _latest(self) -> float | None:
-        row = self._db.execute(
-            "SELECT ended_at FROM job WHERE fetcher = ? AND ended_at IS NOT NULL "
-            "ORDER BY ended_at DESC LIMIT 1",
-            (self._fetcher,),
-        ).fetchone()
-        return row and float(row[0])
+    def _latest(self, before: float) -> float | None:
+        rows = (
+            self._db.execute(
+                "SELECT ended_at FROM job WHERE fetcher = ? AND ended_at < ? "
+                "ORDER BY ended_at DESC LIMIT 1",
+                (self._fetcher, before),
+            ).fetchone(),
+            # Whose it is makes no difference: they have one clock.
+            self._db.execute(
+                "SELECT ended_at FROM ended WHERE ended_at < ? "
+                "ORDER BY seq DESC LIMIT 1",
+                (before,),
+            ).fetchone(),
+        )
+        return max((float(row[0]) for row in rows if row), default=None)
 
     def _now(self) -> float:
-        wall = self._clock.wall()
-        return self._seen.now(wall, self._clock.unset()) if self._seen else wall
+        return self._seen.now(self._clock.wall(), self._clock.unset())
 
     def close(self) -> None:
         """Let go of the file."""
@@ -382,8 +386,13 @@ class SqliteJournal:
                 "SELECT at, count FROM sent WHERE fetcher = ?", (self._fetcher,)
             ).fetchall()
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
+        # Sent before the machine started, it may be long ago by a wrong clock only.
+        started, seen = wall - self._clock.unset(), self._now()
         # By a clock that was ahead of this one it was sent just now, at the latest.
-        return [(monotonic - max(0.0, wall - at), count) for at, count in rows]
+        return [
+            (monotonic - max(0.0, (seen if at < started else wall) - at), count)
+            for at, count in rows
+        ]
 
     def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
         """Keep the events, all or none.
@@ -474,12 +483,7 @@ class SqliteJournal:
         if abs(by_s) < SET_BY_S:
             self._wall_ahead = ahead
             return
-        right_until = None
-        if self._seen is not None:
-            right_until = self._seen.right_until(
-                self._clock.wall(), by_s, self._clock.unset()
-            )
-        after = -math.inf if right_until is None else right_until
+        after, until = self._seen.moved(self._clock.wall(), by_s, self._clock.unset())
         with self._transaction():
             self._db.execute(
                 "UPDATE job SET not_before = not_before + ? "
@@ -490,13 +494,13 @@ class SqliteJournal:
                 "UPDATE job SET ended_at = ended_at + ?, "  # noqa: S608
                 f"not_before = CASE WHEN ? < 0 THEN {self.later} "
                 "ELSE not_before END "
-                "WHERE fetcher = ? AND ended_at > ?",
-                (by_s, by_s, self._fetcher, after),
+                "WHERE fetcher = ? AND ended_at > ? AND ended_at <= ?",
+                (by_s, by_s, self._fetcher, after, until),
             )
             self._db.execute(
-                "UPDATE ended SET ended_at = ended_at + ? "
-                "WHERE fetcher = ? AND ended_at > ?",
-                (by_s, self._fetcher, after),
+                "UPDATE ended SET ended_at = ended_at + ?, fetched_at = fetched_at + ? "
+                "WHERE fetcher = ? AND ended_at > ? AND ended_at <= ?",
+                (by_s, by_s, self._fetcher, after, until),
             )
             if self._writer.has_sent():
                 self._db.execute(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from actors.journal.seen_time import DOUBT_S, SeenTime
@@ -55,19 +57,37 @@ def test_what_was_kept_by_the_right_clock_does_not_go_along_with_the_wrong_one()
 ):
     seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
 
-    assert seen.right_until(LATEST + 60.0, -YEARS_S, 510.0) == LATEST
+    assert seen.moved(LATEST + 60.0, -YEARS_S, 510.0) == (LATEST, math.inf)
 
 
 @pytest.mark.parametrize(
     ("wall", "by_s", "elapsed"),
     [
         pytest.param(LATEST - 60.0, -YEARS_S, 510.0, id="before what was kept"),
-        pytest.param(LATEST + 60.0, 3000.0, 510.0, id="forward"),
         pytest.param(LATEST + 60.0, -YEARS_S, 500.0 + DOUBT_S, id="after an hour"),
     ],
 )
 def test_otherwise_it_does(wall: float, by_s: float, elapsed: float) -> None:
-    assert (
-        SeenTime(LATEST, 500.0, LATEST + YEARS_S).right_until(wall, by_s, elapsed)
-        is None
-    )
+    seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
+
+    assert seen.moved(wall, by_s, elapsed) == (-math.inf, math.inf)
+
+
+def test_a_clock_that_was_behind_at_a_start_takes_along_what_was_written_since() -> (
+    None
+):
+    began = LATEST + 60.0
+    seen = SeenTime(LATEST, 500.0, began)
+
+    after, until = seen.moved(began + 5010.0, 5000.0, 510.0)
+    assert (after, until) == (began - 500.0, pytest.approx(began + 10.0, abs=2.0))
+    after, until = seen.moved(began + 6020.0, 1000.0, 520.0)
+    assert (after, until) == (began + 4500.0, pytest.approx(began + 5020.0, abs=2.0))
+
+
+def test_a_clock_that_is_set_forward_later_takes_along_all_that_is_past_by_it() -> None:
+    seen = SeenTime(LATEST, 500.0, LATEST + 60.0)
+
+    after, until = seen.moved(LATEST + 9000.0, 5000.0, 500.0 + DOUBT_S)
+
+    assert (after, until) == (-math.inf, pytest.approx(LATEST + 4000.0, abs=2.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import time
 from pathlib import Path
 
@@ -516,6 +517,140 @@ def test_a_clock_that_is_ahead_at_a_start_forgets_nothing(
             known.append(journal.known(["id1", "id2"]))
 
     assert known == [{"id1"}, {"id1", "id2"}, {"id1", "id2"}, set()]
+
+
+def ends_of(path: Path) -> dict[int, float]:
+    """When the jobs that are kept ended, by their keys."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return dict(db.execute("SELECT key, ended_at FROM ended ORDER BY seq"))
+
+
+WEEK = Keep(7 * DAY_S, 1 << 20)
+
+
+@pytest.mark.parametrize("ahead_s", [IN_2039 - TODAY, 8 * DAY_S])
+def test_a_clock_that_is_ahead_at_a_start_forgets_no_kept_job(
+    path: Path, ahead_s: float
+) -> None:
+    for at, ahead in ((TODAY, 0.0), (TODAY + 60.0, ahead_s)):
+        clocks = Clocks(at + ahead)
+        journal = SqliteJournal(path, "numbers", clocks.clock, keep=WEEK)
+        with contextlib.closing(journal):
+            journal.take_up()
+            journal.purge()
+            done(journal, 1 + len(ends_of(path)), own_id=False)
+            clocks.monotonic += 600.0
+            clocks.set(at + 600.0)
+            journal.purge()
+
+    assert ends_of(path) == {1: TODAY, 2: pytest.approx(TODAY + 60.0)}
+
+
+@pytest.mark.parametrize("behind_s", [TODAY - 3600.0, 10 * DAY_S, 7200.0])
+def test_a_clock_that_is_behind_at_a_start_moves_no_end_that_was_right(
+    path: Path, behind_s: float
+) -> None:
+    clocks = Clocks()
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", clocks.clock, keep=WEEK)
+    ) as journal:
+        done(journal, 1, own_id=False)
+
+    clocks = Clocks(TODAY + DAY_S - behind_s)
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", clocks.clock, keep=WEEK)
+    ) as journal:
+        journal.take_up()
+        done(journal, 2, own_id=False)
+        clocks.monotonic += 600.0
+        clocks.set(TODAY + DAY_S + 600.0)
+        journal.purge()
+        ends = ends_of(path)
+        left = []
+        for days in (5.9, 1.0, 0.2):
+            clocks.monotonic += days * DAY_S
+            journal.purge()
+            left.append(list(ends_of(path)))
+
+    assert ends == {1: TODAY, 2: pytest.approx(TODAY + DAY_S)}
+    assert left == [[1, 2], [2], []]
+
+
+@pytest.mark.parametrize("wrong", [1000.0, IN_2039])
+def test_what_ended_by_a_clock_that_nobody_set_is_forgotten_with_what_follows(
+    path: Path, wrong: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.journal.sqlite.PURGED_AT_ONCE", 2)
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", Clocks(wrong).clock, keep=WEEK)
+    ) as journal:
+        for key in (1, 2, 3):
+            done(journal, key, own_id=False)
+
+    clocks = Clocks()
+    left = []
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", clocks.clock, keep=WEEK)
+    ) as journal:
+        journal.take_up()
+        done(journal, 4, own_id=False)
+        for days in (6.9, 0.2):
+            clocks.monotonic += days * DAY_S
+            while journal.purge():
+                pass
+            left.append(list(ends_of(path)))
+
+    assert left == [[1, 2, 3, 4], []]
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "up_s"),
+    [(IN_2039 - TODAY, 0.0), (8 * DAY_S, 0.0), (IN_2039 - TODAY, 9 * DAY_S)],
+)
+def test_a_fetcher_that_dies_soon_after_a_wrong_clock_forgets_nothing(
+    path: Path, ahead_s: float, up_s: float
+) -> None:
+    with contextlib.closing(
+        SqliteJournal(path, "numbers", Clocks().clock, keep=WEEK)
+    ) as journal:
+        done(journal, 1)
+
+    clocks = Clocks(TODAY + 60.0 + ahead_s)
+    clocks.slept = up_s
+    known = []
+    for key in (2, 3):
+        journal = SqliteJournal(path, "numbers", clocks.clock, keep=WEEK)
+        with contextlib.closing(journal):
+            journal.take_up()
+            journal.purge()
+            known.append(journal.known(["id1", "id2"]))
+            done(journal, key)
+            clocks.monotonic += 60.0
+            if key == 3:
+                clocks.set(TODAY + 180.0)
+                journal.purge()
+                for days in (0.0, 6.9, 0.2):
+                    clocks.monotonic += days * DAY_S
+                    known.append(journal.known(["id1", "id2", "id3"]))
+
+    three = {"id1", "id2", "id3"}
+    assert known == [{"id1"}, {"id1", "id2"}, three, three, set()]
+    assert list(ends_of(path)) == [1, 2, 3]
+
+
+def test_before_the_machine_started_was_not_long_ago_by_a_clock_that_is_ahead(
+    path: Path,
+) -> None:
+    with contextlib.closing(SqliteJournal(path, "numbers", Clocks().clock)) as journal:
+        done(journal, 1)
+        journal.commit([JobsSent(2, 20.0)])
+
+    clocks = Clocks(TODAY + 8 * DAY_S)
+    with contextlib.closing(SqliteJournal(path, "numbers", clocks.clock)) as journal:
+        clocks.monotonic += 5.0
+        sent = journal.sent()
+
+    assert sent == [(500.0, 2)]
 
 
 def test_what_has_ended_before_a_long_absence_is_forgotten_within_an_hour(

@@ -53,8 +53,8 @@ def states_in(path: Path) -> dict[int, tuple[str, bool]]:
         return {key: (state, bool(payload)) for key, state, payload in rows}
 
 
-def done(journal: SqliteJournal, key: int) -> None:
-    job = new_job(key)
+def done(journal: SqliteJournal, key: int, *, own_id: bool = True) -> None:
+    job = new_job(key, own_id=own_id)
     job.attempt = 1
     journal.commit([JobFetched(job), JobDone(job, 1, HERE, None, 0.1)])
 
