@@ -27,6 +27,9 @@ class SeenTime:
     would be over by such a clock only is not forgotten before there was an hour for
     somebody to set it: where the machine has only just started, or the absence would
     be one of months. Otherwise short runs, one a day, would never forget anything.
+
+    Attributes:
+        latest: What was written before; None where the clock is believed.
     """
 
     def __init__(self, latest: float | None, elapsed: float, wall: float) -> None:
@@ -39,7 +42,7 @@ class SeenTime:
             wall: The wall clock, now.
         """
         is_odd = latest is not None and wall - latest > ABSENCE_S
-        self._latest = latest if elapsed < DOUBT_S or is_odd else None
+        self.latest = latest if elapsed < DOUBT_S or is_odd else None
         self._began = elapsed
         self._since = doubted_since(wall, elapsed)
 
@@ -71,4 +74,4 @@ class SeenTime:
         return (-math.inf if latest is None else since), wall - by_s + 1.0
 
     def _in_doubt(self, elapsed: float) -> float | None:
-        return self._latest if elapsed - self._began < DOUBT_S else None
+        return self.latest if elapsed - self._began < DOUBT_S else None

@@ -163,7 +163,10 @@ class SqliteJournal:
         return max((float(row[0]) for row in rows if row), default=None)
 
     def _now(self) -> float:
-        return self._seen.now(self._clock.wall(), self._clock.unset())
+        wall = self._clock.wall()
+        if self._seen.latest is None:
+            return wall
+        return self._seen.now(wall, self._clock.unset())
 
     def close(self) -> None:
         """Let go of the file."""
