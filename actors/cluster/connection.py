@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: How soon to offer again what the kernel did not take, in seconds.
 FLUSH_S = 0.02
 _CHUNK = 1 << 16
+#: How much is read of a line that ends: nobody keeps it open by sending on.
+_LAST_CHUNKS = 64
 
 
 class LineEndedError(Exception):
@@ -159,7 +161,15 @@ class Line:
         return bool(self._waiting)
 
     def close(self) -> None:
-        """Hang up."""
+        """Hang up; what was sent last still arrives.
+
+        Where something is unread, the kernel resets the connection instead, and the
+        other side never reads why it ended.
+        """
+        with contextlib.suppress(OSError):
+            for _ in range(_LAST_CHUNKS):
+                if not self._socket.recv(_CHUNK):
+                    break
         self._socket.close()
 
 

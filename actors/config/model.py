@@ -80,7 +80,7 @@ class StageConfig:
     buffer_mib: int = option(
         MEBIBYTES,
         64,
-        "MiB that the jobs of a buffer may take before it is full",
+        "MiB that the jobs of a buffer may come to, as JSON, before it is full",
         setting=True,
     )
     dispatcher: str = option(

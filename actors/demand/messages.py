@@ -288,17 +288,32 @@ def in_parts(
         yield part, total
 
 
-def halves_of_jobs(message: Jobs) -> tuple[Jobs, Jobs] | None:
-    """Two messages with the same numbers; None if it holds one job or none."""
-    jobs = message.jobs
-    if len(jobs) < 2:  # noqa: PLR2004 - one cannot be halved
-        return None
-    half = len(jobs) // 2
-    between = jobs[half].number
-    return (
-        replace(message, upto=between, jobs=jobs[:half]),
-        replace(message, first=between, jobs=jobs[half:], confirmed=()),
-    )
+#: What a producer says of any number of jobs.
+Halved: TypeAlias = Jobs | Confirm | CallOff
+
+
+def halves_of(message: Halved) -> tuple[Halved, ...]:
+    """Two messages that say the same; none if it holds one job or none."""
+    match message:
+        case Jobs(jobs=jobs, confirmed=confirmed):
+            if half := len(jobs) // 2:
+                between = jobs[half].number
+                return (
+                    replace(message, upto=between, jobs=jobs[:half]),
+                    replace(message, first=between, jobs=jobs[half:], confirmed=()),
+                )
+            if confirmed:
+                alone = Confirm(subscription=message.subscription, outcomes=confirmed)
+                return alone, replace(message, confirmed=())
+        case Confirm(outcomes=outcomes):
+            if half := len(outcomes) // 2:
+                parts = outcomes[:half], outcomes[half:]
+                return tuple(replace(message, outcomes=each) for each in parts)
+        case CallOff(jobs=called):
+            if half := len(called) // 2:
+                both = called[:half], called[half:]
+                return tuple(replace(message, jobs=each) for each in both)
+    return ()
 
 
 def undeliverable(subscription: str, job: Assignment, size: int, limit: int) -> Done:

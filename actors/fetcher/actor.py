@@ -16,13 +16,15 @@ from actors.demand.job import JobState
 from actors.demand.job_store import JobStore
 from actors.demand.limits import Rate
 from actors.demand.messages import (
+    CallOff,
     Cancel,
+    Confirm,
     Crossing,
     Demand,
     Done,
     Jobs,
     Subscribe,
-    halves_of_jobs,
+    halves_of,
     undeliverable,
 )
 from actors.demand.polling import PollState
@@ -179,10 +181,12 @@ class FetcherActor(Stage):
 
     def too_long(self, message: Any, size: int) -> None:
         """Fail a job that no message can hold; halve what was measured too short."""
-        if not isinstance(message, Jobs):
-            super().too_long(message, size)
-        elif halves := halves_of_jobs(message):
+        if isinstance(message, Jobs | Confirm | CallOff) and (
+            halves := halves_of(message)
+        ):
             self._delivery.sender.send(halves)
+        elif not isinstance(message, Jobs):
+            super().too_long(message, size)
         else:
             now = self.now()
             for job in message.jobs:

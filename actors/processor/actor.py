@@ -26,7 +26,7 @@ from actors.demand.messages import (
     Ping,
     Subscribe,
     Subscribed,
-    halves_of_jobs,
+    halves_of,
     shorter,
     undeliverable,
 )
@@ -159,15 +159,18 @@ class ProcessorActor(Stage):
             case Done() as done:
                 for part in shorter(done, size, MAX_MESSAGE):
                     self._send(self.consumer.addressed(part))
-            case Jobs() if self._output is not None:
+            case Jobs() | Confirm() | CallOff() if self._output is not None:
                 self._pass_on_less(message, size)
             case _:
                 super().too_long(message, size)
 
-    def _pass_on_less(self, message: Jobs, size: int) -> None:
+    def _pass_on_less(self, message: Jobs | Confirm | CallOff, size: int) -> None:
         assert self._output is not None  # noqa: S101 - asked before
-        if halves := halves_of_jobs(message):
+        if halves := halves_of(message):
             self._turn([], Decision(sends=list(halves)))
+            return
+        if not isinstance(message, Jobs):
+            super().too_long(message, size)
             return
         now = self.now()
         for job in message.jobs:

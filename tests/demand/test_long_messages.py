@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
 from actors.demand.consumer_subscription import ConsumerSubscription
 from actors.demand.job import Failure
 from actors.demand.messages import (
     Assignment,
+    CallOff,
+    Confirm,
     Done,
     Jobs,
     Outcome,
-    halves_of_jobs,
+    halves_of,
     shorter,
     undeliverable,
 )
@@ -22,10 +29,11 @@ def jobs(*numbers: int, upto: int) -> Jobs:
 
 def test_halves_have_the_same_numbers_between_them() -> None:
     # Numbers 4 and 6 were taken back, and still count.
-    halves = halves_of_jobs(jobs(2, 3, 5, 7, upto=9))
+    halves = halves_of(jobs(2, 3, 5, 7, upto=9))
 
-    assert halves is not None
     left, right = halves
+    assert isinstance(left, Jobs)
+    assert isinstance(right, Jobs)
     assert (left.first, left.upto, right.first, right.upto) == (2, 5, 5, 9)
     assert [each.number for each in (*left.jobs, *right.jobs)] == [2, 3, 5, 7]
     assert (left.confirmed, right.confirmed) == (((7, 1),), ())
@@ -36,17 +44,33 @@ def test_who_receives_both_halves_misses_nothing() -> None:
         jobs(0, 1, 3, upto=5),
         ConsumerSubscription("numbers", "s", 0.0),
     )
-    halves = halves_of_jobs(Jobs(subscription="s", first=0, upto=5, jobs=whole.jobs))
-    assert halves is not None
+    halves = halves_of(Jobs(subscription="s", first=0, upto=5, jobs=whole.jobs))
 
-    arrivals = [subscription.receive(half) for half in halves]
+    arrivals = [subscription.receive(each) for each in halves if isinstance(each, Jobs)]
 
     assert [each.gap for each in arrivals] == [False, False]
     assert subscription.received == 5
 
 
-def test_one_job_is_not_halved() -> None:
-    assert halves_of_jobs(jobs(2, upto=3)) is None
+def test_one_job_is_not_halved_but_goes_without_what_rides_along() -> None:
+    confirm, alone = halves_of(jobs(2, upto=3))
+
+    assert confirm == Confirm(subscription="s", outcomes=((7, 1),))
+    assert alone == replace(jobs(2, upto=3), confirmed=())
+    assert isinstance(alone, Jobs)
+    assert halves_of(alone) == ()
+
+
+@pytest.mark.parametrize(
+    ("make", "name"), [(Confirm, "outcomes"), (CallOff, "jobs")], ids=["confirm", "off"]
+)
+def test_what_is_said_of_many_jobs_is_said_in_halves(make: Any, name: str) -> None:
+    said = ((1, 1), (2, 1), (3, 2))
+
+    left, right = halves_of(make(subscription="s", **{name: said}))
+
+    assert getattr(left, name) + getattr(right, name) == said
+    assert halves_of(left) == ()
 
 
 def test_a_job_that_cannot_be_sent_has_failed_for_good() -> None:
