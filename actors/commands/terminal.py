@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.host.redaction import masked, redact
-from actors.host.texts import plain
+from actors.host.texts import plain, plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,15 +39,7 @@ def say_json(value: Any, *, indent: int | None = None) -> None:
     # A letter is that letter, where the terminal or the file has it.
     utf8 = (getattr(sys.stdout, "encoding", None) or "").replace("-", "").lower()
     text = json.dumps(masked(value), indent=indent, ensure_ascii=utf8 != "utf8")
-    say_text("".join(each if _is_sign(each) else _escaped(each) for each in text))
-
-
-def _is_sign(character: str) -> bool:
-    return character.isprintable() or character == "\n"
-
-
-def _escaped(character: str) -> str:
-    return json.dumps(character)[1:-1]
+    say_text(plain_json(text))
 
 
 def complain(text: str) -> None:

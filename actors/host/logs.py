@@ -9,6 +9,7 @@ process pumps the pipe to standard error, as it is or in colours for people.
 from __future__ import annotations
 
 import atexit
+import codecs
 import contextlib
 import json
 import logging
@@ -28,6 +29,7 @@ from actors.host.texts import (
     json_pieces,
     line_of,
     plain,
+    plain_json,
     text_of,
 )
 
@@ -415,7 +417,7 @@ def tell_alike(
         members = None if head is None else members_of(each)
         line = f"{head}{members}{rest}"
         shown: MutableMapping[str, Any] | str = line
-        if members is None or len(line) >= MAX_LINE:
+        if members is None or _bytes_in(line) >= MAX_LINE:
             fields = context | row_of(each)
             line = _line_of(fields, end, rest)
             shown = fields | end
@@ -443,6 +445,11 @@ def cut_text(value: Any, text: str) -> str:
         text: The same as JSON.
     """
     return _encode(_clip(value) if type(value) is str else _cut(text))
+
+
+def shown_text(value: Any) -> str:
+    """What the log shows of a plain JSON value that hides nothing, as JSON."""
+    return _encode(_clip(value))
 
 
 def short_text(value: Any) -> str | None:
@@ -482,7 +489,7 @@ def _line_of(fields: dict[str, Any], end: dict[str, Any], rest: str) -> str:
                 fields[key] = masked(value)
         if not any(map(_has_long_text, fields.values())):
             line = _encode(fields)
-    if 0 < len(line) <= MAX_VALUE and not end.keys() & fields:
+    if 0 < _bytes_in(line) <= MAX_VALUE and not end.keys() & fields:
         return line[:-1] + rest  # in such a line no value is too long
     for key, value in fields.items():
         fields[key] = _clip(value)
@@ -508,22 +515,26 @@ def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
 
 def _fit(fields: MutableMapping[str, Any]) -> str:
     line = _dumps(fields)
-    if len(line.encode()) < MAX_LINE:
+    if _bytes_in(line) < MAX_LINE:
         return line
     sizes = {key: len(_dumps(value)) for key, value in fields.items()}
     for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
         fields[key] = f"... {sizes[key]} characters"
         line = _dumps(fields)
-        if len(line.encode()) < MAX_LINE:
+        if _bytes_in(line) < MAX_LINE:
             break
     return line
 
 
-_pieces = json_pieces(text_of)
+_pieces = json_pieces(text_of, ascii_only=False)
 
 
 def _encode(value: Any) -> str:
-    return "".join(_pieces(value, 0))
+    return plain_json("".join(_pieces(value, 0)))
+
+
+def _bytes_in(line: str) -> int:
+    return len(line) if line.isascii() else len(line.encode())
 
 
 def _dumps(value: Any) -> str:
@@ -532,8 +543,8 @@ def _dumps(value: Any) -> str:
     except (TypeError, ValueError, RecursionError):
         # Keys that are no text, or a value that holds itself.
         if not isinstance(value, dict):
-            return json.dumps(text_of(value))
-        return json.dumps({text_of(key): text_of(each) for key, each in value.items()})
+            return _encode(text_of(value))
+        return _encode({text_of(key): text_of(each) for key, each in value.items()})
 
 
 def _clip(value: Any) -> Any:
@@ -641,6 +652,8 @@ def _for_people(lines: bytes, render: Console) -> str:
 
 
 def _write_out(out: TextIO, text: str | bytes) -> None:
+    # What an encoding has no form for; in JSON spelt out as JSON does.
+    errors = _AS_JSON if isinstance(text, bytes) else "backslashreplace"
     if isinstance(text, bytes) and not (text.isascii() and _is_plain(out)):
         text = text.decode(errors="replace")
     try:
@@ -650,7 +663,7 @@ def _write_out(out: TextIO, text: str | bytes) -> None:
         out.flush()
         return
     if isinstance(text, str):
-        text = text.encode(out.encoding or "utf-8", errors="backslashreplace")
+        text = text.encode(out.encoding or "utf-8", errors=errors)
     # Whoever reads may have set it not to block, as node and ssh do: what does not
     # fit now is waited for, and meanwhile the pipe counts what it has no room for.
     rest = memoryview(text)
@@ -661,6 +674,16 @@ def _write_out(out: TextIO, text: str | bytes) -> None:
             rest = rest[os.write(fd, rest) :]
         except BlockingIOError:
             writable.poll()
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+_AS_JSON = "lowtide.json"
+codecs.register_error(_AS_JSON, _escape)
 
 
 def _is_plain(out: TextIO) -> bool:

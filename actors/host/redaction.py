@@ -16,6 +16,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
+from actors.host.texts import plain_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -223,6 +225,7 @@ def _forms(secret: str) -> Iterator[str]:
         if len(form) >= SHORTEST:
             yield form
             yield json.dumps(form)[1:-1]
+            yield plain_json(json.dumps(form, ensure_ascii=False))[1:-1]
             yield repr(form)[1:-1]
 
 

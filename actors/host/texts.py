@@ -54,8 +54,22 @@ def line_of(error: BaseException) -> str:
     return f"{class_name(error)}: {text_of(error)}"
 
 
+def plain_json(text: str) -> str:
+    """JSON whose letters are themselves; what is no sign of its own is spelt out.
+
+    Beside what JSON spells out by itself those are the marks that turn the direction
+    of writing, the control characters beyond ASCII, and lone surrogates.
+    """
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        each if each.isprintable() or each == "\n" else json.dumps(each)[1:-1]
+        for each in text
+    )
+
+
 def json_pieces(
-    default: Callable[[Any], Any] | None = None,
+    default: Callable[[Any], Any] | None = None, *, ascii_only: bool = True
 ) -> Callable[[Any, int], Sequence[str]]:
     """Return what makes the pieces of `json.dumps`, for small values by the thousand.
 
@@ -65,11 +79,14 @@ def json_pieces(
 
     Args:
         default: As there.
+        ascii_only: As ``ensure_ascii`` there.
     """
-    plain_encoder = json.JSONEncoder(default=default)
+    plain_encoder = json.JSONEncoder(default=default, ensure_ascii=ascii_only)
+    encoder = json.encoder
+    quote = encoder.encode_basestring_ascii if ascii_only else encoder.encode_basestring
     try:
         encode: Callable[[Any, int], Sequence[str]] = json.encoder.c_make_encoder(  # type: ignore[attr-defined]
-            *(None, plain_encoder.default, json.encoder.encode_basestring_ascii),
+            *(None, plain_encoder.default, quote),
             *(None, ": ", ", ", False, False, True),
         )
         encode({}, 0)

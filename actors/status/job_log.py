@@ -24,7 +24,7 @@ from actors.demand.job_events import (
     OutcomeIgnored,
     StateMoved,
 )
-from actors.host.logs import cut_text, short_text
+from actors.host.logs import cut_text, short_text, shown_text
 from actors.host.redaction import has_secret_name
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _fetched_row(event: JobFetched) -> dict[str, Any]:
 def _fetched_members(event: JobFetched) -> str | None:
     job = event.job
     text = _shown(job)
-    return None if text is None else f'"job_id": {json_text(job.id)}, "job": {text}'
+    return None if text is None else f'"job_id": {_word(job.id)}, "job": {text}'
 
 
 def _done_row(event: JobDone) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def _done_row(event: JobDone) -> dict[str, Any]:
 
 
 def _members_of_done(process: Process) -> Callable[[JobDone], str | None]:
-    processor = json_text(process.name)
+    processor = _word(process.name)
 
     def members(event: JobDone) -> str | None:
         job, attempt, _, result, duration_s = event
@@ -113,12 +113,21 @@ def _members_of_done(process: Process) -> Callable[[JobDone], str | None]:
         if text is None or told is None:
             return None
         return (
-            f'"job_id": {json_text(job.id)}, "attempt": {attempt}, '
+            f'"job_id": {_word(job.id)}, "attempt": {attempt}, '
             f'"processor": {processor}, "job": {text}, "result": {told}, '
             f'"duration_s": {round(duration_s, 6)!r}'
         )
 
     return members
+
+
+def _word(word: str | int) -> str:
+    text = json_text(word)
+    return shown_text(word) if _LETTER in text else text
+
+
+#: What a text of the journal's has for a letter beyond ASCII; the log shows the letter.
+_LETTER = "\\u"
 
 
 def _shown(job: Job) -> str | None:
@@ -128,7 +137,9 @@ def _shown(job: Job) -> str | None:
     if has_secret_name(job.payload):
         return None
     text = job.written()
-    if len(text) > SHORT_TEXT:
+    if _LETTER in text:
+        text = job.shown = shown_text(job.payload)
+    elif len(text) > SHORT_TEXT:
         text = job.shown = cut_text(job.payload, text)
     return text
 

@@ -296,6 +296,26 @@ def test_nothing_of_a_value_or_a_name_reaches_the_terminal_as_a_command(
     assert all(line.isprintable() for line in out.getvalue().splitlines())
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii", "utf-16-le"])
+def test_a_letter_is_that_letter_and_nothing_else_comes_through(
+    encoding: str, pipe: logs.LogPipe, tmp_path: Path
+) -> None:
+    log = logs.configure("info")
+    job = {"who": "Zoë 語", "odd": "\x1b[2J\x7f\x9b2K\u202egpj\u2066\u2028\ud800"}
+    log.info("job.fetched", job=job)
+    logs.tell_alike(log, "job.done", [job], lambda job: {"job": job})
+    path = tmp_path / "out"
+    with path.open("w", encoding=encoding, newline="") as out:
+        pipe.finish(logs.pump(pipe, out, "json"), 30.0)
+
+    text = path.read_bytes().decode(encoding)
+    first, second = text.splitlines()
+    assert all(line.isprintable() for line in (first, second))
+    assert [json.loads(line)["job"] for line in (first, second)] == [job, job]
+    assert ("Zoë" in first) == (encoding != "ascii")
+    assert ("語" in first) == (encoding.startswith("utf"))
+
+
 def test_a_line_for_people_has_colours_of_ours_only() -> None:
     fields = {"timestamp": "2026-11-28T10:00:00.123456Z", "level": "info"}
     fields |= {"event": "job.done", "job": "\x1b[31m", "n": "two words"}
@@ -383,6 +403,8 @@ ROWS: tuple[dict[str, Any], ...] = (
     {"job_id": 8, "job": a_list_in_itself()},
     {"job_id": 9, "job": Strange(), "result": float("nan")},
     {"job_id": 10, "event_": "e", "fetcher": "another"},
+    {"job_id": "Zoë", "job": {"who": "Zoë", "odd": "\u202e\x9b\x7f\ud800\u2028"}},
+    {"job_id": 11, "job": "語" * 1000, "result": "語" * 1000},
 )
 
 

@@ -16,6 +16,7 @@ from actors.host.redaction import (
     secrets_of_environment,
     shown,
 )
+from actors.host.texts import plain_json
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,7 @@ def test_secrets_are_known_by_value_in_every_form_they_take() -> None:
         "API_TOKEN": 'tide"water',
         "options": {"url": "https://bob:l%40gbook@host", "password": "sea breeze"},
         "FRONT_KEYS": ["first-key", "second-key"],
+        "other": {"password": 'pässwört"\x9b'},
     }
 
     install(secrets_in(values))
@@ -63,6 +65,10 @@ def test_secrets_are_known_by_value_in_every_form_they_take() -> None:
     assert redact("?q=sea%20breeze") == "?q=***"
     assert redact("Basic Ym9iOmxAZ2Jvb2s=") == "Basic ***"
     assert redact("first-key second-key") == "*** ***"
+    assert redact('pässwört"\x9b') == "***"
+    assert (
+        redact(plain_json(json.dumps('pässwört"\x9b', ensure_ascii=False))) == '"***"'
+    )
 
 
 def test_short_values_hide_nothing() -> None:

@@ -28,6 +28,10 @@ ODD: tuple[Any, ...] = (
     "x" * (SHORT_TEXT - 2),
     ["é\n\x1b[2J", "https://user:hunter22@host/?token=abcdef"],
     {"text": ["y" * 90] * 30},
+    {"who": "Zoë", "odd": "\u202e\x9b\x7f\ud800", "\\u00eb": "ë"},
+    "語" * SHORT_TEXT,
+    ["語" * 300] * 2,
+    {"text": ["ë" * 90] * 30},
     [1.0] * 400,
     None,
 )
@@ -56,7 +60,7 @@ def told(pipe: logs.LogPipe) -> list[str]:
 
 def events_of(payloads: list[Any], results: list[Any]) -> list[JobEvent]:
     jobs = [
-        Job(key, f"#{key}" if key % 2 else key, payload, 0.0)
+        Job(key, f"Zoë{key}" if key % 2 else key, payload, 0.0)
         for key, payload in enumerate(payloads)
     ]
     fetched: list[JobEvent] = [JobFetched(job) for job in jobs]
