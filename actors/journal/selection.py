@@ -11,7 +11,7 @@ from actors.demand.job import JobState, word_of
 from actors.journal.times import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from actors.journal.view import JournalView
 
@@ -65,27 +65,35 @@ class Selection:
                 if since is None or job["fetched_at"] >= since:
                     yield job
         if self.state in (None, *ENDS) and not self.states:
-            yield from self._meant(self.ended(view))
+            for found, _ in self.ended(view):
+                yield from self._meant(found)
 
     def latest(self, view: JournalView, limit: int) -> list[dict[str, Any]]:
         """The last of those that have ended, oldest first; below 0 for all."""
-        meant = self._meant(self.ended(view, last_first=True))
+        pages = self.ended(view, last_first=True)
+        meant = self._meant(itertools.chain.from_iterable(found for found, _ in pages))
         return [*itertools.islice(meant, limit if limit >= 0 else None)][::-1]
 
     def ended(
-        self, view: JournalView, *, last_first: bool = False
-    ) -> Iterator[dict[str, Any]]:
-        """Those that have ended, but for what the expression says of them."""
-        state, fetcher = self.state, self.fetcher
-        found = view.ended(state, fetcher, self.since, last_first=last_first)
-        if (first := next(found, None)) is not None:
-            yield first
-            yield from found
-        elif state is not None and self.since is None:
-            # Nothing is kept of them; some are known by their ids.
-            yield from view.held(state, fetcher)
+        self, view: JournalView, *, last_first: bool = False, beyond: int | None = None
+    ) -> Iterator[tuple[Iterable[dict[str, Any]], int | None]]:
+        """Those that have ended, but for what the expression says of them.
 
-    def _meant(self, jobs: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        Yields:
+            Some of them, and the last end that was looked at for these.
+        """
+        state, fetcher, since, seq = self.state, self.fetcher, self.since, None
+        none = True
+        for found, seq in view.ended(
+            state, fetcher, since, last_first=last_first, beyond=beyond
+        ):
+            none = none and not found
+            yield found, seq
+        if none and state is not None and since is None and beyond is None:
+            # Nothing is kept of them; some are known by their ids.
+            yield view.held(state, fetcher), None
+
+    def _meant(self, jobs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for job in jobs:
             if self.states and job["state"] not in self.states:
                 continue

@@ -136,7 +136,8 @@ class JournalView:
         since: float | None = None,
         *,
         last_first: bool = False,
-    ) -> Iterator[dict[str, Any]]:
+        beyond: int | None = None,
+    ) -> Iterator[tuple[list[dict[str, Any]], int]]:
         """Jobs that have ended and are kept, in the order of their ends.
 
         Args:
@@ -144,6 +145,11 @@ class JournalView:
             fetcher: Whose; of all if it is None.
             since: Those that ended since then, by the wall clock.
             last_first: The other way round.
+            beyond: Behind this end, if not from the first.
+
+        Yields:
+            What is found among a few hundred ends, perhaps nothing, and the last
+            of these: nobody waits for all that are kept to be read through.
         """
         condition = "TRUE"
         values: tuple[Any, ...] = ()
@@ -154,11 +160,22 @@ class JournalView:
         if since is not None:
             condition += " AND ended_at >= ?"
             values = (*values, since)
-        way, order, at = (">", "ASC", -1) if not last_first else ("<", "DESC", 1 << 62)
-        condition += f" AND seq {way} ?"
-        while jobs := self._ended(condition, (*values, at), _AT_ONCE, order):
-            yield from jobs
-            at = jobs[-1]["seq"]
+        way, back, order = ("<", ">=", "DESC") if last_first else (">", "<=", "ASC")
+        at = beyond if beyond is not None else 1 << 62 if last_first else -1
+        condition += f" AND seq {way} ? AND seq {back} ?"
+        while ends := self._ends(at, way, order):
+            found = self._ended(condition, (*values, at, ends[-1]), _AT_ONCE, order)
+            yield found, ends[-1]
+            at = ends[-1]
+
+    def _ends(self, at: int, way: str, order: str) -> list[int]:
+        if not self._has("ended"):  # of a layout before
+            return []
+        rows = self._query(
+            f"SELECT seq FROM ended WHERE seq {way} ? ORDER BY seq {order} LIMIT ?",  # noqa: S608 - our own words only
+            (at, _AT_ONCE),
+        )
+        return [row["seq"] for row in rows]
 
     def last_end(self) -> int:
         """The number of the latest end that there ever was."""

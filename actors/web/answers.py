@@ -17,7 +17,7 @@ from actors.journal.selection import SelectionError
 from actors.journal.stores import look_into, problem_of, reachable
 from actors.status import readiness
 from actors.web.admission import Guesses
-from actors.web.ended_jobs import LOOKED_S, find_ended
+from actors.web.ended_jobs import LOOKED_S, NOTHING, find_ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -190,7 +190,7 @@ class Answers:
             # A short one can be made to take all of the memory there is.
             return as_json(403, {"error": "where is for those who have the token"})
         if (view := self._view()) is None:
-            return as_json(200, {"jobs": [], "looked_at": 0, "more": False})
+            return as_json(200, NOTHING)
         with contextlib.closing(view):
             # What is found at a time is in memory: once, not for each who asks.
             if not self._searching.acquire(timeout=LOOKED_S):

@@ -21,8 +21,11 @@ LISTED = 100
 LOOKED_S = 2.0
 #: Characters of what is asked for, and of a payload or a result in the list.
 LONGEST_WORD, SHOWN = 1000, 200
+#: Of the number of an end.
+_DIGITS = 19
 
-WORDS = ("state", "fetcher", "since", "text", "where")
+WORDS = ("state", "fetcher", "since", "text", "where", "before")
+NOTHING = {"jobs": [], "looked_at": 0, "more": False, "before": None}
 _COLUMNS = ("fetcher", "id", "state", "attempt", "processor", "ended_at", "duration_s")
 
 
@@ -38,24 +41,32 @@ def find_ended(
 
     Returns:
         The ``jobs``, how many were ``looked_at``, and whether there is perhaps
-        ``more``.
+        ``more``: that is asked for with ``before`` from this answer.
 
     Raises:
         SelectionError: Something of that is no word, or none that can be.
     """
     words = _words(asked)
     selection, text = _selection(words), words["text"].casefold()
+    before = int(words["before"]) if words["before"] else None
     until = clock() + LOOKED_S
     jobs: list[dict[str, Any]] = []
     looked_at, more = 0, False
-    for job in selection.ended(view, last_first=True):
-        if more := len(jobs) == LISTED or clock() >= until:
+    for found, end in selection.ended(view, last_first=True, beyond=before):
+        for job in found:
+            if more := len(jobs) == LISTED or clock() >= until:
+                break
+            looked_at, before = looked_at + 1, job.get("seq")
+            shown = _shown(job)
+            if text in _searched(shown) and selection.is_true_of(job):
+                jobs.append(_in_short(shown))
+        if more:
             break
-        looked_at += 1
-        shown = _shown(job)
-        if text in _searched(shown) and selection.is_true_of(job):
-            jobs.append(_in_short(shown))
-    return {"jobs": jobs, "looked_at": looked_at, "more": more}
+        before = end
+        if more := clock() >= until:
+            break
+    told = {"jobs": jobs, "looked_at": looked_at, "more": more}
+    return told | {"before": before if more else None}
 
 
 def _words(asked: Mapping[str, Any]) -> dict[str, str]:
@@ -63,6 +74,9 @@ def _words(asked: Mapping[str, Any]) -> dict[str, str]:
     for name, word in words.items():
         if not isinstance(word, str) or len(word) > LONGEST_WORD:
             raise SelectionError(f"{name} must be text of {LONGEST_WORD} characters")
+    before = words["before"]
+    if before and not (before.isascii() and before.isdigit() and len(before) < _DIGITS):
+        raise SelectionError("before must be what an answer says of itself")
     if words["state"] not in ("", *ENDS):
         raise SelectionError(f"state must be one of {', '.join(ENDS)}")
     return words

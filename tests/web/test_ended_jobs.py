@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -107,12 +108,49 @@ def test_an_answer_is_bounded_in_jobs_and_in_time(
     assert (len(found["jobs"]), found["looked_at"], found["more"]) == (1, 1, True)
 
 
+def test_a_search_goes_on_from_where_it_stopped(
+    view: JournalView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ended_jobs, "LISTED", 1)
+    asked = {"fetcher": "north"}
+    found: list[Any] = []
+    while True:
+        answer = find_ended(view, asked, lambda: 0.0)
+        found += [each["id"] for each in answer["jobs"]]
+        if not answer["more"]:
+            break
+        asked |= {"before": str(answer["before"])}
+
+    assert (found, answer["before"]) == (["n3", "n2", "n1"], None)
+
+
+def test_a_search_that_finds_nothing_is_bounded_too(
+    view: JournalView, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.journal.view._AT_ONCE", 2)
+    asked = {"fetcher": "nobody"}
+    requests = 0
+    while True:
+        # Its time is over each time that it looks at the clock.
+        clock = itertools.count(0.0, LOOKED_S).__next__
+        answer = find_ended(view, asked, clock)
+        requests += 1
+        if not answer["more"]:
+            break
+        asked |= {"before": str(answer["before"])}
+
+    assert requests == 4  # six ends, two at a time, and once more
+    assert answer["jobs"] == []
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"state": "ready"}, "state must be one of done, dropped"),
         ({"since": "yesterday"}, "since must be a number of seconds, or 90s, 30m, 1h"),
         ({"since": "9" * 400}, "since must be a number of seconds, or 90s, 30m, 1h"),
+        ({"before": "-1"}, "before must be what an answer says of itself"),
+        ({"before": "9" * 30}, "before must be what an answer says of itself"),
         ({"text": "x" * 1001}, "text must be text of 1000 characters"),
         ({"text": ["x"]}, "text must be text of 1000 characters"),
         ({"where": "payload."}, "--where must be a JMESPath expression, as in "),
@@ -164,4 +202,4 @@ def test_an_expression_is_for_those_who_have_the_token(path: Path) -> None:
 def test_where_nothing_is_kept_there_is_nothing_to_find() -> None:
     found = answers(None).get("/ended.json", {"text": "x"})
 
-    assert json.loads(found.body) == {"jobs": [], "looked_at": 0, "more": False}
+    assert json.loads(found.body) == ended_jobs.NOTHING

@@ -8,6 +8,7 @@ let seenQuarantined = null;
 let readOnly = false;
 let fetcherNames = new Set();
 let searches = 0;
+let ended = [];
 
 function element(name, options = {}, ...children) {
   const node = document.createElement(name);
@@ -138,20 +139,22 @@ async function listQuarantined() {
   fill(byId("quarantined"), QUARANTINED, Array.isArray(jobs) ? jobs : [], "none");
 }
 
-async function searchEnded() {
+async function searchEnded(before) {
   const mine = ++searches;
   const words = Object.fromEntries([...new FormData(byId("search"))].filter(([, word]) => word));
+  if (before) words.before = `${before}`;
   // An expression is for those who have the token.
   const answer = words.where ? await ask({ verb: "ended", ...words }) :
     await fetch(`ended.json?${new URLSearchParams(words)}`);
   const found = await answer.json().catch(() => ({ error: "no answer" }));
   if (mine !== searches) return; // it is asked for something else by now
   if (answer.status === 403 && sessionStorage.getItem(TOKEN)) lock();
-  const jobs = found.jobs || [];
-  const more = found.more ? `, perhaps more: looked at the latest ${found.looked_at}` : "";
-  byId("found").textContent = found.error || `${jobs.length} found${more}`;
+  ended = [...(before ? ended : []), ...(found.jobs || [])];
+  byId("found").textContent = found.error || `${ended.length} found${found.more ? ", perhaps more" : ""}`;
   byId("found").className = found.error ? "error" : "";
-  fill(byId("ended"), ENDED, jobs, "none");
+  byId("further").hidden = !found.before;
+  byId("further").onclick = () => searchEnded(found.before);
+  fill(byId("ended"), ENDED, ended, "none");
 }
 
 // 17 and "17" are two jobs: in quotes it is the text.
