@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 AGAIN = Backoff(base_s=1.0, cap_s=60.0)
 #: One that lived for so long did not die soon, in seconds.
 SOON_S = 60.0
-#: How long it may take for what it has at the end, in seconds.
-LAST_S = 3.0
+#: How long it may take for what it has at the end, in seconds: functions get two, then
+#: people are told what is left, by servers that may take their time.
+LAST_S = 10.0
 
 
 class HookProcess:
