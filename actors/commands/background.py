@@ -102,6 +102,8 @@ class Run:
             yield Owner(self.started, events=events)
         finally:
             self.end(Exit.FAILURE)
+            if self.callbacks is not None:
+                self.callbacks.close()
 
     def started(self, files: SystemFiles | Path) -> None:
         """Note that it runs, and where it can be asked."""

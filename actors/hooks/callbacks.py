@@ -82,6 +82,8 @@ class Callbacks:
         with self._reader, contextlib.suppress(OSError):
             while message := self._reader.recv(_LONGEST):
                 self._caller.put(json.loads(message))
+        # The system has ended; perhaps nobody waits for that.
+        self._caller.end()
 
     def _call(self, event: dict[str, Any]) -> None:
         if event["event"] == LOST:

@@ -56,9 +56,13 @@ class Caller:
         elif count := self._missed.due(time.monotonic()):
             self._log.warning("hook.missed", hook=self._name, count=count)
 
+    def end(self) -> None:
+        """Have the thread end after the calls that are due."""
+        self._queue.put(None)
+
     def close(self, until: float) -> None:
         """Wait for the calls that are due, at most until then (monotonic)."""
-        self._queue.put(None)
+        self.end()
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import pytest
 
+from actors.commands.background import Run
 from actors.demand.job import Failure, Job, Process
 from actors.demand.job_events import JobDone, JobFailed, JobQuarantined
 from actors.hooks import callbacks, program
@@ -155,6 +157,41 @@ def test_one_that_never_began_leaves_nothing_open() -> None:
     them.close()
 
     assert them.writer.fileno() == -1
+
+
+def threads_but(before: set[threading.Thread]) -> set[threading.Thread]:
+    return set(threading.enumerate()) - before
+
+
+def test_its_threads_end_with_the_system_though_nobody_waits_for_that() -> None:
+    before = set(threading.enumerate())
+    called: list[int] = []
+    them, writer = begun(done=lambda event: called.append(event["n"]))
+    them.writer.close()  # as in a program whose system is another process
+    with writer:
+        send(writer, {"event": "done", "n": 1})
+
+    for thread in threads_but(before):
+        thread.join(60)
+
+    assert (called, threads_but(before)) == ([1], set())
+
+
+def test_its_threads_end_with_a_run_that_raises() -> None:
+    before = set(threading.enumerate())
+    run = Run(callbacks=Callbacks({"done": print}))
+
+    def fails() -> None:
+        with run.here() as owner:
+            owner.started(Path("control"))  # type: ignore[arg-type]
+            raise OSError("no")
+
+    with pytest.raises(OSError, match="no"):
+        fails()
+    for thread in threads_but(before):
+        thread.join(60)
+
+    assert (threads_but(before), run.has_ended) == (set(), True)
 
 
 def test_a_program_that_is_gone_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
