@@ -26,6 +26,7 @@ from actors.cluster.messages import (
     ToMachine,
     Welcome,
 )
+from actors.hooks import spans
 from actors.supervision.children import READY, Fate, Role, StageState
 from actors.supervision.effects import (
     Gone,
@@ -246,6 +247,7 @@ class Leader:
             system=system.for_machines(),
             versions=self._versions(sorted(needed)),
             limit_s=limit_s,
+            trace=spans.seed or "",
         )
         effects: list[Effect] = [_to(machine, welcome)]
         for child in self._supervisor.stages:

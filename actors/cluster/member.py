@@ -37,6 +37,7 @@ from actors.demand.messages import (
     Ping,
     Subscribed,
 )
+from actors.hooks import spans
 from actors.status import commands
 from actors.supervision.actor import SupervisorActor
 from actors.supervision.children import Fate
@@ -203,6 +204,8 @@ class MachineActor(SupervisorActor):
         versions = {each: welcome.versions[each] for each in functions}
         back = welcome.line == self._line
         self.connection.welcome(welcome.limit_s, back=back)
+        steps = {each.name for each in welcome.system.processors}
+        spans.follow(welcome.trace, set(kind.sources) - steps)
         self._line = welcome.line
         name = self.first.name
         self.log.info("machine.joined", machine=name, leader=self._leader)

@@ -60,12 +60,14 @@ class Welcome:
         system: The configuration, without what concerns the leader alone.
         versions: Of the code behind the functions that processors need.
         limit_s: How long a silence both sides bear from now on.
+        trace: What the ids of spans are made of; empty where nothing is traced.
     """
 
     line: str
     system: SystemConfig
     versions: dict[str, str]
     limit_s: float = 0.0
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

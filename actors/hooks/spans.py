@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import secrets
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ TRACER = "actors.hooks.otel:tell"
 #: What this run's ids are made of; None where nothing is traced.
 seed: str | None = None
 _fetchers: frozenset[str] = frozenset()
+#: On a machine that joined: what its leader's ids are made of, now. All processes there
+#: share it, since a leader that is started again has others, and they go on.
+_leaders: mmap.mmap | None = None
+_SEED_BYTES = 8
 
 
 def trace(fetchers: Iterable[str]) -> str:
@@ -28,14 +33,37 @@ def trace(fetchers: Iterable[str]) -> str:
         What ids are made of, for the process that sends spans.
     """
     global seed, _fetchers
-    seed, _fetchers = secrets.token_hex(8), frozenset(fetchers)
+    seed, _fetchers = secrets.token_hex(_SEED_BYTES), frozenset(fetchers)
     return seed
+
+
+def follow(leaders: str, fetchers: Iterable[str]) -> None:
+    """Have attempts be spans of a leader's traces, on a machine that joined it.
+
+    To be called before the first processor is forked, and for each leader.
+
+    Args:
+        leaders: Its ``seed``; empty where it does not trace.
+        fetchers: Those that are taken from here.
+    """
+    global _leaders, _fetchers
+    if _leaders is None:
+        _leaders, _fetchers = mmap.mmap(-1, 2 * _SEED_BYTES), frozenset(fetchers)
+    text = leaders.encode("ascii", "replace")
+    _leaders[:] = text[: len(_leaders)].ljust(len(_leaders))
+
+
+def of_now() -> str | None:
+    """What ids are made of now; None where nothing is traced."""
+    if _leaders is None:
+        return seed
+    return _leaders[:].decode().strip() or None
 
 
 def trace_no_more() -> None:
     """Forget it, at the end of the system."""
-    global seed  # noqa: PLW0603
-    seed = None
+    global seed, _leaders  # noqa: PLW0603
+    seed = _leaders = None
 
 
 def trace_id(seed: str, fetcher: str, key: int) -> int:
@@ -56,6 +84,7 @@ def _number(size: int, *parts: object) -> int:
 @contextlib.contextmanager
 def entered(source: str, key: int, attempt: int) -> Iterator[None]:
     """Have what is traced within be below the span of this attempt."""
+    seed = of_now()
     if seed is None or source not in _fetchers:
         yield
         return

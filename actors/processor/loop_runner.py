@@ -118,8 +118,10 @@ async def await_batch(calling: Calling, tasks: Sequence[Task]) -> list[Ended]:
     calling.begin(tasks)
     results: list[Any]
     try:
-        awaited: Awaitable[Any] = calling.process(payloads_of(tasks))
-        results = checked_batch(await awaited, len(tasks))
+        with within_span(tasks[0]):
+            awaited: Awaitable[Any] = calling.process(payloads_of(tasks))
+            answer = await awaited
+        results = checked_batch(answer, len(tasks))
     except BaseException as error:  # noqa: BLE001 - as for a single job
         results = [error] * len(tasks)
     outcomes = outcomes_of(tasks, results, began)

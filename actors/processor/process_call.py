@@ -203,7 +203,8 @@ class BatchCall:
         self._calling.begin(self._tasks)
         results: list[Any]
         try:
-            answer = self._calling.process(payloads_of(self._tasks))
+            with within_span(self._tasks[0]):
+                answer = self._calling.process(payloads_of(self._tasks))
             results = checked_batch(answer, len(self._tasks))
         except BaseException as error:  # noqa: BLE001 - as for a single job
             results = [error] * len(self._tasks)
@@ -392,8 +393,11 @@ def checked_batch(results: Any, count: int) -> list[Any]:
 
 
 def within_span(task: Task) -> contextlib.AbstractContextManager[None]:
-    """What a job's function runs in: where traces are made, the span of its attempt."""
-    if spans.seed is None:
+    """What a job's function runs in: where traces are made, the span of its attempt.
+
+    A list of jobs runs in that of its first: a span has one parent.
+    """
+    if spans.of_now() is None:
         return _NO_SPAN
     _, key, attempt, *_ = task.assignment
     return spans.entered(task.source, key, attempt)

@@ -45,3 +45,20 @@ def test_of_a_step_nothing_is_known(seed: str) -> None:
 
     with spans.entered("step", 3, 2):
         assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_a_machine_that_joined_follows_whoever_leads_now() -> None:
+    trace = pytest.importorskip("opentelemetry.trace")
+    ids = []
+    for leaders in ("", "0123456789abcdef", "fedcba9876543210", "ß\ud800" * 20):
+        spans.follow(leaders, ["desk"])
+        with spans.entered("desk", 3, 2):
+            ids.append(trace.get_current_span().get_span_context().trace_id)
+    spans.trace_no_more()
+
+    assert ids[:3] == [
+        0,
+        spans.trace_id("0123456789abcdef", "desk", 3),
+        spans.trace_id("fedcba9876543210", "desk", 3),
+    ]
+    assert spans.of_now() is None

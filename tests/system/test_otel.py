@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actors.host.ports import free_port
+
 if TYPE_CHECKING:
     from actors.testing.processes import System
+
+Start = Callable[..., "System"]
 
 otlp = pytest.importorskip("opentelemetry.proto.collector.trace.v1.trace_service_pb2")
 metrics = pytest.importorskip(
@@ -37,6 +41,25 @@ def process(job):
     if job["id"] == 2:
         raise ValueError("no")
     return headers
+
+def process_all(jobs):
+    headers = {}
+    propagate.inject(headers)
+    return [headers for _ in jobs]
+
+async def process_all_later(jobs):
+    return process_all(jobs)
+"""
+CONFIG = """
+every_s = 0.1
+retries = 1
+[hooks]
+all = "actors.hooks.otel:tell"
+[[fetcher]]
+name = "desk"
+fetch = "traced:fetch"
+[[processor]]
+name = "sort"
 """
 
 
@@ -81,43 +104,56 @@ class Collector:
                 for scope in resource.scope_metrics:
                     self.metrics |= {each.name: each for each in scope.metrics}
 
+    def by_job(self) -> dict[tuple[str, str], Any]:
+        return {
+            (each.name, _attribute(each, "messaging.message.id")): each
+            for each in self.spans
+        }
+
+    def parent_named_by(self, line: dict[str, Any]) -> Any:
+        """The span of a job's attempt that its result names."""
+        [span] = (
+            each
+            for each in self.spans
+            if line["result"]["traceparent"]
+            == f"00-{each.trace_id.hex()}-{each.span_id.hex()}-01"
+        )
+        return span
+
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
 
 
 @pytest.fixture
-def collector() -> Iterator[Collector]:
+def collector(tmp_path: Path, env: dict[str, str]) -> Iterator[Collector]:
+    (tmp_path / "traced.py").write_text(MODULE)
     collector = Collector()
+    env["PYTHONPATH"] += f":{tmp_path}"
+    env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
+    env["OTEL_SERVICE_NAME"] = "help-desk"
     yield collector
     collector.close()
 
 
-def test_a_job_is_a_trace_that_goes_on_in_the_users_requests(
-    collector: Collector,
-    tmp_path: Path,
-    env: dict[str, str],
-    start_system: Callable[..., System],
-) -> None:
-    (tmp_path / "traced.py").write_text(MODULE)
-    env["PYTHONPATH"] += f":{tmp_path}"
-    env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
-    env["OTEL_SERVICE_NAME"] = "help-desk"
-    file = tmp_path / "lowtide.toml"
-    file.write_text(
-        'every_s = 0.1\nretries = 1\n[hooks]\nall = "actors.hooks.otel:tell"\n'
-        '[[fetcher]]\nname = "desk"\nfetch = "traced:fetch"\n'
-        '[[processor]]\nname = "sort"\nprocess = "traced:process"\n'
-    )
+@pytest.fixture
+def start(collector: Collector, tmp_path: Path, start_system: Start) -> Start:
+    def start(processor: str, *words: str) -> System:
+        file = tmp_path / "lowtide.toml"
+        file.write_text(f"{CONFIG}{processor}\n")
+        return start_system("--config", str(file), *words)
 
-    system = start_system("--config", str(file), "--until-idle", "0.5")
+    return start
+
+
+def test_a_job_is_a_trace_that_goes_on_in_the_users_requests(
+    collector: Collector, start: Start
+) -> None:
+    system = start('process = "traced:process"', "--until-idle", "0.5")
 
     [done] = system.wait_for("job.done")
     assert system.wait() == 0
-    spans = {
-        (each.name, _attribute(each, "messaging.message.id")): each
-        for each in collector.spans
-    }
+    spans = collector.by_job()
     assert set(spans) == {
         (f"{operation} desk", job)
         for operation in ("receive", "wait", "process")
@@ -143,6 +179,40 @@ def test_a_job_is_a_trace_that_goes_on_in_the_users_requests(
     assert sum(each.as_int for each in received.sum.data_points) == 2
     took = collector.metrics["messaging.process.duration"]
     assert sum(each.count for each in took.histogram.data_points) == 2
+
+
+@pytest.mark.parametrize("function", ["process_all", "process_all_later"])
+def test_what_a_list_of_jobs_sends_is_below_the_first_of_them(
+    function: str, collector: Collector, start: Start
+) -> None:
+    batch = f'process = "traced:{function}"\nbatch_size = 2\nmax_demand = 2\ncount = 1'
+    system = start(f"{batch}\nbatch_timeout_s = 60", "--until-idle", "0.5")
+
+    both = system.wait_for("job.done", count=2)
+    assert system.wait() == 0
+    spans = collector.by_job()
+    assert [collector.parent_named_by(each) for each in both] == [
+        spans["process desk", "1"],
+        spans["process desk", "1"],
+    ]
+    assert ("process desk", "2") in spans
+
+
+def test_a_trace_goes_on_on_a_machine_that_joined(
+    collector: Collector, start: Start, join_system: Start, env: dict[str, str]
+) -> None:
+    env["LOWTIDE_CLUSTER_KEY"] = "a key of all machines, 32 bytes or more"
+    gate = f"127.0.0.1:{free_port()}"
+    system = start('process = "traced:process"\ncount = 0', "--bind", gate)
+
+    join_system(gate, "--processors", "1", "--allow", "traced:process")
+
+    [done] = system.wait_for("job.done")
+    system.wait_for("job.quarantined")
+    system.command("stop")
+    assert system.wait() == 0
+    assert done["processor"].endswith("/sort-1")
+    assert collector.parent_named_by(done) == collector.by_job()["process desk", "1"]
 
 
 def _attribute(span: Any, key: str) -> str:
