@@ -84,7 +84,7 @@ class Selection:
         """
         state, fetcher, since, seq = self.state, self.fetcher, self.since, None
         none = True
-        for found, seq in view.ended(
+        for found, seq in view.ended_pages(
             state, fetcher, since, last_first=last_first, beyond=beyond
         ):
             none = none and not found

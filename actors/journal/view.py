@@ -136,9 +136,22 @@ class JournalView:
         since: float | None = None,
         *,
         last_first: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Jobs that have ended and are kept, in the order of their ends."""
+        pages = self.ended_pages(state, fetcher, since, last_first=last_first)
+        for found, _ in pages:
+            yield from found
+
+    def ended_pages(
+        self,
+        state: str | None,
+        fetcher: str | None,
+        since: float | None = None,
+        *,
+        last_first: bool = False,
         beyond: int | None = None,
     ) -> Iterator[tuple[list[dict[str, Any]], int]]:
-        """Jobs that have ended and are kept, in the order of their ends.
+        """The same, a few hundred ends at a time.
 
         Args:
             state: Of which, ``done`` or ``dropped``; of both if it is None.
