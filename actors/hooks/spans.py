@@ -22,7 +22,7 @@ seed: str | None = None
 _fetchers: frozenset[str] = frozenset()
 #: On a machine that joined: what its leader's ids are made of, now. All processes there
 #: share it, since a leader that is started again has others, and they go on.
-_leaders: mmap.mmap | None = None
+leaders: mmap.mmap | None = None
 _SEED_BYTES = 8
 
 
@@ -32,38 +32,39 @@ def trace(fetchers: Iterable[str]) -> str:
     Returns:
         What ids are made of, for the process that sends spans.
     """
-    global seed, _fetchers
+    global seed, leaders, _fetchers  # noqa: PLW0603
+    leaders = None
     seed, _fetchers = secrets.token_hex(_SEED_BYTES), frozenset(fetchers)
     return seed
 
 
-def follow(leaders: str, fetchers: Iterable[str]) -> None:
+def follow(seed: str, fetchers: Iterable[str]) -> None:
     """Have attempts be spans of a leader's traces, on a machine that joined it.
 
     To be called before the first processor is forked, and for each leader.
 
     Args:
-        leaders: Its ``seed``; empty where it does not trace.
+        seed: Its own; empty where it does not trace.
         fetchers: Those that are taken from here.
     """
-    global _leaders, _fetchers
-    if _leaders is None:
-        _leaders, _fetchers = mmap.mmap(-1, 2 * _SEED_BYTES), frozenset(fetchers)
-    text = leaders.encode("ascii", "replace")
-    _leaders[:] = text[: len(_leaders)].ljust(len(_leaders))
+    global leaders, _fetchers
+    if leaders is None:
+        leaders, _fetchers = mmap.mmap(-1, 2 * _SEED_BYTES), frozenset(fetchers)
+    text = seed.encode("ascii", "replace")
+    leaders[:] = text[: len(leaders)].ljust(len(leaders))
 
 
 def of_now() -> str | None:
     """What ids are made of now; None where nothing is traced."""
-    if _leaders is None:
+    if leaders is None:
         return seed
-    return _leaders[:].decode().strip() or None
+    return leaders[:].decode().strip() or None
 
 
 def trace_no_more() -> None:
     """Forget it, at the end of the system."""
-    global seed, _leaders  # noqa: PLW0603
-    seed = _leaders = None
+    global seed, leaders  # noqa: PLW0603
+    seed = leaders = None
 
 
 def trace_id(seed: str, fetcher: str, key: int) -> int:

@@ -397,7 +397,7 @@ def within_span(task: Task) -> contextlib.AbstractContextManager[None]:
 
     A list of jobs runs in that of its first: a span has one parent.
     """
-    if spans.of_now() is None:
+    if spans.seed is None and spans.leaders is None:
         return _NO_SPAN
     _, key, attempt, *_ = task.assignment
     return spans.entered(task.source, key, attempt)
