@@ -86,7 +86,9 @@ _ENDED = _Table(
     ),
     ("seq",),
 )
-_SENT = ("fetcher", "at", "count")
+# What is small, without numbers, and not in every store: what one window of a rate
+# limit holds, and what people changed, for who takes over.
+_SMALL = (("sent", "fetcher, at, count"), ("changes", "value"))
 
 _TABLES = (_FETCHER, _JOB, _PAYLOAD, _HISTORY, _STATE, _ENDED)
 
@@ -112,8 +114,8 @@ class _Store(Protocol):
     def finish(self) -> None:
         """Do what remains once all rows are there."""
 
-    def has_sent(self) -> bool:
-        """Whether there is the table of what was sent under a rate limit."""
+    def has(self, table: str) -> bool:
+        """Whether it has one of the tables that not each store has."""
 
     def close(self) -> None:
         """Let go of it."""
@@ -153,8 +155,9 @@ class _File:
     def finish(self) -> None:
         """Nothing remains."""
 
-    def has_sent(self) -> bool:
-        return bool(self.ask("SELECT 1 FROM sqlite_master WHERE name = 'sent'"))
+    def has(self, table: str) -> bool:
+        named = "SELECT 1 FROM sqlite_master WHERE name = ?"
+        return bool(self.ask(named, (table,)))
 
     def close(self) -> None:
         self._db.close()
@@ -199,8 +202,8 @@ class _Postgres:
             "(SELECT max(number) FROM fetcher)) WHERE EXISTS (SELECT 1 FROM fetcher)"
         )
 
-    def has_sent(self) -> bool:
-        return True
+    def has(self, table: str) -> bool:
+        return bool(table)
 
     def close(self) -> None:
         self._db.close()
@@ -255,12 +258,13 @@ def _copy(reads: _Store, writes: _Store, about: str) -> Copied:
                 f"{about} is not empty: expected a journal in which no fetcher ever "
                 "was, or the name of a new one. Nothing was changed in it"
             )
+        small = _both_have(reads, writes)
         read = [_copy_table(reads, writes, table) for table in _TABLES]
-        read.append(_copy_sent(reads, writes))
+        read += [_copy_small(reads, writes, *each) for each in small]
         writes.finish()
         written = [_digest(writes, table) for table in _TABLES]
-        written.append(_digest_of_sent(writes))
-        names = [*(table.name for table in _TABLES), "sent"]
+        written += [_digest_small(writes, *each) for each in small]
+        names = [*(table.name for table in _TABLES), *(name for name, _ in small)]
         for name, here, there in zip(names, read, written, strict=True):
             if here != there:
                 raise CopyError(
@@ -329,19 +333,28 @@ def _digest(store: _Store, table: _Table) -> tuple[int, str]:
     return sum_.result()
 
 
-# No more than what one window of a rate limit holds, and without numbers.
-_ALL_SENT = "SELECT fetcher, at, count FROM sent ORDER BY fetcher, at, count"
+def _both_have(reads: _Store, writes: _Store) -> list[tuple[str, str]]:
+    return [each for each in _SMALL if reads.has(each[0]) and writes.has(each[0])]
 
 
-def _copy_sent(reads: _Store, writes: _Store) -> tuple[int, str]:
+def _copy_small(
+    reads: _Store, writes: _Store, name: str, columns: str
+) -> tuple[int, str]:
+    rows = reads.ask(_select_small(name, columns))
+    writes.write(f"DELETE FROM {name}", [[]])  # noqa: S608
+    writes.write(_insert(name, tuple(columns.split(", "))), [list(row) for row in rows])
+    return _digest_of(rows)
+
+
+def _digest_small(store: _Store, name: str, columns: str) -> tuple[int, str]:
+    return _digest_of(store.ask(_select_small(name, columns)))
+
+
+def _select_small(name: str, columns: str) -> str:
+    return f"SELECT {columns} FROM {name} ORDER BY {columns}"  # noqa: S608
+
+
+def _digest_of(rows: list[tuple[Any, ...]]) -> tuple[int, str]:
     sum_ = _Sum()
-    if reads.has_sent() and (rows := reads.ask(_ALL_SENT)):
-        writes.write(_insert("sent", _SENT), [list(row) for row in rows])
-        sum_.add([list(row) for row in rows])
-    return sum_.result()
-
-
-def _digest_of_sent(store: _Store) -> tuple[int, str]:
-    sum_ = _Sum()
-    sum_.add([list(row) for row in store.ask(_ALL_SENT)])
+    sum_.add([list(row) for row in rows])
     return sum_.result()

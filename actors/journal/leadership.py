@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.journal.file import JournalDamagedError, JournalInUseError
 from actors.journal.journal import JournalError
-from actors.journal.postgres_database import Database, JournalUrl
+from actors.journal.postgres_database import Database, JournalUrl, LockedError
 from actors.journal.postgres_schema import (
     BEGIN,
     HAS_BEGIN,
@@ -40,6 +40,9 @@ LOOK_S = 0.5
 #: Who waits says so as often as a leader, and does not any more after so long.
 WAITS_S = 3 * RENEW_S
 
+#: How long to wait for what another session holds, in seconds.
+LOCK_S = 3
+
 #: Beside the tables of the journal, which it tells nothing of: no layout of its own.
 _WAITING = (
     "CREATE TABLE lowtide.waiting (holder text PRIMARY KEY, place text NOT NULL, "
@@ -58,6 +61,17 @@ _END_HANGING = (
     "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
     "AND mode = 'RowShareLock') AND EXISTS (SELECT 1 FROM lowtide.leader "
     "WHERE term = ? AND expires_at <= clock_timestamp())"
+)
+
+#: Who holds a lock, as far as everybody may know: the server's processes, and roles.
+_HOLDERS = (
+    "SELECT pid, usename FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE granted "
+    "AND pid <> pg_backend_pid() AND database = (SELECT oid FROM pg_database "
+    "WHERE datname = current_database()) AND "
+)
+_ADVISORY = "locktype = 'advisory' AND classid = 0 AND objid = ? ORDER BY pid"
+_LEADER = (
+    "relation = 'lowtide.leader'::regclass AND mode <> 'AccessShareLock' ORDER BY pid"
 )
 
 
@@ -114,34 +128,51 @@ class Leadership:
             JournalError: There is no server that takes writes, or it refuses that.
             JournalDamagedError: They are a newer version's, or somebody else's.
         """
-        with self._db.transaction():
-            self._db.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
-            if (reason := self._db.foreign_owner()) is not None:
-                raise JournalDamagedError(
-                    f"the journal {self._place.shown} cannot be used: {reason}"
-                )
-            [there] = self._db.execute(
-                "SELECT to_regclass('lowtide.layout') IS NOT NULL"
-            ).fetchone()
-            if not there:
-                [schema] = self._db.execute(
-                    "SELECT to_regnamespace('lowtide') IS NOT NULL"
-                ).fetchone()
-                # Somebody may have made it for us, who may not make one.
-                make = "" if schema else "CREATE SCHEMA lowtide;"
-                self._db.execute(make + SCHEMA)
-                self._db.execute(_WAITING)
-                self.prepared = True
-                return
-            if not self._has_waiting():
-                self._db.execute(_WAITING)
-            [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
-            if layout != LAYOUT and layout not in UPGRADES:
-                raise JournalDamagedError(
-                    f"the journal {self._place.shown} cannot be used: expected layout "
-                    f"{LAYOUT}, found {layout}. Nothing was changed in it"
-                )
+        # With no lock where nothing is to be made: any role can hold that for long.
+        if not self._is_whole():
+            try:
+                with self._db.transaction():
+                    self._db.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
+                    self._db.execute("SELECT pg_advisory_xact_lock(?)", (LOCK,))
+                    self._make()
+            except LockedError as error:
+                raise JournalError(
+                    f"another session holds the advisory lock {LOCK}, by which the "
+                    f"tables are made: {self._who_holds(_ADVISORY)}"
+                ) from error
         self.prepared = True
+
+    def _is_whole(self) -> bool:
+        if (reason := self._db.foreign_owner()) is not None:
+            raise JournalDamagedError(
+                f"the journal {self._place.shown} cannot be used: {reason}"
+            )
+        if not self._has("layout"):
+            return False
+        [layout] = self._db.execute("SELECT version FROM lowtide.layout").fetchone()
+        if layout != LAYOUT and layout not in UPGRADES:
+            raise JournalDamagedError(
+                f"the journal {self._place.shown} cannot be used: expected layout "
+                f"{LAYOUT}, found {layout}. Nothing was changed in it"
+            )
+        return self._has("waiting")
+
+    def _make(self) -> None:
+        if self._is_whole():
+            return  # somebody else was faster
+        if not self._has("layout"):
+            [schema] = self._db.execute(
+                "SELECT to_regnamespace('lowtide') IS NOT NULL"
+            ).fetchone()
+            # Somebody may have made it for us, who may not make one.
+            make = "" if schema else "CREATE SCHEMA lowtide;"
+            self._db.execute(make + SCHEMA)
+        self._db.execute(_WAITING)
+
+    def _who_holds(self, which: str) -> str:
+        rows = self._db.execute(_HOLDERS + which, (LOCK,) * which.count("?"))
+        holders = [f"process {pid} of role {role}" for pid, role in rows]
+        return ", ".join(holders) or "it has just let go"
 
     def leader(self) -> Leader:
         """Who leads now.
@@ -184,7 +215,7 @@ class Leadership:
         Raises:
             JournalError: The database does not answer.
         """
-        if not self._has_waiting():
+        if not self._has("waiting"):
             return []
         rows = self._db.execute(
             "SELECT place FROM lowtide.waiting "
@@ -193,9 +224,9 @@ class Leadership:
         )
         return [place for (place,) in rows]
 
-    def _has_waiting(self) -> bool:
+    def _has(self, table: str) -> bool:
         [there] = self._db.execute(
-            "SELECT to_regclass('lowtide.waiting') IS NOT NULL"
+            "SELECT to_regclass(?) IS NOT NULL", (f"lowtide.{table}",)
         ).fetchone()
         return bool(there)
 
@@ -207,8 +238,17 @@ class Leadership:
         """
         # Whoever was stopped in the middle of a transaction would hold the key.
         self._db.execute(_END_HANGING, (leader.term,))
+        try:
+            return self._take(leader)
+        except LockedError as error:
+            raise JournalError(
+                "a transaction that does not end holds the row of who leads: "
+                f"{self._who_holds(_LEADER)}. Only one of this role's can be ended here"
+            ) from error
+
+    def _take(self, leader: Leader) -> bool:
         with self._db.transaction():
-            self._db.execute("SET LOCAL lock_timeout = '3s'")
+            self._db.execute(f"SET LOCAL lock_timeout = '{LOCK_S}s'")
             row = self._db.execute(
                 "UPDATE lowtide.leader SET term = term + 1, holder = ?, place = ?, "
                 "expires_at = clock_timestamp() + make_interval(secs => ?) "

@@ -13,7 +13,7 @@ import json
 import math
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from actors.demand.copies import Copy
 from actors.demand.job import JobState
@@ -24,7 +24,7 @@ from actors.journal.journal import JournalError, JournalWentBackError
 from actors.journal.postgres_database import Database
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from actors.demand.job import Job, JobId
     from actors.demand.job_events import JobEvent
@@ -33,6 +33,18 @@ if TYPE_CHECKING:
 
 #: How many jobs are read at a time.
 _PAGE = 500
+
+
+class _Doubtful(NamedTuple):
+    """A transaction that may have been kept.
+
+    Attributes:
+        events: What of it are events.
+        kept: Called once it is known to have been.
+    """
+
+    events: list[JobEvent]
+    kept: Callable[[], None] | None
 
 
 class _Writer(event_rows.JobEventWriter):
@@ -66,8 +78,8 @@ class PostgresJournal(sqlite.SqliteJournal):
         """
         self._place = place
         self._mark = 0
-        # Each that may have been kept, by its mark, and what of it are events.
-        self._doubtful: dict[int, list[JobEvent]] = {}
+        # Each that may have been kept, by its mark.
+        self._doubtful: dict[int, _Doubtful] = {}
         self._kept: list[JobEvent] = []
         self._database = Database(place.url)
         super().__init__(
@@ -104,7 +116,6 @@ class PostgresJournal(sqlite.SqliteJournal):
             JournalError: They are not kept, or nobody knows.
         """
         self._heed_clock()
-        self._settle()
         # What was kept when it came before, with an error behind it.
         kept = set(map(id, self._kept))
         new = [each for each in events if id(each) not in kept]
@@ -232,20 +243,31 @@ class PostgresJournal(sqlite.SqliteJournal):
             ),
         )
 
+    def _heed_clock(self) -> None:
+        # First: it may have been heeded, and nobody knows.
+        self._settle()
+        super()._heed_clock()
+
     @contextlib.contextmanager
     def _transaction(
-        self, *, sync: bool = True, events: list[JobEvent] | None = None
+        self,
+        kept: Callable[[], None] | None = None,
+        *,
+        sync: bool = True,
+        events: list[JobEvent] | None = None,
     ) -> Iterator[None]:
         if events is None:
             self._settle()
         self._database.connect()
         mark = _new_mark()
-        self._doubtful[mark] = events or []
+        self._doubtful[mark] = _Doubtful(events or [], kept)
         with self._database.transaction(pipelined=events is not None):
             self._begin(sync=sync, fetcher=self._fetcher, mark=mark)
             yield
         self._mark = mark
         self._doubtful.clear()
+        if kept is not None:
+            kept()
 
     def _settle(self) -> None:
         """Find out which of those in doubt was kept, if any."""
@@ -263,8 +285,11 @@ class PostgresJournal(sqlite.SqliteJournal):
                 "the database holds another state than this process had kept in it"
             )
         self._mark = mark
-        self._kept += self._doubtful[mark]
+        was = self._doubtful[mark]
         self._doubtful.clear()
+        self._kept += was.events
+        if was.kept is not None:
+            was.kept()
 
 
 _PLACE = "(job.fetcher << 40) + job.key"

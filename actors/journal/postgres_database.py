@@ -49,6 +49,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 _MARK = "#lowtide:"
+#: What a statement ends with that waited for a lock as long as it was to.
+_LOCK_TIMEOUT = "55P03"
 
 
 #: What every transaction begins with; of which the path is set before another word.
@@ -143,6 +145,7 @@ class Database:
     def __init__(self, url: str, within_s: float = WITHIN_S) -> None:
         self._url = url
         self._psycopg = library()
+        self._within_s = within_s
         self._deadline = _Deadline(within_s)
         self._db: Any = None
         self._cursor: Any = None
@@ -264,7 +267,7 @@ class Database:
         except self._psycopg.Error as error:
             late = self._deadline.passed
             self._drop()
-            raise _told(error, late=late) from error
+            raise _told(error, self._within_s if late else None) from error
         except BaseException:
             # In the middle of something: its transaction ends with the connection.
             self._drop()
@@ -288,15 +291,20 @@ class OvertakenError(JournalError):
     """Something was written that was not known of; it is looked at again."""
 
 
-def _told(error: Any, *, late: bool) -> JournalError:
+class LockedError(JournalError):
+    """Another session holds a lock for longer than was to be waited."""
+
+
+def _told(error: Any, late_s: float | None) -> JournalError:
     if error.sqlstate == FENCED:
         return FencedError("another system leads: this one can write no more")
     if error.sqlstate == OVERTAKEN:
         return OvertakenError("an earlier transaction came to its end only now")
-    if late:
-        return JournalError(f"PostgreSQL did not answer within {WITHIN_S:g} s")
+    if late_s is not None:
+        return JournalError(f"PostgreSQL did not answer within {late_s:g} s")
     text = " ".join(str(error).split()) or type(error).__name__
-    return JournalError(f"PostgreSQL: {redact(text)}")
+    kind = LockedError if error.sqlstate == _LOCK_TIMEOUT else JournalError
+    return kind(f"PostgreSQL: {redact(text)}")
 
 
 class _Deadline:

@@ -52,8 +52,8 @@ class SeenTime:
             return wall
         return min(wall, latest + elapsed - self._began)
 
-    def moved(self, wall: float, by_s: float, elapsed: float) -> tuple[float, float]:
-        """Note that the clock was set, and tell what was written by it as it was.
+    def to_move(self, wall: float, by_s: float, elapsed: float) -> tuple[float, float]:
+        """What was written by a clock as it was before it was set.
 
         Args:
             wall: What it was set to.
@@ -66,12 +66,15 @@ class SeenTime:
             as it is, and so is what is in times to come by the clock that was.
         """
         latest, since = self._in_doubt(elapsed), self._since
-        self._since += by_s
         if by_s < 0:
             is_right = latest is not None and latest <= wall
             return (latest if is_right and latest else -math.inf), math.inf
         # A little more than it was: both are reckoned with fractions of seconds.
         return (-math.inf if latest is None else since), wall - by_s + 1.0
+
+    def moved(self, by_s: float) -> None:
+        """Note that what was written by it goes along."""
+        self._since += by_s
 
     def _in_doubt(self, elapsed: float) -> float | None:
         return self.latest if elapsed - self._began < DOUBT_S else None

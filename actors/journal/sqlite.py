@@ -486,8 +486,15 @@ class SqliteJournal:
         if abs(by_s) < SET_BY_S:
             self._wall_ahead = ahead
             return
-        after, until = self._seen.moved(self._clock.wall(), by_s, self._clock.unset())
-        with self._transaction():
+        wall, unset = self._clock.wall(), self._clock.unset()
+        after, until = self._seen.to_move(wall, by_s, unset)
+
+        def heeded() -> None:
+            self._seen.moved(by_s)
+            self._writer.behind_s = max(0.0, self._writer.behind_s - by_s)
+            self._wall_ahead = ahead
+
+        with self._transaction(heeded):
             self._db.execute(
                 "UPDATE job SET not_before = not_before + ? "
                 "WHERE fetcher = ? AND ended_at IS NULL AND not_before IS NOT NULL",
@@ -510,8 +517,6 @@ class SqliteJournal:
                     "UPDATE sent SET at = at + ? WHERE fetcher = ?",
                     (by_s, self._fetcher),
                 )
-        self._writer.behind_s = max(0.0, self._writer.behind_s - by_s)
-        self._wall_ahead = ahead
 
     def _mend_times(self) -> None:
         # Over a restart nobody knows that: a job that is to have ended in times to
@@ -569,7 +574,7 @@ class SqliteJournal:
             self._syncs = sync
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def _transaction(self, kept: Callable[[], None] | None = None) -> Iterator[None]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -578,6 +583,8 @@ class SqliteJournal:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
+        if kept is not None:
+            kept()
 
 
 @contextlib.contextmanager

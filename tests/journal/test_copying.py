@@ -26,7 +26,7 @@ from actors.journal import copying
 from actors.journal.copying import CopyError, copy
 from actors.journal.file import JournalDamagedError, JournalInUseError
 from actors.journal.journal import Keep
-from actors.journal.leadership import Leadership
+from actors.journal.leadership import Leadership, leading
 from actors.journal.sqlite import Clock, since_boot
 from actors.journal.stores import claimed, look_into, open_journal
 from actors.main import main
@@ -163,13 +163,13 @@ def test_what_does_not_come_whole_does_not_come(
 ) -> None:
     source, target = names
     fill(source)
-    digest = copying._digest_of_sent  # noqa: SLF001 - the last step of it
-    monkeypatch.setattr(copying, "_digest_of_sent", lambda _: (0, "otherwise"))
+    digest = copying._digest_small  # noqa: SLF001 - the last step of it
+    monkeypatch.setattr(copying, "_digest_small", lambda *_: (0, "otherwise"))
 
     with pytest.raises(CopyError, match=r"expected 1 rows .* of sent, found 0 rows"):
         copy(source, target)
 
-    monkeypatch.setattr(copying, "_digest_of_sent", digest)
+    monkeypatch.setattr(copying, "_digest_small", digest)
     assert copy(source, target).jobs == 12
 
 
@@ -190,10 +190,10 @@ def test_a_journal_in_use_is_left_alone(
 _STUCK = """
 import sys, time
 from actors.journal import copying
-def stuck(_):
+def stuck(*_):
     print("written", flush=True)
     time.sleep(600)
-copying._digest_of_sent = stuck
+copying._digest_small = stuck
 copying.copy(*sys.argv[1:])
 """
 
@@ -228,20 +228,37 @@ def test_a_long_one_is_not_cut_by_whoever_wants_to_take_over(
     source, target = names
     fill(source)
     took = []
-    digest = copying._digest_of_sent  # noqa: SLF001 - the last step of it
+    digest = copying._digest_small  # noqa: SLF001 - the last step of it
 
-    def long(store: Any) -> Any:
+    def long(store: Any, *of: str) -> Any:
         # Older than what is ended where it hangs.
         store.ask("SELECT pg_sleep(6)")
         waits = Leadership(target)
         took.append(waits.take(waits.leader()))
         waits.close()
-        return digest(store)
+        return digest(store, *of)
 
-    monkeypatch.setattr(copying, "_digest_of_sent", long)
+    monkeypatch.setattr(copying, "_digest_small", long)
 
     assert copy(source, target).jobs == 12
-    assert took == [False]
+    assert took
+    assert not any(took)
+
+
+@pytest.mark.parametrize("names", [STORES[3]], indirect=True)
+def test_what_people_changed_goes_with_it_for_who_takes_over(
+    names: tuple[str, str],
+) -> None:
+    source, target = names
+    fill(source)
+    with leading(source) as leads:
+        leads.keep_changes('{"paused": true}')
+
+    copy(source, target)
+
+    for name in names:
+        with leading(name) as leads:
+            assert leads.changes == '{"paused": true}'
 
 
 def test_what_is_no_journal_is_refused_and_leaves_nothing(

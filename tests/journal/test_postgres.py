@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +21,8 @@ from actors.journal.journal import JournalError, JournalWentBackError, Keep
 from actors.journal.leadership import Leadership, leading
 from actors.journal.postgres import PostgresJournal
 from actors.journal.postgres_database import Database, FencedError, JournalUrl
-from actors.journal.postgres_schema import LAYOUT
+from actors.journal.postgres_schema import LAYOUT, LOCK
+from actors.journal.sqlite import Clock
 from actors.journal.stores import (
     claimed,
     look_into,
@@ -121,10 +122,11 @@ def test_a_leader_that_is_silent_is_followed_by_one_of_many(database: str) -> No
         each.close()
 
 
-@pytest.mark.parametrize("more", [0, 2])
-def test_what_was_kept_though_an_error_came_is_kept_once(
-    journal: PostgresJournal, monkeypatch: pytest.MonkeyPatch, more: int
-) -> None:
+@pytest.fixture
+def lost_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """Have every transaction kept, and its answer lost."""
     whole = Database.transaction
 
     @contextlib.contextmanager
@@ -134,12 +136,26 @@ def test_what_was_kept_though_an_error_came_is_kept_once(
         self._drop()
         raise JournalError("the line was cut")
 
+    @contextlib.contextmanager
+    def lost() -> Iterator[None]:
+        monkeypatch.setattr(Database, "transaction", cut_behind)
+        with pytest.raises(JournalError, match="cut"):
+            yield
+        monkeypatch.setattr(Database, "transaction", whole)
+
+    return lost
+
+
+@pytest.mark.parametrize("more", [0, 2])
+def test_what_was_kept_though_an_error_came_is_kept_once(
+    journal: PostgresJournal,
+    lost_answer: Callable[[], contextlib.AbstractContextManager[None]],
+    more: int,
+) -> None:
     jobs = [new_job(key) for key in range(1, 4)]
     events = [JobFetched(job) for job in jobs]
-    monkeypatch.setattr(Database, "transaction", cut_behind)
-    with pytest.raises(JournalError, match="cut"):
+    with lost_answer():
         journal.commit(events[:1])
-    monkeypatch.undo()
 
     journal.commit(events[: 1 + more])
     journal.commit([JobDone(jobs[0], 1, HERE, None, 0.1)])
@@ -147,6 +163,33 @@ def test_what_was_kept_though_an_error_came_is_kept_once(
     taken = journal.take_up()
     assert (taken.accounting.fetched, taken.accounting.done) == (1 + more, 1)
     assert len(journal.load(JobState.READY, 0, 9)) == more
+
+
+@pytest.mark.parametrize("by_s", [5000.0, -5000.0])
+def test_a_clock_that_was_set_is_heeded_once_though_an_error_came(
+    leads: Leadership,
+    lost_answer: Callable[[], contextlib.AbstractContextManager[None]],
+    by_s: float,
+) -> None:
+    wall = 1_800_000_000.0
+    clock = Clock(lambda: wall, lambda: 7.0)
+    journal = PostgresJournal(JournalUrl.of(leads.journal), "numbers", clock)
+    job = new_job(1)
+    job.attempt = 1
+    journal.commit([JobFetched(job), JobDone(job, 1, HERE, None, 0.1)])
+
+    def ended() -> list[Any]:
+        return [*journal._db.execute("SELECT ended_at FROM job")]
+
+    [[before]] = ended()
+    wall += by_s
+    with lost_answer():
+        journal.commit([JobFetched(new_job(2))])
+    journal.commit([JobFetched(new_job(2))])
+
+    assert ended()[0][0] == before + by_s
+    assert journal.known([1]) == {1}
+    journal.close()
 
 
 def test_what_comes_to_its_end_only_when_it_is_tried_again_is_kept_once(
@@ -420,6 +463,44 @@ def roles(server: Server) -> str:
 
 def _as(role: str, url: str) -> str:
     return url.replace("//lowtide@", f"//{role}@")
+
+
+def test_a_lock_that_a_stranger_holds_is_told_as_that_and_only_where_it_is_needed(
+    roles: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg  # noqa: PLC0415
+
+    monkeypatch.setattr("actors.journal.leadership.LOCK_S", 1)
+    with psycopg.connect(_as("stranger", roles)) as stranger:
+        pid = stranger.info.backend_pid
+        stranger.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        told = (
+            f"another session holds the advisory lock {LOCK}, .* process {pid} of role "
+            "stranger$"
+        )
+        with pytest.raises(JournalDamagedError, match=told), leading(roles):
+            pass
+        stranger.commit()
+        with leading(roles):
+            pass
+        stranger.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        with leading(roles) as leads:
+            assert leads.renew()
+
+
+def test_what_holds_up_a_take_over_is_told(
+    database: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import psycopg  # noqa: PLC0415
+
+    with leading(database):
+        pass
+    monkeypatch.setattr("actors.journal.leadership.LOCK_S", 1)
+    with psycopg.connect(server.url()) as other:
+        other.execute("SELECT term FROM lowtide.leader FOR KEY SHARE")
+        told = f"holds the row of who leads: process {other.info.backend_pid} of role"
+        with pytest.raises(JournalDamagedError, match=told), leading(database):
+            pass
 
 
 @pytest.mark.parametrize("we", ["jobs", "lowtide"])

@@ -57,7 +57,7 @@ def test_what_was_kept_by_the_right_clock_does_not_go_along_with_the_wrong_one()
 ):
     seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
 
-    assert seen.moved(LATEST + 60.0, -YEARS_S, 510.0) == (LATEST, math.inf)
+    assert seen.to_move(LATEST + 60.0, -YEARS_S, 510.0) == (LATEST, math.inf)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_was_kept_by_the_right_clock_does_not_go_along_with_the_wrong_one()
 def test_otherwise_it_does(wall: float, by_s: float, elapsed: float) -> None:
     seen = SeenTime(LATEST, 500.0, LATEST + YEARS_S)
 
-    assert seen.moved(wall, by_s, elapsed) == (-math.inf, math.inf)
+    assert seen.to_move(wall, by_s, elapsed) == (-math.inf, math.inf)
 
 
 def test_a_clock_that_was_behind_at_a_start_takes_along_what_was_written_since() -> (
@@ -79,10 +79,11 @@ def test_a_clock_that_was_behind_at_a_start_takes_along_what_was_written_since()
     began = LATEST + 60.0
     seen = SeenTime(LATEST, 500.0, began)
 
-    after, until = seen.moved(began + 5010.0, 5000.0, 510.0)
+    after, until = seen.to_move(began + 5010.0, 5000.0, 510.0)
     assert after == began - 500.0
     assert until == pytest.approx(began + 10.0, abs=2.0)
-    after, until = seen.moved(began + 6020.0, 1000.0, 520.0)
+    seen.moved(5000.0)
+    after, until = seen.to_move(began + 6020.0, 1000.0, 520.0)
     assert after == began + 4500.0
     assert until == pytest.approx(began + 5020.0, abs=2.0)
 
@@ -90,7 +91,7 @@ def test_a_clock_that_was_behind_at_a_start_takes_along_what_was_written_since()
 def test_a_clock_that_is_set_forward_later_takes_along_all_that_is_past_by_it() -> None:
     seen = SeenTime(LATEST, 500.0, LATEST + 60.0)
 
-    after, until = seen.moved(LATEST + 9000.0, 5000.0, 500.0 + DOUBT_S)
+    after, until = seen.to_move(LATEST + 9000.0, 5000.0, 500.0 + DOUBT_S)
 
     assert after == -math.inf
     assert until == pytest.approx(LATEST + 4000.0, abs=2.0)
