@@ -22,11 +22,14 @@ import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from _observed import Observers
 
 from actors.host.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.support.postgres import Server
 
 ROOT = Path(__file__).resolve().parents[1]
 NEMESES = ("processor", "fetcher", "root", "admin", "main", "pause", "restart")
@@ -59,6 +62,7 @@ class Chaos:
     bad_ends: list[str] = field(default_factory=list)
     last: str = ""
     numbers: subprocess.Popen[str] | None = None
+    database: Server | None = None
     url: str = ""
     system: subprocess.Popen[bytes] | None = None
     log: IO[bytes] | None = None
@@ -68,10 +72,11 @@ class Chaos:
 
     def run(self) -> dict[str, Any]:
         """Let the nemesis work, then let the system settle; returns the account."""
-        self.start_numbers()
-        self.start_system()
-        began = time.monotonic()
         try:
+            self.start_numbers()
+            self.start_database()
+            self.start_system()
+            began = time.monotonic()
             while not self.is_over(began):
                 time.sleep(self.chance.uniform(0.2, 2.0) * self.options.pace)
                 self.strike()
@@ -101,6 +106,17 @@ class Chaos:
         assert self.numbers.stdout is not None
         self.url = self.numbers.stdout.readline().split()[-1]
 
+    def start_database(self) -> None:
+        """Start a PostgreSQL server of its own, if jobs are to be kept in one."""
+        if self.options.journal == "sqlite":
+            return
+        sys.path.append(str(ROOT))
+        from tests.support import postgres  # noqa: PLC0415 - with pytest
+
+        if (reason := postgres.missing()) is not None:
+            raise SystemExit(f"chaos: {reason}")
+        self.database = postgres.Server(free_port())
+
     def start_system(self) -> None:
         """Start the system, and wait until it answers."""
         self.stopped.clear()
@@ -128,12 +144,19 @@ class Chaos:
             | observed
             | {
                 "LOWTIDE_STATE_DIR": str(self.directory / "state"),
-                "LOWTIDE_JOURNAL": str(self.directory / "lowtide.db"),
+                "LOWTIDE_JOURNAL": self.journal,
                 "LOWTIDE_PORT": str(self.options.port),
                 "CHAOS_EFFECTS": str(self.directory / "effects"),
                 "PYTHONPATH": f"{ROOT}{os.pathsep}{self.directory}",
             }
         )
+
+    @property
+    def journal(self) -> str:
+        """Where its jobs are kept."""
+        if self.database is not None:
+            return self.database.url()
+        return str(self.directory / "lowtide.db")
 
     def strike(self) -> None:
         """Do one thing to the system."""
@@ -335,6 +358,8 @@ class Chaos:
             self.numbers.stdout.close()
         if self.log is not None:
             self.log.close()
+        if self.database is not None:
+            self.database.remove()
 
 
 def codes_explained(struck: Counter[str]) -> set[int]:
@@ -406,6 +431,8 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=0.05, help="a new number")
     parser.add_argument("--pace", type=float, default=1.0, help="of the nemesis")
     parser.add_argument("--max-demand", default="1", metavar="N|auto")
+    stores = ("sqlite", "postgresql")
+    parser.add_argument("--journal", choices=stores, default="sqlite", help="in what")
     parser.add_argument("--nemesis", nargs="+", choices=NEMESES, default=NEMESES)
     parser.add_argument(
         "--observed",
@@ -414,6 +441,8 @@ def main() -> int:
         "results; the process of hooks is killed as well",
     )
     options = parser.parse_args()
+    if options.observed and options.journal != "sqlite":
+        parser.error("--observed reads results as they come, which a file tells only")
     if options.observed:
         options.nemesis = (*options.nemesis, HOOKS)
     options.port = free_port()
