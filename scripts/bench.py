@@ -16,6 +16,8 @@ from benchmarks import report
 from benchmarks.model import Bench, Row
 from benchmarks.peers.measure import MEASUREMENTS as PEERS
 from benchmarks.peers.measure import versions
+from benchmarks.peers.on_postgres import MEASUREMENTS as ON_POSTGRES
+from benchmarks.peers.on_postgres import ROWS as POSTGRES_ROWS
 from benchmarks.peers.rows import BEST, BEST_BULK, BEST_SAFE, PEER_ROWS, best_peers
 from benchmarks.rows import MEASUREMENTS, ROWS
 from benchmarks.run import Runs
@@ -28,14 +30,14 @@ def main(words: list[str] | None = None) -> int:
     """Parse, measure, print; returns 0 whether bars are met or not."""
     parser = _parser()
     options = parser.parse_args(words)
-    rows = (*ROWS, *PEER_ROWS) if options.peers else ROWS
+    rows = (*ROWS, *PEER_ROWS, *POSTGRES_ROWS) if options.peers else ROWS
     if options.list:
         for row in rows:
             print(f"{row.name:<36} {row.what}")
         return 0
     rows = _selected(parser, rows, options.only)
     runs = _measure(rows, options)
-    results = runs.results(rows, (*MEASUREMENTS, *PEERS))
+    results = runs.results(rows, (*MEASUREMENTS, *PEERS, *ON_POSTGRES))
     header = f"{report.machine()}; medians of {options.repeat}"
     if options.peers:
         header += f"; {versions()}"
@@ -52,7 +54,9 @@ def _measure(rows: Iterable[Row], options: argparse.Namespace) -> Runs:
     needed = {name for row in rows for name in row.numbers}
     if needed & {BEST, BEST_SAFE, BEST_BULK}:
         needed |= {name for each in PEERS for name in each.gives}
-    candidates = (*MEASUREMENTS, *PEERS) if options.peers else MEASUREMENTS
+    candidates = MEASUREMENTS
+    if options.peers:
+        candidates += (*PEERS, *ON_POSTGRES)
     measurements = [each for each in candidates if needed & set(each.gives)]
     runs = Runs()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.directory) as name:
@@ -70,7 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--peers",
         action="store_true",
-        help="measure Celery, Dramatiq, RQ, huey and taskiq on Redis as well",
+        help="measure Celery, Dramatiq, RQ, huey and taskiq on Redis as well, and "
+        "procrastinate beside a journal in PostgreSQL",
     )
     parser.add_argument(
         "--repeat", type=_count, default=3, metavar="N", help="runs of each (3)"

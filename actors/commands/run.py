@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING
 from actors.actor_system import sockets
 from actors.actor_system.user_limits import LimitError, check_limits
 from actors.cluster import identity, keys
+from actors.commands.exit_codes import Exit
 from actors.commands.main_process import Main
 from actors.commands.standby import STOPPED, Standby, StoppedError
 from actors.commands.start_error import StartError
@@ -106,9 +107,13 @@ def _run(
         )
         try:
             code = main.run()
+            lost = main.lost
             if leadership is not None:
                 leadership.ends = main.changes.draining
-            return main.lost, code
+                # What ends it may be that it was followed, before it was told so.
+                has_failed = code in (Exit.FAILURE, Exit.RESTARTS_EXCEEDED)
+                lost = lost or (has_failed and leadership.is_followed())
+            return lost, code
         finally:
             main.clean_up()
 

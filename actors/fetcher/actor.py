@@ -33,7 +33,13 @@ from actors.demand.producer_subscription import ProducerSender
 from actors.demand.source_state import SourceState
 from actors.demand.windows import MIB
 from actors.fetcher.acknowledgements import Acknowledger
-from actors.fetcher.commit_queue import LOCKED_S, SOON_S, CommitQueue, Delivery
+from actors.fetcher.commit_queue import (
+    AGAIN_S,
+    LOCKED_S,
+    SOON_S,
+    CommitQueue,
+    Delivery,
+)
 from actors.fetcher.intake import Intake
 from actors.fetcher.orders import Orders
 from actors.fetcher.poll_worker import PollWorker
@@ -42,7 +48,11 @@ from actors.fetcher.route_finder import RouteFinder
 from actors.fetcher.status import FetcherStatus, look_at_size
 from actors.host import forks, logs
 from actors.host.frames import MAX_MESSAGE
-from actors.journal.journal import JournalError, JournalLockedError
+from actors.journal.journal import (
+    JournalAwayError,
+    JournalError,
+    JournalLockedError,
+)
 from actors.journal.quota import Quota
 from actors.status.counters import Tally
 from actors.supervision.messages import (
@@ -238,9 +248,10 @@ class FetcherActor(Stage):
         now = self.now()
         try:
             self._start(message, root)
-        except JournalLockedError as error:
+        except (JournalLockedError, JournalAwayError) as error:
             again = self._start_again or StartAgain(message, root, now)
-            again.at = now + SOON_S
+            is_locked = isinstance(error, JournalLockedError)
+            again.at = self.now() + (SOON_S if is_locked else AGAIN_S)
             self._start_again = again
             if not again.told and now >= again.since + LOCKED_S:
                 again.told = True
@@ -270,7 +281,7 @@ class FetcherActor(Stage):
             self._make_source(config, forks.guarded(fetch), settle, states)
             if (waits := message.waits) is not None and waits.until > self.now():
                 self.source.leave_alone(waits.until, waits.reason)
-        except JournalLockedError:
+        except (JournalLockedError, JournalAwayError):
             raise
         except (ValueError, JournalError) as error:
             self._tell_started(root, error=str(error))
@@ -315,7 +326,7 @@ class FetcherActor(Stage):
             if follows_copies:
                 journal.follow_copies()
             return journal.take_up(), journal.state(), journal.sent()
-        except JournalLockedError:
+        except JournalError:
             self._journal.close()
             raise
 

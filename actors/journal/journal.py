@@ -26,6 +26,10 @@ class JournalLockedError(JournalError):
     """Somebody else writes to the file; it is free again when they have done so."""
 
 
+class JournalAwayError(JournalError):
+    """Its server does not answer, or takes nothing; that may pass."""
+
+
 class JournalWentBackError(JournalError):
     """It holds less than it had kept; only who takes up what there is may go on."""
 

@@ -314,6 +314,12 @@ class Leadership:
             ).fetchall()
         return bool(count)
 
+    def is_followed(self) -> bool:
+        """Whether another system leads, as far as can be known now."""
+        with contextlib.suppress(JournalError):
+            return self.leader().term != self._place.term
+        return False
+
     def keep(self) -> None:
         """Renew from now on, in a thread, until it is lost or given up."""
         self._thread = threading.Thread(target=self._keep, daemon=True)

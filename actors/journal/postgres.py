@@ -21,7 +21,7 @@ from actors.demand.seen_ids import WINDOW_S
 from actors.journal import event_rows, sqlite
 from actors.journal.file import LIVE
 from actors.journal.journal import JournalError, JournalWentBackError
-from actors.journal.postgres_database import Database
+from actors.journal.postgres_database import NO_MORE, Database, FencedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -273,9 +273,12 @@ class PostgresJournal(sqlite.SqliteJournal):
         """Find out which of those in doubt was kept, if any."""
         if not self._doubtful:
             return
-        [mark] = self._db.execute(
-            "SELECT mark FROM fetcher WHERE number = ?", (self._fetcher,)
+        [mark, term] = self._db.execute(
+            "SELECT mark, (SELECT term FROM leader) FROM fetcher WHERE number = ?",
+            (self._fetcher,),
         ).fetchone()
+        if term != self._place.term:
+            raise FencedError(NO_MORE)
         if mark == self._mark:
             return  # one may be on its way still: then the next one comes too late
         if mark not in self._doubtful:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from actors.host.redaction import redact
-from actors.journal.journal import JournalError
+from actors.journal.journal import JournalAwayError, JournalError
 from actors.journal.postgres_schema import (
     FENCED,
     FOREIGN_OWNER,
@@ -49,6 +49,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 _MARK = "#lowtide:"
+#: What is said of a leader that was followed.
+NO_MORE = "another system leads: this one can write no more"
 #: What a statement ends with that waited for a lock as long as it was to.
 _LOCK_TIMEOUT = "55P03"
 
@@ -283,27 +285,27 @@ class Database:
                 db.close()
 
 
-class FencedError(JournalError):
+class FencedError(JournalAwayError):
     """Another system leads: nothing more can be written."""
 
 
-class OvertakenError(JournalError):
+class OvertakenError(JournalAwayError):
     """Something was written that was not known of; it is looked at again."""
 
 
-class LockedError(JournalError):
+class LockedError(JournalAwayError):
     """Another session holds a lock for longer than was to be waited."""
 
 
 def _told(error: Any, late_s: float | None) -> JournalError:
     if error.sqlstate == FENCED:
-        return FencedError("another system leads: this one can write no more")
+        return FencedError(NO_MORE)
     if error.sqlstate == OVERTAKEN:
         return OvertakenError("an earlier transaction came to its end only now")
     if late_s is not None:
-        return JournalError(f"PostgreSQL did not answer within {late_s:g} s")
+        return JournalAwayError(f"PostgreSQL did not answer within {late_s:g} s")
     text = " ".join(str(error).split()) or type(error).__name__
-    kind = LockedError if error.sqlstate == _LOCK_TIMEOUT else JournalError
+    kind = LockedError if error.sqlstate == _LOCK_TIMEOUT else JournalAwayError
     return kind(f"PostgreSQL: {redact(text)}")
 
 

@@ -105,7 +105,19 @@ class Machines:
             )
             return bool(self.ask(query)[0][0])
 
-        wait_until(waits, "the other one waits", 60)
+        try:
+            wait_until(waits, "the other one waits", 60)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}\n{self._told()}") from error
+
+    def _told(self) -> str:
+        """What is known of who should wait."""
+        told = [repr(self.ask("SELECT *, clock_timestamp() FROM lowtide.waiting"))]
+        for name, system in self.systems.items():
+            code = system.program.process.poll()
+            lines = "\n".join(system.program.lines[-8:])
+            told.append(f"{name}: ended with {code}, and said last:\n{lines}")
+        return "\n".join(told)
 
     def taken_over(self, term: int) -> float:
         """How long it took until another term began."""

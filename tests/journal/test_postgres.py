@@ -165,6 +165,23 @@ def test_what_was_kept_though_an_error_came_is_kept_once(
     assert len(journal.load(JobState.READY, 0, 9)) == more
 
 
+def test_in_doubt_whoever_was_followed_is_told_that(
+    leads: Leadership,
+    journal: PostgresJournal,
+    database: str,
+    lost_answer: Callable[[], contextlib.AbstractContextManager[None]],
+) -> None:
+    with lost_answer():
+        journal.commit([JobFetched(new_job(1))])
+    sql(database, "UPDATE lowtide.leader SET expires_at = 'epoch'")
+    with leading(database) as other:
+        theirs = PostgresJournal(JournalUrl.of(other.journal), "numbers")
+        theirs.close()
+        assert leads.is_followed()
+        with pytest.raises(FencedError):
+            journal.commit([JobFetched(new_job(2))])
+
+
 @pytest.mark.parametrize("by_s", [5000.0, -5000.0])
 def test_a_clock_that_was_set_is_heeded_once_though_an_error_came(
     leads: Leadership,

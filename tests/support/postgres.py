@@ -52,15 +52,28 @@ class Server:
     Attributes:
         directory: Where everything of it is; its sockets as well.
         words: By which its programs are run as its user.
+
+    Args:
+        port: Where it listens.
+        address: Likewise.
+        of: What it is a replica of, if it is one.
+        syncs: Whether a commit waits for the disk. No test cuts the power: a server
+            that is killed loses nothing without.
     """
 
     def __init__(
-        self, port: int, address: str = "127.0.0.1", of: Server | None = None
+        self,
+        port: int,
+        address: str = "127.0.0.1",
+        of: Server | None = None,
+        *,
+        syncs: bool = False,
     ) -> None:
         self.port = port
         self.address = address
         self.directory = Path(tempfile.mkdtemp(prefix="lowtide-pg-", dir="/tmp"))
         self.words: list[str] = []
+        self._syncs = "on" if syncs else "off"
         if os.geteuid() == 0:
             user = _user()
             assert user is not None
@@ -98,11 +111,11 @@ class Server:
 
     def start(self, more: str = "") -> None:
         """Start it, and wait until it answers."""
-        # No power is cut here: a server that is killed loses nothing without.
         options = (
             f"-p {self.port} -k {self.directory} -c listen_addresses={self.address} "
         )
-        options += "-c fsync=off -c full_page_writes=off -c max_connections=300"
+        options += f"-c fsync={self._syncs} -c full_page_writes={self._syncs} "
+        options += "-c max_connections=300"
         options += f" {more}"
         words = ("-w", "-t", "60", "-D", str(self.data), "-l", f"{self.directory}/log")
         self.run("pg_ctl", *words, "-o", options, "start")

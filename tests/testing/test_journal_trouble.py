@@ -9,7 +9,11 @@ from typing import Any
 
 import pytest
 
-from actors.journal.journal import JournalLockedError, JournalWentBackError
+from actors.journal.journal import (
+    JournalAwayError,
+    JournalLockedError,
+    JournalWentBackError,
+)
 from actors.journal.sqlite import SqliteJournal
 from actors.testing import CommandRefusedError, Harness
 
@@ -257,3 +261,28 @@ def test_a_journal_that_went_back_is_taken_up_by_a_new_fetcher(
 
         assert events(pipeline, "stage.restarted")
         assert [each.job["id"] for each in pipeline.done] == [1]
+
+
+@pytest.mark.parametrize("at", ["__init__", "take_up"])
+def test_a_fetcher_that_starts_while_its_server_is_away_waits_for_it(
+    monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    with Harness(process=str, every_s=1.0) as pipeline:
+        pipeline.push([{"id": 1}])
+        pipeline.run_until_idle()
+
+        def away(*_: object, **__: object) -> None:
+            raise JournalAwayError("nobody answers")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(SqliteJournal, at, away)
+            pipeline.crash("source")
+            pipeline.push([{"id": 2}])
+            pipeline.advance(60.0)
+            assert pipeline.status()["fetchers"][0]["journal_error"] == "nobody answers"
+        pipeline.run_until_idle()
+
+        assert [each.job["id"] for each in pipeline.done] == [1, 2]
+        assert len(events(pipeline, "journal.failed")) == 1
+        assert len(events(pipeline, "journal.healed")) == 1
+        assert events(pipeline, "stage.failed") == []

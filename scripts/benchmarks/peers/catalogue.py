@@ -16,6 +16,7 @@ class Peer:
         worker: The words that start its workers; the first is a program of its
             environment.
         processes: How often they are started.
+        prepare: What is run before them, if anything is.
         environment: Beside ours.
         promise: What it guarantees in this configuration.
         is_safe: Whether a job outlives the worker that had it, and runs again.
@@ -28,6 +29,7 @@ class Peer:
     worker: tuple[str, ...]
     promise: str
     processes: int = 1
+    prepare: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     is_safe: bool = False
 
@@ -96,4 +98,18 @@ PEERS = (
             ("taskiq_stream", "stream", True),
         )
     ),
+)
+
+_PROCRASTINATE_APP = "--app=benchmarks.peers.apps.procrastinate_app.app"
+
+#: On PostgreSQL, beside a journal of ours there.
+PROCRASTINATE = Peer(
+    name="procrastinate",
+    configuration="procrastinate, 2 workers, 10 jobs at a time each",
+    requirements=("procrastinate>=3", "psycopg[binary]>=3.1"),
+    app="procrastinate_app",
+    worker=("procrastinate", _PROCRASTINATE_APP, "worker", "--concurrency", "10"),
+    processes=2,
+    prepare=("procrastinate", _PROCRASTINATE_APP, "schema", "--apply"),
+    promise="a job that a killed worker had stays marked as running",
 )

@@ -16,7 +16,7 @@ from benchmarks import counts, proc
 from benchmarks.environment import is_installed, programs, version
 from benchmarks.model import ROOT, MeasureError, Measurement
 from benchmarks.over_http import MARGIN, NUMBERS, WITHIN_S, number_server
-from benchmarks.peers.catalogue import PEERS, Peer
+from benchmarks.peers.catalogue import PEERS, PROCRASTINATE, Peer
 from benchmarks.peers.redis_server import (
     AS_IT_COMES,
     SYNCED,
@@ -58,7 +58,8 @@ def huey_over_http(bench: Bench) -> Numbers:
     count = bench.count(NUMBERS, least=60)
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(number_server(count))
-        run = _running(stack, bench, peer, SYNCED, url)
+        redis = stack.enter_context(_redis(bench, SYNCED))
+        run = running(stack, bench, peer, redis, url)
         run.wait_for(int(count * MARGIN))
         before, began = run.done(), time.monotonic()
         run.wait_for(int(count * (1 - MARGIN)), WITHIN_S)
@@ -68,27 +69,45 @@ def huey_over_http(bench: Bench) -> Numbers:
 
 def _rate(bench: Bench, peer: Peer, keeping: tuple[str, ...], source: str) -> float:
     with contextlib.ExitStack() as stack:
-        return _steady(bench, _running(stack, bench, peer, keeping, source))
+        redis = stack.enter_context(_redis(bench, keeping))
+        return steady(bench, running(stack, bench, peer, redis, source))
 
 
-def _running(
-    stack: contextlib.ExitStack,
-    bench: Bench,
-    peer: Peer,
-    keeping: tuple[str, ...],
-    source: str,
+@contextlib.contextmanager
+def _redis(bench: Bench, keeping: tuple[str, ...]) -> Iterator[str]:
+    with (
+        tempfile.TemporaryDirectory(dir=bench.directory) as name,
+        redis_server(Path(name), keeping) as url,
+    ):
+        yield url
+
+
+def running(
+    stack: contextlib.ExitStack, bench: Bench, peer: Peer, broker: str, source: str
 ) -> PeerRun:
+    """A peer with its producer and its workers, until the stack ends.
+
+    Args:
+        stack: Ends them.
+        bench: How to measure.
+        peer: Which.
+        broker: The URL of its server.
+        source: What its producer enqueues.
+    """
     temporary = tempfile.TemporaryDirectory(dir=bench.directory)
     directory = Path(stack.enter_context(temporary))
-    redis = stack.enter_context(redis_server(directory, keeping))
-    run = PeerRun(peer, directory, redis, source)
+    run = PeerRun(peer, directory, broker, source)
+    if peer.prepare:
+        with run.program(*peer.prepare) as prepares:
+            prepares.wait(START_WITHIN_S)
     stack.enter_context(run.producer())
     for _ in range(peer.processes):
         stack.enter_context(run.worker())
     return run
 
 
-def _steady(bench: Bench, run: PeerRun) -> float:
+def steady(bench: Bench, run: PeerRun) -> float:
+    """Jobs a second of a peer that is at work."""
     run.wait_for(1)
     time.sleep(bench.seconds(WARM_UP_S))
     before, began = run.done(), time.monotonic()
@@ -105,7 +124,7 @@ class PeerRun:
 
     peer: Peer
     directory: Path
-    redis: str
+    broker: str
     source: str
 
     @property
@@ -136,20 +155,21 @@ class PeerRun:
     ) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """Enqueue jobs for ever."""
         words = ("python", "-m", "benchmarks.peers.producer", self.peer.app)
-        return self._program(*words)
+        return self.program(*words)
 
     def worker(self) -> contextlib.AbstractContextManager[subprocess.Popen[bytes]]:
         """Work at them."""
-        words = (word.replace("{redis}", self.redis) for word in self.peer.worker)
-        return self._program(*words)
+        words = (word.replace("{redis}", self.broker) for word in self.peer.worker)
+        return self.program(*words)
 
     @contextlib.contextmanager
-    def _program(self, program: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    def program(self, program: str, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """One of the peer's programs, while it runs."""
         path = programs(self.peer.requirements)
         environment = os.environ | {
             "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "scripts"),
-            "BENCH_REDIS": self.redis,
+            "BENCH_BROKER": self.broker,
             "BENCH_COUNTS": str(self.counts),
             "BENCH_SOURCE": self.source,
         }
@@ -179,7 +199,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def versions() -> str:
     """The peers that are installed, and Redis, with their versions."""
     told = [redis_version()]
-    kinds = dict.fromkeys(peer.requirements for peer in PEERS)
+    peers = (*PEERS, PROCRASTINATE)
+    kinds = dict.fromkeys(peer.requirements for peer in peers)
     told += [version(each) for each in kinds if is_installed(each)]
     return ", ".join(each for each in told if each)
 

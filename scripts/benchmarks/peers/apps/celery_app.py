@@ -12,7 +12,7 @@ from benchmarks.peers.work import work
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-app = Celery("bench", broker=os.environ["BENCH_REDIS"])
+app = Celery("bench", broker=os.environ["BENCH_BROKER"])
 app.conf.task_ignore_result = True
 app.conf.broker_connection_retry_on_startup = True
 

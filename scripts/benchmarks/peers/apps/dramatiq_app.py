@@ -13,7 +13,7 @@ from benchmarks.peers.work import work
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_REDIS"]))
+dramatiq.set_broker(RedisBroker(url=os.environ["BENCH_BROKER"]))
 
 
 @dramatiq.actor

@@ -12,7 +12,7 @@ from benchmarks.peers.work import work
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-huey = RedisHuey("bench", url=os.environ["BENCH_REDIS"], results=False)
+huey = RedisHuey("bench", url=os.environ["BENCH_BROKER"], results=False)
 
 
 @huey.task()

@@ -21,6 +21,6 @@ def root(job: Any) -> float:
 
 def produce(source: Iterable[Any]) -> None:
     """Enqueue jobs, each a task; in bulk they come as lists."""
-    queue = Queue("bench", connection=Redis.from_url(os.environ["BENCH_REDIS"]))
+    queue = Queue("bench", connection=Redis.from_url(os.environ["BENCH_BROKER"]))
     for job in source:
         queue.enqueue(root, job, result_ttl=0)

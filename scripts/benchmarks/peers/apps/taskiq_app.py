@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _brokers = {"list": ListQueueBroker, "stream": RedisStreamBroker}
-broker = _brokers[os.environ["BENCH_TASKIQ"]](url=os.environ["BENCH_REDIS"])
+broker = _brokers[os.environ["BENCH_TASKIQ"]](url=os.environ["BENCH_BROKER"])
 
 
 @broker.task

@@ -14,7 +14,7 @@ from benchmarks import counts, jobs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_redis = RedisSettings.from_dsn(os.environ["BENCH_REDIS"])
+_redis = RedisSettings.from_dsn(os.environ["BENCH_BROKER"])
 
 
 async def waits(_: Any, job: dict[str, Any]) -> None:

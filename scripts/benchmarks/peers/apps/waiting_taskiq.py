@@ -13,7 +13,7 @@ from benchmarks import counts, jobs
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-broker = RedisStreamBroker(url=os.environ["BENCH_REDIS"])
+broker = RedisStreamBroker(url=os.environ["BENCH_BROKER"])
 
 
 @broker.task
