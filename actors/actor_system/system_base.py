@@ -132,8 +132,7 @@ class Base(multiprocCommon.multiprocessCommon):  # type: ignore[misc]
                 descendants.end_all(keeper.pid)
                 kill(keeper.pid)
                 keeper.join(GONE_WITHIN_S)
-            # Of a keeper that was killed some may be left.
-            descendants.end_session(keeper.pid)
+            descendants.end_kept(keeper.pid)
         if hasattr(self, "transport"):
             self.transport.close()
 
@@ -180,7 +179,7 @@ def _run_admin(
 def _run_actor(*args: Any) -> None:
     # As it comes, an actor ends without ``atexit``, in the group of all others.
     os.setpgid(0, 0)
-    os.environ[descendants.COOKIE] = str(os.getpid())
+    os.environ[descendants.STAGE] = str(os.getpid())
     process_end.begin()
     try:
         _act(*args)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.config.errors import Problems, near
 from actors.config.model import SETTINGS, STAGE_OPTIONS
-from actors.host.descendants import COOKIE
+from actors.host.descendants import KEEPER, STAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +29,8 @@ _OTHER_VARIABLES = frozenset(
         "LOWTIDE_CLUSTER_KEY",
         "LOWTIDE_CONFIG",
         "LOWTIDE_STATE_DIR",
-        COOKIE,
+        KEEPER,
+        STAGE,
     }
 )
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 #: How long killed processes may take to be gone, in seconds.
 GONE_WITHIN_S = 2.0
-#: In the environment of what a stage starts: the pid of the stage.
-COOKIE = "LOWTIDE_STAGE"
+#: In the environment of what a stage starts: the pid of the stage, and of its keeper.
+STAGE = "LOWTIDE_STAGE"
+KEEPER = "LOWTIDE_KEEPER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,15 @@ def end_all(top: int, spared: Collection[int] = ()) -> None:
         time.sleep(0.005)
 
 
-def end_session(session: int) -> None:
-    """End every process of a session."""
-    for each in running().values():
-        if each.session == session:
+def end_kept(keeper: int) -> None:
+    """End what a keeper has left that was killed: its session, and what it kept.
+
+    Services that were detached stay, as they do elsewhere.
+    """
+    now = running()
+    for each in now.values():
+        is_kept = not is_detached(each, now) and keeper in _named(each, KEEPER)
+        if each.session == keeper or is_kept:
             kill(each.pid)
 
 
@@ -131,11 +137,18 @@ def kill(pid: int) -> None:
 
 def stage_of(process: Process) -> set[int]:
     """The stages that a process may belong to, by their pids."""
-    found = {process.group}
-    with contextlib.suppress(OSError):
+    return {process.group} | _named(process, STAGE)
+
+
+def _named(process: Process, variable: str) -> set[int]:
+    """The pid that a variable in a process's environment names, if it does."""
+    try:
         environment = Path(f"/proc/{process.pid}/environ").read_bytes().split(b"\0")
-        for each in environment:
-            name, _, value = each.partition(b"=")
-            if name == COOKIE.encode() and value.isdigit():
-                found.add(int(value))
-    return found
+    except OSError:
+        return set()
+    pairs = (each.partition(b"=") for each in environment)
+    return {
+        int(value)
+        for name, _, value in pairs
+        if name == variable.encode() and value.isdigit()
+    }

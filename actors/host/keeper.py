@@ -43,6 +43,7 @@ def stay_behind() -> None:
     if kept:
         _keep(kept, parent)
     _keeper, _kept = keeper, os.getpid()
+    os.environ[descendants.KEEPER] = str(keeper)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != keeper:
         os._exit(1)

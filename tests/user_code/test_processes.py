@@ -94,9 +94,9 @@ def test_a_killed_processor_takes_what_it_started_with_it(
 def test_a_system_that_ends_in_any_way_takes_what_was_started_with_it(
     victim: str, start_system: Start, eventually: Start
 ) -> None:
-    system = start_system(*functions("programs", "one"), "--processors", "1")
-    # main, keeper, admin, root, fetcher, processor; and the fork
-    eventually(lambda: len(system.pids()) >= 7 + SLEEPING, "what the job starts")
+    words = functions("programs_and_a_session", "one")
+    system = start_system(*words, "--processors", "1")
+    eventually(lambda: len(sleeping(system)) == WITH_A_SESSION, "what the job starts")
     [attached] = system.wait_for("processor.attached")
     root = parent(attached["pid"])
     keeper = parent(parent(root))
