@@ -60,8 +60,9 @@ class CommitQueue:
 
     Two of a decision's effects wait for more, the disk: what lets a consumer
     forget an outcome (``Confirm``), and what lets a source forget a job. Every
-    outcome that comes within ``SYNC_S`` shares one sync. A fetched job is synced
-    at once: nobody else has it.
+    outcome that comes within ``SYNC_S`` shares one sync, and where nobody waits for
+    what else it brings, such as the next job, one transaction. A fetched job is
+    synced at once: nobody else has it.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -83,8 +84,8 @@ class CommitQueue:
 
     @property
     def has_kept_all(self) -> bool:
-        """Whether everything that was decided is in the journal."""
-        return not self._waiting
+        """Whether all that somebody waits for is in the journal."""
+        return all(map(_only_ends, self._waiting))
 
     @property
     def not_kept(self) -> str | None:
@@ -127,6 +128,10 @@ class CommitQueue:
         due = self._sync_at is not None and now >= self._sync_at
         if not (self._waiting or due or self.retry_at is not None):
             return []
+        if self._may_wait(due=due):
+            if self._sync_at is None:
+                self._sync_at = now + SYNC_S
+            return []
         events = [event for each in self._waiting for event in each.events]
         urgent = not all(map(_can_wait, events))
         try:
@@ -150,6 +155,12 @@ class CommitQueue:
         synced, self._synced = self._synced, []
         return synced
 
+    def _may_wait(self, *, due: bool) -> bool:
+        # For others, or for the sync that they are written with in any case.
+        if due or self.retry_at is not None or not self._journal.durable:
+            return False
+        return all(map(_only_ends, self._waiting))
+
     def _keep(self, events: list[JobEvent], *, sync: bool) -> None:
         began = time.perf_counter()
         if events:
@@ -164,6 +175,16 @@ def _waits_for_sync(decision: Decision) -> bool:
     return ends or any(type(each) is Confirm for each in decision.sends)
 
 
+def _only_ends(decision: Decision) -> bool:
+    """Whether it tells of jobs that are done, and has something for nobody but them."""
+    if decision.lost or decision.pages or not decision.events:
+        return False
+    events, sends = map(type, decision.events), map(type, decision.sends)
+    return _DONE.issuperset(events) and _CONFIRM.issuperset(sends)
+
+
+_DONE = frozenset((JobDone, OutcomeIgnored))
+_CONFIRM = frozenset((Confirm,))
 _ENDS = frozenset((JobDone, JobFailed, JobQuarantined, OutcomeIgnored))
 
 #: A lease that is forgotten with its machine is given anew, and so is a job whose
@@ -202,32 +223,51 @@ class Delivery:
 
     def release(self, now: float) -> None:
         """Have the journal keep what waits, then tell and send it."""
-        for decision in self._commit_queue.release(now):
-            # First what others wait for.
-            others = [each for each in decision.sends if type(each) is not Confirm]
-            self.sender.put(others, now)
-            log_events(self._stage.log, decision.events)
-            if self._acknowledger is not None:
-                self._acknowledger.copies.made(decision.events)
-            if self._hooks is not None:
-                self._hooks.note(decision.events)
-            self._source.tally.note(decision.events, now)
+        released = self._commit_queue.release(now)
+        synced = self._commit_queue.take_synced()
+        if released or synced:
+            self._send(released, synced, now)
+            self._tell(released, now)
+        if self._acknowledger is not None:
+            for decision in synced:
+                self._acknowledger.ended(decision.events, now)
+        self._forget_closed()
+        self._tell_journal()
+
+    def _send(
+        self, released: list[Decision], synced: list[Decision], now: float
+    ) -> None:
+        # A confirmation goes along with jobs, where there are.
+        sends: list[ToConsumer] = [
+            each
+            for decision in synced
+            for each in decision.sends
+            if type(each) is Confirm
+        ]
+        sends += [
+            each
+            for decision in released
+            for each in decision.sends
+            if type(each) is not Confirm
+        ]
+        self.sender.put(sends, now)
+
+    def _tell(self, released: list[Decision], now: float) -> None:
+        for decision in released:
+            # First what somebody waits for.
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
             for process in decision.lost:
                 self._stage.send(self._root, ProcessLost(process=process))
-        self._let_go(now)
-        self._forget_closed()
-        self._tell_journal()
-
-    def _let_go(self, now: float) -> None:
-        confirms: list[ToConsumer] = []
-        for decision in self._commit_queue.take_synced():
-            if self._acknowledger is not None:
-                self._acknowledger.ended(decision.events, now)
-            confirms += [each for each in decision.sends if type(each) is Confirm]
-        if confirms:
-            self.sender.put(confirms, now)
+        events = [event for decision in released for event in decision.events]
+        if not events:
+            return
+        log_events(self._stage.log, events)
+        if self._acknowledger is not None:
+            self._acknowledger.copies.made(events)
+        if self._hooks is not None:
+            self._hooks.note(events)
+        self._source.tally.note(events, now)
 
     def _forget_closed(self) -> None:
         if self._commit_queue:

@@ -390,6 +390,7 @@ def tell_alike(
     many: Iterable[T],
     row_of: Callable[[T], dict[str, Any]],
     members_of: Callable[[T], str | None] = _none_ready,
+    ahead: list[str] | None = None,
 ) -> None:
     """Write what ``log.info(event, **row)`` would of each of many, all at once.
 
@@ -402,9 +403,12 @@ def tell_alike(
         row_of: Its fields.
         members_of: The same as members of an object in JSON, where none of them is
             long, or has the name of a secret in it; None where they are not at hand.
+        ahead: Lines that are not written yet: these come behind them, and whoever has
+            them writes them all by `write`.
     """
     context, every = _context(log), list(many)
     if context is None:
+        write(ahead or [])
         for each in every:
             log.info(event, **row_of(each))
         return
@@ -412,7 +416,8 @@ def tell_alike(
         return
     end = dict(_stamp(None, "info", {"event": event, "level": "info"}))
     rest = f", {_encode(end)[1:]}"
-    head, last, lines = _head(context), len(every) - RECENT, []
+    lines = [] if ahead is None else ahead
+    head, last = _head(context), len(every) - RECENT
     for place, each in enumerate(every):
         members = None if head is None else members_of(each)
         line = f"{head}{members}{rest}"
@@ -424,8 +429,16 @@ def tell_alike(
         lines.append(line)
         if place >= last:
             _recent.append(shown)
-    sink = _pipe or open_pipe()
-    sink.msg(redact("\n".join(lines)))
+    if ahead is None:
+        write(lines)
+
+
+def write(lines: list[str]) -> None:
+    """Write lines that are put together, and take them off the list."""
+    if lines:
+        sink = _pipe or open_pipe()
+        sink.msg(redact("\n".join(lines)))
+        lines.clear()
 
 
 def _head(context: dict[str, Any]) -> str | None:

@@ -24,7 +24,7 @@ from actors.demand.job_events import (
     OutcomeIgnored,
     StateMoved,
 )
-from actors.host.logs import cut_text, short_text, shown_text
+from actors.host.logs import cut_text, short_text, shown_text, write
 from actors.host.redaction import has_secret_name
 
 if TYPE_CHECKING:
@@ -46,22 +46,31 @@ def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
     untold: frozenset[type] = frozenset()
     if not _is_told(log, logging.DEBUG):
         untold = _DETAILS if _is_told(log, logging.INFO) else _DETAILS | _ORDINARY
+    # What is put together and not yet written: one write for all that comes together.
+    ahead: list[str] = []
     for kind, alike in groupby(events, type):
-        if kind is JobFetched and kind not in untold:
-            _tell_alike(log, "job.fetched", alike, _fetched_row, _fetched_members)
-        elif kind is JobDone and kind not in untold:
-            _tell_done(log, cast("Iterable[JobDone]", alike))
-        elif kind not in untold:
+        if kind in untold:
+            continue
+        if kind is JobFetched:
+            rows = _fetched_row, _fetched_members
+            _tell_alike(log, "job.fetched", alike, *rows, ahead)
+        elif kind is JobDone:
+            _tell_done(log, cast("Iterable[JobDone]", alike), ahead)
+        else:
+            write(ahead)
             for event in alike:
                 _log_event(log, event)
+    write(ahead)
 
 
-def _tell_done(log: FilteringBoundLogger, events: Iterable[JobDone]) -> None:
+def _tell_done(
+    log: FilteringBoundLogger, events: Iterable[JobDone], ahead: list[str]
+) -> None:
     for process, its in groupby(events, attrgetter("process")):
         # The processor's pid: the line is about the process that did the work.
         own = log.bind(pid=process.pid)
         members_of = _members_of_done(process)
-        _tell_alike(own, "job.done", its, _done_row, members_of)
+        _tell_alike(own, "job.done", its, _done_row, members_of, ahead)
 
 
 def _tell_alike(
@@ -70,11 +79,12 @@ def _tell_alike(
     events: Iterable[Any],
     row_of: Callable[[Any], dict[str, Any]],
     members_of: Callable[[Any], str | None],
+    ahead: list[str],
 ) -> None:
     # A log of another kind, as a test's, has one line after another.
     tell_alike = getattr(log, "tell_alike", None)
     if tell_alike is not None:
-        tell_alike(name, events, row_of, members_of)
+        tell_alike(name, events, row_of, members_of, ahead)
         return
     for event in events:
         log.info(name, **row_of(event))

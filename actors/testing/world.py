@@ -149,10 +149,8 @@ class World(Surroundings):
         ]
         busy = [
             each.producer.store.accounting().left
-            or (
-                each.acknowledger is not None
-                and (each.commit_queue or not each.acknowledger.drained)
-            )
+            or bool(each.commit_queue)
+            or not (each.acknowledger is None or each.acknowledger.drained)
             for each in fetchers
         ]
         return len(busy) >= len(self.config.fetchers) and not any(busy)

@@ -25,14 +25,24 @@ PING = Ping(subscription="a", sent=1)
 
 
 class FailingJournal(SqliteJournal):
-    """A journal on a disk that can be full."""
+    """A journal on a disk that can be full.
+
+    Attributes:
+        sizes: How many events each commit had.
+    """
 
     full = False
+
+    def __init__(self, path: Path, fetcher: str) -> None:
+        super().__init__(path, fetcher)
+        self.sizes: list[int] = []
 
     def commit(self, events: Iterable[JobEvent], *, sync: bool = True) -> None:
         if self.full:
             raise JournalError("disk full")
-        super().commit(events, sync=sync)
+        kept = list(events)
+        super().commit(kept, sync=sync)
+        self.sizes.append(len(kept))
 
     def sync(self) -> None:
         if self.full:
@@ -183,3 +193,55 @@ def test_a_lock_that_was_met_in_passing_is_forgotten(journal: FailingJournal) ->
     assert commit_queue.next_tick == SOON_S
     assert commit_queue.release(SOON_S) == []
     assert commit_queue.next_tick is None
+
+
+def ended(key: int = 1) -> Decision:
+    return Decision(events=[JobDone(job(key), 1, HERE, 42, 0.5)], sends=[CONFIRM])
+
+
+def test_ends_that_nobody_waits_for_share_a_transaction(
+    journal: FailingJournal,
+) -> None:
+    commit_queue = CommitQueue(journal)
+    first, second = ended(1), ended(2)
+    commit_queue.put(first)
+    early = commit_queue.release(0.0)
+    commit_queue.put(second)
+    early += commit_queue.release(SYNC_S / 2)
+
+    waited = journal.sizes[:]
+    released = commit_queue.release(SYNC_S)
+
+    assert (early, waited) == ([], [])
+    assert (released, journal.sizes) == ([first, second], [2])
+    assert commit_queue.take_synced() == [first, second]
+    assert (bool(commit_queue), commit_queue.next_tick) == (False, None)
+
+
+def test_ends_go_with_what_somebody_waits_for(journal: FailingJournal) -> None:
+    commit_queue = CommitQueue(journal)
+    outcome, new = ended(), fetched()
+    commit_queue.put(outcome)
+    commit_queue.release(0.0)
+    may_go_on = commit_queue.has_kept_all
+    commit_queue.put(new)
+
+    assert may_go_on
+    assert commit_queue.release(0.001) == [outcome, new]
+    assert journal.sizes == [2]
+    assert commit_queue.take_synced() == [outcome]
+
+
+def test_ends_that_wait_are_kept_once_the_disk_has_room(
+    journal: FailingJournal,
+) -> None:
+    commit_queue = CommitQueue(journal)
+    outcome = ended()
+    commit_queue.put(outcome)
+    commit_queue.release(0.0)
+    journal.full = True
+
+    assert commit_queue.release(SYNC_S) == []
+    journal.full = False
+    assert commit_queue.release(SYNC_S + AGAIN_S) == [outcome]
+    assert commit_queue.take_synced() == [outcome]
