@@ -408,7 +408,8 @@ def tell_alike(
     """
     context, every = _context(log), list(many)
     if context is None:
-        write(ahead or [])
+        if ahead:
+            write(ahead)
         for each in every:
             log.info(event, **row_of(each))
         return
@@ -435,10 +436,9 @@ def tell_alike(
 
 def write(lines: list[str]) -> None:
     """Write lines that are put together, and take them off the list."""
-    if lines:
-        sink = _pipe or open_pipe()
-        sink.msg(redact("\n".join(lines)))
-        lines.clear()
+    sink = _pipe or open_pipe()
+    sink.msg(redact("\n".join(lines)))
+    lines.clear()
 
 
 def _head(context: dict[str, Any]) -> str | None:

@@ -57,10 +57,12 @@ def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
         elif kind is JobDone:
             _tell_done(log, cast("Iterable[JobDone]", alike), ahead)
         else:
-            write(ahead)
+            if ahead:
+                write(ahead)
             for event in alike:
                 _log_event(log, event)
-    write(ahead)
+    if ahead:
+        write(ahead)
 
 
 def _tell_done(
