@@ -43,9 +43,7 @@ _DETAILS = frozenset((JobRouted, JobLeased, StateMoved, JobsSent, OutcomeIgnored
 
 def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
     """Write one line for each event that a reader of the log relies on."""
-    untold: frozenset[type] = frozenset()
-    if not _is_told(log, logging.DEBUG):
-        untold = _DETAILS if _is_told(log, logging.INFO) else _DETAILS | _ORDINARY
+    untold = _untold(log)
     # What is put together and not yet written: one write for all that comes together.
     ahead: list[str] = []
     for kind, alike in groupby(events, type):
@@ -63,6 +61,12 @@ def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
                 _log_event(log, event)
     if ahead:
         write(ahead)
+
+
+def _untold(log: FilteringBoundLogger) -> frozenset[type]:
+    if _is_told(log, logging.DEBUG):
+        return frozenset()
+    return _DETAILS if _is_told(log, logging.INFO) else _DETAILS | _ORDINARY
 
 
 def _tell_done(
