@@ -408,8 +408,7 @@ def tell_alike(
     """
     context, every = _context(log), list(many)
     if context is None:
-        if ahead:
-            write(ahead)
+        write(ahead or [])
         for each in every:
             log.info(event, **row_of(each))
         return
@@ -436,9 +435,10 @@ def tell_alike(
 
 def write(lines: list[str]) -> None:
     """Write lines that are put together, and take them off the list."""
-    sink = _pipe or open_pipe()
-    sink.msg(redact("\n".join(lines)))
-    lines.clear()
+    if lines:
+        sink = _pipe or open_pipe()
+        sink.msg(redact("\n".join(lines)))
+        lines.clear()
 
 
 def _head(context: dict[str, Any]) -> str | None:
