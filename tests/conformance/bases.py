@@ -62,6 +62,7 @@ class Pipeline(Protocol):
     def has_ended(self) -> bool: ...
     def status(self) -> SystemStatus: ...
     def events(self, name: str) -> list[dict[str, Any]]: ...
+    def story(self, job_id: int) -> list[str]: ...
     def told(self) -> list[Any]: ...
     def reach(self, condition: Callable[[SystemStatus], Any], what: str) -> Any: ...
 
@@ -101,6 +102,32 @@ def table(config: str, directory: Path, fetch: str = "fetch") -> str:
         f'every_s = 0.1\n[[fetcher]]\nname = "spool"\nfetch = "spooled:{fetch}"\n'
         f"options = {{ directory = {json.dumps(str(directory))} }}\n{config}"
     )
+
+
+def done_in(pipeline: Pipeline, count: int) -> list[dict[str, Any]]:
+    """What was told of jobs that are done, once it is of so many, in order."""
+
+    def told(_: SystemStatus) -> bool:
+        return len(pipeline.events("job.done")) >= count
+
+    pipeline.reach(told, f"{count} are told of")
+    return pipeline.events("job.done")
+
+
+def makers_of(pipeline: Pipeline, count: int) -> list[str]:
+    """Who did each of so many jobs, in the order of their ends."""
+    done = done_in(pipeline, count)
+    return [each["processor"].removeprefix("far/") for each in done]
+
+
+#: What is told of a job, wherever it is done.
+STORY = {"job.fetched", "job.failed", "job.done", "job.quarantined"}
+
+
+def story_in(events: Iterable[dict[str, Any]], job_id: int) -> list[str]:
+    """What was told of one job, in order."""
+    about = (each for each in events if each.get("job_id") == job_id)
+    return [each["event"] for each in about if each["event"] in STORY]
 
 
 def told_to(spool: Path) -> list[Any]:
@@ -157,6 +184,9 @@ class OnHarness:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [each for each in self.harness.events if each["event"] == name]
+
+    def story(self, job_id: int) -> list[str]:
+        return story_in(self.harness.events, job_id)
 
     def set_demand(self, demand: str) -> None:
         self.harness.command({"verb": "set", "values": {"demand": demand}})
@@ -232,6 +262,9 @@ class OnProcesses:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return self.system.all_of(name)
+
+    def story(self, job_id: int) -> list[str]:
+        return story_in(self.system.program.events, job_id)
 
     def kill(self, name: str) -> None:
         os.kill(stage(self.status(), name)["pid"], signal.SIGKILL)

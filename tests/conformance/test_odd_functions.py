@@ -130,7 +130,7 @@ def test_a_process_may_ruin_its_job(pipeline_of: Start) -> None:
     pipeline.reach(lambda _: results(pipeline) == expected, "each as it was")
 
 
-def test_whatever_a_process_does_is_its_jobs_failure(pipeline_of: Start) -> None:
+def test_58_59_whatever_a_process_does_is_its_jobs_failure(pipeline_of: Start) -> None:
     pipeline = pipeline_of(processor("odd"), retries="1")
 
     pipeline.push(*range(1, 10))
@@ -156,7 +156,7 @@ def test_whatever_a_process_does_is_its_jobs_failure(pipeline_of: Start) -> None
     assert errors[8].endswith('two of its keys are "1" in JSON')
 
 
-def test_whatever_is_in_a_batch_is_one_jobs_failure(pipeline_of: Start) -> None:
+def test_59_whatever_is_in_a_batch_is_one_jobs_failure(pipeline_of: Start) -> None:
     more = "max_demand = 9\nbatch_size = 9\nbatch_timeout_s = 0.1"
     pipeline = pipeline_of(processor("odd_batch", more), retries="1")
 
@@ -184,7 +184,7 @@ def quarantined(pipeline: Pipeline, count: int) -> dict[Any, str]:
     return {each["job"]["id"]: each["error"] for each in events}
 
 
-def test_whatever_partition_by_does_is_its_jobs_failure(pipeline_of: Start) -> None:
+def test_39_whatever_partition_by_does_is_its_jobs_failure(pipeline_of: Start) -> None:
     pipeline = pipeline_of(PARTITIONED.format(by="place_oddly"))
 
     pipeline.push(*range(1, 12))
@@ -203,7 +203,7 @@ def test_whatever_partition_by_does_is_its_jobs_failure(pipeline_of: Start) -> N
     assert errors[7] == "KeyError: 'none' (where it goes)"
 
 
-def test_what_a_selector_does_is_the_failure_of_its_kinds_job(
+def test_34_what_a_selector_does_is_the_failure_of_its_kinds_job(
     pipeline_of: Start,
 ) -> None:
     pipeline = pipeline_of(CHOSEN)

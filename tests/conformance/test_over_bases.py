@@ -203,7 +203,7 @@ def test_05_manual_demand_ends_with_its_processor(pipeline_of: Start) -> None:
     pipeline.reach(account(done=1, buffered=1), "one is done")
 
 
-def test_05_manual_demand_of_a_step_stops_the_step_as_well(
+def test_05_41_manual_demand_of_a_step_stops_the_step_as_well(
     pipeline_of: Start,
 ) -> None:
     pipeline = pipeline_of(MANUAL_STEP)

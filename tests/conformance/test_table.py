@@ -12,8 +12,7 @@ TABLE = HERE.parents[1] / "docs" / "conformance.md"
 ROW = re.compile(
     r"^\| (\d+) \| .+ \| (kept|kept otherwise|not applicable) \| (.*) \| (.*) \|$"
 )
-#: What a test of this file is run over.
-OVER_BASES = "test_over_bases.py"
+#: What the tests of such a file are run over.
 BASES = ["harness", "processes", "machines"]
 
 
@@ -40,8 +39,8 @@ def numbers_in(files: Iterable[Path]) -> set[int]:
     return {int(number) for name in names for number in name.split("_")[1:]}
 
 
-def numbers_with_a_test() -> set[int]:
-    return numbers_in(HERE.glob("test_*.py"))
+TESTS = [each for each in HERE.glob("test_*.py") if each != Path(__file__)]
+OVER_BASES = [each for each in TESTS if "pipeline_of: Start" in each.read_text()]
 
 
 def test_the_table_has_each_behaviour_once_in_order() -> None:
@@ -51,7 +50,7 @@ def test_the_table_has_each_behaviour_once_in_order() -> None:
 def test_what_is_kept_has_a_test_and_nothing_else_has() -> None:
     kept = {each.number for each in rows() if each.verdict != "not applicable"}
 
-    assert numbers_with_a_test() == kept
+    assert numbers_in(TESTS) == kept
 
 
 def test_what_is_not_kept_as_it_is_says_why() -> None:
@@ -61,10 +60,8 @@ def test_what_is_not_kept_as_it_is_says_why() -> None:
 
 
 def test_each_behaviour_says_over_which_bases_it_was_shown() -> None:
-    over_bases = numbers_in([HERE / OVER_BASES])
-    as_rules = numbers_in(
-        each for each in HERE.glob("test_*.py") if each.name != OVER_BASES
-    )
+    over_bases = numbers_in(OVER_BASES)
+    as_rules = numbers_in(each for each in TESTS if each not in OVER_BASES)
 
     for each in rows():
         bases = ["rule"] * (each.number in as_rules)

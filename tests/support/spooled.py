@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +41,42 @@ def double(job: Any) -> Any:
 def passed(job: Any) -> Any:
     """The job as it is, for the next step."""
     return job
+
+
+def parity(job: Any) -> str:
+    """Where it belongs: not to the same of two processors called last, here or far."""
+    return "odd" if job["id"] % 2 else "0"
+
+
+def pair_of_even(job: Any) -> Any:
+    """An even id twice, for the next step; nothing of others."""
+    return None if job["id"] % 2 else [job["id"]] * 2
+
+
+def total(numbers: Any) -> Any:
+    """The sum of what a step made of a job."""
+    return sum(numbers)
+
+
+_inside: set[Any] = set()
+
+
+def alone(job: Any) -> int:
+    """How many are in here at a time."""
+    _inside.add(job["id"])
+    time.sleep(0.002)
+    count = len(_inside)
+    _inside.discard(job["id"])
+    return count
+
+
+def hesitate(job: Any) -> Any:
+    """Fail at first where the last digit is 1, and always where it is 2."""
+    number = job["id"]
+    if number % 10 == 2 or (number % 10 == 1 and number not in _failed):
+        _failed.add(number)
+        raise ValueError(number)
+    return double(job)
 
 
 def is_odd(job: Any) -> bool:
