@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.collector import Collector
 
 from actors.journal.file import JournalDamagedError
 from actors.journal.follow import Follower, JournalPosition, MissedError
@@ -48,23 +49,22 @@ class Observers:
         self._told.touch()
         self._journal = directory / "lowtide.db"
         self._results: Counter[Any] = Counter()
-        self._missed = self._exports = 0
+        self._missed = 0
         self._over = threading.Event()
-        self._collector = self._serve()
+        self._collector = Collector()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def environment(self) -> dict[str, str]:
         """What the system has in its environment for them."""
-        url = f"http://127.0.0.1:{self._collector.server_port}"
+        url = self._collector.url
         return {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "CHAOS_TOLD": str(self._told)}
 
     def account(self, done: set[Any]) -> dict[str, Any]:
         """Hold what each has seen against the jobs that are done."""
         self._over.set()
         self._reader.join()
-        self._collector.shutdown()
-        self._collector.server_close()
+        self._collector.close()
         hooks = set(self._told.read_text().splitlines())
         told = sum(f'["done", {number}]' in hooks for number in done)
         return {
@@ -73,26 +73,8 @@ class Observers:
             "results_beyond_one": self._results.total() - len(self._results),
             "results_missed": self._missed,
             "hook_told_of_done": told,
-            "exports_of_traces": self._exports,
+            "exports_of_traces": self._collector.exports,
         }
-
-    def _serve(self) -> ThreadingHTTPServer:
-        observers = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                observers._exports += self.path == "/v1/traces"
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                """Keep quiet."""
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
 
     def _read(self) -> None:
         follower: Follower | None = None

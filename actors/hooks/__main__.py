@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import socket
 import sys
+from pathlib import Path
 
-from actors.hooks import notify, program
+from actors.hooks import event_queue, notify, program
 from actors.hooks.callers import Callers
 from actors.host import logs, redaction
 from actors.user_code.functions import find_last, load
@@ -17,6 +19,8 @@ from actors.user_code.functions import find_last, load
 _LONGEST = 4 << 20
 #: How long calls may take that are due at the end, in seconds.
 _LAST_S = 2.0
+#: How much less of a core it gets than jobs, where both want it, as of nice(1).
+_NICE = 10
 
 
 def main() -> int:
@@ -39,16 +43,25 @@ def main() -> int:
         from actors.hooks import otel  # noqa: PLC0415 - an extra
 
         otel.configure(asked["trace"])
+    _give_way()
     callers = Callers(asked["hooks"], load, log)
     # What a hook prints is for the user; nobody reads this pipe any more.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with socket.socket(fileno=arguments.events_fd) as way:
         while message := way.recv(_LONGEST):
-            for event in json.loads(message):
+            for event in event_queue.read(message):
                 callers.put(event)
     callers.close(_LAST_S)
     notify.flush()
     return 0
+
+
+def _give_way() -> None:
+    """Leave the cores to jobs, where both want them."""
+    os.nice(_NICE)
+    # In a session of its own that is what counts, where the kernel groups by sessions.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(_NICE))
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ the same without a message.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import hashlib
 import mmap
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
 #: The hook that traces.
 TRACER = "actors.hooks.otel:tell"
@@ -82,26 +82,54 @@ def _number(size: int, *parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=size).digest(), "big")
 
 
-@contextlib.contextmanager
-def entered(source: str, key: int, attempt: int) -> Iterator[None]:
-    """Have what is traced within be below the span of this attempt."""
-    seed = of_now()
-    if seed is None or source not in _fetchers:
-        yield
-        return
+@functools.cache
+def _library() -> Any:
+    """OpenTelemetry's functions, and our kind of span; None where it is missing."""
     try:
         from opentelemetry import context, trace  # noqa: PLC0415 - an extra
     except ImportError:
-        yield
-        return
-    here = trace.SpanContext(
-        trace_id(seed, source, key),
-        span_id(seed, source, key, attempt),
-        is_remote=True,
-        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
-    )
-    token = context.attach(trace.set_span_in_context(trace.NonRecordingSpan(here)))
-    try:
-        yield
-    finally:
-        context.detach(token)
+        return None
+
+    class Attempt(trace.NonRecordingSpan):  # type: ignore[misc]
+        """Reckons what it is once that is asked: most functions trace nothing."""
+
+        def __init__(self, *of: Any) -> None:
+            self._of = of
+            self._known = None
+
+        def get_span_context(self) -> Any:
+            if self._known is None:
+                seed, source, key, attempt = self._of
+                self._known = trace.SpanContext(
+                    trace_id(seed, source, key),
+                    span_id(seed, source, key, attempt),
+                    is_remote=True,
+                    trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+                )
+            return self._known
+
+    def attach(*of: Any) -> Any:
+        return context.attach(trace.set_span_in_context(Attempt(*of)))
+
+    return attach, context.detach
+
+
+class Within:
+    """Has what is traced in it be below the span of an attempt."""
+
+    __slots__ = ("_of", "_token")
+
+    def __init__(self, source: str, key: int, attempt: int) -> None:
+        self._of = source, key, attempt
+        self._token: Any = None
+
+    def __enter__(self) -> None:
+        seed = of_now()
+        if seed is not None and self._of[0] in _fetchers and _library() is not None:
+            attach, _ = _library()
+            self._token = attach(seed, *self._of)
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is not None:
+            _, detach = _library()
+            detach(self._token)

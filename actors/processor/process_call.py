@@ -400,7 +400,7 @@ def within_span(task: Task) -> contextlib.AbstractContextManager[None]:
     if spans.seed is None and spans.leaders is None:
         return _NO_SPAN
     _, key, attempt, *_ = task.assignment
-    return spans.entered(task.source, key, attempt)
+    return spans.Within(task.source, key, attempt)
 
 
 _NO_SPAN = contextlib.nullcontext()

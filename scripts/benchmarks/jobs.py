@@ -147,6 +147,10 @@ def root(job: dict[str, Any]) -> float:
     return math.sqrt(job["number"])
 
 
+def heard(event: dict[str, Any]) -> None:
+    """A trivial hook."""
+
+
 def picked_up(job: dict[str, Any]) -> float:
     """The trivial job; notes when it was fetched and when it began."""
     note(job["number"], job["fetched_at"], time.monotonic())

@@ -96,6 +96,15 @@ ROWS = (
         _KEPT,
     ),
     Row(
+        "observed",
+        "the same, with a hook, traces and results",
+        "observed",
+        "jobs/s",
+        "unobserved",
+        ratio_at_least(0.8),
+        _KEPT,
+    ),
+    Row(
         "throughput_auto_journal_beside_pipe",
         "the same, beside columns through a pipe",
         "throughput_auto_journal",

@@ -31,11 +31,13 @@ class System:
     Args:
         bench: How to measure.
         settings: Of its configuration, beside ours; ``fetch_options`` are those
-            of the source, and ``root`` is where lowtide is, if it is another.
+            of the source, ``root`` is where lowtide is, if it is another, and
+            ``environ`` is for its environment.
     """
 
     def __init__(self, bench: Bench, **settings: Any) -> None:
         self._root: Path = settings.pop("root", ROOT)
+        self._environ: dict[str, str] = settings.pop("environ", {})
         self._temporary = tempfile.TemporaryDirectory(
             prefix="lowtide-bench-", dir=bench.directory
         )
@@ -54,7 +56,8 @@ class System:
     def start(self) -> Self:
         """Start it; its journal, if there is to be one already, is in its place."""
         kept = {key: each for key, each in os.environ.items() if "LOWTIDE" not in key}
-        environment = kept | {
+        environment = kept | self._environ
+        environment |= {
             "LOWTIDE_STATE_DIR": str(self.directory),
             "BENCH_NOTES": str(self.notes),
             "PYTHONPATH": os.pathsep.join((str(self._root), str(ROOT / "scripts"))),

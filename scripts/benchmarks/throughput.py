@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import proc
+from benchmarks.collector import Collector
 from benchmarks.model import ROOT, MeasureError, Measurement
 from benchmarks.system import System
 
@@ -97,7 +99,29 @@ def _large(bench: Bench) -> tuple[float, float]:
         return time.monotonic() - first, proc.peak_mb(source)
 
 
+def observed(bench: Bench) -> Numbers:
+    """Jobs a second with a hook, traces and results, and of a system without.
+
+    One after the other: what disturbs the machine for a while meets both.
+    """
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        raise MeasureError("needs OpenTelemetry: pip install 'lowtide[otel]'")
+    hooks = {"all": ["benchmarks.jobs:heard", "actors.hooks.otel:tell"]}
+    with Collector() as collector:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        with_all = rate(
+            bench, "observed", max_demand="auto", hooks=hooks, environ=environ
+        )
+    without = rate(bench, "unobserved", max_demand="auto", keep_s="none")
+    return {**with_all, **without}
+
+
 MEASUREMENTS = (
+    Measurement(
+        "observed",
+        ("observed", "observed_cpu", "unobserved", "unobserved_cpu"),
+        observed,
+    ),
     _measurement("throughput_auto_memory", max_demand="auto", journal="none"),
     _measurement("throughput_auto_journal", max_demand="auto"),
     _measurement(

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from actors.demand.job import Job
-from actors.demand.job_events import JobDropped, JobFetched
+from actors.demand.job import Failure, Job, Process
+from actors.demand.job_events import (
+    JobDone,
+    JobDropped,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+    JobQuarantined,
+    JobReleased,
+    JobReturned,
+)
 from actors.hooks import event_queue
 from actors.hooks.event_queue import EventQueue
+from actors.hooks.events import JOB_EVENTS, event_of
 
 
 def job(key: int, payload: Any = None, size: int = 0) -> Job:
@@ -35,7 +44,7 @@ def queue_at(writer: socket.socket, *wanted: str) -> EventQueue:
 def read(reader: socket.socket, count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while len(events) < count:
-        events += json.loads(reader.recv(1 << 22))
+        events += event_queue.read(reader.recv(1 << 22))
     return events
 
 
@@ -46,6 +55,68 @@ def test_events_come_out_in_order(way: tuple[socket.socket, socket.socket]) -> N
     out.note([JobFetched(job(n)) for n in range(200)])
 
     assert [each["key"] for each in read(reader, 200)] == list(range(200))
+    out.close()
+
+
+PROCESS = Process(name="sort-1", pid=42, run="r", host="h")
+FAILURE = Failure("ValueError: no", trace="Traceback ...")
+ODD: Any = {"who": "Zoë \ud800", "n": [1.5, -0.0, None, True, 1 << 80, {}], "": []}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        JobFetched(job(3, ODD)),
+        JobLeased(job(3, ODD), PROCESS),
+        JobDone(job(3, ODD), 2, PROCESS, ODD, 0.25),
+        JobReturned(job(3, ODD), PROCESS, "its process died"),
+        JobFailed(job(3, ODD), PROCESS, FAILURE, 4.0),
+        JobQuarantined(job(3, ODD), None, FAILURE),
+        JobReleased(job(3, ODD)),
+        JobDropped(job(3, ODD), "full"),
+    ],
+)
+def test_an_event_comes_out_as_it_is(
+    event: Any, way: tuple[socket.socket, socket.socket]
+) -> None:
+    reader, writer = way
+    out = queue_at(writer, *JOB_EVENTS)
+    attempt = getattr(event, "attempt", event.job.attempt)
+
+    out.note([event, event])
+
+    for told in read(reader, 2):
+        expected = event_of("desk", event, 5.0)
+        assert expected is not None
+        assert told == expected | {"attempt": attempt}
+    out.close()
+
+
+def test_a_job_too_deep_to_be_written_goes_without(
+    way: tuple[socket.socket, socket.socket],
+) -> None:
+    reader, writer = way
+    out = queue_at(writer, "fetched", "done")
+    deep: Any = []
+    for _ in range(3000):
+        deep = [deep]
+
+    out.note([JobFetched(job(1, deep, 9)), JobDone(job(1), 1, PROCESS, deep, 0.1)])
+
+    assert [(each["event"], each["job"]) for each in read(reader, 2)] == [
+        ("fetched", None),
+        ("done", None),
+    ]
+    out.close()
+
+
+def test_long_results_go_one_by_one(way: tuple[socket.socket, socket.socket]) -> None:
+    reader, writer = way
+    out = queue_at(writer, "done")
+
+    out.note([JobDone(job(n), 1, PROCESS, "x" * 60_000, 0.1) for n in range(3)])
+
+    assert [len(each["result"]) for each in read(reader, 3)] == [60_000] * 3
     out.close()
 
 
@@ -62,7 +133,7 @@ def test_only_what_somebody_wants_is_sent(
     out.close()
 
 
-@pytest.mark.parametrize("size", [0, 1 << 20])
+@pytest.mark.parametrize("size", [100, 90_000])
 def test_while_nobody_reads_so_much_waits_and_the_rest_is_counted(
     way: tuple[socket.socket, socket.socket],
     size: int,
@@ -71,9 +142,9 @@ def test_while_nobody_reads_so_much_waits_and_the_rest_is_counted(
     monkeypatch.setattr(event_queue, "MOST", 3000)
     reader, writer = way
     out = queue_at(writer, "fetched")
-    count = 20_000 if size == 0 else 100
+    count = 20_000 if size == 100 else 400
 
-    out.note([JobFetched(job(n, "x" * 100, size)) for n in range(count)])
+    out.note([JobFetched(job(n, "x" * size, size)) for n in range(count)])
 
     seen: list[dict[str, Any]] = []
     while not any(each["event"] == "lost" for each in seen):

@@ -30,7 +30,7 @@ def test_ids_are_the_same_for_the_same_and_others_for_others() -> None:
 def test_what_is_traced_within_an_attempt_is_below_its_span(seed: str) -> None:
     trace = pytest.importorskip("opentelemetry.trace")
 
-    with spans.entered("desk", 3, 2):
+    with spans.Within("desk", 3, 2):
         here = trace.get_current_span().get_span_context()
     after = trace.get_current_span().get_span_context()
 
@@ -43,7 +43,7 @@ def test_what_is_traced_within_an_attempt_is_below_its_span(seed: str) -> None:
 def test_of_a_step_nothing_is_known(seed: str) -> None:
     trace = pytest.importorskip("opentelemetry.trace")
 
-    with spans.entered("step", 3, 2):
+    with spans.Within("step", 3, 2):
         assert not trace.get_current_span().get_span_context().is_valid
 
 
@@ -52,7 +52,7 @@ def test_a_machine_that_joined_follows_whoever_leads_now() -> None:
     ids = []
     for leaders in ("", "0123456789abcdef", "fedcba9876543210", "ß\ud800" * 20):
         spans.follow(leaders, ["desk"])
-        with spans.entered("desk", 3, 2):
+        with spans.Within("desk", 3, 2):
             ids.append(trace.get_current_span().get_span_context().trace_id)
     spans.trace_no_more()
 
