@@ -83,8 +83,7 @@ class Server:
         if of is not None:
             copied = ("-R", "-X", "stream", "-c", "fast", "-d", of.url())
             self.run("pg_basebackup", *copied, "-D", str(self.data))
-            # Of its own replicas there are none that it could wait for.
-            self.start("-c synchronous_standby_names=")
+            self.start()
             return
         words = ("-U", "lowtide", "-A", "trust", "-N", "-E", "UTF8", "-D")
         self.run("initdb", *words, str(self.data))
@@ -124,6 +123,20 @@ class Server:
         """Have a replica take writes."""
         self.run("pg_ctl", "-w", "-t", "60", "-D", str(self.data), "promote")
 
+    def wait_for_replicas(self) -> None:
+        """Have each commit wait for a replica, from now on; it is there already."""
+        import psycopg  # noqa: PLC0415
+
+        with psycopg.connect(self.url(), autocommit=True) as db:
+            db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            db.execute("SELECT pg_reload_conf()")
+
+            def is_synchronous() -> bool:
+                query = "SELECT sync_state FROM pg_stat_replication"
+                return bool(db.execute(query).fetchall() == [("sync",)])
+
+            wait_until(is_synchronous, "the replica is synchronous")
+
     def stop(self, mode: str = "fast") -> None:
         """End it, ``immediate`` as a crash does."""
         words = ("-w", "-t", "60", "-D", str(self.data), "-m", mode)
@@ -162,6 +175,8 @@ class Server:
 
     def remove(self) -> None:
         """End it and leave nothing."""
+        if not self.directory.exists():
+            return  # once more
         self.stop("immediate")
         shutil.rmtree(self.directory, ignore_errors=True)
 

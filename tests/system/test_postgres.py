@@ -359,19 +359,9 @@ def test_a_leader_hands_over_to_who_waits(
 @pytest.fixture
 def replicated() -> Iterator[tuple[Server, Server]]:
     """A server of its own, and a replica for which each commit waits."""
-    import psycopg  # noqa: PLC0415
-
     primary = server_or_skip(free_port())
     replica = Server(free_port(), of=primary)
-    with psycopg.connect(primary.url(), autocommit=True) as db:
-        db.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-        db.execute("SELECT pg_reload_conf()")
-
-        def is_synchronous() -> bool:
-            query = "SELECT sync_state FROM pg_stat_replication"
-            return bool(db.execute(query).fetchall() == [("sync",)])
-
-        wait_until(is_synchronous, "the replica is synchronous")
+    primary.wait_for_replicas()
     yield primary, replica
     replica.remove()
     primary.remove()
