@@ -76,6 +76,7 @@ def reachable(told: str, own: str | None) -> str:
     Raises:
         JournalDamagedError: Its secrets are not known here.
     """
+    told = JournalUrl.of(told).url  # as whom its system writes is its own business
     if MASK not in told:
         return told
     if own is not None and is_postgres(own):

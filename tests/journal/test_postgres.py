@@ -623,3 +623,8 @@ def test_a_password_is_told_to_nobody() -> None:
     with pytest.raises(JournalDamagedError, match="say --journal"):
         reachable(shown(str(leads)), "lowtide.db")
     assert reachable(shown(str(leads)), url) == url
+    # A system answers as whom it writes, which says nothing to a person.
+    with pytest.raises(JournalDamagedError, match=r"/db\?sslmode=disable, and no"):
+        reachable(str(leads).replace("jobs:sesame%2F1", "***"), None)
+    without = JournalUrl("postgresql://127.0.0.1:1/db", "abc", 7)
+    assert reachable(str(without), None) == without.url
