@@ -80,6 +80,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.nodeid.removeprefix("tests/")
         if place.startswith(HARD) and item.get_closest_marker("system"):
             item.add_marker("hard")
+        in_a_file = item.config.getoption("--journal") == "sqlite"
+        if item.get_closest_marker("file") and not in_a_file:
+            item.add_marker(pytest.mark.skip("it is of a journal in a file"))
     items.sort(key=lambda each: each.get_closest_marker("system") is None)
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
+import contextlib
 import re
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from actors.journal.file import PAYLOAD
+from actors.journal.stores import look_into
 
 pytestmark = pytest.mark.system
 
@@ -36,16 +35,8 @@ def set_fault(numbers: Any, *faults: str) -> None:
 
 def quarantined(system: Any) -> list[dict[str, str]]:
     """The payloads in quarantine, whole, as the journal keeps them."""
-    path = Path(system.env["LOWTIDE_JOURNAL"]).as_uri()
-    db = sqlite3.connect(f"{path}?mode=ro", uri=True)
-    try:
-        rows = db.execute(
-            f"SELECT {PAYLOAD} FROM job "  # noqa: S608
-            "WHERE state = 'quarantined' ORDER BY key"
-        )
-        return [json.loads(payload) for [payload] in rows]
-    finally:
-        db.close()
+    with contextlib.closing(look_into(system.env["LOWTIDE_JOURNAL"])) as view:
+        return [each["payload"] for each in view.jobs("quarantined", -1)]
 
 
 def raw(payload: dict[str, str]) -> bytes:

@@ -36,10 +36,11 @@ def test_what_was_left_is_taken_up_again_in_order(
 
     done = second.wait_for("job.done", count=30)
     assert [each["job_id"] for each in done] == list(range(1, 31))
-    mode = stat.S_IMODE(Path(env["LOWTIDE_JOURNAL"]).stat().st_mode)
-    assert mode == 0o600
+    if (path := Path(env["LOWTIDE_JOURNAL"])).exists():  # it may be a database
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.file
 def test_after_a_clean_stop_a_copy_of_the_file_is_the_journal(
     start_system: Start, env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -64,6 +65,7 @@ def test_after_a_clean_stop_a_copy_of_the_file_is_the_journal(
     assert len(second.wait_for("job.done", count=20)) == 20
 
 
+@pytest.mark.file
 def test_a_journal_is_one_systems_by_whatever_name(
     start_numbers: Start, start_system: Start, env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_drain_leaves_what_is_not_begun_in_the_journal(
     assert sorted(done) == list(range(1, 61))
 
 
+@pytest.mark.file
 def test_a_journal_in_use_is_refused(start_system: Start, env: dict[str, str]) -> None:
     first = start_system("--processors", "0")
 
@@ -144,6 +147,7 @@ def test_a_journal_in_use_is_refused(start_system: Start, env: dict[str, str]) -
     assert line.startswith(says)
 
 
+@pytest.mark.file
 def test_a_damaged_journal_is_refused_and_left_as_it_is(
     start_numbers: Start, start_system: Start, env: dict[str, str]
 ) -> None:
@@ -167,6 +171,7 @@ def test_a_damaged_journal_is_refused_and_left_as_it_is(
     assert path.read_bytes() == damaged
 
 
+@pytest.mark.file
 def test_a_file_that_is_no_journal_is_refused(
     start_system: Start, env: dict[str, str]
 ) -> None:
@@ -318,6 +323,7 @@ def test_jobs_of_a_fetcher_that_is_no_more_are_told_and_kept(
     assert json.loads(others) == []
 
 
+@pytest.mark.file
 def test_a_journal_that_another_program_locks_kills_nobody(
     start_numbers: Start, start_system: Start, env: dict[str, str]
 ) -> None:
@@ -349,6 +355,7 @@ def test_a_journal_that_another_program_locks_kills_nobody(
     assert answered == {("running", before, "it is locked by another program")}
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("end", ["it is free", "it is stopped"])
 def test_a_fetcher_that_starts_on_a_locked_journal_waits_and_says_so(
     start_system: Start, env: dict[str, str], end: str

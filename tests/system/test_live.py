@@ -450,6 +450,7 @@ def test_a_drain_is_told_with_what_is_left(
     assert status["why"].startswith("draining: 1 in flight, 0 kept, ")
 
 
+@pytest.mark.file
 def test_a_journal_that_cannot_be_written_is_why_nothing_moves(
     start_numbers: Start, start_system: Start, env: dict[str, str]
 ) -> None:

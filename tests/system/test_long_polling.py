@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from actors.journal.stores import look_into
 
 pytestmark = pytest.mark.system
 
@@ -105,13 +107,9 @@ def test_a_job_that_is_handed_out_at_the_drain_is_kept(
     assert system.wait() in (0, 4)
     served = set(numbers.account()["served"])
     done = {each["job"]["id"] for each in system.all_of("job.done")}
-    assert served == done | kept_in(Path(env["LOWTIDE_JOURNAL"]))
+    assert served == done | kept_in(env["LOWTIDE_JOURNAL"])
 
 
-def kept_in(journal: Path) -> set[int]:
-    db = sqlite3.connect(f"{journal.as_uri()}?mode=ro", uri=True)
-    try:
-        rows = db.execute("SELECT id FROM job WHERE state IN ('ready', 'leased')")
-        return {json.loads(job_id) for [job_id] in rows}
-    finally:
-        db.close()
+def kept_in(journal: str) -> set[int]:
+    with contextlib.closing(look_into(journal)) as view:
+        return {each["id"] for each in view.jobs(None, -1)}
