@@ -271,6 +271,7 @@ def test_a_number_that_is_served_again_is_not_run_again_after_a_restart(
     assert sum(each["count"] for each in second.all_of("job.duplicate")) == 5
 
 
+@pytest.mark.file
 def test_a_journal_that_has_come_to_its_size_loses_nothing_and_goes_on(
     start_system: Start, tmp_path: Path
 ) -> None:
