@@ -283,7 +283,7 @@ class Job:
             end it.
         size: What its payload takes, in bytes; see ``sizes``.
         text: Its payload as JSON, once that was written, where it is short.
-        shown: What the log shows of one that is not, once it has.
+        shown: What the log shows of it, once it has, if it has no secret.
     """
 
     key: int

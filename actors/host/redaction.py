@@ -99,13 +99,35 @@ def masked(value: Any) -> Any:
 
 def has_secret_name(value: Any) -> bool:
     """Whether `masked` would hide anything of a plain JSON value."""
-    if type(value) is dict:
-        return any(
-            (each is not None and is_secret_name(name))
-            or (type(each) in _HOLDERS and has_secret_name(each))
-            for name, each in value.items()
-        )
-    return type(value) is list and any(map(has_secret_name, value))
+    if type(value) is list:
+        return any(map(has_secret_name, value))
+    if type(value) is not dict:
+        return False
+    # Jobs of one source have the same names, and most often none of them is one.
+    names = tuple(value)
+    if names not in _harmless:
+        if any(value[name] is not None and is_secret_name(name) for name in names):
+            return True
+        _keep_harmless(names)
+    for each in value.values():
+        if type(each) in _HOLDERS and has_secret_name(each):
+            return True
+    return False
+
+
+#: The names of objects, none of which is that of a secret, as many as are kept.
+_harmless: set[tuple[str, ...]] = set()
+_MOST_HARMLESS = 256
+_LONGEST_HARMLESS = 4096
+
+
+def _keep_harmless(names: tuple[str, ...]) -> None:
+    if any(map(is_secret_name, names)):
+        return  # the value of one is null today
+    if len(_harmless) >= _MOST_HARMLESS:
+        _harmless.clear()
+    if sum(map(len, names)) <= _LONGEST_HARMLESS:
+        _harmless.add(names)
 
 
 _HOLDERS = (dict, list)

@@ -154,9 +154,10 @@ def _shown(job: Job) -> str | None:
         return None
     text = job.written()
     if _LETTER in text:
-        text = job.shown = shown_text(job.payload)
+        text = shown_text(job.payload)
     elif len(text) > SHORT_TEXT:
-        text = job.shown = cut_text(job.payload, text)
+        text = cut_text(job.payload, text)
+    job.shown = text
     return text
 
 

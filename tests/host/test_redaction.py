@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from actors.host.redaction import (
+    has_secret_name,
     install,
     is_secret_name,
     masked,
@@ -130,3 +132,39 @@ def test_variables_that_say_where_something_is_hide_nothing() -> None:
 
 def test_many_urls_in_a_long_text_take_no_time() -> None:
     redact("://a:b" * 100_000)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"id": 1},
+        {"id": 1, "token": None},
+        {"id": 1, "token": "t"},
+        {"id": 1, "of": {"token": "t"}},
+        {"id": 1, "of": {"id": 1}},
+        {"id": 1, "of": [{"id": 1}, {"password": 0}]},
+        [{"id": 1}, [{"apiKey": ""}]],
+        {f"{'k' * 5000}": 1},
+        "token",
+        None,
+    ],
+)
+def test_what_has_a_secrets_name_is_told_however_often_its_like_came(
+    value: Any,
+) -> None:
+    hides = masked(value) != value
+
+    assert [has_secret_name(value) for _ in range(3)] == [hides] * 3
+
+
+def test_a_shape_that_was_harmless_with_null_is_looked_at_with_a_value() -> None:
+    assert not has_secret_name({"id": 1, "session": None})
+    assert has_secret_name({"id": 1, "session": "s"})
+
+
+def test_more_shapes_than_are_kept_are_told_as_well() -> None:
+    shapes = [{f"name{number}": 1, "id": 2} for number in range(1000)]
+
+    assert not any(map(has_secret_name, shapes))
+    assert not any(map(has_secret_name, shapes))
+    assert has_secret_name(shapes[0] | {"secret": 1})
