@@ -61,11 +61,17 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
-#: Where tests over processes are hard: each takes two seconds of a core.
+#: Where tests over processes are hard: each takes seconds of a core, and all of them
+#: more than one waits for who wants to know whether a change is a good one.
 HARD = (
-    *("faults/", "user_code/", "journal/"),
-    *("system/test_broken_places.py", "system/test_faulty_source.py"),
-    *("system/test_leases.py", "system/test_postgres.py", "system/test_service.py"),
+    *("faults/", "user_code/", "journal/", "packaging/", "web/", "docs/test_tutorial"),
+    *("system/test_bench.py", "system/test_broken_places.py"),
+    *("system/test_compare_strategies.py", "system/test_dispatching.py"),
+    *("system/test_faulty_source.py", "system/test_hooks.py"),
+    *("system/test_leases.py", "system/test_long_messages.py"),
+    *("system/test_manual.py", "system/test_otel.py", "system/test_pipelines.py"),
+    *("system/test_postgres.py", "system/test_progress.py", "system/test_service.py"),
+    *("system/test_slow_imports.py", "system/test_top.py"),
     *("system/test_user_files.py", "system/test_web.py", "system/test_windows.py"),
 )
 
