@@ -365,7 +365,8 @@ def ask_system(
     try:
         return ask(files.socket, command, timeout_s)
     except NotRunningError:
-        complain(f"no lowtide system is running at port {arguments.port}")
+        beside = _running_beside(files)
+        complain(f"no lowtide system is running at port {arguments.port}{beside}")
         return Exit.NOT_RUNNING
     except ControlError as error:
         if waiting is not None and isinstance(error, StandbyError):
@@ -373,6 +374,23 @@ def ask_system(
             return Exit.NOTHING_LEFT
         complain(str(error))
         return Exit.USAGE if isinstance(error, RefusedError) else Exit.FAILURE
+
+
+def _running_beside(files: SystemFiles) -> str:
+    """Which others of this user's run: one may have been meant."""
+    names = (each.stem for each in files.directory.glob("*.sock"))
+    ports = sorted(int(name) for name in names if name.isdecimal())
+    there = []
+    for port in ports[:_LOOKED_AT]:
+        with contextlib.suppress(ControlError):
+            ask(SystemFiles(files.directory, port).socket, AskStatus(), _BESIDE_S)
+            there.append(str(port))
+    return f"; there is one at {', '.join(there)} (--port)" if there else ""
+
+
+#: Others that are looked for, where the one that is meant is not there, and how long
+#: each may take to answer, in seconds.
+_LOOKED_AT, _BESIDE_S = 8, 1.0
 
 
 def _interval(text: str) -> float:

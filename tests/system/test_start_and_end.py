@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -240,6 +242,28 @@ def test_a_system_that_is_not_there_has_its_own_exit_code(start_system: Start) -
             3,
             f"lowtide: no lowtide system is running at port {system.port}\n",
         )
+
+
+def test_where_another_one_runs_that_one_may_have_been_meant(
+    start_system: Start,
+) -> None:
+    system = start_system("--url", NOBODY)
+    port = free_port()
+
+    asked = subprocess.run(
+        [sys.executable, "-m", "actors.main", "status", "--port", str(port)],
+        capture_output=True,
+        text=True,
+        env=system.env,
+        timeout=60,
+        check=False,
+    )
+
+    assert (asked.returncode, asked.stderr) == (
+        3,
+        f"lowtide: no lowtide system is running at port {port}; there is one at "
+        f"{system.port} (--port)\n",
+    )
 
 
 @pytest.mark.parametrize(
