@@ -259,10 +259,10 @@ def test_where_another_one_runs_that_one_may_have_been_meant(
         check=False,
     )
 
-    assert (asked.returncode, asked.stderr) == (
-        3,
+    assert asked.returncode == 3
+    assert asked.stderr == (
         f"lowtide: no lowtide system is running at port {port}; there is one at "
-        f"{system.port} (--port)\n",
+        f"{system.port} (--port)\n"
     )
 
 
