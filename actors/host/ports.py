@@ -21,18 +21,26 @@ _PORTS = range(20000, 32000)
 #: How many ports a process keeps from others: the last that it asked for.
 _KEPT = 32
 
+#: How many are tried: by then most are taken.
+_TRIES = 200
+
 _kept: deque[socket.socket] = deque()
 
 
 def free_port() -> int:
     """A port on loopback that nobody uses, nor is given by the kernel meanwhile."""
-    while True:
+    for _ in range(_TRIES):
         port = secrets.choice(_PORTS)
         if not _keep(port):
             continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+    # Another user may hold them all, or their names: then it is kept from nobody.
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        found: int = probe.getsockname()[1]
+        return found
 
 
 def _keep(port: int) -> bool:

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -204,9 +205,24 @@ def state_folder() -> Path:
     elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
         path = Path(runtime) / "lowtide"
     else:
-        path = Path(tempfile.gettempdir()) / f"lowtide-{os.getuid()}"
+        path = _in_temporary_files()
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.lstat()
-    if status.st_uid != os.getuid() or path.is_symlink():
+    if not _is_ours(path):
         raise PermissionError(f"{path} belongs to somebody else")
     return path
+
+
+def _in_temporary_files() -> Path:
+    # Everybody may take a name there that can be foreseen.
+    home, name = Path(tempfile.gettempdir()), f"lowtide-{os.getuid()}"
+    path = home / name
+    if not os.path.lexists(path) or _is_ours(path):
+        return path
+    if not any(map(_is_ours, home.glob(f"{name}.*"))):
+        tempfile.mkdtemp(prefix=f"{name}.", dir=home)
+    return min(each for each in home.glob(f"{name}.*") if _is_ours(each))
+
+
+def _is_ours(path: Path) -> bool:
+    status = path.lstat()
+    return status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TYPE_CHECKING
 
@@ -38,3 +39,20 @@ def test_no_process_keeps_more_than_a_few() -> None:
         ports.free_port()
 
     assert len(ports._kept) <= 32  # noqa: SLF001
+
+
+def test_another_who_holds_all_of_their_names_keeps_nobody_from_a_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = range(31990, 32000)
+    monkeypatch.setattr(ports, "_PORTS", names)
+    with contextlib.ExitStack() as stack:
+        for number in names:
+            holder = stack.enter_context(
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            )
+            with contextlib.suppress(OSError):  # a test beside this one has it
+                holder.bind(f"\0lowtide-port-{number}")
+
+        with socket.create_server(("127.0.0.1", ports.free_port())):
+            pass

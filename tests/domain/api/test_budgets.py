@@ -3,16 +3,19 @@ from __future__ import annotations
 import multiprocessing
 import os
 import random
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from actors.host.state_dir import state_dir
 from domain.api.budgets import (
     MARGIN_S,
     Notes,
     SharedBudget,
     boot_time,
     shared_budget_of,
+    state_folder,
 )
 from domain.api.source_settings import Rate
 
@@ -155,3 +158,23 @@ def test_a_link_in_the_place_of_the_file_is_not_followed(tmp_path: Path) -> None
 
     assert target.read_text() == "precious"
     assert ledger.held("me") > 0
+
+
+@pytest.mark.parametrize("squatted", ["file", "link"])
+def test_a_name_that_somebody_else_took_first_keeps_nobody_from_a_folder(
+    squatted: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("LOWTIDE_STATE_DIR", "XDG_RUNTIME_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    taken = tmp_path / f"lowtide-{os.getuid()}"
+    if squatted == "file":
+        taken.touch()
+    else:
+        taken.symlink_to(tmp_path)
+
+    folder = state_folder()
+
+    assert (folder.parent, folder.stat().st_mode & 0o777) == (tmp_path, 0o700)
+    assert folder == state_folder()
+    assert folder == state_dir()  # where the other files of a system are
