@@ -190,7 +190,7 @@ def _run_actor(*args: Any) -> None:
 
 def _act(
     endpoint: Endpoint,
-    kind: str,
+    stage_class: str,
     global_name: str | None,
     parent: ActorAddress,
     capabilities: dict[str, Any],
@@ -199,7 +199,7 @@ def _act(
     transport = Transport(endpoint)
     context = multiprocCommon.get_multiproc_context(capabilities)
     manager = Manager(
-        *(kind, global_name, transport, None, None, parent),
+        *(stage_class, global_name, transport, None, None, parent),
         *(transport.getAdminAddr(capabilities),),
         *(requirements, capabilities, context, None),
     )
@@ -208,7 +208,7 @@ def _act(
     transport.scheduleTransmit(
         None, connected.addCallback(onFailure=actorStartupFailed)
     )
-    multiprocCommon.setProcName(kind.rpartition(".")[2], transport.myAddress)
+    multiprocCommon.setProcName(stage_class.rpartition(".")[2], transport.myAddress)
     _catch_signals(manager)
     manager.run()
 
@@ -255,12 +255,12 @@ class _Starts:
     ) -> None:
         number = childAddr.addressDetails.addressInstanceNum
         name = getattr(childClass, "__name__", str(childClass).rpartition(".")[2])
-        kind = childClass
-        if not isinstance(kind, str):
-            kind = f"{sys.modules[kind.__module__].__name__}.{name}"
+        stage_class = childClass
+        if not isinstance(stage_class, str):
+            stage_class = f"{sys.modules[stage_class.__module__].__name__}.{name}"
         endpoint = self.transport.endpoint.another(name, number)
         process = _start(
-            *(self.mpcontext, _run_actor, endpoint, kind, globalName),
+            *(self.mpcontext, _run_actor, endpoint, stage_class, globalName),
             *(parentAddr, self.capabilities, childRequirements),
         )
         if not hasattr(self, "_child_procs"):

@@ -11,7 +11,7 @@ import socket
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from actors.cluster import identity, keys, willing
+from actors.cluster import allowed_functions, identity, keys
 from actors.cluster.leader_connection import LeaderConnection
 from actors.cluster.messages import (
     AskStatus,
@@ -237,8 +237,8 @@ class MachineActor(SupervisorActor):
         return kinds[chosen]
 
     def _refuses(self, system: SystemConfig, kind: ProcessorConfig) -> bool:
-        names = willing.named_by(system, kind)
-        if not (refused := willing.refused(names, self.first.allow)):
+        names = allowed_functions.named_by(system, kind)
+        if not (refused := allowed_functions.refused(names, self.first.allow)):
             return False
         flags = " ".join(f"--allow {each}" for each in refused)
         what = ", ".join(refused)

@@ -97,8 +97,8 @@ class Changes:
         )
         made._more = _only(kept.get("more", {}), processors)
         for name, values in kept.get("values", {}).items():
-            kind = "fetcher" if name in fetchers else "processor"
-            if name in fetchers | processors and (fit := _fitting(values, kind)):
+            role = "fetcher" if name in fetchers else "processor"
+            if name in fetchers | processors and (fit := _fitting(values, role)):
                 made._values[name] = fit
         return made
 
@@ -118,9 +118,9 @@ class Changes:
         return replace(stage, **self._values.get(stage.name, {}))
 
 
-def live_values(values: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Those of the values of ``set`` that stages of a kind have."""
-    chosen = {name: value for name, value in values.items() if name in LIVE[kind]}
+def live_values(values: dict[str, Any], role: str) -> dict[str, Any]:
+    """Those of the values of ``set`` that fetchers have, or processors."""
+    chosen = {name: value for name, value in values.items() if name in LIVE[role]}
     # A floor for asking again that suited the old window need not suit the new.
     return chosen | ({"min_demand": None} if "max_demand" in chosen else {})
 
@@ -129,9 +129,9 @@ def _only(named: dict[str, Any], names: set[str]) -> dict[str, Any]:
     return {name: each for name, each in named.items() if name in names}
 
 
-def _fitting(values: dict[str, Any], kind: str) -> dict[str, Any]:
+def _fitting(values: dict[str, Any], role: str) -> dict[str, Any]:
     sound = {}
-    for name in values.keys() & LIVE[kind].keys():
+    for name in values.keys() & LIVE[role].keys():
         with contextlib.suppress(ValueError):
-            sound[name] = LIVE[kind][name].live_type.check(values[name])
-    return live_values(sound, kind)
+            sound[name] = LIVE[role][name].live_type.check(values[name])
+    return live_values(sound, role)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from actors.demand.dispatchers import BroadcastDispatcher
 from actors.demand.job import JobState
 from actors.demand.job_events import JobReturned, JobsSent
-from actors.demand.limits import Rate
 from actors.demand.messages import (
     Cancel,
     Confirm,
@@ -30,6 +29,7 @@ from actors.demand.messages import (
     ToProducer,
 )
 from actors.demand.producer_subscription import ProducerSubscription
+from actors.demand.rate_limit import Rate
 from actors.demand.suspects import Suspects
 
 if TYPE_CHECKING:

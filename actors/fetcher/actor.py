@@ -14,7 +14,6 @@ from actors.demand.barriers import Barriers
 from actors.demand.buffer import Buffer, Quarantine
 from actors.demand.job import JobState
 from actors.demand.job_store import JobStore
-from actors.demand.limits import Rate
 from actors.demand.messages import (
     CallOff,
     Cancel,
@@ -30,6 +29,7 @@ from actors.demand.messages import (
 from actors.demand.polling import PollState
 from actors.demand.producer import Decision, LeasePolicy, Producer
 from actors.demand.producer_subscription import ProducerSender
+from actors.demand.rate_limit import Rate
 from actors.demand.source_state import SourceState
 from actors.demand.windows import MIB
 from actors.fetcher.acknowledgements import Acknowledger

@@ -232,15 +232,17 @@ class JobEventWriter:
     def write(self, events: Iterable[JobEvent]) -> None:
         """Write events, in order; one statement for all that come together alike."""
         groups: list[tuple[type, list[Any]]]
-        groups = [(kind, list(alike)) for kind, alike in groupby(events, type)]
-        for number, (kind, alike) in enumerate(groups):
+        groups = [
+            (event_type, list(alike)) for event_type, alike in groupby(events, type)
+        ]
+        for number, (event_type, alike) in enumerate(groups):
             following, others = (*groups, (type(None), []))[number + 1]
-            if kind is JobFetched and following is JobLeased:
+            if event_type is JobFetched and following is JobLeased:
                 # Those that are wanted already are written once, not twice.
                 leases = {lease.job.key: lease for lease in others}
                 self._insert(alike, leases)
                 others[:] = leases.values()
-            elif (keep := _KEEP.get(kind)) is not None:
+            elif (keep := _KEEP.get(event_type)) is not None:
                 keep(self, alike)
 
     def _fetched(self, events: list[JobFetched]) -> None:

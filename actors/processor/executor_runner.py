@@ -72,8 +72,8 @@ class ExecutorRunner:
         def run() -> Iterator[IsSetUp]:
             executor = self._make()
             if not callable(getattr(executor, "submit", None)):
-                kind = type(executor).__name__
-                raise NoExecutorError(f"expected an Executor, got {kind}")
+                given = type(executor).__name__
+                raise NoExecutorError(f"expected an Executor, got {given}")
             self._executor = executor
             yield from setup.run()
 

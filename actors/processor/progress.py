@@ -63,11 +63,11 @@ def read_progress(fraction: Any, text: Any) -> Progress:
 def _fraction_of(value: Any) -> float | None:
     if value is None:
         return None
-    kind = type(value)
+    type_given = type(value)
     number = None
-    if kind is float or kind is int:
+    if type_given is float or type_given is int:
         number = value
-    elif not issubclass(kind, (str, bytes, bytearray)):
+    elif not issubclass(type_given, (str, bytes, bytearray)):
         # A Decimal, a Fraction, and what numpy has.
         try:
             number = float(value)

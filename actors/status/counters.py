@@ -127,16 +127,16 @@ class Tally:
 
     def note(self, events: Iterable[JobEvent], now: float) -> None:
         """Count what happened to jobs."""
-        for kind, alike in groupby(events, type):
+        for event_type, alike in groupby(events, type):
             several: list[Any] = list(alike)
-            if kind is JobFetched:
+            if event_type is JobFetched:
                 self._counts["fetched"] += len(several)
-            elif kind is JobLeased:
+            elif event_type is JobLeased:
                 self._counts["dispatched"] += len(several)
                 jobs = (event.job for event in several)
                 waited = [now - job.fetched_at for job in jobs if job.attempt == 1]
                 self._wait_s.observe_all(waited)
-            elif kind is JobDone:
+            elif event_type is JobDone:
                 self._finished["ok"] += len(several)
                 self._job_s.observe_all([event.duration_s for event in several])
             else:

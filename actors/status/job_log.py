@@ -46,13 +46,13 @@ def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
     untold = _untold(log)
     # What is put together and not yet written: one write for all that comes together.
     ahead: list[str] = []
-    for kind, alike in groupby(events, type):
-        if kind in untold:
+    for event_type, alike in groupby(events, type):
+        if event_type in untold:
             continue
-        if kind is JobFetched:
+        if event_type is JobFetched:
             rows = _fetched_row, _fetched_members
             _tell_alike(log, "job.fetched", alike, *rows, ahead)
-        elif kind is JobDone:
+        elif event_type is JobDone:
             _tell_done(log, cast("Iterable[JobDone]", alike), ahead)
         else:
             if ahead:

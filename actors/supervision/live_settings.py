@@ -177,12 +177,12 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
                 f"{name!r} cannot be set while it runs, expected one of "
                 f"{', '.join(LIVE_OPTIONS)}"
             )
-        kind = LIVE_OPTIONS[name].live_type
+        live_type = LIVE_OPTIONS[name].live_type
         try:
-            checked[name] = kind.check(value)
+            checked[name] = live_type.check(value)
         except ValueError:
             raise CommandError(
-                f"{name} must be {kind.expected}, got {value!r}"
+                f"{name} must be {live_type.expected}, got {value!r}"
             ) from None
     return checked
 

@@ -19,8 +19,8 @@ from actors.demand.job_events import (
     JobLeased,
     JobQuarantined,
 )
-from actors.demand.limits import Rate
 from actors.demand.messages import Assignment, Confirm, Outcome
+from actors.demand.rate_limit import Rate
 from actors.demand.windows import Batching, Window
 from actors.processor.process_call import BatchCall, Calling, JobCalls
 from tests.conformance.line import Line

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from actors.cluster.allowed_functions import named_by
 from actors.cluster.member import MachineActor
 from actors.cluster.messages import StartMachine
-from actors.cluster.willing import named_by
 from actors.host.reports import Failed, Stopped
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Role

@@ -1,4 +1,4 @@
-"""What a machine is willing to run for a leader.
+"""Which functions a machine runs for a leader, of those that it was told to allow.
 
 Who has the cluster's key may say what is to be run: `os:system` is a function as any
 other. A machine runs what it was told to (``join --allow``); by itself, what whoever

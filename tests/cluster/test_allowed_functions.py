@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.cluster.willing import named_by, refused
+from actors.cluster.allowed_functions import named_by, refused
 from actors.config.model import (
     FetcherConfig,
     ProcessorConfig,

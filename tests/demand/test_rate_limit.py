@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.demand.job_events import JobsSent
-from actors.demand.limits import Rate
+from actors.demand.rate_limit import Rate
 from actors.demand.windows import Window
 from tests.conformance.line import Line
 
