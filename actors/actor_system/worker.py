@@ -106,7 +106,8 @@ class Worker(WakingQueue):
             try:
                 thread.start()
             except RuntimeError as error:
-                raise NoThreadError(f"{error}; see ulimit -u") from error
+                several = f" of {self._threads}" if self._threads > 1 else ""
+                raise NoThreadError(f"{error}{several}; see ulimit -u") from error
 
     def call(self, run: Run, failed: Failed) -> None:
         """Run what was given, after the calls before.

@@ -80,6 +80,7 @@ def test_46_what_is_said_to_be_enough_is_enough(
 ) -> None:
     # The one who starts, and the fourteen that it asks for.
     words = ["run", "--port", "0", "--until-idle", "0.2", "--journal", "none"]
+    words += ["--concurrency", "1"]
 
     done = run_limited(15, "-m", "actors.main", *words)
 
@@ -93,6 +94,7 @@ def test_46_processors_that_could_not_be_started_are_not_attached(
     user = another_user()
     port = free_port()
     words = ["--port", str(port), "--log-format", "json", "--journal", "none"]
+    words += ["--concurrency", "1"]
     program = Program(
         "-m", "actors.main", *words, env=env, prefix=[*user, *limit_to(20)]
     )
@@ -113,6 +115,17 @@ def test_46_processors_that_could_not_be_started_are_not_attached(
             "more processes and threads, and 5 more processors need 10" in done.stderr
         )
         assert len(program.all_of("processor.attached")) == 2
+
+
+def test_46_too_few_threads_for_the_jobs_at_a_time_are_said(run_limited: Run) -> None:
+    words = ["run", "--port", "0", "--until-idle", "0.2", "--journal", "none"]
+
+    done = run_limited(25, "-m", "actors.main", *words, "--concurrency", "40")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        "lowtide: can't start new thread of 40; see ulimit -u"
+    )
 
 
 def test_46_a_thread_that_cannot_be_started_is_said_with_its_reason(
