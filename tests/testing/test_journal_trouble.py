@@ -54,6 +54,7 @@ def events(pipeline: Harness, name: str) -> list[dict[str, Any]]:
     return [each for each in pipeline.events if each["event"] == name]
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("action", ["retry", "discard"])
 def test_a_decision_that_cannot_be_kept_is_refused_and_made_once_later(
     action: str,
@@ -79,6 +80,7 @@ def test_a_decision_that_cannot_be_kept_is_refused_and_made_once_later(
         assert events(pipeline, "stage.error") == []
 
 
+@pytest.mark.file
 @pytest.mark.parametrize("action", ["retry", "discard"])
 def test_a_decision_is_made_once_that_comes_twice_while_another_writes(
     action: str, monkeypatch: pytest.MonkeyPatch
@@ -104,6 +106,7 @@ def test_a_decision_is_made_once_that_comes_twice_while_another_writes(
         assert events(pipeline, "stage.error") == []
 
 
+@pytest.mark.file
 def test_a_state_is_not_said_to_be_set_before_it_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -124,6 +127,7 @@ def test_a_state_is_not_said_to_be_set_before_it_is_kept(
         assert pipeline.command(move)["state"] == 7
 
 
+@pytest.mark.file
 def test_a_job_is_kept_that_comes_while_the_journal_cannot_be_read() -> None:
     with Harness() as pipeline:
         pipeline.advance(1)
@@ -139,6 +143,7 @@ def test_a_job_is_kept_that_comes_while_the_journal_cannot_be_read() -> None:
         assert events(pipeline, "stage.error") == []
 
 
+@pytest.mark.file
 def test_a_fetcher_that_starts_while_nothing_can_be_written_loses_no_lease() -> None:
     with Harness(process_s=5.0, processors=1) as pipeline:
         pipeline.push([{"id": 1}, {"id": 2}])
@@ -193,6 +198,7 @@ def test_a_quarantine_of_a_few_large_jobs_stops_the_polling_as_well() -> None:
         assert pipeline.accounting["fetched"] == 9
 
 
+@pytest.mark.file
 def test_a_journal_of_its_size_stops_the_polling_until_there_is_room() -> None:
     with Harness(processors=0, journal_mib=1) as pipeline:
         pipeline.push([{"id": n, "text": "x" * 10_000} for n in range(200)])
@@ -226,6 +232,7 @@ def test_a_journal_that_runs_for_weeks_forgets_what_is_long_over() -> None:
         assert pipeline.accounting["done"] == 2
 
 
+@pytest.mark.file
 def test_nobody_is_lost_whom_nothing_can_be_sent_to() -> None:
     with Harness(process_s=200.0, processors=2, lease_s=20.0) as pipeline:
         pipeline.push([{"id": 1}])
@@ -242,6 +249,7 @@ def test_nobody_is_lost_whom_nothing_can_be_sent_to() -> None:
         assert [each.attempt for each in pipeline.done] == [1, 1]
 
 
+@pytest.mark.file
 def test_a_journal_that_went_back_is_taken_up_by_a_new_fetcher(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -84,6 +84,7 @@ def test_without_a_journal_a_fetcher_that_died_has_sent_all_it_may(
     assert (before, len(limited.done)) == (2, 4)
 
 
+@pytest.mark.file
 def test_what_waits_while_the_disk_is_full_leaves_as_the_limit_says(
     pipeline: Make,
 ) -> None:

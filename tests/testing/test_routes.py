@@ -87,6 +87,7 @@ def test_a_job_is_in_the_journal_before_it_is_asked_where_it_goes(
         assert [number in ids for number, ids in enumerate(kept, 1)] == [True] * 3
 
 
+@pytest.mark.file
 def test_where_the_journal_cannot_be_written_nothing_is_asked(
     config_of: Callable[..., SystemConfig],
 ) -> None:
@@ -194,6 +195,7 @@ def test_one_that_is_released_is_asked_again(
         assert pipeline.results == [1]
 
 
+@pytest.mark.file
 def test_jobs_of_a_journal_that_have_no_route_get_one(
     config_of: Callable[..., SystemConfig],
 ) -> None:

@@ -206,6 +206,7 @@ def test_a_page_is_not_asked_for_before_the_one_before_it_is_kept() -> None:
     assert kept == [(1, 1), (2, 2), (3, 3)]
 
 
+@pytest.mark.file
 def test_a_full_disk_holds_the_next_page_back() -> None:
     feed = Feed(0)
     with Harness(feed.yielding) as pipeline:
@@ -287,6 +288,7 @@ def test_a_state_that_is_set_while_a_page_is_on_its_way_beats_that_page() -> Non
         assert feed.asked == [0]
 
 
+@pytest.mark.file
 def test_a_state_that_cannot_be_kept_is_not_set() -> None:
     feed = Feed(3)
     with Harness(feed.returning, every_s=3600) as pipeline:
