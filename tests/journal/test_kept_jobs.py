@@ -43,9 +43,10 @@ class Times:
     """A clock that a test sets."""
 
     now = 0.0
+    ahead = 0.0
 
     def clock(self) -> Clock:
-        return Clock(lambda: BEGIN + self.now, lambda: self.now)
+        return Clock(lambda: BEGIN + self.ahead + self.now, lambda: self.now)
 
 
 @pytest.fixture
@@ -170,6 +171,26 @@ def test_what_is_older_is_forgotten_with_its_payload_and_history(
     assert left(store) == ([4], 1)
     with contextlib.closing(look_into(store.name)) as view:
         assert view.history("numbers", 1) == []
+
+
+@over_stores
+@pytest.mark.parametrize("wrong_s", [8 * 86400.0, -10 * 86400.0, 1000.0 - BEGIN])
+def test_a_clock_that_is_wrong_at_a_start_forgets_and_moves_none(
+    store: Store, wrong_s: float
+) -> None:
+    commit(store, Times(), WEEK, *done(1, own_id=False))
+    times = Times()
+    times.ahead = 600.0 + wrong_s
+
+    with contextlib.closing(store.open("numbers", times.clock(), keep=WEEK)) as journal:
+        journal.take_up()
+        journal.purge()
+        journal.commit(done(2, own_id=False))
+        times.now, times.ahead = 60.0, 600.0
+        journal.purge()
+
+    ends = dict(store.ask("SELECT key, ended_at FROM ended ORDER BY seq"))
+    assert ends == pytest.approx({1: BEGIN, 2: BEGIN + 600.0}, abs=1.0, rel=0)
 
 
 @over_stores
