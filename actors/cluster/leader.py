@@ -81,6 +81,8 @@ class Leader:
         self._own_version = own_version
         self._versions = versions
         self._told: dict[str, dict[str, ProcessorAnswer]] = {}
+        # Sources that are no more: a machine may have had no line to hear of that.
+        self._ended: dict[str, SourceIs] = {}
 
     @property
     def processes(self) -> Iterator[tuple[Machine, Process]]:
@@ -133,6 +135,7 @@ class Leader:
                 if process.kind in child.config.sources:
                     effects += self._step_up(machine, process, child.name)
         if self._supervisor.is_source(child):
+            self._ended.pop(child.name, None)
             effects.append(_source_here(kind, child))
             effects += self._tell_all(_is_there(kind, child))
         return effects
@@ -140,11 +143,12 @@ class Leader:
     def source_ended(self, ended: SourceEnded) -> list[Effect]:
         """Tell machines that a source has ended, wherever it was."""
         effects: list[Effect] = []
-        if ended.fate.is_final:
+        fate = ended.fate
+        over = SourceIs(kind=ended.kind, name=ended.name, up=False, fate=fate.value)
+        if fate.is_final:
+            self._ended[ended.name] = over
             effects.append(Tell(GATE, SourceGone(name=ended.name)))
-        return effects + self._tell_all(
-            SourceIs(kind=ended.kind, name=ended.name, up=False, fate=ended.fate.value)
-        )
+        return effects + self._tell_all(over)
 
     def gate_gone(self) -> list[Effect]:
         """Give up every machine: the gate is no more, and no line either."""
@@ -250,6 +254,7 @@ class Leader:
             trace=spans.seed or "",
         )
         effects: list[Effect] = [_to(machine, welcome)]
+        effects += [_to(machine, each) for each in self._ended.values()]
         for child in self._supervisor.stages:
             kind = child.config.name
             if not self._supervisor.is_source(child):
@@ -358,6 +363,7 @@ class Leader:
         # Before anybody asks: over a slow line the answer comes late.
         effects.append(_to(machine, AskStatus(number=0)))
         if self._is_step(process.kind):
+            self._ended.pop(process.name, None)
             for taker in self._supervisor.takers_of(process.kind):
                 effects += self._step_up(machine, process, taker.name)
             for other in self.machines:

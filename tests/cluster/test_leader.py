@@ -98,6 +98,37 @@ def test_one_that_joins_hears_which_sources_have_died_meanwhile(
     ]
 
 
+def test_one_that_was_away_hears_which_sources_are_no_more(
+    leader: Leader, here: Machine
+) -> None:
+    join(leader)
+    leader.receive(LineEnded(run="far", silent=False, reason="cut"), NOW)
+    leader.source_ended(SourceEnded("numbers", "numbers", Fate.REMOVED))
+    here.supervisor.fetchers.remove("numbers")
+
+    _, *sources = sent(join(leader))
+
+    assert [(each.name, each.up, each.fate) for each in sources] == [
+        ("numbers", False, "removed"),
+        ("first-1", True, ""),
+    ]
+
+
+def test_one_that_is_attached_again_is_no_more_among_those_that_are_over(
+    leader: Leader, here: Machine
+) -> None:
+    leader.source_ended(SourceEnded("numbers", "numbers", Fate.REMOVED))
+    [numbers] = here.supervisor.fetchers
+    leader.child_ready(numbers)
+
+    _, *sources = sent(join(leader))
+
+    assert [(each.name, each.up) for each in sources] == [
+        ("numbers", True),
+        ("first-1", True),
+    ]
+
+
 def test_another_lowtide_is_refused(leader: Leader) -> None:
     effects = join(leader, version="2.0")
 

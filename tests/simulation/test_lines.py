@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,9 +107,13 @@ def test_a_job_that_takes_longer_than_its_lease_to_cross_is_run_once() -> None:
     assert (events["stage.silent"], events["job.returned"], slow.allowed) == (0, 0, 0)
 
 
-def _begun() -> tuple[_Slow, str]:
+def _begun(cancel: str = "temporary") -> tuple[_Slow, str]:
     slow = _Slow(0, bytes_s=1e6, jobs=0, job=10, result=10)
     world = slow.world
+    [processor] = world.config.processors
+    world.config = replace(
+        world.config, processors=(replace(processor, cancel=cancel),)
+    )
     world.network.link.delay_s = 0.15
     world.start()
     slow._put_down_jobs(slow.chaos.profile)  # noqa: SLF001 - of its own class
@@ -172,6 +177,22 @@ def test_one_that_left_while_a_line_was_dialled_anew_is_detached_when_asked() ->
     world.close()
 
     assert request.reply == {"detached": [name]}
+
+
+def test_a_fetcher_that_leaves_while_a_line_is_dialled_anew_is_followed() -> None:
+    slow, name = _begun(cancel="permanent")
+    world, agenda = slow.world, slow.world.agenda
+    _member(slow).connection.hang_up("reset by peer")
+    agenda.run(agenda.now + 0.01)
+
+    request = world.command({"verb": "detach", "names": ["north"]})
+    agenda.run(agenda.now + 60.0)
+    left = _member(slow).supervisor.get(name)
+    world.close()
+
+    assert request.reply is not None
+    assert request.reply["detached"] == ["north"]
+    assert left is None
 
 
 def _member(slow: _Slow) -> Any:
