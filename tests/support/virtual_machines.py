@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.cluster.allowed_functions import named_by
 from actors.cluster.member import MachineActor
 from actors.cluster.messages import StartMachine
+from actors.hooks import spans
 from actors.host.reports import Failed, Stopped
 from actors.processor.actor import ProcessorActor
 from actors.supervision.children import Role
@@ -74,6 +75,8 @@ class LeaderWorld(World):
         for each in self.machines:
             each.is_over = True
             each.base.kill_all()
+        # What each machine's process has for itself is that of the test's process here.
+        spans.trace_no_more()
         super().close()
 
 
