@@ -43,7 +43,7 @@ class Line:
     _waiting: bytearray = field(default_factory=bytearray)
     _outgoing: Outgoing = field(default_factory=lambda: Outgoing(codec.dumps))
     _incoming: Incoming = field(init=False)
-    _told: int = 0
+    _receipted: int = 0
 
     def __post_init__(self) -> None:
         """Join what is sent with what says that it has arrived."""
@@ -69,7 +69,7 @@ class Line:
         """Whether there is something that ``flush`` would send."""
         if self._waiting or self._handshake.outgoing:
             return True
-        untold = self._told < self._incoming.arrived
+        untold = self._receipted < self._incoming.arrived
         return self.is_open and (untold or self._outgoing.is_waiting)
 
     def bear(self, limit_s: float) -> None:
@@ -135,9 +135,13 @@ class Line:
         """
         self._write()
         # Only what nothing else has told: most messages are answered at once.
-        if self.is_open and self._told < self._incoming.arrived and not self._waiting:
-            self._told = self._incoming.arrived
-            self._waiting += self._handshake.seal(receipt(self._told))
+        if (
+            self.is_open
+            and self._receipted < self._incoming.arrived
+            and not self._waiting
+        ):
+            self._receipted = self._incoming.arrived
+            self._waiting += self._handshake.seal(receipt(self._receipted))
             self._write()
 
     def _write(self) -> None:
@@ -156,7 +160,7 @@ class Line:
             frame = self._outgoing.next_frame(self._incoming.arrived)
             if frame is None:
                 break
-            self._told = self._incoming.arrived
+            self._receipted = self._incoming.arrived
             self._waiting += self._handshake.seal(frame)
         return bool(self._waiting)
 

@@ -225,8 +225,8 @@ class GateActor(Stage):
 
     def _joins(self, call: _Call, message: Join) -> None:
         if (reason := self._problem_of(call, message)) is not None:
-            told = {"machine": message.name, "reason": reason}
-            self.log.warning("machine.refused", **told)
+            about = {"machine": message.name, "reason": reason}
+            self.log.warning("machine.refused", **about)
             self._send(call, Refuse(reason=reason, for_now=False))
             self._end(call, reason)
             return

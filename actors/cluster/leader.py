@@ -80,7 +80,7 @@ class Leader:
         self._supervisor = supervisor
         self._own_version = own_version
         self._versions = versions
-        self._told: dict[str, dict[str, ProcessorAnswer]] = {}
+        self._last_answers: dict[str, dict[str, ProcessorAnswer]] = {}
         # Sources that are no more: a machine may have had no line to hear of that.
         self._ended: dict[str, SourceIs] = {}
 
@@ -208,9 +208,9 @@ class Leader:
     ) -> Iterator[tuple[str, ProcessorAnswer, str]]:
         """Each processor on another machine: its name, how it is, and its kind."""
         for machine in self.machines:
-            told = self._told.get(machine.run, {})
+            last_answers = self._last_answers.get(machine.run, {})
             for process in machine.processors:
-                answer, last = answers.get(process.name), told.get(process.name)
+                answer, last = answers.get(process.name), last_answers.get(process.name)
                 state = machine.state_of(process)
                 # A way there and back may take longer than a person is to wait.
                 is_same = last is not None and last["pid"] == process.pid
@@ -278,7 +278,7 @@ class Leader:
                 return self._process_is(machine, message)
             case TellStatus(number=number, answers=answers):
                 # One that does not answer its own machine is not among them.
-                self._told[machine.run] = {
+                self._last_answers[machine.run] = {
                     each.name: each.processor for each in answers if each.processor
                 }
                 return [Heard(replace(each, number=number)) for each in answers]
@@ -333,7 +333,7 @@ class Leader:
         effects: list[Effect] = []
         level = "info" if event == "machine.left" else "error"
         for machine in machines:
-            self._told.pop(machine.run, None)
+            self._last_answers.pop(machine.run, None)
             about = {"machine": machine.name, "host": machine.host, "reason": reason}
             effects.append(Log(level, event, about))
         processes = [each for one in machines for each in one.processors]

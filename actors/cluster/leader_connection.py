@@ -46,7 +46,7 @@ class LeaderConnection:
         place: Where the leader listens.
         key: The cluster's, or this machine's.
         limit_s: The longest silence that a line bears, until the leader says.
-        heard: Called with each message that arrives.
+        receive: Called with each message that arrives.
         others: Where a leader may listen as well: one of them at each try, in turn.
     """
 
@@ -57,7 +57,7 @@ class LeaderConnection:
         key: Key,
         limit_s: float,
         join: Any,
-        heard: Callable[[Any], None],
+        receive: Callable[[Any], None],
         others: Iterable[HostPort] = (),
     ) -> None:
         self._stage = stage
@@ -67,13 +67,13 @@ class LeaderConnection:
         self._limit_s = limit_s
         self._signs: Heartbeat[HostPort] = _patient(limit_s)
         self._join = join
-        self._heard = heard
+        self._receive = receive
         self._line: Line | None = None
         self._is_welcome = self._is_closed = False
         self._undelivered: Line | None = None
         self._dial_at: float | None = stage.now()
         self._failures = 0
-        self._told: dict[HostPort, str] = {}
+        self._logged: dict[HostPort, str] = {}
         self._quiet = Quiet()
         # One try: who is called, who is left to be called, and until when.
         self._resolver: Worker | None = None
@@ -306,8 +306,8 @@ class LeaderConnection:
         self._dial_at = self._stage.now() + delay_s
         # The same trouble at every try is told once.
         place = self._place
-        if reason and (was_open or reason != self._told.get(place)):
-            self._told[place] = reason
+        if reason and (was_open or reason != self._logged.get(place)):
+            self._logged[place] = reason
             self._stage.log.warning(
                 "machine.away" if was_open else "machine.waiting",
                 leader=str(place),
@@ -333,7 +333,7 @@ class LeaderConnection:
             self._signs.heard(self._place, self._stage.now())
         for message in messages:
             if not isinstance(message, Beat):
-                self._heard(message)
+                self._receive(message)
 
     def _line_ended(self, line: Line, reason: str) -> None:
         if line is self._line:

@@ -326,12 +326,12 @@ class MachineActor(SupervisorActor):
 
     def _tell_status(self, number: int) -> None:
         def over(answers: dict[str, StatusAnswer]) -> None:
-            told = [
+            here = [
                 replace(answers[name], processor=status)
                 for name, status in processors_here(self.supervisor, answers)
                 if name in answers
             ]
-            self.connection.send(TellStatus(number=number, answers=tuple(told)))
+            self.connection.send(TellStatus(number=number, answers=tuple(here)))
 
         self.ask_all(over)
 

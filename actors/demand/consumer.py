@@ -372,8 +372,8 @@ class Consumer:
             return sends
         # What was given back was asked for; only now is there time for it again.
         given, self._given = self._given, set()
-        told = {send.source for send in sends}
-        for source in sorted((given & self._subscriptions.keys()) - told):
+        asked = {send.source for send in sends}
+        for source in sorted((given & self._subscriptions.keys()) - asked):
             subscription = self._subscriptions[source]
             self._raise(subscription)
             sends.append(Send(source, subscription.demand()))

@@ -223,7 +223,7 @@ class Coalescing:
     def __init__(self) -> None:
         self._lines: dict[SubscriptionId, _Line] = {}
 
-    def heard(self, message: ToProducer) -> None:
+    def received(self, message: ToProducer) -> None:
         """Note how much has arrived."""
         if isinstance(message, Subscribe) and message.process.concurrency > 1:
             line = self._line(message.subscription)
@@ -301,10 +301,10 @@ class ProducerSender(Generic[A]):
         self._coalescing = Coalescing()
         self._addresses: dict[SubscriptionId, A] = {}
 
-    def heard(self, message: ToProducer, sender: A) -> None:
+    def received(self, message: ToProducer, sender: A) -> None:
         """Note where a subscription's messages go, and what has arrived there."""
         self._addresses[message.subscription] = sender
-        self._coalescing.heard(message)
+        self._coalescing.received(message)
 
     def send(self, messages: Iterable[ToConsumer]) -> None:
         """Send now; what is for a subscription that is not known is dropped."""

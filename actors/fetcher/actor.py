@@ -162,7 +162,7 @@ class FetcherActor(Stage):
         now = self.now()
         match message:
             case Subscribe() | Demand() | Done() | Cancel() | Crossing():
-                self._delivery.sender.heard(message, sender)
+                self._delivery.sender.received(message, sender)
                 self._carry_out(self.producer.receive(message, now, self.chance), now)
             case ProcessGone():
                 self._carry_out(self._gone(message, now), now)

@@ -75,7 +75,7 @@ class StepOutput:
         chance: Callable[[], float],
     ) -> tuple[list[Send], Decision]:
         """Take what a processor behind this one sent."""
-        self._sender.heard(message, sender)
+        self._sender.received(message, sender)
         return self._turn(self.step.producer.receive(message, now, chance), now)
 
     def failed(

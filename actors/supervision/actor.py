@@ -79,16 +79,16 @@ class CommandsIn:
         self._reporter = reporter
         self._run = run
         self._watched: set[int] = set()
-        self._told: str | None = None
+        self._reported: str | None = None
 
     def tick(self, now: float) -> None:
         """See that others can reach the socket."""
         self._control.tick(now)
         self._watch()
         problem = self._control.problem
-        if problem is not None and problem != self._told:
+        if problem is not None and problem != self._reported:
             self._reporter.unreachable(problem)
-        self._told = problem
+        self._reported = problem
 
     def next_tick(self) -> float | None:
         """When to see to it again, in monotonic seconds."""

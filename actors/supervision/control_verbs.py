@@ -141,7 +141,7 @@ class FetcherVerbs:
         """When ``tick`` has something to do, in monotonic seconds."""
         return self._flush_at
 
-    def heard(self, message: JobsDecided | StateDecided | BarrierPassed) -> None:
+    def answered(self, message: JobsDecided | StateDecided | BarrierPassed) -> None:
         """Note that a fetcher has done its part."""
         if isinstance(message, BarrierPassed):
             self._marks.answered(message.number, message.name)
@@ -150,21 +150,21 @@ class FetcherVerbs:
 
     def started(self, name: str) -> None:
         """Tell a restarted fetcher what it cannot know."""
-        self._attaching.heard(name)
+        self._attaching.answered_to_all(name)
         for number in self._marks.waiting_for(name):
             self._means.tell(name, SetBarrier(number=number))
 
     def exited(self, name: str, fate: Fate) -> None:
         """Answer those who asked a fetcher that has died, or has left."""
         error = "died before it answered; what it had decided by then, its journal has"
-        self._decisions.heard(name, error=error)
+        self._decisions.answered_to_all(name, error=error)
         if fate is Fate.REMOVED:
-            self._marks.heard(name, error="it was detached")
-            self._detaching.heard(name)
+            self._marks.answered_to_all(name, error="it was detached")
+            self._detaching.answered_to_all(name)
 
     def failed(self, name: str, error: str) -> None:
         """Note that a fetcher cannot be started."""
-        self._attaching.heard(name, error=error)
+        self._attaching.answered_to_all(name, error=error)
 
     def detach(self, request: Request) -> None:
         """Carry out ``detach`` of fetchers: they finish what is out, and leave.
@@ -374,16 +374,16 @@ class ProcessorVerbs:
         """Note that a processor is ready."""
         if (kind := self._to_attach.pop(name, None)) is not None:
             self._means.reporter.counted(kind, 1)
-        self._attaching.heard(name)
+        self._attaching.answered_to_all(name)
 
     def failed(self, name: str, error: str) -> None:
         """Note that a processor cannot be started."""
         self._to_attach.pop(name, None)
-        self._attaching.heard(name, error=error)
+        self._attaching.answered_to_all(name, error=error)
 
     def exited(self, name: str, fate: Fate) -> None:
         """Note that a processor is no more; it may have left, as it was told to."""
-        self._grants.heard(name, error="died before it heard")
+        self._grants.answered_to_all(name, error="died before it heard")
         if fate.is_final:
             self._detached(name)
 
@@ -520,7 +520,7 @@ class ProcessorVerbs:
         self._leaving.discard(name)
         if (kind := self._to_detach.pop(name, None)) is not None:
             self._means.reporter.counted(kind, -1)
-        self._detaching.heard(name)
+        self._detaching.answered_to_all(name)
 
     def _check_limits(self, count: int) -> None:
         if FILES_EACH * count > (left := self._environment.descriptors_left()):

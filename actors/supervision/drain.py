@@ -63,7 +63,7 @@ class Shutdown:
         self._over = False
         self.ending = False
         self._end_by = 0.0
-        self._told = False
+        self._has_reported = False
         self._then: list[Callable[[AccountingCounts], None]] = []
 
     @property
@@ -119,7 +119,7 @@ class Shutdown:
 
     def stage_drained(self, name: str) -> None:
         """Note that a fetcher has nothing left to do."""
-        self._drained.heard(name)
+        self._drained.answered_to_all(name)
 
     def tick(self, now: float) -> None:
         """Stop when it is time, and look whether it is."""
@@ -136,7 +136,7 @@ class Shutdown:
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do."""
         times = [self._look_at, self._stop_at, self._drained.next_tick()]
-        if self.ending and not self._told:
+        if self.ending and not self._has_reported:
             times.append(self._end_by)
         return min((each for each in times if each is not None), default=None)
 
@@ -214,9 +214,9 @@ class Shutdown:
         self.stage_ended()
 
     def _tell_end(self) -> None:
-        if self._told:
+        if self._has_reported:
             return
-        self._told = True
+        self._has_reported = True
         accounting = self._supervisor.accounting()
         for then in self._then:
             then(accounting.as_dict())

@@ -81,7 +81,9 @@ class Gather:
             question.errors.append(f"{name}: {error}")
         self._end_if_over(number)
 
-    def heard(self, name: str, answer: Any = None, error: str | None = None) -> None:
+    def answered_to_all(
+        self, name: str, answer: Any = None, error: str | None = None
+    ) -> None:
         """Note what goes for every question that waits for a stage."""
         for number in self.waiting_for(name):
             self.answered(number, name, answer, error)

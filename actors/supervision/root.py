@@ -131,7 +131,7 @@ class RootActor(SupervisorActor):
             case FromMachine() | LineEnded():
                 self.carry_out(self.leader.receive(message, self.now()))
             case JobsDecided() | StateDecided() | BarrierPassed():
-                self.fetcher_verbs.heard(message)
+                self.fetcher_verbs.answered(message)
             case DemandGranted():
                 self.processor_verbs.asked(message)
             case ProcessLost(process=process):

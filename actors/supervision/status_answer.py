@@ -55,13 +55,13 @@ def describe_system(
         processors.append(_status(name, answer, config.name, config.sources, waits))
     for name, answer, kind in elsewhere:
         processors.append(_status(name, answer, kind, kinds.get(kind, ()), waits))
-    told = [*events, *(event for each in answers.values() for event in each.events)]
+    shown = [*events, *(event for each in answers.values() for event in each.events)]
     status: SystemStatus = {
         "state": state,
         "accounting": supervisor.accounting().as_dict(),
         "fetchers": fetchers,
         "processors": processors,
-        "events": sorted(told, key=lambda event: event["at"])[-EVENTS:],
+        "events": sorted(shown, key=lambda event: event["at"])[-EVENTS:],
         "drain_left_s": drain_left_s,
         "why": "",
     }

@@ -53,9 +53,9 @@ def test_where_nothing_arrives_each_message_waits_twice_as_long() -> None:
     # Ten seconds of a job each 10 ms: 20, 40, 80 ms ... and then every 2 s.
     assert sent <= 12
 
-    coalescing.heard(demand(1000))
+    coalescing.received(demand(1000))
     coalescing.due(99.0)
-    coalescing.heard(demand(1000))
+    coalescing.received(demand(1000))
     assert coalescing.put([jobs(1000, 1001)], 100.0) == [jobs(1000, 1001)]
     assert coalescing.put([jobs(1001, 1002)], 100.0) == []
     assert coalescing.next_tick() == 100.0 + COALESCE_S
@@ -67,7 +67,7 @@ def test_with_a_window_of_one_nothing_ever_waits() -> None:
     sent: list[list[ToConsumer]] = []
     for number in range(3):
         sent.append(coalescing.put([jobs(number, number + 1)], 10.0))
-        coalescing.heard(demand(number + 1))
+        coalescing.received(demand(number + 1))
 
     assert sent == [[jobs(0, 1)], [jobs(1, 2)], [jobs(2, 3)]]
 
@@ -140,7 +140,7 @@ def test_two_confirmations_go_as_one() -> None:
 def test_jobs_for_empty_places_wait_for_a_moment_only() -> None:
     coalescing = Coalescing()
     process = Process(name="p", run="r", pid=1, host="h", kind="p", concurrency=8)
-    coalescing.heard(Subscribe(subscription="a", process=process))
+    coalescing.received(Subscribe(subscription="a", process=process))
     coalescing.put([jobs(0, 8)], 10.0)
 
     assert coalescing.put([jobs(8, 9)], 10.0005) == []

@@ -120,9 +120,9 @@ def test_what_all_fetchers_decided_is_counted(desk: Desk) -> None:
     request = desk.say("jobs", action="retry", keys=keys)
     assert desk.told() == [("north", DecideJobs), ("south", DecideJobs)]
 
-    desk.fetchers.heard(JobsDecided(number=1, name="north", count=2))
+    desk.fetchers.answered(JobsDecided(number=1, name="north", count=2))
     assert request.reply is None
-    desk.fetchers.heard(JobsDecided(number=1, name="south", count=1))
+    desk.fetchers.answered(JobsDecided(number=1, name="south", count=1))
 
     assert request.reply == {"count": 3}
 
@@ -131,17 +131,17 @@ def test_a_journal_that_cannot_be_written_is_the_answer(desk: Desk) -> None:
     request = desk.say("jobs", action="retry", keys={"north": [1]})
 
     decided = JobsDecided(number=1, name="north", count=1, error="disk full")
-    desk.fetchers.heard(decided)
+    desk.fetchers.answered(decided)
 
     assert request.reply == {"error": "the journal cannot be written: disk full"}
 
 
 def test_jobs_of_a_fetcher_that_dies_meanwhile_are_answered_for(desk: Desk) -> None:
     request = desk.say("jobs", action="discard", keys={"north": [1], "south": [3]})
-    desk.fetchers.heard(JobsDecided(number=1, name="south", count=1))
+    desk.fetchers.answered(JobsDecided(number=1, name="south", count=1))
 
     desk.fetchers.exited("north", Fate.RESTART)
-    desk.fetchers.heard(JobsDecided(number=1, name="north", count=1))
+    desk.fetchers.answered(JobsDecided(number=1, name="north", count=1))
 
     assert request.reply == {"error": DIED}
 
@@ -162,7 +162,7 @@ def test_a_state_is_told_with_its_age(desk: Desk) -> None:
     request = desk.say("state", fetcher="north", action="show")
 
     decided = StateDecided(number=1, name="north", text='{"page": 3}', age_s=1.5)
-    desk.fetchers.heard(decided)
+    desk.fetchers.answered(decided)
 
     assert request.reply == {"state": {"page": 3}, "age_s": 1.5}
 
@@ -174,7 +174,7 @@ def test_a_wait_outlives_its_fetcher_which_is_given_the_mark_again(desk: Desk) -
     before = desk.told()
 
     desk.fetchers.started("north")
-    desk.fetchers.heard(BarrierPassed(number=1, name="north"))
+    desk.fetchers.answered(BarrierPassed(number=1, name="north"))
 
     assert before == [("north", SetBarrier)]
     assert desk.told() == [("north", SetBarrier)] * 2

@@ -66,7 +66,7 @@ def test_the_death_of_a_stage_answers_whatever_it_was_asked() -> None:
     one, two, other = asked(gather, "a"), asked(gather, "a", "b"), asked(gather, "b")
     assert gather.waiting_for("a") == [1, 2]
 
-    gather.heard("a", error="died")
+    gather.answered_to_all("a", error="died")
     gather.answered(2, "b")
 
     assert one[0].reply({}) == two[0].reply({}) == {"error": "a: died"}
