@@ -12,6 +12,7 @@ from actors.config.build import build
 from actors.config.values import resolve
 from actors.fetcher.actor import FetcherActor
 from actors.processor.actor import ProcessorActor
+from actors.supervision.children import StageState
 from actors.testing.chaos import Profile
 from actors.testing.invariants import Violation
 from actors.testing.simulation import Account, Simulation
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
+    from actors.cluster.leader import Leader
     from actors.config.model import SystemConfig
     from actors.testing.base import Node
     from actors.testing.chaos import Chaos
@@ -107,6 +109,7 @@ class Lines(Simulation):
             self._cut,
             self._cut,
             self._slow,
+            self._reset,
             self._kill_one,
             self._kill_machine,
             self._kill_here,
@@ -138,8 +141,15 @@ class Lines(Simulation):
         link.bytes_s, link.delay_s = draw.choice(BYTES_S), draw.choice(DELAYS_S)
         return f"{link.bytes_s} bytes a second, {link.delay_s} s"
 
-    def _kill_one(self) -> str:
+    def _reset(self) -> str:
         machine = self._machine()
+        if (member := self._member(machine)) is not None:
+            member.connection.hang_up("reset by peer")
+            self._kill_one(machine)
+        return f"the line of {machine.name} was reset as a processor there was killed"
+
+    def _kill_one(self, machine: JoinedMachine | None = None) -> str:
+        machine = machine or self._machine()
         nodes = machine.base.nodes.values()
         there = [each for each in nodes if isinstance(each.stage, ProcessorActor)]
         if there:
@@ -192,8 +202,24 @@ class Lines(Simulation):
             raise Violation("progress", f"stands still: {self.world.left()}")
 
     def _idle(self) -> bool:
-        self._is_over = super()._idle()
+        self._is_over = super()._idle() and self._leader_is_right()
         return self._is_over
+
+    def _leader_is_right(self) -> bool:
+        """Whether the leader knows the processors that work, and no others."""
+        assert self.world.root is not None
+        leader: Leader = self.world.root.stage.leader
+        there = set()
+        for machine in self.world.machines:
+            member = self._member(machine)
+            for child in member.supervisor.processors if member else ():
+                if child.state is StageState.RUNNING:
+                    there.add(child.run)
+        return all(each.run in there for _, each in leader.processes)
+
+    def _member(self, machine: JoinedMachine) -> Any:
+        root = machine.root
+        return root.stage if root is not None and root.stage.is_open else None
 
     def _killed(self, node: Node) -> None:
         if self._is_over:
