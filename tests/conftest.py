@@ -8,6 +8,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, settings
 if TYPE_CHECKING:
     from actors.testing.processes import Program, System, Systems
     from tests.support.hosts import Network
-    from tests.support.postgres import Server
+    from tests.support.postgres import Pool, Server
 
 # Images of containers set it; hundreds of processes would compile every module anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -95,10 +96,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--journal",
-        choices=("sqlite", "postgresql"),
+        choices=("sqlite", "postgresql", "pgbouncer"),
         default="sqlite",
         help="what systems and simulations keep their jobs in where a test says "
-        "nothing; postgresql starts a server",
+        "nothing; postgresql starts a server, pgbouncer one behind a pool",
     )
     parser.addoption(
         "--max-demand",
@@ -156,7 +157,7 @@ def systems(
         systems.env["LOWTIDE_MAX_DEMAND"] = max_demand
     if (concurrency := pytestconfig.getoption("--concurrency")) is not None:
         systems.env["LOWTIDE_CONCURRENCY"] = concurrency
-    if pytestconfig.getoption("--journal") == "postgresql":
+    if pytestconfig.getoption("--journal") != "sqlite":
         chosen = request.getfixturevalue("chosen_server")
         systems.env["LOWTIDE_JOURNAL"] = chosen.empty("systems")
     yield systems
@@ -166,14 +167,20 @@ def systems(
 
 
 @pytest.fixture(scope="session")
-def chosen_server() -> Iterator[Server]:
-    """The one that ``--journal postgresql`` starts."""
+def chosen_server(pytestconfig: pytest.Config) -> Iterator[Server | Pool]:
+    """What ``--journal postgresql`` starts, or ``--journal pgbouncer``."""
     from actors.host.ports import free_port  # noqa: PLC0415
-    from tests.support.postgres import server_or_skip  # noqa: PLC0415
+    from tests.support.postgres import pool_or_skip, server_or_skip  # noqa: PLC0415
 
-    server = server_or_skip(free_port())
-    yield server
-    server.remove()
+    with ExitStack() as stack:
+        server = server_or_skip(free_port())
+        stack.callback(server.remove)
+        if pytestconfig.getoption("--journal") == "postgresql":
+            yield server
+            return
+        pool = pool_or_skip(server, free_port())
+        stack.callback(pool.close)
+        yield pool
 
 
 @pytest.fixture(autouse=True, scope="session")

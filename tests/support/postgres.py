@@ -216,6 +216,10 @@ class Pool:
         """The pool's, of a database of the server's."""
         return direct.replace(f":{self._server.port}/", f":{self.port}/")
 
+    def empty(self, name: str) -> str:
+        """Have a database with nothing of ours in it; returns its URL at the pool."""
+        return self.url(self._server.empty(name))
+
     def close(self) -> None:
         """End it."""
         for pid in _children_of(self._program.pid):

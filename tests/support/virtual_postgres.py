@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from actors.demand.job_events import JobEvent
     from actors.journal.journal import Keep
-    from tests.support.postgres import Server
+    from tests.support.postgres import Pool, Server
 
 _EMPTY = "".join(
     f"DELETE FROM lowtide.{table};"  # noqa: S608
@@ -74,7 +74,7 @@ class Databases:
         stack: What ends with all of them.
     """
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server | Pool) -> None:
         self._server = server
         self._free: list[tuple[Leadership, _Looks]] = []
         self._count = 0
@@ -103,7 +103,7 @@ class Databases:
 
 
 @contextlib.contextmanager
-def worlds_over(server: Server, patched: pytest.MonkeyPatch) -> Iterator[None]:
+def worlds_over(server: Server | Pool, patched: pytest.MonkeyPatch) -> Iterator[None]:
     """Have every world keep its journals in the server's databases."""
     databases = Databases(server)
 
