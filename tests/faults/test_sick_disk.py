@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.file]
 
 Start = Callable[..., Any]
 Take = Callable[..., Any]
