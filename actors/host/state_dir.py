@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PRIVATE = 0o700
+#: What systems, and the requests of their sources, keep there.
+_OURS = re.compile(r"\d+\.(?:lock|sock|actors|dump|thespian\.log)$|(?:requests|token)-")
 
 
 class StateDirError(Exception):
@@ -83,14 +86,23 @@ def _is_ours(path: Path) -> bool:
 def make_private(path: Path) -> None:
     """Make a directory that only this user may enter, if it is missing.
 
+    One that is there already and open to others is closed to them, but for one that
+    has something else in it: a home directory, /tmp or /proc, that others need.
+
     Raises:
-        StateDirError: It cannot be made, or belongs to somebody else.
+        StateDirError: It cannot be made, belongs to somebody else, or is not for us.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.lstat()
         mine = status.st_uid == os.getuid() and stat.S_ISDIR(status.st_mode)
         if mine and stat.S_IMODE(status.st_mode) != _PRIVATE:
+            names = (each.name for each in path.iterdir())
+            if others := [name for name in names if not _OURS.match(name)]:
+                raise StateDirError(
+                    f"the state directory {path} is open to others, and {others[0]} is "
+                    "in it as well: expected one of its own"
+                )
             path.chmod(_PRIVATE)
     except OSError as error:
         raise StateDirError(

@@ -445,6 +445,24 @@ def test_the_state_directory_is_the_users_alone(
     assert path.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_directory_that_others_need_is_not_closed_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, own = tmp_path / "home", tmp_path / "own"
+    for each, name in ((home, "letters"), (own, "4570.lock")):
+        each.mkdir()
+        each.chmod(0o755)
+        (each / name).touch()
+
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(home))
+    with pytest.raises(StateDirError, match="is open to others, and letters is in it"):
+        state_dir()
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(own))
+    state_dir()
+
+    assert [each.stat().st_mode & 0o777 for each in (home, own)] == [0o755, 0o700]
+
+
 @pytest.mark.parametrize("taken_by", ["another", "a link", "a file"])
 def test_a_name_among_the_temporary_files_that_is_taken_keeps_nobody_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_by: str
