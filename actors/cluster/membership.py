@@ -151,11 +151,8 @@ class Machines:
             if not for_good:
                 machine.awaited[process.name] = process
             return True
-        awaited = machine.awaited.get(process.name)
-        if not for_good or awaited is None or awaited.run != process.run:
-            return False
-        del machine.awaited[process.name]
-        return True
+        # What was started in its place may have failed before it was ready.
+        return for_good and machine.awaited.pop(process.name, None) is not None
 
     def where(self, name: str) -> tuple[Machine, Process] | None:
         """The process of this name, and its machine."""

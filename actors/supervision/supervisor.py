@@ -265,7 +265,16 @@ class Supervisor:
             return effects  # its address may be free again when it is restarted
         if may_pass and child.starts > 1:
             return effects
-        if child.starts > 1:
+        fate = Fate.FATAL if child.starts > 1 else Fate.REMOVED
+        if child.role is Role.PROCESSOR:
+            # Its end is no news any more: who waits for it hears of it now.
+            gone = ProcessGone(
+                process=self.process_of(child), reason=error, crash=False
+            )
+            effects.append(Gone(gone, fate))
+        if self.is_source(child):
+            effects.append(SourceEnded(child.config.name, name, fate))
+        if fate is Fate.FATAL:
             # It worked before: what it is started from has changed since.
             self._of(child).give_up(name)
             effects += self._fatal_if_useless(child)

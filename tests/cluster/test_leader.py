@@ -321,6 +321,21 @@ def test_one_that_waits_for_its_restart_is_still_one_of_the_machine(
     assert not leader.has("first")
 
 
+def test_one_that_cannot_be_started_again_is_waited_for_no_more(
+    leader: Leader,
+) -> None:
+    join(leader)
+    says(leader, ProcessIs(process=STEP, up=True))
+    says(leader, ProcessIs(process=STEP, up=False, fate=Fate.RESTART.value))
+    # It was never ready, so the leader has not heard of this run.
+    again = replace(STEP, run="far.2", pid=0)
+
+    effects = says(leader, ProcessIs(process=again, up=False, fate=Fate.FATAL.value))
+
+    assert SourceEnded("first", "far/first-1", Fate.FATAL) in effects
+    assert not leader.has("first")
+
+
 def test_the_end_of_a_process_that_a_line_has_lost_is_known_by_its_successor(
     leader: Leader,
 ) -> None:

@@ -100,7 +100,26 @@ def test_once_all_have_worked_one_that_cannot_run_is_told_and_forgotten(
     assert logged(effects) == [("error", "stage.failed")]
     assert only(effects, Failed) == [Failed("first-2", "no such module")]
     assert only(effects, End) == [End("at first-2")]
+    [gone] = only(effects, Gone)
+    assert (gone.message.process.name, gone.fate) == ("first-2", Fate.REMOVED)
     assert machine.supervisor.get("first-2") is None
+
+
+def test_one_that_worked_and_cannot_run_any_more_has_ended_for_good(
+    machine: Machine,
+) -> None:
+    machine.start()
+    machine.supervisor.exited("first-1", NOW)
+    [start] = only(machine.supervisor.tick(NOW), Start)
+    start.child.address = "at first-1"
+
+    effects = machine.supervisor.cannot_start("first-1", "no such module")
+
+    [gone] = only(effects, Gone)
+    assert (gone.message.process.name, gone.fate) == ("first-1", Fate.FATAL)
+    assert gone.message.reason == "no such module"
+    assert SourceEnded("first", "first-1", Fate.FATAL) in effects
+    assert machine.supervisor.exited("first-1", NOW) == []
 
 
 # How they end.
