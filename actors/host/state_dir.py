@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 _PRIVATE = 0o700
 #: What systems, and the requests of their sources, keep there.
-_OURS = re.compile(r"\d+\.(?:lock|sock|actors|dump|thespian\.log)$|(?:requests|token)-")
+_OURS = re.compile(
+    r"\d+\.(?:lock|sock|actors|dump|thespian\.log)$|(?:requests|token)-|"
+    r"lost\+found$"  # a volume of its own has it
+)
 
 
 class StateDirError(Exception):

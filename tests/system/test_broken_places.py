@@ -191,11 +191,11 @@ def in_space(script: str, env: dict[str, str]) -> subprocess.CompletedProcess[st
             "Read-only file system",
         ),
         (
-            'mount -t tmpfs -o size=4k none "$STATE"; echo all > "$STATE/full"',
+            'mount -t tmpfs -o mode=700,size=4k none "$STATE"; echo all > "$STATE/a"',
             "No space left on device",
         ),
         (
-            'mount -t tmpfs -o nr_inodes=2 none "$STATE"; echo all > "$STATE/full"',
+            'mount -t tmpfs -o mode=700,nr_inodes=2 none "$STATE"; echo > "$STATE/a"',
             "No space left on device",
         ),
         ("mount -t tmpfs none /proc", "/proc is not mounted, and lowtide needs it"),
