@@ -21,7 +21,7 @@ import pytest
 from actors.host.ports import free_port
 from actors.journal.stores import look_into
 from actors.testing.processes import DeadlineError, wait_until
-from tests.support.postgres import Server, server_or_skip
+from tests.support.postgres import Server, pool_or_skip, server_or_skip
 
 if TYPE_CHECKING:
     from tests.support.hosts import Host, Network
@@ -106,7 +106,9 @@ class Machines:
     def ask(self, sql: str) -> list[Any]:
         import psycopg  # noqa: PLC0415
 
-        with psycopg.connect(self.url, autocommit=True) as db:
+        # Behind a pool, what was prepared is another session's.
+        words: dict[str, Any] = {"autocommit": True, "prepare_threshold": None}
+        with psycopg.connect(self.url, **words) as db:
             cursor = db.execute(sql)
             return cursor.fetchall() if cursor.description else []
 
@@ -284,7 +286,7 @@ def check(
     with contextlib.suppress(DeadlineError):
         wait_until(lambda: len(lost()) <= may_lose, "all is kept", 30)
     two = machines.ask(
-        "SELECT term, count(*) FROM wrote GROUP BY term HAVING count(*) > 1"
+        "SELECT term, count(*) FROM public.wrote GROUP BY term HAVING count(*) > 1"
     )
     gone = sorted(lost())
     begun = runs()
@@ -331,6 +333,22 @@ def test_rounds_at_random(machines: Machines, numbers: Any, runs: Runs) -> None:
     struck = strike_at_random(machines)
 
     account = check(machines, numbers, runs)
+    sys.stdout.write(f"{account} {struck}\n")
+
+
+def test_rounds_behind_a_pool(
+    network: Network, server: Server, numbers: Any, start_system: Start, runs: Runs
+) -> None:
+    pool = pool_or_skip(server, free_port())
+    with contextlib.closing(pool):
+        source = ("--url", numbers.url)
+        url = pool.url(server.url())
+        machines = Machines(two_of(network), url, source, start_system)
+        machines.begin()
+
+        struck = strike_at_random(machines)
+
+        account = check(machines, numbers, runs)
     sys.stdout.write(f"{account} {struck}\n")
 
 

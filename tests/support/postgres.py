@@ -57,6 +57,7 @@ class Server:
         port: Where it listens.
         address: Likewise.
         of: What it is a replica of, if it is one.
+        place: Where its directory is made; a short path, of its sockets.
         syncs: Whether a commit waits for the disk. No test cuts the power: a server
             that is killed loses nothing without.
     """
@@ -67,11 +68,12 @@ class Server:
         address: str = "127.0.0.1",
         of: Server | None = None,
         *,
+        place: str = "/tmp",  # noqa: S108 - a directory of its own is made in it
         syncs: bool = False,
     ) -> None:
         self.port = port
         self.address = address
-        self.directory = Path(tempfile.mkdtemp(prefix="lowtide-pg-", dir="/tmp"))
+        self.directory = Path(tempfile.mkdtemp(prefix="lowtide-pg-", dir=place))
         self.words: list[str] = []
         self._syncs = "on" if syncs else "off"
         if os.geteuid() == 0:
@@ -201,9 +203,10 @@ class Pool:
         file = server.directory / "pgbouncer.ini"
         file.write_text(
             "[databases]\n"
-            f"* = host=127.0.0.1 port={server.port} user=lowtide\n"
+            f"* = host={server.address} port={server.port} user=lowtide\n"
             "[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+            f"listen_addr = {server.address}\nlisten_port = {port}\n"
+            "unix_socket_dir =\n"
             "auth_type = any\npool_mode = transaction\ndefault_pool_size = 2\n"
             "reserve_pool_size = 6\nreserve_pool_timeout = 1\n"
             "server_login_retry = 1\nquery_wait_timeout = 20\nmax_client_conn = 200\n"

@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,6 +93,60 @@ def test_while_the_database_is_away_nothing_leaves_and_then_it_goes_on(
         assert len(set(range(1, max(ids) + 1)) - set(ids)) <= 1
         return
     assert len(ids) == len(set(ids))
+    assert sorted(ids) == list(range(1, len(ids) + 1))
+
+
+@pytest.fixture
+def small_server() -> Iterator[Server]:
+    """A server on a file system of its own, which is soon full."""
+    server_or_skip(free_port()).remove()
+    place = Path(tempfile.mkdtemp(dir="/tmp"))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=110m,mode=777", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+        place.rmdir()
+        pytest.skip("only root may mount a small disk here")
+    try:
+        made = Server(free_port(), place=str(place))
+        yield made
+        made.remove()
+    finally:
+
+        def is_unmounted() -> bool:
+            words = ["umount", str(place)]
+            return subprocess.run(words, check=False).returncode == 0
+
+        wait_until(is_unmounted, "the disk is free")
+        place.rmdir()
+
+
+def test_while_the_databases_disk_is_full_nothing_leaves_and_nothing_is_lost(
+    start_numbers: Start, start_system: Start, small_server: Server
+) -> None:
+    numbers = start_numbers("--every", "0")
+    words = ("--url", numbers.url, "--journal", small_server.url(), "--every", "0.05")
+    system = start_system(*words)
+    numbers.add(*range(5))
+    system.wait_for("job.done", count=5)
+
+    filler = small_server.directory.parent / "filler"
+    with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 8192)
+    numbers.add(*range(5000))
+    [failed, *_] = system.wait_for("journal.failed")
+    assert "No space left on device" in failed["error"]
+    wait_until(
+        lambda: "cannot write its journal" in system.status()["why"], "it says why"
+    )
+    filler.unlink()
+
+    system.wait_for("journal.healed")
+    done = len(system.all_of("job.done"))
+    system.wait_for("job.done", count=done + 20)
+    assert system.all_of("stage.exited") == []
+    system.command("stop")
+    assert system.wait() in (0, 4)
+    ids = [each["job_id"] for each in system.all_of("job.done")]
     assert sorted(ids) == list(range(1, len(ids) + 1))
 
 
