@@ -70,6 +70,8 @@ class Exchange:
             wants to wait any longer.
         ended: Whether the server has closed its side.
         body: What was read of the answer's body.
+        packed: The same before its compression was undone, up to
+            `KEPT_BODY_BYTES`, where it has one.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -78,6 +80,7 @@ class Exchange:
         self.ended = False
         self.leaving = False
         self.body = bytearray()
+        self.packed = bytearray()
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._ends_at = time.monotonic() + limits.total_s

@@ -6,18 +6,23 @@ sent, and keep what was served (see `domain.errors`).
 
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import requests
 
+from .content_encoding import unpacker_of
 from .errors import (
     KEPT_BODY_BYTES,
     BadStatusError,
     BadUrlError,
+    CutOffError,
+    GarbledError,
     RedirectedError,
     SourceError,
     TooLargeError,
@@ -151,8 +156,9 @@ def send(
         BadUrlError: The URL is not one to ask; nothing was sent.
         UnreachableError: There was no connection; nothing was sent.
         TimedOutError: A limit in time was reached after the request was sent.
-        CutOffError: The connection died after the request was sent.
-        GarbledError: The answer is not HTTP.
+        CutOffError: The connection, or the body's compression, ended before the
+            answer did.
+        GarbledError: The answer is not HTTP, or not compressed as it says.
         TooLargeError: The body is larger than ``limits.max_bytes``.
         RedirectedError: The status is 3xx, other than a 304 that was asked for.
         BadStatusError: The status is anything else but 2xx.
@@ -335,19 +341,57 @@ def _read(
     # Unlike int, float takes any number of digits.
     if announced.isdecimal() and float(announced) > max_bytes:
         # As much as is kept is worth reading: there may be a job in it.
-        with suppress(*FAILURES, TooLargeError):
-            _read_up_to(response, exchange, KEPT_BODY_BYTES, too_large)
+        with suppress(*FAILURES, SourceError):
+            _read_up_to(name, response, exchange, KEPT_BODY_BYTES, too_large)
         raise TooLargeError(too_large, body=bytes(exchange.body))
-    _read_up_to(response, exchange, max_bytes, too_large)
+    _read_up_to(name, response, exchange, max_bytes, too_large)
 
 
 def _read_up_to(
-    response: requests.Response, exchange: Exchange, max_bytes: int, too_large: str
+    name: str,
+    response: requests.Response,
+    exchange: Exchange,
+    max_bytes: int,
+    too_large: str,
 ) -> None:
-    # Unlike read, read1 returns what is there: a body that breaks off is kept up
-    # to that point, and a foreign session is held to the total limit here.
-    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
+    for chunk in _chunks(name, response, exchange):
         exchange.body += chunk
         if len(exchange.body) > max_bytes:
             raise TooLargeError(too_large, body=bytes(exchange.body))
         exchange.left(exchange.limits.read_s)
+
+
+def _chunks(
+    name: str, response: requests.Response, exchange: Exchange
+) -> Iterator[bytes]:
+    # Unlike read, read1 returns what is there: a body that breaks off is kept up
+    # to that point, and a foreign session is held to the total limit here.
+    encoding = response.headers.get("Content-Encoding", "").strip()
+    unpacker = unpacker_of(encoding)
+    read1 = partial(response.raw.read1, CHUNK_BYTES, decode_content=unpacker is None)
+    if unpacker is None:
+        yield from iter(read1, b"")
+        return
+    try:
+        for packed in iter(read1, b""):
+            exchange.packed += packed[: KEPT_BODY_BYTES - len(exchange.packed)]
+            yield from unpacker.pieces(packed, CHUNK_BYTES)
+    except zlib.error as error:
+        raise _not_packed(name, encoding, exchange) from error
+    if not unpacker.is_whole:
+        if not unpacker.is_sure:
+            raise _not_packed(name, encoding, exchange)
+        raise CutOffError(
+            f"{name}: the answer ended before its body did, in the middle of its "
+            f"{encoding}",
+            body=bytes(exchange.body or exchange.packed),
+        )
+
+
+def _not_packed(name: str, encoding: str, exchange: Exchange) -> GarbledError:
+    # As it came: what was made of it so far is worth nothing.
+    return GarbledError(
+        f"{name}: expected a body in {encoding}, as its Content-Encoding says, got "
+        "something else",
+        body=bytes(exchange.packed),
+    )

@@ -297,9 +297,8 @@ def test_a_status_counts_even_if_its_body_is_unusable(answer: Answering) -> None
         OK + b"X: y\r\n" * 200 + b"\r\n",
         OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
         OK + b"Content-Length: 3, 4\r\n\r\nabc",
-        OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
     ],
-    ids=["not http", "many headers", "long header", "two lengths", "not gzip"],
+    ids=["not http", "many headers", "long header", "two lengths"],
 )
 def test_an_answer_that_is_not_http_is_garbled(answer: Answering, data: bytes) -> None:
     server = answer(data)
@@ -719,3 +718,85 @@ def test_a_session_that_was_closed_connects_anew(serve: Serve) -> None:
 
     assert get(server.url).body == JOB
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate"])
+@pytest.mark.parametrize("body", [b'{"id":77}', b"{}", b"7"])
+def test_what_is_not_packed_as_it_says_is_kept_as_it_came(
+    answer: Answering, encoding: str, body: bytes
+) -> None:
+    length = b"Content-Length: %d\r\n\r\n" % len(body)
+    server = answer(OK + f"Content-Encoding: {encoding}\r\n".encode() + length + body)
+
+    with pytest.raises(GarbledError, match=f"expected a body in {encoding}, as") as got:
+        get(server.url)
+
+    assert got.value.body == body
+
+
+def packed_bare(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+ROWS = b"id,amount\n" + b"".join(b"%d,%d\n" % (n, n * 7919) for n in range(30_000))
+PACKED = {
+    "gzip": (gzip.compress(ROWS), "gzip"),
+    "two streams": (gzip.compress(ROWS[:99]) + gzip.compress(ROWS[99:]), "gzip"),
+    "zlib": (zlib.compress(ROWS), "deflate"),
+    "bare": (packed_bare(ROWS), "deflate"),
+}
+
+
+@pytest.mark.parametrize(("packed", "encoding"), PACKED.values(), ids=PACKED)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_packed_body_is_read_whole(
+    answer: Answering, packed: bytes, encoding: str, *, chunked: bool
+) -> None:
+    head = OK + f"Content-Encoding: {encoding}\r\n".encode()
+    if chunked:
+        parts = [packed[at : at + 1] for at in range(3)] + [
+            packed[at : at + 1000] for at in range(3, len(packed), 1000)
+        ]
+        body = b"".join(b"%x\r\n%s\r\n" % (len(each), each) for each in parts)
+        data = head + b"Transfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
+    else:
+        data = head + b"Content-Length: %d\r\n\r\n" % len(packed) + packed
+
+    assert get(answer(data).url).body == ROWS
+
+
+@pytest.mark.parametrize("name", ["gzip", "two streams", "zlib"])
+def test_a_packed_body_that_ends_in_the_middle_is_cut_off(
+    answer: Answering, name: str
+) -> None:
+    packed, encoding = PACKED[name]
+    half = packed[: len(packed) // 2]
+    head = f"Content-Encoding: {encoding}\r\nContent-Length: {len(half)}\r\n\r\n"
+    server = answer(OK + head.encode() + half)
+
+    with pytest.raises(CutOffError, match=f"in the middle of its {encoding}") as got:
+        get(server.url)
+
+    assert got.value.unknown_outcome
+    assert got.value.body
+    assert ROWS.startswith(got.value.body)
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"\0" * 600, b"no stream", b"\x1f\x8b of none"])
+def test_what_is_behind_a_whole_stream_is_of_no_interest(
+    answer: Answering, behind: bytes
+) -> None:
+    packed = gzip.compress(b"[1]") + behind
+    head = b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+
+    assert get(answer(OK + head + packed).url).body == b"[1]"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_body_of_nothing_has_nothing_to_undo(
+    answer: Answering, encoding: str
+) -> None:
+    head = f"Content-Encoding: {encoding}\r\nContent-Length: 0\r\n\r\n"
+
+    assert get(answer(OK + head.encode()).url).body == b""
