@@ -83,22 +83,33 @@ class LoopWorker(WakingQueue):
         self._thread.join(within_s)
 
     def _begin(self, key: int, make: Make, failed: Failed) -> None:
-        task = self._tasks[key] = self._loop.create_task(self._carry_out(make))
-        task.add_done_callback(partial(self._ended, key, failed))
+        running = self._carry_out(key, make)
+        try:
+            task = self._tasks[key] = self._loop.create_task(running)
+            task.add_done_callback(partial(self._ended, key, failed))
+        except BaseException as error:  # noqa: BLE001 - the loop is the user's as well
+            running.close()
+            self._tasks.pop(key, None)
+            for each in failed(error):
+                self.put(each)
 
     def _cancel(self, key: int) -> None:
         self._asked.discard(key)
         if (task := self._tasks.get(key)) is not None:
             task.cancel()
 
-    async def _carry_out(self, make: Make) -> None:
-        answer = await make()
+    async def _carry_out(self, key: int, make: Make) -> None:
+        answer = list(await make())
         forks.end_fork()
+        # That is its end: one that was cancelled in its last step counts as cancelled
+        # for the loop, whatever it has returned.
+        self._tasks.pop(key, None)
         for each in answer:
             self.put(each)
 
     def _ended(self, key: int, failed: Failed, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(key, None)
+        if self._tasks.pop(key, None) is None:
+            return
         error: BaseException | None
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if error is not None:
@@ -127,5 +138,7 @@ class LoopWorker(WakingQueue):
             self._loop.run_until_complete(self._last())
 
     def _end_loop(self) -> None:
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-        self._loop.close()
+        try:
+            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        finally:
+            self._loop.close()

@@ -783,7 +783,9 @@ def test_a_packed_body_that_ends_in_the_middle_is_cut_off(
     assert ROWS.startswith(got.value.body)
 
 
-@pytest.mark.parametrize("behind", [b"\0", b"\0" * 600, b"no stream", b"\x1f\x8b of none"])
+@pytest.mark.parametrize(
+    "behind", [b"\0", b"\0" * 600, b"no stream", b"\x1f\x8b of none"]
+)
 def test_what_is_behind_a_whole_stream_is_of_no_interest(
     answer: Answering, behind: bytes
 ) -> None:

@@ -411,3 +411,23 @@ def test_what_ends_in_one_moment_goes_in_few_messages(
         assert max(len(each.outcomes) for each in done) <= TOGETHER
         assert len(done) <= 640 / TOGETHER * 1.5
         assert len(confirms) <= 640 / TOGETHER * 1.5
+
+
+def test_a_task_that_cancels_all_as_it_returns_is_done_once() -> None:
+    async def process(job: Any) -> Any:
+        await asyncio.sleep(1.0)
+        if job == 3 and not seen:
+            seen.append(job)
+            for task in asyncio.all_tasks():
+                task.cancel()
+        return job
+
+    seen: list[int] = []
+    with Harness(
+        process=process, processors=1, concurrency=4, job_timeout_s=30
+    ) as pipeline:
+        pipeline.push(range(8))
+        pipeline.run_until_idle()
+
+        assert sorted(pipeline.results) == list(range(8))
+        assert not any(each["event"] == "stage.error" for each in pipeline.events)

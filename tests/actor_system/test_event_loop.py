@@ -1,0 +1,91 @@
+"""Coroutines of a loop that is the user's as well."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from actors.actor_system.event_loop import LoopWorker
+
+WITHIN_S = 20.0
+
+
+@pytest.fixture
+def loop() -> Iterator[LoopWorker]:
+    worker = LoopWorker("loop")
+    yield worker
+    worker.close(WITHIN_S)
+
+
+def take(loop: LoopWorker, count: int) -> list[Any]:
+    """What was put, once so much was; the end of those before is over then."""
+    found: list[Any] = []
+    while len(found) < count:
+        assert select.select([loop.fd], [], [], WITHIN_S)[0], found
+        found += loop.take()
+    return found
+
+
+def failed(error: BaseException) -> list[Any]:
+    return [type(error).__name__]
+
+
+async def twice(key: int) -> list[Any]:
+    return [key, key]
+
+
+def test_one_that_cancels_itself_as_it_returns_ends_once(loop: LoopWorker) -> None:
+    async def cancelled() -> list[Any]:
+        for task in asyncio.all_tasks():
+            task.cancel()
+        return ["returned"]
+
+    loop.spawn(1, cancelled, failed)
+    first = take(loop, 1)
+    loop.spawn(2, lambda: twice(2), failed)
+
+    assert (first, take(loop, 2)) == (["returned"], [2, 2])
+
+
+def test_one_that_is_cancelled_by_another_ends_once(loop: LoopWorker) -> None:
+    async def waits() -> list[Any]:
+        await asyncio.sleep(60.0)
+        return ["returned"]
+
+    async def cancels() -> list[Any]:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.wait(others)
+        return ["done"]
+
+    loop.spawn(1, waits, failed)
+    loop.spawn(2, cancels, failed)
+
+    assert sorted(take(loop, 2)) == ["CancelledError", "done"]
+
+
+def test_one_that_the_loop_does_not_begin_has_failed(loop: LoopWorker) -> None:
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def breaks() -> list[Any]:
+        def factory(*_: Any, **__: Any) -> Any:
+            raise ZeroDivisionError
+
+        loops.append(asyncio.get_running_loop())
+        loops[0].set_task_factory(factory)
+        return ["broken"]
+
+    loop.spawn(1, breaks, failed)
+    first = take(loop, 1)
+    loop.spawn(2, lambda: twice(2), failed)
+    second = take(loop, 1)
+    loops[0].call_soon_threadsafe(loops[0].set_task_factory, None)
+    loop.spawn(3, lambda: twice(3), failed)
+
+    assert (first, second) == (["broken"], ["ZeroDivisionError"])
+    assert take(loop, 2) == [3, 3]
