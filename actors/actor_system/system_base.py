@@ -183,9 +183,11 @@ def _run_actor(*args: Any) -> None:
     process_end.begin()
     try:
         _act(*args)
-    except Exception:  # noqa: BLE001 - it is written where it can be seen
+    except BaseException:  # noqa: BLE001 - it is written where it can be seen
         traceback.print_exc()
-    process_end.finish()
+    finally:
+        # Whatever comes: what called this is the stage that this was forked from.
+        process_end.finish()
 
 
 def _act(

@@ -67,10 +67,15 @@ def allow_descriptors(count: int) -> int:
     return soft
 
 
-def allow_all_descriptors() -> None:
-    """Have this process, and those it starts, open as many files as may be."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def allow_all_descriptors() -> bool:
+    """Have this process, and those it starts, open as many files as may be.
+
+    Returns:
+        Whether these are more than before.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft != hard
 
 
 def descriptors_left() -> int:

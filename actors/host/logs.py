@@ -292,9 +292,9 @@ def pump(
     return thread
 
 
-def default_format(out: TextIO = sys.stderr) -> str:
+def default_format(out: TextIO | None = sys.stderr) -> str:
     """``console`` for a person at a terminal, ``json`` for whatever else reads."""
-    return "console" if out.isatty() else "json"
+    return "console" if out is not None and out.isatty() else "json"
 
 
 class _Forward(logging.Handler):

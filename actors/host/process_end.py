@@ -14,12 +14,18 @@ import sys
 import threading
 import time
 from multiprocessing import util
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: How long all of it may take, in seconds.
 WITHIN_S = 2.0
 #: How long threads are waited for, in seconds: those that are no daemons.
 THREADS_WITHIN_S = 1.0
+
+# The user's code may put others in their place.
+_exit, _set_recursion_limit = os._exit, sys.setrecursionlimit
 
 
 def begin() -> None:
@@ -31,9 +37,20 @@ def begin() -> None:
     os.dup2(null, 0)
     if null:
         os.close(null)
+    sys.setrecursionlimit = _recursion_limit_from(sys.getrecursionlimit())
     # A line is printed when it is printed: whoever is killed has said it.
     with contextlib.suppress(AttributeError, ValueError, OSError):
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+def _recursion_limit_from(least: int) -> Callable[[int], None]:
+    # A lower one would be below the stack of the mailbox, which could do nothing more,
+    # nor end its process: what it forks would go on in its place.
+    def set_recursion_limit(limit: int, /) -> None:
+        is_low = isinstance(limit, int) and 0 < limit < least
+        _set_recursion_limit(least if is_low else limit)
+
+    return set_recursion_limit
 
 
 def finish() -> NoReturn:
@@ -49,7 +66,7 @@ def finish() -> NoReturn:
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001
     flush()
-    os._exit(0)
+    _exit(0)
 
 
 def flush() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
@@ -234,4 +234,9 @@ def report_of(line: bytes) -> Report:
 def read_reports(fd: int) -> tuple[list[Report], bool]:
     """Read what is there; returns the reports, and whether the pipe has ended."""
     chunk = os.read(fd, 1 << 16)
-    return [report_of(line) for line in chunk.splitlines()], not chunk
+    reports = []
+    for line in chunk.splitlines():
+        # What is none was written by a process that the user's code has broken.
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
+            reports.append(report_of(line))
+    return reports, not chunk

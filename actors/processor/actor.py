@@ -80,6 +80,10 @@ HAND_OVER_S = 2.0
 #: How long what has ended beside others waits for those of its moment, in seconds:
 #: a message, a transaction and an answer are for all of them.
 COMPANY_S = 0.0005
+
+#: After how long a set-up that has not returned is told of, in seconds.
+SET_UP_SLOW_S = 5.0
+_SLOW_HINT = "it has not returned; a system that starts polls once all have"
 #: How many go together at most, while what comes in their place is waited for.
 TOGETHER = 16
 
@@ -116,6 +120,7 @@ class ProcessorActor(Stage):
         self._began_at = 0.0
         self._look_at: float | None = None
         self._take_at: float | None = None
+        self._set_up_slow_at: float | None = None
 
     def receive(  # noqa: C901 - one arm a message
         self, message: Any, sender: Address
@@ -189,6 +194,9 @@ class ProcessorActor(Stage):
         self._end_what_is_late(now)
         if self._look_at is not None and now >= self._look_at:
             self._look(now)
+        if self._set_up_slow_at is not None and now >= self._set_up_slow_at:
+            self._set_up_slow_at = None
+            self.log.warning("setup.slow", setup=self._made_by, hint=_SLOW_HINT)
         self._run_next()
         self._tell_if_drained()
 
@@ -197,7 +205,7 @@ class ProcessorActor(Stage):
         if self._root is None:
             return None
         times = [self.consumer.next_tick(), self._leave_at]
-        times += [self._look_at, self._take_at]
+        times += [self._look_at, self._take_at, self._set_up_slow_at]
         if self._output is not None:
             times.append(self._output.next_tick())
         if self._batching is not None and self.consumer.may_begin:
@@ -236,6 +244,8 @@ class ProcessorActor(Stage):
             error = str(problem)
         if error is not None or not config.is_set_up:
             self._tell_started(error)
+        else:
+            self._set_up_slow_at = self.now() + SET_UP_SLOW_S
 
     def _check_versions(self, expected: dict[str, str]) -> None:
         # Where it runs for a leader elsewhere: what is on the disk may have changed
@@ -448,13 +458,18 @@ class ProcessorActor(Stage):
         self._send(self.consumer.drain(self.now()))
 
     def _note_set_up(self, setup: IsSetUp) -> None:
+        self._set_up_slow_at = None
         failure = setup.failure
         if failure is None:
             self._tell_started(None)
             return
-        names = [each for each in (self.config.executor, self.config.setup) if each]
-        error = f"{' or '.join(map(repr, names))}, the setup of {self._name}, failed"
+        error = f"{self._made_by}, the setup of {self._name}, failed"
         self._tell_started(f"{error}: {failure.error}", may_pass=True)
+
+    @property
+    def _made_by(self) -> str:
+        names = (self.config.executor, self.config.setup)
+        return " or ".join(repr(each) for each in names if each)
 
     def _call_off(self, message: CallOff, now: float) -> None:
         running, sends = self.consumer.called_off(message, now)

@@ -360,7 +360,7 @@ def outcomes_of(
     tasks: Sequence[Task], results: Sequence[Any], began: float
 ) -> list[Outcome]:
     """What a call over several jobs came to, by the results or errors of each."""
-    duration_s = (time.perf_counter() - began) / len(tasks)
+    duration_s = max(0.0, time.perf_counter() - began) / len(tasks)
     ends = [_settle(value) for value in results]
     return [
         Outcome(each.assignment.key, each.assignment.attempt, *end, duration_s)
@@ -414,7 +414,8 @@ def _run_one(process: Callable[[Any], Any], task: Task) -> Outcome:
             result = checked(process(task.assignment.payload))
     except BaseException as error:  # noqa: BLE001 - sys.exit() in a job is a failure
         result, failure = None, describe(error)
-    duration_s = time.perf_counter() - began
+    # Not below nothing: the user's code may set the clock, as freezegun does.
+    duration_s = max(0.0, time.perf_counter() - began)
     _, key, attempt, *_ = task.assignment
     return Outcome(key, attempt, result, failure, duration_s)
 

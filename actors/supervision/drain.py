@@ -168,6 +168,7 @@ class Shutdown:
                 "drain.progress",
                 in_flight=accounting.in_flight,
                 buffered=accounting.buffered,
+                retrying=accounting.retrying,
                 left_s=round(left_s, 1),
             )
 

@@ -87,11 +87,15 @@ def _parsed(value: str) -> datetime | None:
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
+#: A longer wait is one of this many seconds: a month.
+LONGEST_WAIT_S = 31 * 24 * 3600.0
+
+
 def _seconds_of(value: Any) -> float | None:
     try:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
-        return float(value) if 0 <= value < float("inf") else None
+        return float(min(value, LONGEST_WAIT_S)) if value >= 0 else None
     except BaseException:  # noqa: BLE001 - a number of the user's
         return None
 

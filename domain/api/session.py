@@ -85,7 +85,16 @@ class Session:
                 return self._ask(request)
             except RedirectedError as error:
                 request = self._redirected(request, error)
-        return self._ask(request)
+        try:
+            return self._ask(request)
+        except RedirectedError as error:
+            if (most := self.settings.redirects) and error.status in _TO_GET:
+                raise RedirectedError(
+                    f"redirects: expected at most {most}, got one more: {error}",
+                    status=error.status,
+                    body=error.body,
+                ) from None
+            raise
 
     def _ask(self, request: http.Request) -> Reply:
         noted = self._admitted(request.wait_s)

@@ -116,6 +116,17 @@ def test_every_report_of_a_change_is_known_as_one() -> None:
     os.close(writer)
 
 
+def test_what_is_no_report_is_passed_over() -> None:
+    reader, writer = os.pipe()
+    lines = (b"broken", b"{}", b"[]", b'{"report": "nothing"}', b'{"report": "beat"}')
+    os.write(writer, b"\n".join((*lines, b'{"report": "resumed", "x": 1}\n')))
+
+    assert [type(each).__name__ for each in read_reports(reader)[0]] == ["Beat"]
+    os.close(writer)
+    assert read_reports(reader) == ([], True)
+    os.close(reader)
+
+
 def test_another_system_goes_on_with_what_was_changed() -> None:
     changes = after(
         Paused("south", hold=True),

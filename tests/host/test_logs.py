@@ -511,3 +511,7 @@ def test_the_last_problem_of_many_lines_is_kept(pipe: logs.LogPipe) -> None:
     assert pipe.problem == line % ("warning", 3)
     pipe.note_problem((line % ("error", 9)).encode())
     assert pipe.problem == line % ("error", 9)
+
+
+def test_where_nobody_can_read_the_log_it_is_json() -> None:
+    assert logs.default_format(None) == "json"

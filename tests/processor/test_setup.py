@@ -116,6 +116,23 @@ def test_an_async_one_goes_with_an_async_process_only(setup: Any) -> None:
         pipeline(setup, process)
 
 
+@pytest.mark.parametrize(("takes_s", "times"), [(4.0, 0), (30.0, 1)])
+def test_one_that_takes_long_is_told_once_and_waited_for(
+    takes_s: float, times: int
+) -> None:
+    async def slow() -> None:
+        await asyncio.sleep(takes_s)
+
+    with pipeline(slow, process_later) as started:
+        started.push(range(3))
+        started.run_until_idle()
+
+        events = [each for each in started.events if each["event"] == "setup.slow"]
+        assert len(events) == times
+        assert all(each["setup"] for each in events)
+        assert sorted(started.results) == [0, 1, 2]
+
+
 def test_one_that_fails_when_the_process_is_restarted_is_tried_again() -> None:
     left = [True, False, False, True]
 

@@ -618,3 +618,16 @@ def patched_clock(job: Any) -> Any:
     time.sleep(60)
     time.sleep = kept
     return job["id"]
+
+
+@odd()
+def low_recursion_limit(job: Any) -> Any:
+    sys.setrecursionlimit(60)
+    return job["id"]
+
+
+@odd()
+def replaced_exit(job: Any) -> Any:
+    # As a test's stub does that is never taken back.
+    vars(os)["_exit"] = lambda _=0: None
+    return job["id"]

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from actors.user_code.failures import LONGEST_ERROR, LONGEST_TRACE, describe
+from actors.user_code.failures import (
+    LONGEST_ERROR,
+    LONGEST_TRACE,
+    LONGEST_WAIT_S,
+    describe,
+)
 from tests.support.spooled import UNSAYABLE, MuteError
 
 
@@ -99,3 +104,22 @@ def test_a_number_of_seconds_may_be_of_a_subclass() -> None:
         retry_after_s = Seconds(1.5)
 
     assert type(describe(LaterError()).retry_after_s) is float
+
+
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        (float("inf"), LONGEST_WAIT_S),
+        (10**400, LONGEST_WAIT_S),
+        (0, 0.0),
+        (float("nan"), None),
+        (-1.0, None),
+        ("30", None),
+        (True, None),
+    ],
+)
+def test_a_wait_is_from_nothing_to_a_month(said: Any, waits: float | None) -> None:
+    error = ValueError()
+    error.retry_after_s = said  # type: ignore[attr-defined]
+
+    assert describe(error).retry_after_s == waits

@@ -162,7 +162,7 @@ def test_a_redirect_is_followed_where_it_may_be(answers: Answers) -> None:
 def test_no_more_redirects_are_followed_than_may_be(answers: Answers) -> None:
     server = answers(moved("/a"))
 
-    with pytest.raises(RedirectedError):
+    with pytest.raises(RedirectedError, match="expected at most 3, got one more"):
         take(server.url, redirects=3)
     assert len(server.requests) == 4
     with pytest.raises(RedirectedError):
