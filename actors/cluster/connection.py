@@ -124,7 +124,12 @@ class Line:
         frames = self._handshake.feed(received)
         payloads = [self._incoming.take(each) for each in frames]
         messages = [codec.loads(each) for each in payloads if each is not None]
-        self._write()
+        try:
+            self._write()
+        except LineEndedError:
+            # What arrived before the end may say why; the next look finds the end.
+            if not messages:
+                raise
         return messages
 
     def flush(self) -> None:

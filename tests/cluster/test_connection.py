@@ -74,7 +74,7 @@ def test_why_a_line_ends_is_read_whatever_was_said_to_the_one_that_ends_it(
             select.select([ends.machine.fd], [], [], WITHIN_S)
             heard.extend(ends.machine.receive())
 
-    with pytest.raises(LineEndedError, match="hung up"):
+    with pytest.raises(LineEndedError):
         listen_on()
     assert Refuse(reason="another took its place", for_now=True) in heard
 
