@@ -42,6 +42,7 @@ from actors.supervision.messages import (
     SourceGone,
     SourceUp,
 )
+from actors.supervision.status_answer import unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -219,7 +220,8 @@ class Leader:
                 elif last is not None and is_same and state == "silent":
                     yield process.name, last, process.kind
                 else:
-                    yield process.name, _unanswered(process, state), process.kind
+                    silent = unanswered(process.pid, process.host, state)
+                    yield process.name, silent, process.kind
 
     # What machines say.
 
@@ -415,21 +417,6 @@ class Leader:
 def agreed_limit_s(system: SystemConfig, join: Join) -> float:
     """How long a silence a leader and a machine bear: the longer of what each says."""
     return max(system.machine_timeout_s, min(join.limit_s, LONGEST_S))
-
-
-def _unanswered(process: Process, state: str) -> ProcessorAnswer:
-    return {
-        "pid": process.pid,
-        "host": process.host,
-        "state": state,
-        "in_flight": 0,
-        "demand": 0,
-        "manual": False,
-        "done": 0,
-        "failed": 0,
-        "progress": [],
-        "restarts": 0,
-    }
 
 
 def _to(machine: Machine, message: Any) -> Tell:

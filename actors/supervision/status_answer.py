@@ -134,10 +134,17 @@ def _processor(child: Child[Any], answer: StatusAnswer | None) -> ProcessorAnswe
     restarts = child.restarted
     if answer is not None and answer.processor is not None:
         return {**answer.processor, "restarts": restarts}
+    return unanswered(child.pid, None, _unanswered(child), restarts)
+
+
+def unanswered(
+    pid: int | None, host: str | None, state: str, restarts: int = 0
+) -> ProcessorAnswer:
+    """What is said of a processor that said nothing itself."""
     return {
-        "pid": child.pid,
-        "host": None,
-        "state": _unanswered(child),
+        "pid": pid,
+        "host": host,
+        "state": state,
         "in_flight": 0,
         "demand": 0,
         "manual": False,
