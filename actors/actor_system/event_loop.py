@@ -83,10 +83,11 @@ class LoopWorker(WakingQueue):
         self._thread.join(within_s)
 
     def _begin(self, key: int, make: Make, failed: Failed) -> None:
-        running = self._carry_out(key, make)
+        answer: list[Any] = []
+        running = self._carry_out(make, answer)
         try:
             task = self._tasks[key] = self._loop.create_task(running)
-            task.add_done_callback(partial(self._ended, key, failed))
+            task.add_done_callback(partial(self._ended, key, failed, answer))
         except BaseException as error:  # noqa: BLE001 - the loop is the user's as well
             running.close()
             self._tasks.pop(key, None)
@@ -98,17 +99,19 @@ class LoopWorker(WakingQueue):
         if (task := self._tasks.get(key)) is not None:
             task.cancel()
 
-    async def _carry_out(self, key: int, make: Make) -> None:
-        answer = list(await make())
+    async def _carry_out(self, make: Make, answer: list[Any]) -> None:
+        answer += [*await make()]  # all of it, or nothing
         forks.end_fork()
-        # That is its end: one that was cancelled in its last step counts as cancelled
-        # for the loop, whatever it has returned.
-        self._tasks.pop(key, None)
         for each in answer:
             self.put(each)
 
-    def _ended(self, key: int, failed: Failed, task: asyncio.Task[None]) -> None:
-        if self._tasks.pop(key, None) is None:
+    def _ended(
+        self, key: int, failed: Failed, answer: list[Any], task: asyncio.Task[None]
+    ) -> None:
+        self._tasks.pop(key, None)
+        if answer:
+            # One that was cancelled in its last step counts as cancelled for the loop,
+            # whatever it has returned.
             return
         error: BaseException | None
         error = asyncio.CancelledError() if task.cancelled() else task.exception()

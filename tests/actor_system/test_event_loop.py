@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,6 +50,30 @@ def test_one_that_cancels_itself_as_it_returns_ends_once(loop: LoopWorker) -> No
     loop.spawn(2, lambda: twice(2), failed)
 
     assert (first, take(loop, 2)) == (["returned"], [2, 2])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="there are no eager tasks")
+def test_one_that_is_begun_eagerly_and_cancels_itself_ends_once(
+    loop: LoopWorker,
+) -> None:
+    async def is_eager() -> list[Any]:
+        eager = asyncio.eager_task_factory  # type: ignore[attr-defined]
+        asyncio.get_running_loop().set_task_factory(eager)
+        return ["eager"]
+
+    async def cancelled() -> list[Any]:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return ["returned"]
+
+    loop.spawn(1, is_eager, failed)
+    first = take(loop, 1)
+    loop.spawn(2, cancelled, failed)
+    second = take(loop, 1)
+    loop.spawn(3, lambda: twice(3), failed)
+
+    assert (first, second, take(loop, 2)) == (["eager"], ["returned"], [3, 3])
 
 
 def test_one_that_is_cancelled_by_another_ends_once(loop: LoopWorker) -> None:
