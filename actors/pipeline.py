@@ -24,7 +24,11 @@ from actors.commands.exit_codes import Exit
 from actors.commands.start_error import check_platform
 from actors.config.build import build_noting
 from actors.config.errors import ConfigError, Problems
-from actors.config.named_functions import function_problems, hook_problems
+from actors.config.named_functions import (
+    function_problems,
+    hook_problems,
+    notify_problem,
+)
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
 from actors.hooks.callbacks import Callbacks, hooks_with
@@ -348,6 +352,8 @@ class Pipeline:
             problems.add(f"Pipeline, {place.rpartition('.')[0]}: {problem}")
         for _, problem in hook_problems(config):
             problems.add(f"Pipeline, hooks: {problem}")
+        if (nowhere := notify_problem(config)) is not None:
+            problems.add(f"Pipeline: {nowhere}")
         callbacks = {
             "done": on_done,
             "failed": on_failed,

@@ -65,7 +65,8 @@ def register(verbs: Verbs) -> None:
     text = "list, show, export, retry, discard or cancel jobs"
     parser = add_verb(verbs, "jobs", jobs, text)
     parser.add_argument("action", choices=tuple(_ACTIONS))
-    ids = "as list shows them: 17 is the number, '\"17\"' the text"
+    ids = "as list shows them: 17 is the number, '\"17\"' the text; behind -- if one "
+    ids += "begins with -"
     parser.add_argument("ids", nargs="*", metavar="ID", help=ids)
     add_arguments(parser)
     parser.add_argument("--all", action="store_true", help="every quarantined job")

@@ -131,24 +131,49 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with a usage message, and what was meant by a word."""
+        message = message.replace(_MARK, "").replace(repr(_MARK)[1:-1], "")
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if choice is not None:
             message += near(choice[1], re.findall(r"[\w-]+", choice[2]))
         super().error(message)
 
     def parse_in_any_order(self, words: Sequence[str]) -> argparse.Namespace:
-        """Parse options and other words however they are mixed."""
-        # Behind -- all are other words, for which there is a place already.
-        parse = self.parse_known_intermixed_args
+        """Parse options and other words however they are mixed.
+
+        Behind ``--`` are other words only, and they may begin with a dash.
+        """
+        words, others = list(words), list[str]()
         if "--" in words:
-            parse = self.parse_known_args
-        arguments, rest = parse(list(words))
+            at = words.index("--")
+            words, others = words[:at], words[at + 1 :]
+            last = self._option_string_actions.get(words[-1]) if words else None
+            if last is not None and last.nargs is None:
+                self.error(f"argument {words[-1]}: expected one argument")
+        # argparse mixes them only where nothing looks like an option that is none.
+        words += [_no_option(each) for each in others]
+        arguments, rest = self.parse_known_intermixed_args(words)
+        for name, value in vars(arguments).items():
+            setattr(arguments, name, _as_given(value))
         if rest:
             known = [each for action in self._actions for each in action.option_strings]
             unknown = [each.partition("=")[0] for each in rest if each[:1] == "-"]
             meant = near(unknown[0], known) if unknown else ""
             self.error(f"unrecognized arguments: {' '.join(rest)}{meant}")
         return arguments
+
+
+#: What stands before a word that begins with a dash; no word of a command line has it.
+_MARK = "\0"
+
+
+def _no_option(word: str) -> str:
+    return _MARK + word if re.match(r"-(?!\d+$)", word) else word
+
+
+def _as_given(value: object) -> object:
+    if isinstance(value, list):
+        return [_as_given(each) for each in value]
+    return value.removeprefix(_MARK) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, slots=True)

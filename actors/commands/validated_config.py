@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from actors.cluster import identity, keys
 from actors.commands.options import read_given
-from actors.config.named_functions import function_problems, hook_problems
+from actors.config.named_functions import (
+    function_problems,
+    hook_problems,
+    notify_problem,
+)
 from actors.config.show import config_rows, secrets_of
 from actors.config.values import is_over_file
 from actors.host import forked_call, redaction
@@ -112,6 +116,8 @@ def function_errors(given: GivenConfig) -> Iterator[str]:
     for event, problem in hook_problems(given.config):
         where = given.file.where("hooks", event) if given.file else "hooks"
         yield f"{where}: {problem}"
+    if (nowhere := notify_problem(given.config)) is not None:
+        yield f"{given.values['notify'].origin}: {nowhere}"
     rows = config_rows(given.values, given.file, given.config)
     origins = {row["name"]: row["origin"] for row in rows}
     for place, problem, path in function_problems(given.config, given.unsound):

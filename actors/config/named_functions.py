@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.config.model import FetcherConfig
 from actors.demand.job_routing import Routing, key_reader
+from actors.hooks.notify import sender_to
 from actors.host.texts import line_of
 from actors.user_code.functions import (
     FunctionError,
@@ -117,6 +118,17 @@ def hook_problems(config: SystemConfig) -> Iterator[tuple[str, str]]:
                 NamedFunction(event, name, ("event",)).check()
             except FunctionError as error:
                 yield event, f"{event}: {error}"
+
+
+def notify_problem(config: SystemConfig) -> str | None:
+    """Why no message can be sent to where ``notify`` says, if none can."""
+    if not config.notify:
+        return None
+    try:
+        sender_to(config.notify)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def hidden_functions(config: SystemConfig) -> Iterator[tuple[str, str]]:

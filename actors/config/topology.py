@@ -52,8 +52,10 @@ def problems_of(
                     f"processor {name!r} takes from {source!r}, expected one of {known}"
                 )
                 yield Problem(index, "from", text)
-        if name in _upstream(name, processors):
-            yield Problem(index, "from", f"processor {name!r} takes from itself")
+        if (between := _way_round(name, processors)) is not None:
+            by_way = f" by way of {' and '.join(map(repr, between))}" if between else ""
+            text = f"processor {name!r} takes from itself{by_way}"
+            yield Problem(index, "from", text)
 
 
 def _taken(name: str, fetchers: Sequence[str]) -> str | None:
@@ -64,14 +66,20 @@ def _taken(name: str, fetchers: Sequence[str]) -> str | None:
     return None
 
 
-def _upstream(name: str, processors: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    left, seen = list(processors[name]), set()
-    while left:
-        source = left.pop()
-        if source not in seen:
-            seen.add(source)
-            yield source
-            left += processors.get(source, ())
+def _way_round(
+    name: str, processors: Mapping[str, Sequence[str]]
+) -> tuple[str, ...] | None:
+    """The names between a processor and itself, if what it takes comes from it."""
+    ways: list[tuple[str, ...]] = [()]
+    seen: set[str] = set()
+    for way in ways:  # which grows: the shortest comes first
+        for source in processors.get(way[-1] if way else name, ()):
+            if source == name:
+                return way
+            if source not in seen:
+                seen.add(source)
+                ways.append((*way, source))
+    return None
 
 
 def check_demand(
@@ -108,7 +116,8 @@ def _check_window(
         problem = f"must be above min_demand ({each.min_demand})"
     else:
         return
-    is_own = "max_demand" in _table_of(tables, index) and not is_over_file(window)
+    table = _table_of(tables, "processor", index)
+    is_own = "max_demand" in table and not is_over_file(window)
     where = window.origin
     if is_own or where == "default":
         where = tables.where("max_demand", "processor", index)
@@ -119,7 +128,7 @@ def _check_window(
 
 
 def _check_manual(tables: Tables, index: int, manual: ProcessorConfig) -> None:
-    table = _table_of(tables, index)
+    table = _table_of(tables, "processor", index)
     for key in ("max_demand", "min_demand"):
         if key in table:
             raise ConfigError(
@@ -128,10 +137,11 @@ def _check_manual(tables: Tables, index: int, manual: ProcessorConfig) -> None:
             )
 
 
-def _table_of(tables: Tables, index: int) -> Mapping[str, Any]:
-    # Where the file has no processor, there is one by default, with no table.
-    written = tables.file.content.get("processor", []) if tables.file else []
-    return written[index] if index < len(written) else {}
+def _table_of(tables: Tables, table: str, index: int) -> Mapping[str, Any]:
+    # Where the file has none, or something else by that name, it is one by default.
+    written: Any = tables.file.content.get(table) if tables.file else None
+    is_there = isinstance(written, list) and index < len(written)
+    return written[index] if is_there and isinstance(written[index], dict) else {}
 
 
 def check_dispatching(
@@ -152,6 +162,7 @@ def check_dispatching(
     tables.check_sound(
         "processor", processors, partial(_check_partition, tables, "processor")
     )
+    tables.check_sound("processor", processors, partial(_check_batches, tables))
     both: tuple[FetcherConfig | ProcessorConfig, ...] = (*fetchers, *processors)
     broadcasts = {each.name for each in both if each.dispatcher == "broadcast"}
     if tables.unsound:
@@ -170,10 +181,22 @@ def _check_partition(
     tables: Tables, table: str, index: int, stage: FetcherConfig | ProcessorConfig
 ) -> None:
     if (stage.dispatcher == "partition") != (stage.partition_by is not None):
-        where = tables.where("dispatcher", table, index)
+        written = "dispatcher" in _table_of(tables, table, index)
+        key = "dispatcher" if written else "partition_by"
         raise ConfigError(
-            f"{where}: dispatcher = 'partition' and partition_by go "
-            f"together, got {stage.dispatcher!r} and {stage.partition_by!r}"
+            f"{tables.where(key, table, index)}: dispatcher = 'partition' and "
+            f"partition_by go together, got {stage.dispatcher!r} and "
+            f"{stage.partition_by!r}"
+        )
+
+
+def _check_batches(tables: Tables, index: int, processor: ProcessorConfig) -> None:
+    key = "batch_timeout_s"
+    table = _table_of(tables, "processor", index)
+    if processor.batch_size is None and key in table:
+        raise ConfigError(
+            f"{tables.where(key, 'processor', index)}: {key} does nothing for "
+            f"processor {processor.name!r} without batch_size"
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from actors.host.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: How long a message waits for others after the first, in seconds.
 GATHER_S = 10.0
@@ -123,15 +125,28 @@ def sender_to(urls: Sequence[str]) -> Callable[[str], object]:
         raise ValueError(_HINT) from None
     to = apprise.Apprise()
     for url in urls:
-        if not to.add(url):
+        with _unsaid():
+            taken = to.add(url)
+        if not taken:
             scheme = url.partition(":")[0]
-            raise ValueError(f"notify: apprise knows no URL like {scheme}:...")
+            raise ValueError(f"notify: apprise cannot use a URL like {scheme}:...")
 
     def send(text: str) -> None:
         if not to.notify(title="lowtide", body=text):
             raise OSError("notify: a message could not be delivered")
 
     return send
+
+
+@contextlib.contextmanager
+def _unsaid() -> Iterator[None]:
+    """Keep apprise from logging the whole of a URL that it cannot use."""
+    log = logging.getLogger("apprise")
+    was, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = was
 
 
 def tell(event: dict[str, Any]) -> None:

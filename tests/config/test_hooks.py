@@ -10,7 +10,7 @@ import pytest
 from actors import Fetcher, Pipeline
 from actors.config.build import build
 from actors.config.errors import ConfigError
-from actors.config.named_functions import hook_problems
+from actors.config.named_functions import hook_problems, notify_problem
 from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve
 
@@ -66,6 +66,20 @@ def test_notify_is_a_hook_of_ours_and_a_secret(tmp_path: Path) -> None:
 
     assert config.hooked == {"quarantined", "faulted", "fatal"}
     assert config.for_machines().notify is None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_where_no_message_can_be_sent_to_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("apprise")
+    told = notify_problem(config_of('notify = ["json://h", "jsn://h"]', tmp_path))
+
+    assert told == "notify: apprise cannot use a URL like jsn:..."
+    assert notify_problem(config_of('notify = ["json://h"]', tmp_path)) is None
+    with pytest.raises(ConfigError, match=r"^Pipeline: notify: apprise cannot use"):
+        Pipeline([Fetcher(fetch)], notify=["jsn://h"])
+    assert not caplog.records  # the library would show what may be a secret
 
 
 def fetch() -> None:

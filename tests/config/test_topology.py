@@ -14,6 +14,7 @@ def describe(error: BaseException) -> Failure:
 
 
 EXPECTED = "expected one of one"
+ITSELF = "processor {!r} takes from itself".format
 
 
 def test_steps_and_several_sources_may_be_joined() -> None:
@@ -37,13 +38,21 @@ def test_steps_and_several_sources_may_be_joined() -> None:
         (
             {"a": ("one", "c"), "b": ("a",), "c": ("b",)},
             [
-                Problem(index, "from", f"processor {name!r} takes from itself")
-                for index, name in enumerate("abc")
+                Problem(0, "from", f"{ITSELF('a')} by way of 'c' and 'b'"),
+                Problem(1, "from", f"{ITSELF('b')} by way of 'a' and 'c'"),
+                Problem(2, "from", f"{ITSELF('c')} by way of 'b' and 'a'"),
+            ],
+        ),
+        (
+            {"a": ("b", "one"), "b": ("c", "a"), "c": ("one",), "d": ("a",)},
+            [
+                Problem(0, "from", f"{ITSELF('a')} by way of 'b'"),
+                Problem(1, "from", f"{ITSELF('b')} by way of 'a'"),
             ],
         ),
         (
             {"a": ("one",), "b": ("b",)},
-            [Problem(1, "from", "processor 'b' takes from itself")],
+            [Problem(1, "from", ITSELF("b"))],
         ),
         (
             {"one": ("one",)},
@@ -54,7 +63,7 @@ def test_steps_and_several_sources_may_be_joined() -> None:
             ],
         ),
     ],
-    ids=["unknown", "circle", "itself", "name"],
+    ids=["unknown", "circle", "each other", "itself", "name"],
 )
 def test_all_that_could_never_move_is_found(
     takes: dict[str, tuple[str, ...]], problems: list[Problem]

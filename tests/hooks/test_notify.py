@@ -110,7 +110,9 @@ def test_apprise_sends_it() -> None:
 def test_a_url_that_is_none_is_refused_without_its_secret() -> None:
     pytest.importorskip("apprise")
 
-    with pytest.raises(ValueError, match=r"no URL like nonsense:\.\.\.") as raised:
+    with pytest.raises(
+        ValueError, match=r"cannot use a URL like nonsense:\.\.\."
+    ) as raised:
         notify.sender_to(["nonsense://token@host"])
 
     assert "token" not in str(raised.value)

@@ -62,6 +62,18 @@ def check_here(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        (
+            'every_s = 1.0\nnotify = ["json://h", "nonsense://token@h"]\n',
+            "2: notify: apprise cannot use a URL like nonsense:...\n",
+        ),
+        (
+            '[[fetcher]]\nname = "a"\n\npartition_by = "customer"\n',
+            "4: dispatcher = 'partition' and partition_by go together, ",
+        ),
+        (
+            '[[processor]]\nname = "a"\n\nbatch_timeout_s = 2\n',
+            "4: batch_timeout_s does nothing for processor 'a' without batch_size\n",
+        ),
         ("every_s = 1.0\nbufer = 5\n", "2: unknown key 'bufer', expected one of url,"),
         ("buffer = 0\n", "1: buffer must be a whole number from 1, got 0\n"),
         ("every_s = 1.0\nbuffer = = 3\n", "2: no TOML: "),
