@@ -266,9 +266,11 @@ def _redirects_refused(
                 whole = _is_note(response) or _read_kept(name, response, exchange)
             body = bytes(exchange.body)
             target = _target(response.headers.get("Location"))
+            what = f"pointing to {target}, which is not followed"
+            if status == NOT_MODIFIED:
+                what = "(not modified), though it was not asked what has changed"
             raise RedirectedError(
-                f"{name}: expected an answer, got status {status} pointing to "
-                f"{target}, which is not followed",
+                f"{name}: expected an answer, got status {status} {what}",
                 status=status,
                 body=body,
                 unknown_outcome=not (whole or body),

@@ -128,7 +128,7 @@ def _own(value: Any) -> Any:
 def served_body(error: BaseException) -> bytes:
     """What a source served that ``fetch`` could not use, if a job may be in it.
 
-    The rule: an exception's attribute ``body``, if it is bytes, unless its
+    The rule: an exception's attribute ``body``, if it is bytes or text, unless its
     ``status`` is 400 or above: such an answer says itself that it holds no job.
     """
     body, status = (
@@ -136,9 +136,15 @@ def served_body(error: BaseException) -> bytes:
         status_of(error),
     )
     refused = status is not None and status >= 400  # noqa: PLR2004
-    if refused or not issubclass(type(body), bytes):
+    if refused or not issubclass(type(body), (bytes, bytearray, memoryview, str)):
         return b""
-    return b"".join((body,))  # one of a subclass becomes plain
+    try:
+        if issubclass(type(body), str):
+            return str.encode(body, errors="surrogatepass")
+        # One of a subclass becomes plain.
+        return body.tobytes() if type(body) is memoryview else b"".join((body,))
+    except Exception:  # noqa: BLE001 - one that was released, or of a class of the user's
+        return b""
 
 
 def item_of(value: Any) -> Fetched | Unusable:

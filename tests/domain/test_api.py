@@ -257,7 +257,7 @@ def test_changes_are_not_asked_for_where_that_is_not_wanted(answers: Answers) ->
 def test_not_modified_is_an_error_where_nobody_asked(answers: Answers) -> None:
     server = answers(whole(b"", "304 Not Modified"))
 
-    with pytest.raises(RedirectedError, match="304"):
+    with pytest.raises(RedirectedError, match=r"304 \(not modified\), though"):
         api.fetch(server.url)
 
 

@@ -116,10 +116,14 @@ def test_options_are_the_arguments() -> None:
         ("grün".encode(), "grün", "utf-8"),
         (b"\xff\x00", base64.b64encode(b"\xff\x00").decode(), "base64"),
         (b"x" * (KEPT_BYTES + 1), "x" * KEPT_BYTES, "utf-8"),
+        ('{"id": "grün"', '{"id": "grün"', "utf-8"),
+        ("\ud800", base64.b64encode(b"\xed\xa0\x80").decode(), "base64"),
+        (bytearray(b"one"), "one", "utf-8"),
+        (memoryview(b"oxnxe")[::2], "one", "utf-8"),
     ],
 )
 def test_a_body_that_was_served_with_an_error_is_handed_on(
-    body: bytes, raw: str, encoding: str
+    body: object, raw: str, encoding: str
 ) -> None:
     [unusable, ended] = run(one_after_another(ServedError(body=body)))
 
@@ -146,7 +150,10 @@ def test_the_same_body_has_the_same_id_and_another_has_another() -> None:
     [
         {},
         {"body": b""},
-        {"body": "text"},
+        {"body": ""},
+        {"body": bytearray()},
+        {"body": "busy", "status": 503},
+        {"body": {"id": 1}},
         {"body": None},
         {"body": b"down", "status": 500},
         {"body": b"slow down", "status": 429},
@@ -154,6 +161,13 @@ def test_the_same_body_has_the_same_id_and_another_has_another() -> None:
 )
 def test_an_error_that_served_no_job_is_an_error_alone(said: dict[str, Any]) -> None:
     assert outcomes(run(one_after_another(ServedError(**said)))) == ["error"]
+
+
+def test_a_body_that_cannot_be_read_is_none() -> None:
+    body = memoryview(b"one")
+    body.release()
+
+    assert outcomes(run(one_after_another(ServedError(body=body)))) == ["error"]
 
 
 def test_a_body_served_with_a_good_status_may_be_a_job() -> None:
