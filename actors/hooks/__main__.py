@@ -49,8 +49,7 @@ def main() -> int:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with socket.socket(fileno=arguments.events_fd) as way:
         while message := way.recv(_LONGEST):
-            for event in event_queue.read(message):
-                callers.put(event)
+            callers.put(event_queue.Message(message))
     callers.close(_LAST_S)
     notify.flush()
     return 0

@@ -81,7 +81,7 @@ class Callbacks:
         assert self._caller is not None  # noqa: S101 - it has begun
         with self._reader, contextlib.suppress(OSError):
             while message := self._reader.recv(_LONGEST):
-                self._caller.put(json.loads(message))
+                self._caller.put([json.loads(message)], 1)
         # The system has ended; perhaps nobody waits for that.
         self._caller.end()
 

@@ -8,17 +8,20 @@ import traceback
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.hooks.events import ALL
+from actors.hooks.events import ALL, KINDS
 from actors.host.texts import line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from actors.hooks.event_queue import Message
+
     Event = dict[str, Any]
     Hook = Callable[[Event], object]
 
-#: Events that wait for one function; what comes beyond them is left out.
-MOST = 10_000
+#: Events that wait for one function, and the bytes of the messages that they come in;
+#: what comes beyond that is left out.
+MOST, MOST_BYTES = 10_000, 64 << 20
 #: What goes wrong with one function is told so often, in seconds, with a count.
 TOLD_EVERY_S = 60.0
 
@@ -38,7 +41,10 @@ class Caller:
         self._hook = hook
         self._log = log
         # Bounded below: a queue that bounds itself costs thirty times as much.
-        self._queue: SimpleQueue[Event | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Iterable[Event], int, int] | None]
+        self._queue = SimpleQueue()
+        # Each is counted up by one thread only: who puts, and the function's.
+        self._put = self._called = self._put_bytes = self._called_bytes = 0
         self._failures = _Told()
         self._missed = _Told()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -49,11 +55,21 @@ class Caller:
         """Whether it is the function that asks."""
         return threading.current_thread() is self._thread
 
-    def put(self, event: Event) -> None:
-        """Have the function called with this, unless too much waits already."""
-        if self._queue.qsize() < MOST:
-            self._queue.put(event)
-        elif count := self._missed.due(time.monotonic()):
+    def put(self, events: Iterable[Event], count: int, size: int = 0) -> None:
+        """Have the function called with these, unless too much waits already.
+
+        Args:
+            events: Iterated over in the function's thread.
+            count: How many.
+            size: What they take, in bytes.
+        """
+        waits = self._put - self._called + count
+        waits_bytes = self._put_bytes - self._called_bytes + size
+        if waits <= MOST and waits_bytes <= MOST_BYTES:
+            self._put += count
+            self._put_bytes += size
+            self._queue.put((events, count, size))
+        elif count := self._missed.due(time.monotonic(), count):
             self._log.warning("hook.missed", hook=self._name, count=count)
 
     def end(self) -> None:
@@ -66,11 +82,17 @@ class Caller:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
-        while (event := self._queue.get()) is not None:
-            try:
-                self._hook(event)
-            except BaseException as error:  # noqa: BLE001 - the user's function
-                self._failed(error)
+        while (together := self._queue.get()) is not None:
+            events, count, size = together
+            called = self._called
+            for event in events:
+                try:
+                    self._hook(event)
+                except BaseException as error:  # noqa: BLE001 - the user's function
+                    self._failed(error)
+                self._called += 1
+            self._called = called + count
+            self._called_bytes += size
 
     def _failed(self, error: BaseException) -> None:
         if count := self._failures.due(time.monotonic()):
@@ -92,26 +114,27 @@ class Callers:
         load: Callable[[str], Hook],
         log: Log,
     ) -> None:
-        callers: dict[str, Caller] = {}
-        self._by_event: dict[str, list[Caller]] = {}
+        events_of: dict[str, set[str]] = {}
         for event, names in hooks.items():
             for name in names:
-                if name not in callers:
-                    callers[name] = Caller(name, load(name), log)
-                self._by_event.setdefault(event, []).append(callers[name])
-        self._callers = callers
+                events_of.setdefault(name, set()).update(
+                    KINDS if event == ALL else (event,)
+                )
+        self._callers = [
+            (Caller(name, load(name), log), frozenset(kinds))
+            for name, kinds in events_of.items()
+        ]
 
-    def put(self, event: Event) -> None:
-        """Give an event to each function that is for it, once."""
-        by_event = self._by_event
-        for_it = [*by_event.get(event["event"], ()), *by_event.get(ALL, ())]
-        for caller in dict.fromkeys(for_it):
-            caller.put(event)
+    def put(self, message: Message) -> None:
+        """Give each function those events that it is for, each of them once."""
+        for caller, kinds in self._callers:
+            if count := message.count(kinds):
+                caller.put(message.events(kinds), count, len(message))
 
     def close(self, within_s: float) -> None:
         """Wait for the calls that are due, and let functions finish."""
         until = time.monotonic() + within_s
-        for caller in self._callers.values():
+        for caller, _ in self._callers:
             caller.close(until)
 
 
@@ -122,8 +145,8 @@ class _Told:
         self._count = 0
         self._next = 0.0
 
-    def due(self, now: float) -> int:
-        self._count += 1
+    def due(self, now: float, count: int = 1) -> int:
+        self._count += count
         if now < self._next:
             return 0
         count, self._count, self._next = self._count, 0, now + TOLD_EVERY_S

@@ -1,9 +1,11 @@
-"""The way of events out of a fetcher: written at once, and sent by a thread.
+"""The way of events out of a fetcher: written and sent at once, where there is room.
 
-They are written in the mailbox's own thread: the fetcher has one core at the most, and
-a second thread that works makes the first wait for it, milliseconds at a time. The one
-here only waits for room in the socket. What comes by the thousand is written as rows of
+That is done in the mailbox's own thread: the fetcher has one core at the most, and a
+second thread that works makes the first wait for it, milliseconds at a time. The one
+here only sends what found no room. What comes by the thousand is written as rows of
 plain values, which takes a tenth of what JSON takes; who reads makes events of them.
+A message begins with how many events it has of each kind, so that who hands it on need
+not read it.
 """
 
 from __future__ import annotations
@@ -12,17 +14,18 @@ import atexit
 import contextlib
 import marshal
 import socket
+import struct
 import threading
-import time
+from itertools import groupby
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
-from actors.hooks.events import JOB_EVENTS, LOST, event_of
+from actors.hooks.events import JOB_EVENTS, KINDS, LOST, event_of
 from actors.host import forks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from actors.demand.job_events import JobEvent
 
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 #: and counted.
 MOST, MOST_BYTES = 10_000, 16 << 20
 #: Events in one message.
-_TOGETHER = 50
+_TOGETHER = 500
 #: The version of marshal's format that looks for nothing that is there twice.
 _PLAIN = 2
 #: Bytes that the kernel is asked to hold.
@@ -42,6 +45,11 @@ _LAST_S = 1.0
 
 #: What is sent of an event: the values of one that comes often, or all of it.
 Row: TypeAlias = "tuple[Any, ...] | dict[str, Any]"
+#: Events that follow one another and are alike: their name, and a row for each.
+Group: TypeAlias = "tuple[str, Sequence[Row]]"
+
+_PLACE = {name: place for place, name in enumerate(KINDS)}
+_HEAD = struct.Struct(f"<{len(KINDS)}H")
 
 _writer: socket.socket | None = None
 
@@ -77,7 +85,8 @@ def tell(event: dict[str, Any]) -> None:
     """Send one event from here, if there is room at once."""
     if _writer is not None and event["event"] in _wanted:
         with contextlib.suppress(OSError):
-            _writer.send(_written({}, [event]), socket.MSG_DONTWAIT)
+            content = message_of({}, [(event["event"], [event])])
+            _writer.send(content, socket.MSG_DONTWAIT)
 
 
 def event_queue_of(fetcher: str, wall: Callable[[], float]) -> EventQueue | None:
@@ -87,15 +96,15 @@ def event_queue_of(fetcher: str, wall: Callable[[], float]) -> EventQueue | None
     return EventQueue(_writer, fetcher, _wanted, wall)
 
 
-class Message(NamedTuple):
-    """Events as bytes, and how many there are."""
+class Waiting(NamedTuple):
+    """A message that found no room, and how many events it has."""
 
     content: bytes
     events: int
 
 
 class EventQueue:
-    """Takes events from the mailbox at once, and sends them from a thread."""
+    """Takes events from the mailbox at once; what finds no room waits for a thread."""
 
     def __init__(
         self,
@@ -108,30 +117,21 @@ class EventQueue:
         self._fetcher = fetcher
         self._kinds = {JOB_EVENTS[name] for name in wanted if name in JOB_EVENTS}
         self._wall = wall
-        self._queue: SimpleQueue[Message | None] = SimpleQueue()
+        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
         # Each is counted up by one thread only: the mailbox's, and the sender's.
         self._lost = self._taken = self._taken_bytes = 0
-        self._told_lost = self._sent = self._sent_bytes = 0
+        self._sent = self._sent_bytes = 0
+        # The sender's, and the mailbox's where nothing waits for the sender.
+        self._told_lost = 0
         self._thread: threading.Thread | None = None
 
-    def note(self, events: Iterable[JobEvent]) -> None:
+    def note(self, events: Sequence[JobEvent]) -> None:
         """Take what was kept; it never blocks, nor raises."""
         kinds = self._kinds
-        wanted = [each for each in events if type(each) in kinds]
-        for begin in range(0, len(wanted), _TOGETHER):
-            self._take(wanted[begin : begin + _TOGETHER])
-
-    def _take(self, events: list[Any]) -> None:
-        size = sum([event.job.size for event in events])
-        if (
-            self._taken - self._sent >= MOST
-            or self._taken_bytes - self._sent_bytes >= MOST_BYTES
-        ):
-            self._lost += len(events)
-            return
-        about = {"at": self._wall(), "fetcher": self._fetcher}
-        rows = [_ROWS.get(type(event), _odd_row)(event) for event in events]
-        self._put(about, rows, size)
+        if not kinds.issuperset(map(type, events)):
+            events = [each for each in events if type(each) in kinds]
+        for begin in range(0, len(events), _TOGETHER):
+            self._take(events[begin : begin + _TOGETHER])
 
     def close(self) -> None:
         """Send what waits still, as far as that is possible soon."""
@@ -140,77 +140,150 @@ class EventQueue:
             self._queue.put(None)
             thread.join(_LAST_S)
 
-    def _put(self, about: dict[str, Any], rows: list[Row], size: int) -> None:
+    def _take(self, events: Sequence[Any]) -> None:
+        count = len(events)
+        if (
+            self._taken - self._sent >= MOST
+            or self._taken_bytes - self._sent_bytes >= MOST_BYTES
+        ):
+            self._lost += count
+            return
         # Together only what is short together: long jobs are not put together twice.
-        is_short = len(rows) == 1 or size <= _LONGEST
-        content = _written(about, rows) if is_short else b""
-        if not 0 < len(content) <= _LONGEST:
-            if len(rows) > 1:
-                for row in rows:
-                    self._put(about, [row], 0)
+        size = sum([event.job.size for event in events])
+        content = b""
+        if count == 1 or size <= _LONGEST:
+            content = message_of(self._about(), _groups_of(events))
+        if 0 < len(content) <= _LONGEST:
+            self._send(content, count)
+        elif count > 1:
+            self._take(events[: count // 2])
+            self._take(events[count // 2 :])
+        else:
+            [(name, [row])] = _groups_of(events)
+            self._send(message_of(self._about(), [(name, [_short(row)])]), 1)
+
+    def _send(self, content: bytes, count: int) -> None:
+        if self._sent == self._taken:
+            try:
+                self._way.send(content, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                pass
+            except OSError:  # nobody is there
                 return
-            content = _written(about, [*map(_short, rows)])
-        self._taken += len(rows)
+            else:
+                with contextlib.suppress(OSError):  # there is no room for that
+                    self._tell_lost(socket.MSG_DONTWAIT)
+                return
+        self._taken += count
         self._taken_bytes += len(content)
-        self._queue.put(Message(content, len(rows)))
+        self._queue.put(Waiting(content, count))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="hooks", daemon=True)
             self._thread.start()
             atexit.register(self.close)
 
     def _run(self) -> None:
-        with contextlib.suppress(OSError):  # nobody is there, nor will be
-            while (message := self._queue.get()) is not None:
+        while (message := self._queue.get()) is not None:
+            with contextlib.suppress(OSError):  # nobody is there
                 self._way.send(message.content)
-                self._sent += message.events
-                self._sent_bytes += len(message.content)
-                if lost := self._lost - self._told_lost:
-                    self._told_lost += lost
-                    about = {"at": time.time(), "fetcher": self._fetcher}
-                    told = {"event": LOST, "count": lost}
-                    self._way.send(_written(about, [told]))
+                self._tell_lost()
+            self._sent_bytes += len(message.content)
+            # From here on the mailbox may send.
+            self._sent += message.events
+
+    def _about(self) -> dict[str, Any]:
+        return {"at": self._wall(), "fetcher": self._fetcher}
+
+    def _tell_lost(self, flags: int = 0) -> None:
+        if lost := self._lost - self._told_lost:
+            told = {"event": LOST, "count": lost}
+            self._way.send(message_of(self._about(), [(LOST, [told])]), flags)
+            self._told_lost += lost
 
 
-def _fetched_row(event: Any) -> Row:
-    job = event.job
-    return ("fetched", job.key, job.id, job.payload, job.attempt)
+def _fetched(events: Iterable[JobFetched]) -> list[Row]:
+    return [(job.key, job.id, job.payload, job.attempt) for job, _ in events]
 
 
-def _leased_row(event: Any) -> Row:
-    job, by = event
-    return ("leased", job.key, job.id, job.payload, job.attempt, by.name, by.pid)
+def _leased(events: Iterable[JobLeased]) -> list[Row]:
+    return [
+        (job.key, job.id, job.payload, job.attempt, by.name, by.pid)
+        for job, by in events
+    ]
 
 
-def _done_row(event: Any) -> Row:
-    job, attempt, by, *end = event
-    return ("done", job.key, job.id, job.payload, attempt, by.name, by.pid, *end)
+def _done(events: Iterable[JobDone]) -> list[Row]:
+    return [
+        (job.key, job.id, job.payload, attempt, by.name, by.pid, result, duration_s)
+        for job, attempt, by, result, duration_s in events
+    ]
 
 
-def _odd_row(event: Any) -> Row:
-    told = event_of("", event, 0.0) or {}
-    del told["fetcher"], told["at"]  # it comes with all of a message
-    return told | {"attempt": event.job.attempt}
+def _odd(events: Iterable[Any]) -> list[Row]:
+    rows: list[Row] = []
+    for event in events:
+        told = event_of("", event, 0.0) or {}
+        del told["fetcher"], told["at"]  # it comes with all of a message
+        rows.append(told | {"attempt": event.job.attempt})
+    return rows
 
 
-_ROWS = {JobFetched: _fetched_row, JobLeased: _leased_row, JobDone: _done_row}
+_ROWS: dict[type, Callable[[Iterable[Any]], list[Row]]]
+_ROWS = {JobFetched: _fetched, JobLeased: _leased, JobDone: _done}
+_NAME_OF = {kind: name for name, kind in JOB_EVENTS.items()}
 _NAMES = (
-    *("event", "key", "job_id", "job", "attempt"),
+    *("key", "job_id", "job", "attempt"),
     *("processor", "pid", "result", "duration_s"),
 )
 
 
-def _written(about: dict[str, Any], rows: list[Row]) -> bytes:
+def _groups_of(events: Iterable[Any]) -> list[Group]:
+    return [
+        (_NAME_OF[kind], _ROWS.get(kind, _odd)(alike))
+        for kind, alike in groupby(events, type)
+    ]
+
+
+def message_of(about: dict[str, Any], groups: list[Group]) -> bytes:
+    """Write events; nothing if they cannot be.
+
+    Args:
+        about: What all of them have.
+        groups: In order.
+    """
+    counts = [0] * len(KINDS)
+    for name, rows in groups:
+        counts[_PLACE[name]] += len(rows)
     try:
-        return marshal.dumps((about, rows), _PLAIN)
+        return _HEAD.pack(*counts) + marshal.dumps((about, groups), _PLAIN)
     except ValueError:  # a job is nested deeper than that can be
         return b""
 
 
-def read(message: bytes) -> Iterator[dict[str, Any]]:
-    """The events of a message, as hooks get them."""
-    about, rows = marshal.loads(message)  # noqa: S302 - of a process of ours
-    for row in rows:
-        yield about | _named(row)
+class Message:
+    """Events as they have come from a fetcher, or from the main process."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._counts = _HEAD.unpack_from(content)
+
+    def __len__(self) -> int:
+        """How many bytes it takes."""
+        return len(self._content)
+
+    def count(self, kinds: Iterable[str]) -> int:
+        """How many events there are of these kinds."""
+        return sum([self._counts[_PLACE[kind]] for kind in kinds])
+
+    def events(self, kinds: Collection[str] = KINDS) -> Iterator[dict[str, Any]]:
+        """Those events, each made anew, as a hook gets it."""
+        body = memoryview(self._content)[_HEAD.size :]
+        about, groups = marshal.loads(body)  # noqa: S302 - of a process of ours
+        for name, rows in cast("list[Group]", groups):
+            if name in kinds:
+                begun = {"event": name, **about}
+                for row in rows:
+                    yield begun | _named(row)
 
 
 def _named(row: Row) -> dict[str, Any]:

@@ -40,8 +40,10 @@ SYSTEM_EVENTS: Mapping[str, str] = {
     LOST: "so many events were left out, since a hook was slow, hung or had died",
 }
 ALL = "all"
+#: What ``all`` stands for.
+KINDS = (*JOB_EVENTS, *SYSTEM_EVENTS)
 #: Every key of ``[hooks]``.
-NAMES = (*JOB_EVENTS, *SYSTEM_EVENTS, ALL)
+NAMES = (*KINDS, ALL)
 
 #: What ``notify`` tells of, and what tells.
 NOTIFIED = ("quarantined", FAULTED, FATAL)
@@ -52,7 +54,7 @@ _NAMES_OF = {kind: name for name, kind in JOB_EVENTS.items()}
 
 def wanted_by(hooks: Mapping[str, Iterable[str]]) -> frozenset[str]:
     """The events that somebody wants to hear of."""
-    return frozenset((*JOB_EVENTS, *SYSTEM_EVENTS) if ALL in hooks else hooks)
+    return frozenset(KINDS if ALL in hooks else hooks)
 
 
 def event_of(  # noqa: C901 - one arm an event

@@ -7,7 +7,9 @@ attempt), with the names of the semantic conventions for messaging.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import functools
+import threading
+from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from actors.hooks import spans
@@ -15,12 +17,13 @@ from actors.host.redaction import redact
 
 try:
     from opentelemetry import trace
+    from opentelemetry.metrics import Observation
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-    from opentelemetry.sdk.trace.id_generator import IdGenerator
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanKind, Status, StatusCode
 except ImportError as error:
     raise ImportError(
@@ -28,8 +31,9 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from opentelemetry.sdk.metrics.export import MetricReader
-    from opentelemetry.sdk.trace import SpanProcessor
 
 #: Jobs whose beginning is remembered; of the others the spans begin with their end.
 MOST = 100_000
@@ -38,37 +42,80 @@ _SYSTEM = "lowtide"
 _ENDS = {"done": False, "failed": True, "quarantined": True, "returned": True}
 
 
-class _Chosen(IdGenerator):  # type: ignore[misc]
-    """Gives each span the id that was chosen for it."""
+_SCOPE = InstrumentationScope(_SYSTEM)
+_SAMPLED = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+_UNSET = Status(StatusCode.UNSET)
+#: Spans that wait to be sent; where there are more, whoever makes them waits.
+MOST_SPANS = 2048
 
-    trace_id = span_id = 0
 
-    def generate_trace_id(self) -> int:
-        return self.trace_id
+class Patient(SpanExporter):  # type: ignore[misc]
+    """An exporter that is not left behind: it says how far it is.
 
-    def generate_span_id(self) -> int:
-        return self.span_id
+    The SDK drops spans that it has no time for, and nobody hears how many. Where who
+    makes them waits instead, the events wait for it, and those that are left out are
+    counted.
+    """
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self._made = self._gone = 0
+        self._went = threading.Event()
+
+    def make_one(self) -> None:
+        """Wait until there is room for another span."""
+        while self._made - self._gone >= MOST_SPANS:
+            self._went.clear()
+            if self._made - self._gone >= MOST_SPANS:
+                self._went.wait()
+        self._made += 1
+
+    def export(self, spans: Sequence[ReadableSpan]) -> Any:
+        """Send them, or fail to."""
+        try:
+            return self._exporter.export(spans)
+        finally:
+            self._gone += len(spans)
+            self._went.set()
+
+    def shutdown(self) -> None:
+        """Send no more."""
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Send what waits there."""
+        return bool(self._exporter.force_flush(timeout_millis))
 
 
 class Telemetry:
     """Makes spans and measurements of events; called from one thread."""
 
     def __init__(
-        self, seed: str, processor: SpanProcessor, reader: MetricReader
+        self,
+        seed: str,
+        exporter: SpanExporter,
+        reader: MetricReader,
     ) -> None:
         self._seed = seed
         # The environment's OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES beat this.
         resource = Resource({SERVICE_NAME: _SYSTEM}).merge(Resource.create())
-        if resource.attributes[SERVICE_NAME] == "unknown_service":
+        if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
             resource = resource.merge(Resource({SERVICE_NAME: _SYSTEM}))
-        self._ids = _Chosen()
-        self.traces = TracerProvider(resource=resource, id_generator=self._ids)
-        self.traces.add_span_processor(processor)
-        self._tracer = self.traces.get_tracer(_SYSTEM)
+        self._resource = resource
+        self.traces = TracerProvider(resource=resource)
+        self._room = Patient(exporter)
+        self._processor = BatchSpanProcessor(self._room, max_queue_size=MOST_SPANS)
+        self.traces.add_span_processor(self._processor)
+        is_off = isinstance(self.traces.get_tracer(_SYSTEM), trace.NoOpTracer)
+        self._sampler = None if is_off else self.traces.sampler
         self.metrics = MeterProvider([reader], resource=resource)
         meter = self.metrics.get_meter(_SYSTEM)
-        self._received = meter.create_counter(
-            "messaging.client.consumed.messages", "{message}", "jobs that were kept"
+        self._received: Counter[str] = Counter()
+        meter.create_observable_counter(
+            "messaging.client.consumed.messages",
+            [lambda _: self._observed()],
+            "{message}",
+            "jobs that were kept",
         )
         self._duration = meter.create_histogram(
             "messaging.process.duration", "s", "how long an attempt took"
@@ -84,7 +131,7 @@ class Telemetry:
         job, at = (event["fetcher"], event["key"]), int(event["at"] * 1e9)
         match event["event"]:
             case "fetched":
-                self._received.add(1, _common(event, "receive"))
+                self._received[event["fetcher"]] += 1
                 self._span(event, "receive", "receive", at, at)
                 _remember(self._ready, job, at)
             case "leased":
@@ -97,6 +144,10 @@ class Telemetry:
                 if name in _ENDS:
                     self._ended(event, job, at, failed=_ENDS[name])
 
+    def _observed(self) -> Iterator[Observation]:
+        for fetcher, count in self._received.copy().items():
+            yield Observation(count, _common(fetcher, "receive"))
+
     def _ended(
         self, event: dict[str, Any], job: tuple[str, int], at: int, *, failed: bool
     ) -> None:
@@ -105,13 +156,13 @@ class Telemetry:
             _remember(self._ready, job, at)
         if began is None:
             return  # it was set aside without an attempt, or that was told already
-        common = _common(event, "process")
-        error = redact(str(event.get("error") or event.get("reason") or ""))
+        common = _common(event["fetcher"], "process")
+        told = None
         if failed:
-            common["error.type"] = error.partition(":")[0] or "_OTHER"
+            told = redact(str(event.get("error") or event.get("reason") or ""))
+            common = common | {"error.type": told.partition(":")[0] or "_OTHER"}
         seconds = event.get("duration_s", (at - began) / 1e9)
         self._duration.record(seconds, common)
-        told = error if failed else None
         self._span(event, "process", event["attempt"], began, at, told)
 
     def _span(
@@ -124,31 +175,38 @@ class Telemetry:
         error: str | None = None,
     ) -> None:
         fetcher, key = event["fetcher"], event["key"]
-        self._ids.trace_id = spans.trace_id(self._seed, fetcher, key)
-        self._ids.span_id = spans.span_id(self._seed, fetcher, key, what)
-        above = None
+        trace_id = spans.trace_id(self._seed, fetcher, key)
+        # The job as a whole is sampled or not, before anything is made of it.
+        if self._sampler is None or not spans.is_sampled(self._sampler, trace_id):
+            return
+        receive = _context(trace_id, spans.span_id(self._seed, fetcher, key, "receive"))
+        context, parent = receive, None
         if operation != "receive":
-            parent = trace.SpanContext(
-                self._ids.trace_id,
-                spans.span_id(self._seed, fetcher, key, "receive"),
-                is_remote=True,
-                trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
-            )
-            above = trace.set_span_in_context(trace.NonRecordingSpan(parent))
-        attributes = _common(event, operation) | {
+            context = _context(trace_id, spans.span_id(self._seed, fetcher, key, what))
+            parent = receive
+        attributes = {
+            **_common(fetcher, operation),
             "messaging.message.id": redact(str(event["job_id"])),
             "lowtide.attempt": event["attempt"],
         }
         if "processor" in event:
             attributes["messaging.client.id"] = event["processor"]
-        kind = SpanKind.INTERNAL if operation == "wait" else SpanKind.CONSUMER
-        name = f"{operation} {fetcher}"
-        span = self._tracer.start_span(
-            name, above, kind, attributes, start_time=min(began, ended)
+        self._room.make_one()
+        # As the SDK's own spans make one at their end: those take four times as long.
+        self._processor.on_end(
+            ReadableSpan(
+                f"{operation} {fetcher}",
+                context,
+                parent,
+                self._resource,
+                attributes,
+                kind=SpanKind.INTERNAL if operation == "wait" else SpanKind.CONSUMER,
+                status=_UNSET if error is None else Status(StatusCode.ERROR, error),
+                start_time=min(began, ended),
+                end_time=ended,
+                instrumentation_scope=_SCOPE,
+            )
         )
-        if error is not None:
-            span.set_status(Status(StatusCode.ERROR, error))
-        span.end(end_time=ended)
 
     def close(self) -> None:
         """Send what waits."""
@@ -156,10 +214,15 @@ class Telemetry:
         self.metrics.shutdown()
 
 
-def _common(event: dict[str, Any], operation: str) -> dict[str, Any]:
+def _context(trace_id: int, span_id: int) -> trace.SpanContext:
+    return trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=_SAMPLED)
+
+
+@functools.cache
+def _common(fetcher: str, operation: str) -> dict[str, Any]:
     common = {
         "messaging.system": _SYSTEM,
-        "messaging.destination.name": event["fetcher"],
+        "messaging.destination.name": fetcher,
         "messaging.operation.name": operation,
     }
     if operation != "wait":
@@ -190,7 +253,7 @@ def configure(seed: str) -> None:
     global _telemetry  # noqa: PLW0603
     _telemetry = Telemetry(
         seed,
-        BatchSpanProcessor(OTLPSpanExporter()),
+        OTLPSpanExporter(),
         PeriodicExportingMetricReader(OTLPMetricExporter()),
     )
 

@@ -77,6 +77,15 @@ def span_id(seed: str, fetcher: str, key: int, what: object) -> int:
     return _number(8, seed, fetcher, key, what) or 1
 
 
+def is_sampled(sampler: Any, trace_id: int) -> bool:
+    """Whether a sampler of the SDK's has this trace be sent."""
+    from opentelemetry.context import Context  # noqa: PLC0415 - an extra
+
+    # Not below the current span, which may be the one that asks.
+    said = sampler.should_sample(Context(), trace_id, "receive")
+    return bool(said.decision.is_sampled())
+
+
 def _number(size: int, *parts: object) -> int:
     text = "\0".join(map(str, parts)).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=size).digest(), "big")
@@ -90,6 +99,14 @@ def _library() -> Any:
     except ImportError:
         return None
 
+    try:
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+
+        # As OTEL_TRACES_SAMPLER says; the spans are sent by a process of the same.
+        sampler = TracerProvider(shutdown_on_exit=False).sampler
+    except ImportError:
+        sampler = None
+
     class Attempt(trace.NonRecordingSpan):  # type: ignore[misc]
         """Reckons what it is once that is asked: most functions trace nothing."""
 
@@ -100,11 +117,13 @@ def _library() -> Any:
         def get_span_context(self) -> Any:
             if self._known is None:
                 seed, source, key, attempt = self._of
+                its_id = trace_id(seed, source, key)
+                is_sent = sampler is None or is_sampled(sampler, its_id)
                 self._known = trace.SpanContext(
-                    trace_id(seed, source, key),
+                    its_id,
                     span_id(seed, source, key, attempt),
                     is_remote=True,
-                    trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+                    trace_flags=trace.TraceFlags(int(is_sent)),
                 )
             return self._known
 

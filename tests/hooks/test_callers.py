@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.hooks import callers
 from actors.hooks.callers import Callers
+from actors.hooks.event_queue import Message, message_of
 
 if TYPE_CHECKING:
     import pytest
@@ -29,8 +30,9 @@ def made(
     return Callers(hooks, functions.__getitem__, log)
 
 
-def event(name: str, number: int = 0) -> dict[str, Any]:
-    return {"event": name, "number": number}
+def event(name: str, number: int = 0, count: int = 1) -> Message:
+    together = [{"event": name, "number": number} for _ in range(count)]
+    return Message(message_of({}, [(name, together)]))
 
 
 def test_each_is_called_with_its_events_in_order() -> None:
@@ -97,3 +99,42 @@ def test_one_that_hangs_misses_events_and_holds_up_no_other(
     assert [what for what, _ in log.lines] == ["hook.missed"]
     go_on.set()
     them.close(30)
+
+
+def test_each_function_has_an_event_of_its_own() -> None:
+    seen: list[dict[str, Any]] = []
+
+    def spoils(each: dict[str, Any]) -> None:
+        each["number"] += 1
+        seen.append(each)
+
+    functions = {"m:one": spoils, "m:other": spoils}
+    them = made({"done": ["m:one", "m:other"]}, functions, Log())
+
+    them.put(event("done", 1))
+    them.close(30)
+
+    assert [each["number"] for each in seen] == [2, 2]
+
+
+def test_what_comes_together_is_left_out_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(callers, "MOST", 10)
+    monkeypatch.setattr(callers, "TOLD_EVERY_S", 0.0)
+    go_on = threading.Event()
+    log, seen = Log(), []
+
+    def hangs(each: Any) -> None:
+        go_on.wait(60)
+        seen.append(each)
+
+    them = made({"done": ["m:hangs"]}, {"m:hangs": hangs}, log)
+
+    for _ in range(5):
+        them.put(event("done", count=4))
+    go_on.set()
+    them.close(30)
+
+    missed = sum(fields["count"] for _, fields in log.lines)
+    assert (len(seen), missed) == (8, 12)

@@ -20,8 +20,8 @@ from actors.demand.job_events import (
     JobReturned,
 )
 from actors.hooks import event_queue
-from actors.hooks.event_queue import EventQueue
-from actors.hooks.events import JOB_EVENTS, event_of
+from actors.hooks.event_queue import EventQueue, Message
+from actors.hooks.events import JOB_EVENTS, KINDS, event_of
 
 
 def job(key: int, payload: Any = None, size: int = 0) -> Job:
@@ -44,7 +44,7 @@ def queue_at(writer: socket.socket, *wanted: str) -> EventQueue:
 def read(reader: socket.socket, count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while len(events) < count:
-        events += event_queue.read(reader.recv(1 << 22))
+        events += Message(reader.recv(1 << 22)).events()
     return events
 
 
@@ -177,6 +177,66 @@ def test_the_end_sends_what_waits(way: tuple[socket.socket, socket.socket]) -> N
     out.close()
 
     assert [each["key"] for each in read(reader, 1)] == [1]
+
+
+def test_a_message_says_what_is_in_it_and_gives_a_part_of_that(
+    way: tuple[socket.socket, socket.socket],
+) -> None:
+    reader, writer = way
+    out = queue_at(writer, *JOB_EVENTS)
+
+    out.note(
+        [
+            JobFetched(job(1)),
+            JobLeased(job(1), PROCESS),
+            JobFetched(job(2)),
+            JobDropped(job(2), "full"),
+        ]
+    )
+
+    message = Message(reader.recv(1 << 22))
+    assert message.count(KINDS) == 4
+    assert message.count(["fetched", "dropped", "lost"]) == 3
+    some = message.events(["fetched", "dropped"])
+    assert [(each["event"], each["key"]) for each in some] == [
+        ("fetched", 1),
+        ("fetched", 2),
+        ("dropped", 2),
+    ]
+    out.close()
+
+
+def test_what_finds_room_at_once_does_not_overtake_what_waits(
+    way: tuple[socket.socket, socket.socket],
+) -> None:
+    reader, writer = way
+    out = queue_at(writer, "fetched")
+    # More than the socket holds, and less than may wait for it.
+    count, text = 200, "x" * 10_000
+
+    seen: list[dict[str, Any]] = []
+    for number in range(count):
+        out.note([JobFetched(job(number, text, len(text)))])
+        if number > count // 2:
+            seen += read(reader, 1)
+    seen += read(reader, count - len(seen))
+
+    assert [each["key"] for each in seen] == [*range(count)]
+    out.close()
+
+
+def test_what_the_main_process_tells_is_as_it_is() -> None:
+    reader = event_queue.open_way(["fatal"])
+    told = {"event": "fatal", "at": 1.0, "stage": "desk", "error": "no"}
+    try:
+        event_queue.tell(told)
+        event_queue.tell({"event": "faulted"})
+    finally:
+        event_queue.close_way()
+
+    with reader:
+        assert [*Message(reader.recv(1 << 22)).events()] == [told]
+        assert not reader.recv(1 << 22)
 
 
 def test_where_nobody_wants_to_hear_there_is_none() -> None:
