@@ -206,6 +206,10 @@ PLACES_S = 0.001
 #: How long at most, where what went before does not arrive.
 LONGEST_S = 2.0
 
+#: How long a confirmation waits for jobs to go along with, in seconds, where some
+#: went just before: nobody waits for it, and it is a message less at either end.
+CONFIRM_S = 0.02
+
 
 @dataclass(slots=True)
 class _Line:
@@ -215,6 +219,15 @@ class _Line:
     wait_s: float = COALESCE_S
     open_at: float = 0.0
     held: Jobs | None = None
+    busy_until: float = 0.0
+    confirm: Confirm | None = None
+    confirm_at: float = 0.0
+
+    def take(self) -> list[ToConsumer]:
+        """Take all that is held."""
+        held = self.confirm, self.held
+        self.confirm = self.held = None
+        return [each for each in held if each is not None]
 
 
 class Coalescing:
@@ -237,41 +250,57 @@ class Coalescing:
     def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
         """Take messages to send; returns those that go now, in order.
 
-        A confirmation goes along with jobs for the same consumer, where there are.
+        A confirmation goes along with jobs for the same consumer, where there are, or
+        are likely to be soon.
         """
         out: list[ToConsumer] = []
-        confirms: dict[SubscriptionId, Confirm] = {}
+        confirming: list[_Line] = []
         for message in messages:
             line = self._line(message.subscription)
-            confirm = confirms.pop(message.subscription, None)
             if isinstance(message, Jobs):
-                out += _confirming(_put_jobs(line, message, now), confirm)
-                continue
-            if isinstance(message, Confirm):
-                confirms[message.subscription] = _both(confirm, message)
-                continue
-            if confirm is not None:
-                out.append(confirm)
-            if line.held is not None:
-                out.append(line.held)
-                line.held = None
-            out.append(message)
-        return [*out, *confirms.values()]
+                out += _confirming(line, _put_jobs(line, message, now))
+            elif isinstance(message, Confirm):
+                if line.confirm is None:
+                    line.confirm_at = now + CONFIRM_S
+                line.confirm = _both(line.confirm, message)
+                confirming.append(line)
+            else:
+                out += line.take()
+                out.append(message)
+        for line in confirming:
+            if line.confirm is not None and now >= line.busy_until:
+                out.append(line.confirm)
+                line.confirm = None
+        return out
 
     def due(self, now: float) -> list[ToConsumer]:
-        """Take the jobs that have waited long enough."""
+        """Take what has waited long enough."""
         out: list[ToConsumer] = []
         for line in self._lines.values():
             if line.held is not None and now >= line.open_at:
-                out.append(line.held)
-                _going(line, line.held, now)
-                line.held = None
+                held, line.held = line.held, None
+                _going(line, held, now)
+                out += _confirming(line, [held])
+            if line.confirm is not None and now >= line.confirm_at:
+                out.append(line.confirm)
+                line.confirm = None
         return out
 
     def next_tick(self) -> float | None:
         """When ``due`` has something, in monotonic seconds."""
-        times = [each.open_at for each in self._lines.values() if each.held is not None]
+        times = []
+        for line in self._lines.values():
+            if line.held is not None:
+                times.append(line.open_at)
+            if line.confirm is not None:
+                times.append(line.confirm_at)
         return min(times, default=None)
+
+    @property
+    def confirming(self) -> set[SubscriptionId]:
+        """Those whose confirmations wait."""
+        lines = self._lines.items()
+        return {each for each, line in lines if line.confirm is not None}
 
     def keep(self, subscriptions: Collection[SubscriptionId]) -> None:
         """Forget all subscriptions but these."""
@@ -324,19 +353,20 @@ class ProducerSender(Generic[A]):
         """When ``tick`` has something to do, in monotonic seconds."""
         return self._coalescing.next_tick()
 
-    def keep(self, subscriptions: Sequence[SubscriptionId]) -> None:
-        """Forget all subscriptions but these."""
+    def keep(self, subscriptions: Collection[SubscriptionId]) -> None:
+        """Forget all subscriptions but these, and those to be confirmed yet."""
         if len(self._addresses) > len(subscriptions):
-            still = set(subscriptions)
+            still = self._coalescing.confirming.union(subscriptions)
             self._addresses = {
                 key: address for key, address in self._addresses.items() if key in still
             }
             self._coalescing.keep(still)
 
 
-def _confirming(going: list[Jobs], confirm: Confirm | None) -> list[ToConsumer]:
-    if confirm is None or not going:
-        return [*([] if confirm is None else [confirm]), *going]
+def _confirming(line: _Line, going: list[Jobs]) -> list[Jobs]:
+    if (confirm := line.confirm) is None or not going:
+        return going
+    line.confirm = None
     first, *rest = going
     return [replace(first, confirmed=first.confirmed + confirm.outcomes), *rest]
 
@@ -369,3 +399,4 @@ def _going(line: _Line, message: Jobs, now: float) -> None:
         line.wait_s = min(2 * line.wait_s, LONGEST_S)
     line.sent = max(line.sent, message.upto)
     line.open_at = now + line.wait_s
+    line.busy_until = now + CONFIRM_S

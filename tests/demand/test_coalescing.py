@@ -7,6 +7,7 @@ from dataclasses import replace
 from actors.demand.job import Process
 from actors.demand.messages import (
     Assignment,
+    Cancel,
     Confirm,
     Demand,
     Jobs,
@@ -14,7 +15,13 @@ from actors.demand.messages import (
     Subscribe,
     ToConsumer,
 )
-from actors.demand.producer_subscription import COALESCE_S, PLACES_S, Coalescing
+from actors.demand.producer_subscription import (
+    COALESCE_S,
+    CONFIRM_S,
+    PLACES_S,
+    Coalescing,
+    ProducerSender,
+)
 
 
 def jobs(first: int, upto: int, subscription: str = "a") -> Jobs:
@@ -120,13 +127,80 @@ def test_a_confirmation_goes_along_with_jobs() -> None:
     assert sent == [replace(jobs(0, 1), confirmed=((4, 1), (5, 2))), other]
 
 
-def test_a_confirmation_does_not_wait_for_jobs_that_wait() -> None:
+def test_where_jobs_went_just_before_a_confirmation_waits_for_the_next() -> None:
     coalescing = Coalescing()
     coalescing.put([jobs(0, 1)], 10.0)
     confirm = Confirm(subscription="a", outcomes=((4, 1),))
 
-    assert coalescing.put([confirm, jobs(1, 2)], 10.0) == [confirm]
-    assert coalescing.due(10.0 + COALESCE_S) == [jobs(1, 2)]
+    assert coalescing.put([confirm], 10.005) == []
+    coalescing.received(demand(1))
+    sent = coalescing.put([jobs(1, 2)], 10.0 + COALESCE_S)
+
+    assert sent == [replace(jobs(1, 2), confirmed=((4, 1),))]
+    assert coalescing.next_tick() is None
+
+
+def test_a_confirmation_waits_no_longer_than_for_jobs_that_are_likely() -> None:
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    first, second = (Confirm(subscription="a", outcomes=((n, 1),)) for n in (1, 2))
+
+    held = [coalescing.put([first], 10.005), coalescing.put([second], 10.015)]
+
+    assert held == [[], []]
+    assert coalescing.next_tick() == 10.005 + CONFIRM_S
+    [sent] = coalescing.due(10.005 + CONFIRM_S)
+    assert sent == Confirm(subscription="a", outcomes=((1, 1), (2, 1)))
+    assert coalescing.next_tick() is None
+
+
+def test_where_no_jobs_went_a_confirmation_does_not_wait() -> None:
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    confirm = Confirm(subscription="a", outcomes=((4, 1),))
+
+    assert coalescing.put([confirm], 10.0 + CONFIRM_S) == [confirm]
+
+
+def test_a_confirmation_does_not_wait_for_jobs_that_do_not_arrive() -> None:
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    coalescing.put([jobs(1, 2)], 10.0)
+    coalescing.due(10.0 + COALESCE_S)
+    confirm = Confirm(subscription="a", outcomes=((4, 1),))
+    at = 10.0 + COALESCE_S + 0.001
+
+    assert coalescing.put([confirm, jobs(2, 3)], at) == []
+    assert coalescing.next_tick() == at + CONFIRM_S
+    assert coalescing.due(at + CONFIRM_S) == [confirm]
+    assert coalescing.due(99.0) == [jobs(2, 3)]
+
+
+def test_what_ends_a_subscription_does_not_overtake_its_confirmation() -> None:
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    confirm = Confirm(subscription="a", outcomes=((0, 1),))
+    cancel = Cancel(subscription="a", reason="cancelled", sent=1)
+
+    coalescing.put([confirm], 10.0)
+
+    assert coalescing.put([cancel], 10.0) == [confirm, cancel]
+
+
+def test_a_subscription_that_is_over_hears_of_its_last_end() -> None:
+    sent: list[tuple[str, ToConsumer]] = []
+    sender = ProducerSender[str](lambda to, message: sent.append((to, message)))
+    sender.received(demand(0), "a's address")
+    sender.put([jobs(0, 1)], 10.0)
+    confirm = Confirm(subscription="a", outcomes=((0, 1),))
+    sender.put([confirm], 10.0)
+
+    sender.keep(())
+    sender.tick(10.0 + CONFIRM_S)
+    sender.keep(())
+    sender.put([confirm], 20.0)
+
+    assert sent == [("a's address", jobs(0, 1)), ("a's address", confirm)]
 
 
 def test_two_confirmations_go_as_one() -> None:
