@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +26,7 @@ from actors.demand.job_events import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from actors.journal.journal import Keep, Statements
 
@@ -227,10 +228,14 @@ class JobEventWriter:
         self._fetcher = fetcher
         self._wall = wall
         self._ended = ended
+        self._counts: Counter[str] = Counter()
+        self._next_key: int | None = None
         self.behind_s = 0.0
 
     def write(self, events: Iterable[JobEvent]) -> None:
         """Write events, in order; one statement for all that come together alike."""
+        # Those of a try that failed were not kept.
+        self._counts, self._next_key = Counter(), None
         groups: list[tuple[type, list[Any]]]
         groups = [
             (event_type, list(alike)) for event_type, alike in groupby(events, type)
@@ -244,6 +249,24 @@ class JobEventWriter:
                 others[:] = leases.values()
             elif (keep := _KEEP.get(event_type)) is not None:
                 keep(self, alike)
+        self._count()
+
+    def _many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        if rows:
+            self._db.executemany(statement, rows)
+
+    def _count(self) -> None:
+        # One statement for all that the events have changed of it.
+        if counts := self._counts:
+            self._db.execute(
+                "UPDATE fetcher SET fetched = fetched + ?, done = done + ?, "
+                "dropped = dropped + ?, next_key = coalesce(?, next_key) "
+                "WHERE number = ?",
+                (
+                    *(counts["fetched"], counts[JobState.DONE.value]),
+                    *(counts[JobState.DROPPED.value], self._next_key, self._fetcher),
+                ),
+            )
 
     def _fetched(self, events: list[JobFetched]) -> None:
         self._insert(events, {})
@@ -260,16 +283,14 @@ class JobEventWriter:
                     *(_READY if lease is None else _leased_now(lease)),
                 )
             )
-        self._db.executemany(_FETCHED, rows[False])
-        self._db.executemany(_FETCHED + self.comes_again, rows[True])
+        self._many(_FETCHED, rows[False])
+        self._many(_FETCHED + self.comes_again, rows[True])
         self._db.executemany(
             "INSERT INTO payload VALUES (?, ?)",
             [(self._place(job), job.written()) for job, _ in events],
         )
-        self._db.execute(
-            "UPDATE fetcher SET fetched = fetched + ?, next_key = ? WHERE number = ?",
-            (len(events), events[-1].job.key + 1, number),
-        )
+        self._counts["fetched"] += len(events)
+        self._next_key = events[-1].job.key + 1
 
     def _routed(self, events: list[JobRouted]) -> None:
         self._db.executemany(
@@ -376,7 +397,7 @@ class JobEventWriter:
                 runs_of(map(self._place, jobs)),
             )
         # A made-up id never comes again: nothing is to be remembered of it.
-        self._db.executemany(
+        self._many(
             "UPDATE job SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
             "WHERE fetcher = ? AND key = ?",
             [
@@ -386,15 +407,11 @@ class JobEventWriter:
             ],
         )
         gone = [job.key for job in jobs if not job.own_id]
-        self._db.executemany(
+        self._many(
             "DELETE FROM job WHERE fetcher = ? AND key BETWEEN ? AND ?",
             [(number, first, last) for first, last in runs_of(gone)],
         )
-        column = "done" if state == JobState.DONE.value else "dropped"
-        self._db.execute(
-            f"UPDATE fetcher SET {column} = {column} + ? WHERE number = ?",  # noqa: S608
-            (len(jobs), number),
-        )
+        self._counts[state] += len(jobs)
 
     def _place(self, job: Job) -> int:
         return (self._fetcher << 40) + job.key

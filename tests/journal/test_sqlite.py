@@ -190,6 +190,10 @@ def test_facts_of_one_commit_are_kept_all_or_none(path: Path) -> None:
 
     assert keys(journal.load(JobState.READY, 0, 9)) == [1]
     assert journal.take_up().accounting.fetched == 1
+
+    journal.commit([JobFetched(new_job(2))])
+    assert journal.take_up().accounting.fetched == 2
+    assert journal.take_up().next_key == 3
     journal.close()
 
 
