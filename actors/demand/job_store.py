@@ -129,6 +129,8 @@ class JobStore:
     @property
     def unrouted_bytes(self) -> int:
         """What they come to."""
+        if not self._unrouted:  # as it mostly is
+            return 0
         return sum(job.size for job in self._unrouted.values())
 
     @property
@@ -150,10 +152,12 @@ class JobStore:
     @property
     def wants_backlog(self) -> bool:
         """Whether to take in more of what an earlier run left in the journal."""
+        if not self.backlog:
+            return False
         held = len(self.buffer) + len(self._unrouted)
         few = held <= self.buffer.low_water
         large = self.buffer.is_full_with(self.unrouted_bytes)
-        return self.backlog > 0 and self.buffer.is_low and few and not large
+        return self.buffer.is_low and few and not large
 
     @property
     def next_retry(self) -> float | None:

@@ -131,6 +131,11 @@ class Producer:
         return tuple(self._subscriptions.values())
 
     @property
+    def subscription_ids(self) -> Collection[SubscriptionId]:
+        """The ids of those that are open."""
+        return self._subscriptions.keys()
+
+    @property
     def demand(self) -> int:
         """Jobs that were asked for, not yet sent, and could be sent."""
         return self._dispatcher.demand
@@ -414,12 +419,16 @@ class Producer:
 
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do next, in monotonic seconds."""
-        owing = filter(self._owes_a_sign, self.subscriptions)
-        times = [self._ping_at(each) for each in owing]
-        times += [each.call_off_at for each in self.subscriptions if each.called_off]
+        starved = self._starves
+        times = []
+        for each in self._subscriptions.values():
+            if each.leases or (starved and not each.closing):
+                times.append(self._ping_at(each))
+            if each.called_off:
+                times.append(each.call_off_at)
         if self.store.next_retry is not None:
             times.append(self.store.next_retry)
-        waiting = self.gate_open and self.store.waiting and self.demand
+        waiting = starved and self.demand
         if waiting and self.rate and (next_at := self.rate.next_at) is not None:
             times.append(next_at)
         return min(times, default=None)
@@ -480,6 +489,8 @@ class Producer:
     def _dispatch_fitting(self, decision: Decision, now: float) -> bool:
         """Lease what fits; returns whether more may fit others."""
         most = None if self.rate is None else self.rate.allowed(now)
+        if not self.store.buffer:  # as it mostly is
+            return False
         sent = self._dispatcher.dispatch(self.store.buffer, self._held(), most)
         too_much: list[Job] = []
         for subscription_id, jobs in sent:
@@ -501,7 +512,7 @@ class Producer:
         yield from self._leased()
 
     def _leased(self) -> Iterator[tuple[SubscriptionId, Job]]:
-        for subscription in self.subscriptions:
+        for subscription in self._subscriptions.values():
             for job, _ in subscription.leases.values():
                 yield subscription.id, job
 
@@ -540,11 +551,15 @@ class Producer:
         decision.events += self.store.leased(jobs, subscription.process)
         decision.sends += subscription.send(jobs)
 
+    @property
+    def _starves(self) -> bool:
+        """Whether jobs wait that could be sent."""
+        return self.gate_open and self.store.waiting > 0
+
     def _owes_a_sign(self, subscription: ProducerSubscription) -> bool:
         if subscription.leases:
             return True
-        starved = self.store.waiting and self.gate_open
-        return bool(starved and not subscription.closing)
+        return self._starves and not subscription.closing
 
     def _is_lost(self, subscription: ProducerSubscription, now: float) -> bool:
         ends_at = subscription.heard_at + self._policy.lease_s

@@ -163,9 +163,9 @@ class FetcherActor(Stage):
         match message:
             case Subscribe() | Demand() | Done() | Cancel() | Crossing():
                 self._delivery.sender.received(message, sender)
-                self._carry_out(self.producer.receive(message, now, self.chance), now)
+                self._put(self.producer.receive(message, now, self.chance))
             case ProcessGone():
-                self._carry_out(self._gone(message, now), now)
+                self._put(self._gone(message, now))
             case AskSign():
                 accounting = self.producer.store.accounting()
                 self.send(sender, Sign(name=self.config.name, accounting=accounting))
@@ -210,13 +210,15 @@ class FetcherActor(Stage):
         if again is not None and now >= again.at:
             self._start_if_free(again.message, again.root)
         if self._root is not None:
+            self._purge_if_due(now)
+            if (at := self.next_tick()) is None or at > now:
+                return  # what the timer was set for has been done before it fired
             self._delivery.sender.tick(now)
             if self._finder is not None:
                 self._carry_out_found(self._finder.overdue(now), now)
             if self.commit_queue.retry_at is not None:
                 self.producer.excuse(now)
-            self._carry_out(self.producer.tick(now), now)
-            self._purge_if_due(now)
+            self._put(self.producer.tick(now))
             self._go_on(now)
 
     def next_tick(self) -> float | None:
@@ -470,10 +472,10 @@ class FetcherActor(Stage):
         if self._finder is not None and self.commit_queue.has_kept_all:
             self._finder.go_on(now)
         self._look_at_size(now)
-        status = self.status
-        self.source.poll_if_due(
-            now, status.may_take, self.producer.demand, full=not status.room
-        )
+        room = self.status.room
+        # A call that runs already is not begun, whatever could be taken.
+        may_take = 0 if self.source.is_fetching else self.status.may_take_of(room)
+        self.source.poll_if_due(now, may_take, self.producer.demand, full=not room)
         if self.acknowledger is not None:
             self.acknowledger.go_on(now)
         self.status.tell_if_stalled(now, self.log)
@@ -534,6 +536,10 @@ class FetcherActor(Stage):
             now = self.now()
             self.acknowledger.spoke(now, self.chance())
             self._go_on(now)
+
+    def _put(self, decision: Decision) -> None:
+        # It is carried out by `_go_on`.
+        self.commit_queue.put(decision)
 
     def _carry_out(self, decision: Decision, now: float) -> None:
         self.commit_queue.put(decision)

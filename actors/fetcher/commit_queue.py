@@ -272,7 +272,7 @@ class Delivery:
     def _forget_closed(self) -> None:
         if self._commit_queue:
             return  # a closed one may be waiting for its confirmation
-        self.sender.keep([each.id for each in self._producer.subscriptions])
+        self.sender.keep(self._producer.subscription_ids)
 
     def _tell_journal(self) -> None:
         error = self._commit_queue.error

@@ -121,6 +121,11 @@ class PollWorker:
         """Whether it is told to stop and no fetch runs any more."""
         return self.poller.state is PollState.STOPPED
 
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a fetch runs."""
+        return self.poller.state is PollState.FETCHING
+
     def stop(self) -> None:
         """Begin no further call; one that runs may end, and is told to hurry."""
         self._signals.stop.set()

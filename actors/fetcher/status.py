@@ -107,8 +107,12 @@ class FetcherStatus:
     @property
     def may_take(self) -> int:
         """How many jobs to fetch now."""
+        return self.may_take_of(self.room)
+
+    def may_take_of(self, room: int) -> int:
+        """How many jobs to fetch now, where so many can be kept."""
         return may_take(
-            room=self.room,
+            room=room,
             demand=self.producer.lacking(self.kinds),
             waiting=0,
             on_demand=self.on_demand,

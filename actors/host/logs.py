@@ -20,6 +20,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar
 
 from actors.host import forks
@@ -447,7 +448,12 @@ def _head(context: dict[str, Any]) -> str | None:
         return None
     if any(map(_has_long_text, context.values())):
         return None
-    return f"{_encode(context)[:-1]}, " if context else "{"
+    return _head_of(tuple(context.items()))
+
+
+@lru_cache(maxsize=64)
+def _head_of(context: tuple[tuple[str, str | int], ...]) -> str:
+    return f"{_encode(dict(context))[:-1]}, " if context else "{"
 
 
 def cut_text(value: Any, text: str) -> str:
