@@ -2,7 +2,8 @@
 
 HOW is ``no-fork-at-N`` (a process N forks below the first makes no other one),
 ``nothing-admitted`` (whatever is sent is refused), ``no-beginning`` (the root fails
-as it begins, once the file that ``SWITCH`` names is there).
+as it begins, once the file that ``SWITCH`` names is there), ``patience`` (modules that
+are imported to be looked at are waited for, however busy the machine is).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from actors.commands import validated_config
 from actors.host import unpickling
 from actors.main import main
 from actors.supervision.root import RootActor
@@ -59,6 +61,8 @@ if __name__ == "__main__":
         nothing_admitted()
     elif how == "no-beginning":
         no_beginning()
+    elif how == "patience":
+        validated_config._IMPORTED_WITHIN_S = 600.0  # noqa: SLF001
     else:
         no_fork_at(int(how.rpartition("-")[2]))
     sys.exit(main(words))

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
+from actors.host.ports import free_port
+from actors.testing.processes import Program
+
 pytestmark = pytest.mark.system
+
+#: With it the look at the functions, which lasts 20 s, lasts for as long as they take.
+STARTED_WITH = str(Path(__file__).parents[1] / "support" / "started_with.py")
 
 Start = Callable[..., Any]
 
@@ -56,8 +62,8 @@ def test_the_look_at_functions_and_the_stages_import_them_side_by_side(
     words = ("--fetch", "slow_jobs:fetch", "--process", "slow_jobs:process")
     system = start_system(*words, "--processors", "1", ready=False)
 
-    # The look, the fetcher and the processor; the look is given up after 20 s.
-    eventually(lambda: len(noted("begun")) == 3, "all import it", 18)
+    # The look, the fetcher and the processor.
+    eventually(lambda: len(noted("begun")) == 3, "all import it")
     switch.touch()
 
     system.wait_for("system.started")
@@ -65,17 +71,20 @@ def test_the_look_at_functions_and_the_stages_import_them_side_by_side(
 
 
 def test_what_is_wrong_is_told_before_anything_is_fetched(
-    noted: Start, switch: Path, start_system: Start, eventually: Start
+    noted: Start, switch: Path, env: dict[str, str], eventually: Start
 ) -> None:
-    words = ("--fetch", "slow_jobs:fetch", "--process", "slow_jobs:takes_none")
-    system = start_system(*words, "--processors", "1", ready=False)
-    eventually(lambda: len(noted("begun")) == 3, "all import it", 18)
+    words = [
+        *("--fetch", "slow_jobs:fetch", "--process", "slow_jobs:takes_none"),
+        *("--processors", "1", "--port", str(free_port()), "--log-format", "json"),
+    ]
+    program = Program(STARTED_WITH, "patience", "run", *words, env=env)
+    eventually(lambda: len(noted("begun")) == 3, "all import it")
 
     switch.touch()
 
-    assert system.wait() == 2
-    told = [line for line in system.program.lines if line.startswith("lowtide: ")]
-    [line] = told
+    assert program.wait() == 2
+    [line] = [each for each in program.lines if each.startswith("lowtide: ")]
     assert "--process: process: 'slow_jobs:takes_none' is called as" in line
     assert noted("fetched") == set()
-    assert system.all_of("system.started") == []
+    assert program.all_of("system.started") == []
+    program.close()
