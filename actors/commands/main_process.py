@@ -240,6 +240,7 @@ class Main:
         self.orders.close()
         if self.lock is not None:
             self.lock.close()
+            self.files.remove()
         # Last of all: until then an impatient Ctrl-C would leave half of it.
         if self.signals is not None:
             self.signals.give_back()

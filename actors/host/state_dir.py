@@ -154,15 +154,19 @@ class SystemFiles:
             AlreadyRunningError: Another system has it.
             StateDirError: Nothing can be written there.
         """
-        try:
-            file = file_lock.opened(self.lock)
-        except OSError as error:
-            raise self._unusable(error) from error
-        forks.keep_open(file)
-        if not file_lock.take(file):
-            problem = self._held_by(holder_of(file))
-            file.close()
-            raise AlreadyRunningError(problem)
+        while True:
+            try:
+                file = file_lock.opened(self.lock)
+            except OSError as error:
+                raise self._unusable(error) from error
+            forks.keep_open(file)
+            if not file_lock.take(file):
+                problem = self._held_by(holder_of(file))
+                file.close()
+                raise AlreadyRunningError(problem)
+            if self.is_claimed_by(file):
+                break
+            file.close()  # of a system that has just ended, and removed it
         try:
             file.seek(0)
             file.truncate()
@@ -187,6 +191,17 @@ class SystemFiles:
             f"{error.strerror or error}; "
             "LOWTIDE_STATE_DIR names another"
         )
+
+    def remove(self) -> None:
+        """Leave no file of a system that has ended, if no process of it goes on."""
+        with contextlib.suppress(OSError), file_lock.opened(self.lock) as file:
+            # Whoever has it by now, or waits for it in ``claim``, looks again.
+            if not file_lock.take(file, within_s=0.0) or not self.is_claimed_by(file):
+                return
+            if self.dump.exists() and not self.dump.stat().st_size:
+                self.dump.unlink()
+            if not self.sockets.exists():  # else `left_over` finds them by the lock
+                self.lock.unlink()
 
     def left_over(self) -> Iterator[Path]:
         """Directories of sockets whose systems were killed; none starts meanwhile."""

@@ -13,11 +13,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from actors.actor_system.worker import Worker
+from actors.host import file_lock
 from actors.host.control_socket import (
     LOOK_S,
     MAX_REQUEST,
@@ -393,6 +394,48 @@ def test_a_lock_that_was_removed_is_seen(tmp_path: Path) -> None:
     assert (files.is_claimed_by(lock), files.is_claimed_by(again)) == (False, True)
     lock.close()
     again.close()
+
+
+def test_a_system_that_has_ended_leaves_no_file(tmp_path: Path) -> None:
+    files = SystemFiles(tmp_path, 4570)
+    files.claim().close()
+    files.dump.touch()
+
+    files.remove()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_somebody_needs_yet_is_left(tmp_path: Path) -> None:
+    files, read = SystemFiles(tmp_path, 4570), SystemFiles(tmp_path, 4571)
+    lock = files.claim()  # by a process that goes on, or by who starts next
+    files.remove()
+    read.claim().close()
+    read.sockets.mkdir()
+    read.dump.write_text("stacks")
+    read.remove()
+
+    assert files.is_claimed_by(lock)
+    assert (read.lock.exists(), read.dump.exists()) == (True, True)
+    lock.close()
+
+
+def test_who_waited_for_a_lock_that_was_removed_takes_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SystemFiles(tmp_path, 4570)
+    take = file_lock.take
+
+    def removed_meanwhile(file: IO[str], within_s: float = 0.0) -> bool:
+        monkeypatch.setattr(file_lock, "take", take)
+        files.lock.unlink()
+        return take(file, within_s)
+
+    monkeypatch.setattr(file_lock, "take", removed_meanwhile)
+    lock = files.claim()
+
+    assert files.is_claimed_by(lock)
+    lock.close()
 
 
 def test_what_killed_systems_left_is_found_past_what_is_in_the_way(
