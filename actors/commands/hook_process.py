@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from actors.config.show import secrets_of
 from actors.demand.backoff import Backoff
 from actors.hooks import event_queue, spans
-from actors.hooks.events import event_of_line
+from actors.hooks.events import STEP, event_of_line
 from actors.host import forks
 from actors.host.ready_process import ReadyProcess, secret_file
 
@@ -49,10 +49,11 @@ class HookProcess:
         self._config = config
         self._log_fd = log_fd
         self._program = program
-        self._way = event_queue.open_way(config.hooked)
-        self._seed: str | None = None
+        wanted, self._seed = config.hooked, None
         if any(spans.TRACER in names for names in config.hooks.values()):
             self._seed = spans.trace(each.name for each in config.fetchers)
+            wanted |= {STEP}
+        self._way = event_queue.open_way(wanted)
         self._process: ReadyProcess | None = None
         self._began = 0.0
         self._deaths = 0

@@ -32,13 +32,19 @@ SubscriptionId: TypeAlias = str
 
 
 class Assignment(NamedTuple):
-    """One job on its way: ``number`` counts the subscription's jobs from 0."""
+    """One job on its way: ``number`` counts the subscription's jobs from 0.
+
+    Attributes:
+        trace: From a step, the span that it comes from (W3C's ``traceparent``), where
+            traces are made.
+    """
 
     number: int
     key: int
     attempt: int
     id: JobId
     payload: Any
+    trace: str = ""
 
 
 class Outcome(NamedTuple):
@@ -220,6 +226,7 @@ def assignments_of(jobs: Sequence[Job], first: int) -> list[Assignment]:
         [job.attempt for job in jobs],
         [job.id for job in jobs],
         [job.payload for job in jobs],
+        [""] * len(jobs),
         strict=True,
     )
     return list(map(_assignment, rows))

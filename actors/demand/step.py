@@ -89,6 +89,11 @@ class Step:
         """Whether nothing is left to get, to do, to see to its end, or to deliver."""
         return self.consumer.drained and not self._passages
 
+    def task_of(self, key: int) -> Task | None:
+        """What came in, of a job that has gone on."""
+        passage = self._passages.get(key)
+        return None if passage is None else passage.task
+
     def take(self, most: int) -> tuple[Task, ...]:
         """Take up to this many jobs to run, as far as their results are wanted."""
         wanted = (self.consumer.need or 0) - self.consumer.running_count

@@ -8,7 +8,8 @@ import traceback
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
-from actors.hooks.events import ALL, KINDS
+from actors.hooks.events import ALL, KINDS, STEP
+from actors.hooks.spans import TRACER
 from actors.host.texts import line_of
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class Callers:
                 events_of.setdefault(name, set()).update(
                     KINDS if event == ALL else (event,)
                 )
+        if TRACER in events_of:
+            events_of[TRACER].add(STEP)
         self._callers = [
             (Caller(name, load(name), log), frozenset(kinds))
             for name, kinds in events_of.items()

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
-from actors.hooks.events import JOB_EVENTS, KINDS, LOST, event_of
+from actors.hooks.events import JOB_EVENTS, KINDS, LOST, STEP, event_of
 from actors.host import forks
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ Row: TypeAlias = "tuple[Any, ...] | dict[str, Any]"
 #: Events that follow one another and are alike: their name, and a row for each.
 Group: TypeAlias = "tuple[str, Sequence[Row]]"
 
-_PLACE = {name: place for place, name in enumerate(KINDS)}
-_HEAD = struct.Struct(f"<{len(KINDS)}H")
+_PLACE = {name: place for place, name in enumerate((*KINDS, STEP))}
+_HEAD = struct.Struct(f"<{len(_PLACE)}H")
 
 _writer: socket.socket | None = None
 
@@ -81,9 +81,14 @@ def close_way() -> None:
     _writer = None
 
 
+def wants(kind: str) -> bool:
+    """Whether somebody wants to hear of this, from here."""
+    return _writer is not None and kind in _wanted
+
+
 def tell(event: dict[str, Any]) -> None:
     """Send one event from here, if there is room at once."""
-    if _writer is not None and event["event"] in _wanted:
+    if _writer is not None and wants(event["event"]):
         with contextlib.suppress(OSError):
             content = message_of({}, [(event["event"], [event])])
             _writer.send(content, socket.MSG_DONTWAIT)
@@ -251,7 +256,7 @@ def message_of(about: dict[str, Any], groups: list[Group]) -> bytes:
         about: What all of them have.
         groups: In order.
     """
-    counts = [0] * len(KINDS)
+    counts = [0] * len(_PLACE)
     for name, rows in groups:
         counts[_PLACE[name]] += len(rows)
     try:
@@ -275,7 +280,9 @@ class Message:
         """How many events there are of these kinds."""
         return sum([self._counts[_PLACE[kind]] for kind in kinds])
 
-    def events(self, kinds: Collection[str] = KINDS) -> Iterator[dict[str, Any]]:
+    def events(
+        self, kinds: Collection[str] = (*KINDS, STEP)
+    ) -> Iterator[dict[str, Any]]:
         """Those events, each made anew, as a hook gets it."""
         body = memoryview(self._content)[_HEAD.size :]
         about, groups = marshal.loads(body)  # noqa: S302 - of a process of ours

@@ -40,6 +40,8 @@ SYSTEM_EVENTS: Mapping[str, str] = {
     LOST: "so many events were left out, since a hook was slow, hung or had died",
 }
 ALL = "all"
+#: A later step is over with a job; told to nobody but who traces.
+STEP = "step"
 #: What ``all`` stands for.
 KINDS = (*JOB_EVENTS, *SYSTEM_EVENTS)
 #: Every key of ``[hooks]``.

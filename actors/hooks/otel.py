@@ -138,6 +138,8 @@ class Telemetry:
                 what = f"wait {event['attempt']}"
                 self._span(event, "wait", what, self._ready.pop(job, at), at)
                 _remember(self._began, job, at)
+            case "step":
+                self._step(event, at)
             case "released":
                 _remember(self._ready, job, at)
             case name:
@@ -184,6 +186,31 @@ class Telemetry:
         if operation != "receive":
             context = _context(trace_id, spans.span_id(self._seed, fetcher, key, what))
             parent = receive
+        self._end(event, operation, context, parent, (began, ended), error)
+
+    def _step(self, event: dict[str, Any], at: int) -> None:
+        common, error = _common(event["fetcher"], "process"), event.get("error")
+        if error is not None:
+            common = common | {"error.type": error.partition(":")[0] or "_OTHER"}
+        self._duration.record(event["duration_s"], common)
+        above = spans.read(event["trace"])
+        if self._sampler is None or above is None or not above.is_sent:
+            return
+        times = (at - int(event["duration_s"] * 1e9), at)
+        context = _context(above.trace_id, event["span_id"])
+        parent = _context(above.trace_id, above.span_id)
+        self._end(event, "process", context, parent, times, error)
+
+    def _end(
+        self,
+        event: dict[str, Any],
+        operation: str,
+        context: trace.SpanContext,
+        parent: trace.SpanContext | None,
+        times: tuple[int, int],
+        error: str | None,
+    ) -> None:
+        fetcher, (began, ended) = event["fetcher"], times
         attributes = {
             **_common(fetcher, operation),
             "messaging.message.id": redact(str(event["job_id"])),

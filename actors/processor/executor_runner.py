@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor, CancelledError
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from actors.hooks import spans
 from actors.processor.process_call import checked, checked_batch, outcomes_of
 from actors.user_code.failures import describe
 
@@ -55,6 +56,7 @@ class ExecutorRunner:
         self._executor: Executor | None = None
         self._futures: dict[int, Future[Any]] = {}
         self._asked: set[int] = set()
+        self._may_trace = True
 
     @property
     def fd(self) -> int:
@@ -123,9 +125,13 @@ class ExecutorRunner:
             assert self._executor is not None  # noqa: S101 - made at the start
             self.calling.begin(tasks)
             began = time.perf_counter()
-            future = self._executor.submit(self.calling.process, given)
+            process = self._function_for(tasks[0])
+            future = self._executor.submit(process, given)
             self._futures[tasks[0].ticket] = future
-            over = partial(self._over, tasks, began, together=together)
+            again = None
+            if process is not self.calling.process:
+                again = partial(self._submit, tasks, given, together=together)
+            over = partial(self._over, tasks, began, again, together=together)
             future.add_done_callback(over)
             yield from ()
 
@@ -134,10 +140,17 @@ class ExecutorRunner:
 
         self._worker.call(run, failed)
 
+    def _function_for(self, task: Task) -> Callable[[Any], Any]:
+        process = self.calling.process
+        if self._may_trace and (traceparent := spans.parent_of(task)):
+            return spans.Traced(process, traceparent)
+        return process
+
     def _over(
         self,
         tasks: Sequence[Task],
         began: float,
+        again: Callable[[], None] | None,
         future: Future[Any],
         *,
         together: bool,
@@ -152,6 +165,11 @@ class ExecutorRunner:
                 checked(answer)
         except BaseException as error:  # noqa: BLE001 - as where it runs here
             asked = ticket in self._asked
+            if again is not None and _lacks_us(error):
+                # It was not begun: there it goes without a span.
+                self._may_trace = False
+                again()
+                return
             lost = isinstance(error, CancelledError) and not asked
             if lost or isinstance(error, BrokenExecutor):
                 self._worker.put(Broken(describe(error), not lost))
@@ -167,3 +185,12 @@ class ExecutorRunner:
             return self.calling.end_of(task, outcome)
         except BaseException as error:  # noqa: BLE001 - a function that finds routes
             return self.calling.failed(task, describe(error))
+
+
+def _lacks_us(error: BaseException | None) -> bool:
+    """Whether what runs there has no lowtide, and so could not take the function."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError):
+            return (error.name or "").partition(".")[0] == __name__.partition(".")[0]
+        error = error.__cause__
+    return False

@@ -140,6 +140,8 @@ class Calling:
 
     def end_of(self, task: Task, outcome: Outcome) -> Ended:
         """What a job came to, and where that goes."""
+        if task.assignment.trace:
+            spans.tell_step(task, outcome)
         routes = ANYWHERE
         if self._find is not None and outcome.failure is None:
             result = outcome.result
@@ -149,7 +151,10 @@ class Calling:
     def failed(self, task: Task, failure: Failure) -> Ended:
         """A job that was not run to its end."""
         _, key, attempt, *_ = task.assignment
-        return Ended(task.ticket, Outcome(key, attempt, None, failure), ANYWHERE)
+        outcome = Outcome(key, attempt, None, failure)
+        if task.assignment.trace:
+            spans.tell_step(task, outcome)
+        return Ended(task.ticket, outcome, ANYWHERE)
 
 
 class JobCalls:
@@ -399,8 +404,7 @@ def within_span(task: Task) -> contextlib.AbstractContextManager[None]:
     """
     if spans.seed is None and spans.leaders is None:
         return _NO_SPAN
-    _, key, attempt, *_ = task.assignment
-    return spans.Within(task.source, key, attempt)
+    return spans.Within(task)
 
 
 _NO_SPAN = contextlib.nullcontext()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,12 @@ from actors.demand.backoff import RetryPolicy
 from actors.demand.buffer import Buffer
 from actors.demand.job_events import JobDone, JobFailed, JobLeased, JobReturned
 from actors.demand.job_store import JobStore
+from actors.demand.messages import Jobs
 from actors.demand.producer import Decision, LeasePolicy, Producer
 from actors.demand.producer_subscription import ProducerSender
 from actors.demand.step import Step
 from actors.demand.windows import MIB
+from actors.hooks import spans
 from actors.status.job_log import log_events
 from actors.supervision.messages import ProcessLost
 
@@ -28,7 +31,13 @@ if TYPE_CHECKING:
     from actors.demand.job import Job
     from actors.demand.job_events import JobEvent
     from actors.demand.job_routing import Routes, Routing
-    from actors.demand.messages import CallOff, Done, Outcome, ToProducer
+    from actors.demand.messages import (
+        CallOff,
+        Done,
+        Outcome,
+        ToConsumer,
+        ToProducer,
+    )
     from actors.supervision.messages import ProcessGone
 
 
@@ -127,10 +136,25 @@ class StepOutput:
     ) -> None:
         """Send what was decided, and what has waited for company."""
         self._sender.tick(now)
-        self._sender.put(decision.sends, now)
+        sends = decision.sends
+        if spans.of_now() is not None:
+            sends = [self._traced(each) for each in sends]
+        self._sender.put(sends, now)
         for process in decision.lost:
             send(root, ProcessLost(process=process))
         self._sender.keep([each.id for each in self.step.producer.subscriptions])
+
+    def _traced(self, message: ToConsumer) -> ToConsumer:
+        """Say of jobs which span they come from."""
+        if not isinstance(message, Jobs):
+            return message
+        jobs = [
+            each._replace(trace=spans.parent_of(task))
+            if (task := self.step.task_of(each.key)) is not None
+            else each
+            for each in message.jobs
+        ]
+        return replace(message, jobs=tuple(jobs))
 
     def _turn(self, decision: Decision, now: float) -> tuple[list[Send], Decision]:
         sends = self.step.decided(decision, now)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from actors.demand.consumer import Task
+from actors.demand.messages import Assignment
 from actors.hooks import spans
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def test_of_a_trace_that_is_not_sampled_nothing_is_sent_by_anybody(
     for key in range(100):
         for event in events_of(key, "fetched", "leased", "done"):
             telemetry.tell(event)
-        with spans.Within("desk", key, 1):
+        with spans.Within(Task("desk", Assignment(0, key, 1, key, None))):
             # What the user's own instruments ask.
             here = trace.get_current_span().get_span_context()
         if here.trace_flags.sampled:

@@ -49,6 +49,16 @@ def process_all(jobs):
 
 async def process_all_later(jobs):
     return process_all(jobs)
+
+def pool():
+    from concurrent.futures import ProcessPoolExecutor
+    return ProcessPoolExecutor(1)
+
+def parse(job):
+    return process(job)
+
+def price(headers):
+    return {"parse": headers} | process({"id": 3})
 """
 CONFIG = """
 every_s = 0.1
@@ -196,6 +206,58 @@ def test_what_a_list_of_jobs_sends_is_below_the_first_of_them(
         spans["process desk", "1"],
     ]
     assert ("process desk", "2") in spans
+
+
+def test_a_trace_goes_on_in_an_executor(collector: Collector, start: Start) -> None:
+    words = 'process = "traced:process"\nexecutor = "traced:pool"'
+    system = start(words, "--until-idle", "0.5")
+
+    [done] = system.wait_for("job.done")
+    assert system.wait() == 0
+    assert collector.parent_named_by(done) == collector.by_job()["process desk", "1"]
+
+
+ALLOWED = ("--allow", "traced:price")
+STEPS = """
+process = "traced:parse"
+count = 1
+[[processor]]
+name = "price"
+process = "traced:price"
+from = ["sort"]
+count = {count}
+"""
+
+
+def test_a_trace_goes_on_in_a_later_step(collector: Collector, start: Start) -> None:
+    system = start(STEPS.format(count=1), "--until-idle", "0.5")
+
+    [done] = system.wait_for("job.done")
+    assert system.wait() == 0
+    first = collector.by_job()["process desk", "1"]
+    [later] = (each for each in collector.spans if each.name == "process sort-1")
+    assert collector.parent_named_by({"result": done["result"]["parse"]}) == first
+    assert collector.parent_named_by(done) == later
+    assert (later.trace_id, later.parent_span_id) == (first.trace_id, first.span_id)
+    assert first.start_time_unix_nano <= later.start_time_unix_nano
+    assert later.end_time_unix_nano <= first.end_time_unix_nano
+    assert _attribute(later, "messaging.message.id") == "1"
+
+
+def test_on_a_machine_that_joined_a_later_step_is_within_the_first(
+    collector: Collector, start: Start, join_system: Start, env: dict[str, str]
+) -> None:
+    env["LOWTIDE_CLUSTER_KEY"] = "a key of all machines, 32 bytes or more"
+    gate = f"127.0.0.1:{free_port()}"
+    system = start(STEPS.format(count=0), "--bind", gate)
+
+    join_system(gate, "--processor", "price", "--processors", "1", *ALLOWED)
+
+    [done] = system.wait_for("job.done")
+    system.wait_for("job.quarantined")
+    system.command("stop")
+    assert system.wait() == 0
+    assert collector.parent_named_by(done) == collector.by_job()["process desk", "1"]
 
 
 def test_a_trace_goes_on_on_a_machine_that_joined(
