@@ -51,6 +51,11 @@ class CancelPrompt:
             self._typed = (self._typed + key)[:LONGEST]
             self.text = self._question()
 
+    @property
+    def wants_yes(self) -> bool:
+        """Whether the next key is the answer to whether."""
+        return bool(self._found) and not self.is_over
+
     def _look(self) -> None:
         job_id = self._typed.strip()
         if not job_id:

@@ -157,6 +157,10 @@ class _Session:
                 typed = typed.replace(arrow, letter)
             for key in typed:
                 self._press(key)
+                if self._prompt is not None and self._prompt.wants_yes:
+                    # Nothing that was typed or pasted before is the answer.
+                    _forget_typed(fd)
+                    break
 
     def _press(self, key: str) -> None:
         if self._prompt is not None:
@@ -255,6 +259,12 @@ def _journal(socket: Path) -> Iterator[JournalView]:
     known = reachable(journal, os.environ.get("LOWTIDE_JOURNAL"))
     with contextlib.closing(look_into(known)) as view:
         yield view
+
+
+def _forget_typed(fd: int) -> None:
+    import termios  # noqa: PLC0415 - a terminal only
+
+    termios.tcflush(fd, termios.TCIFLUSH)
 
 
 @contextlib.contextmanager
