@@ -71,7 +71,8 @@ def read_jobs(settings: Settings, body: bytes) -> Listed:
             )
         elements = []
     before = elements if where.text == "" else where.elements(value)
-    jobs = [_named(settings, each) for each in elements if each is not None]
+    is_none = "null" in settings.none
+    jobs = [_named(settings, e) for e in elements if not (is_none and e is None)]
     return Listed(value, before if isinstance(before, list) else elements, jobs + bad)
 
 
@@ -101,6 +102,8 @@ def _one(settings: Settings, body: bytes) -> Listed:
 
 
 def _named(settings: Settings, job: Any) -> Any:
+    if job is None:
+        return BadJobError("expected a job, got null", body=b"null")
     if settings.job_id is None and settings.job_version is None:
         return job
     path = settings.job_id or Path("id", "job_id")

@@ -440,6 +440,18 @@ def test_a_list_that_is_null_or_missing_may_mean_none(none: list[str]) -> None:
     assert Kept().poll(asker) == []
 
 
+@pytest.mark.parametrize(("none", "bad"), [(["null"], []), (["empty"], [b"null"])])
+def test_a_null_in_a_list_is_nothing_where_a_null_means_so(
+    none: list[str], bad: list[bytes]
+) -> None:
+    asker = script(lambda _: {"items": [{"id": 1}, None]}, items="items", none=none)
+
+    first, *others = Kept().poll(asker)
+
+    assert first == {"id": 1}
+    assert [each.body for each in others] == bad
+
+
 def test_a_page_that_is_gone_begins_the_round_again() -> None:
     gone = False
 
