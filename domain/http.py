@@ -202,7 +202,7 @@ def _response(
         stream=True,
         allow_redirects=False,
         # False would accept any certificate; a path names the ones to trust.
-        verify=via.ca_file or _trusted(session.verify),
+        verify=_verify(request, session, via),
         auth=request.auth,
         **via.options(),
         timeout=(exchange.left(limits.connect_s), exchange.left(limits.read_s)),
@@ -225,12 +225,18 @@ def _asked_by_thread(
     response = session.get_adapter(request.url).send(
         ready,
         stream=True,
-        verify=via.ca_file or _trusted(session.verify),
+        verify=_verify(request, session, via),
         **via.options(),
         timeout=(exchange.left(limits.connect_s), exchange.left(limits.read_s)),
     )
     _redirects_refused(name, request, exchange)(response)
     return response
+
+
+def _verify(request: Request, session: requests.Session, via: Via) -> str | bool:
+    if request.url.startswith("http://"):
+        return True  # there is no certificate to look at
+    return via.ca_file or _trusted(session.verify)
 
 
 def _trusted(verify: Any) -> str | bool:
@@ -372,7 +378,11 @@ def _chunks(
     unpacker = unpacker_of(encoding)
     read1 = partial(response.raw.read1, CHUNK_BYTES, decode_content=unpacker is None)
     if unpacker is None:
-        yield from iter(read1, b"")
+        while chunk := read1():
+            yield chunk
+            # What urllib3 unpacks may be longer than what has come of it.
+            if not encoding and getattr(response.raw, "length_remaining", None) == 0:
+                return
         return
     try:
         for packed in iter(read1, b""):

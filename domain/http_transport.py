@@ -23,6 +23,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
@@ -155,6 +156,7 @@ class CarefulAdapter(HTTPAdapter):
 
     def __init__(self) -> None:
         self._last: tuple[Any, Any] = (None, None)
+        self._last_path: tuple[Any, str] = (None, "")
         super().__init__(
             max_retries=Retry(
                 connect=0,
@@ -191,6 +193,27 @@ class CarefulAdapter(HTTPAdapter):
             )
             self._last = asked, pool
         return pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """Return what stands in the request's first line; the last one, if it is it."""
+        if proxies:
+            return super().request_url(request, proxies)
+        last, path = self._last_path
+        if last != request.url:
+            path = super().request_url(request, proxies)
+            self._last_path = request.url, path
+        return path
+
+    def build_response(
+        self, req: requests.PreparedRequest, resp: Any
+    ) -> requests.Response:
+        """Return the response, of which nobody wants cookies or a text."""
+        response = requests.Response()
+        response.status_code, response.reason = resp.status, resp.reason
+        response.headers = CaseInsensitiveDict(resp.headers)
+        response.raw, response.url = resp, req.url or ""
+        response.request, response.connection = req, self
+        return response
 
     def close(self) -> None:
         """Close all connections; they are when nobody has their pool any more."""

@@ -25,6 +25,7 @@ MAX_DIGITS = 4300
 # Possessive, and the closing quote optional: an unclosed string full of escapes
 # would otherwise be scanned again from each of its quotes.
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_BYTE_ORDER_MARK = "\ufeff"
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -40,13 +41,9 @@ def parse(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
         _check_depth(text)
-        value = json.loads(
-            text,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_short_int,
-            object_pairs_hook=_unique_keys,
-        )
+        if text.startswith(_BYTE_ORDER_MARK):
+            raise json.JSONDecodeError("Unexpected UTF-8 BOM", text, 0)
+        value = _decoder.decode(text)
         _check_surrogates(text, value)
     except (ValueError, RecursionError) as error:
         reason = _reason(error)
@@ -56,6 +53,8 @@ def parse(body: bytes) -> Any:
 
 
 def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return  # as it mostly is: there are not so many
     depth = 0
     for match in _STRING_OR_BRACKET.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match[0], 0)
@@ -87,6 +86,15 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
         raise ValueError(f"the key {_short(twice)} twice")
     return value
+
+
+#: Made once: to make it takes as long as to read a short value.
+_decoder = json.JSONDecoder(
+    parse_constant=_refuse_constant,
+    parse_float=_finite,
+    parse_int=_short_int,
+    object_pairs_hook=_unique_keys,
+)
 
 
 def _check_surrogates(text: str, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import (
     SplitResult,
     quote,
@@ -36,6 +37,12 @@ def checked(url: str) -> SplitResult:
     """
     if not isinstance(url, str):
         raise BadUrlError(f"expected a URL as str, got {type(url).__name__}")
+    return _checked(url)
+
+
+@lru_cache(maxsize=128)
+def _checked(url: str) -> SplitResult:
+    # A source is asked the same again and again.
     if _AMBIGUOUS.search(url):
         raise BadUrlError("the URL has a space, control character or backslash in it")
     try:
