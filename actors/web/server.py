@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_BODY = 1 << 16
 #: A connection that takes or says nothing for this many seconds is dropped.
 SILENT_S = 5.0
+#: Bytes of a request that is refused that are waited for.
+_UNREAD = 1 << 22
 #: A live page hears something at least this often, in seconds.
 BEAT_S = 10.0
 
@@ -107,6 +109,25 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = SILENT_S
     error_content_type = "text/plain; charset=utf-8"
     error_message_format = "%(code)d %(message)s\n"
+    command = ""  # until there is a request
+    _has_read_body = False
+
+    def finish(self) -> None:
+        """End the connection, once what comes with a refused request has come.
+
+        One that is closed before takes its answer back: the kernel resets it.
+        """
+        super().finish()
+        if self.command in ("", None, "GET", "HEAD") or self._has_read_body:
+            return
+        left, end = _UNREAD, time.monotonic() + SILENT_S
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while left > 0 and (left_s := end - time.monotonic()) > 0:
+                self.connection.settimeout(left_s)
+                if not (part := self.connection.recv(min(left, MAX_BODY))):
+                    break
+                left -= len(part)
 
     def do_GET(self) -> None:
         self._answer()
@@ -193,6 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             if not (part := self.rfile.read1(length - len(body))):
                 break
             body += part
+        self._has_read_body = len(body) == length
         return body
 
     def _send(self, answer: Answer) -> None:

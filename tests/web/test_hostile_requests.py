@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -80,6 +81,18 @@ class Page:
             while part := line.recv(1 << 16):
                 answer += part
         return answer.decode()
+
+    def send_all(self, request: bytes) -> bytes:
+        """What is answered to who sends all of it before it reads; no reset."""
+        line = self.dial()
+        line.sendall(request[:1000])
+        assert select.select([line], [], [], 30)[0]
+        for at in range(1000, len(request), 1 << 14):
+            line.sendall(request[at : at + (1 << 14)])
+        answer = b""
+        while part := line.recv(1 << 16):
+            answer += part
+        return answer
 
     def ask(self, path: str, *headers: str, method: str = "GET", body: str = "") -> str:
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", *headers]
@@ -245,3 +258,35 @@ def test_guesses_that_are_held_keep_no_action_out(page: Page) -> None:
     over.set()
     for each in guessing:
         each.join(30)
+
+
+@pytest.mark.parametrize(
+    ("line", "headers", "status"),
+    [
+        ("POST /act", "", b"413"),
+        ("POST /act", "Content-Type: text/plain\r\n", b"415"),
+        ("POST /elsewhere", "", b"404"),
+        ("POST /act", "Origin: http://other.example\r\n", b"403"),
+        ("PUT /act", "", b"501"),
+    ],
+)
+def test_who_is_refused_reads_why_whatever_it_sent(
+    page: Page, line: str, headers: str, status: bytes
+) -> None:
+    body = b"x" * (1 << 20)
+    kind = "" if "Content-Type" in headers else "Content-Type: application/json\r\n"
+    head = f"{line} HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n{headers}{kind}"
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+
+    answer = page.send_all(head.encode() + body)
+
+    assert answer.split()[1] == status
+
+
+def test_who_goes_on_sending_is_hung_up_on(page: Page) -> None:
+    line = page.dial()
+    head = f"POST /elsewhere HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\n\r\n"
+    line.sendall(head.encode())
+
+    with pytest.raises(ConnectionError):
+        line.sendall(b"x" * (1 << 26))
