@@ -177,6 +177,12 @@ class FetcherStatus:
                 error=self.commit_queue.error,
             )
 
+    def _next_poll_s(self, now: float) -> float | None:
+        poller = self.source.poller
+        left_s = _until(now, poller.next_poll)
+        # What is due waits for room, for demand, or for a person: nobody knows.
+        return left_s if left_s or (self.may_take and not poller.paused) else None
+
     def status(self, now: float, pid: int) -> FetcherAnswer:
         """This fetcher's part of ``status --json``."""
         store, poller = self.producer.store, self.source.poller
@@ -192,7 +198,7 @@ class FetcherStatus:
             "fetching_s": _rounded(self.source.running_s(now)),
             "fetch_may_take_s": poller.policy.may_take_s,
             "last_poll_age_s": _ago(now, poller.last_poll),
-            "next_poll_s": _until(now, poller.next_poll),
+            "next_poll_s": self._next_poll_s(now),
             "oldest_job_age_s": _ago(now, store.oldest_fetched_at),
             "every_s": poller.policy.every_s,
             "on_demand": self.on_demand,

@@ -95,16 +95,17 @@ def _on_the_way(status: SystemStatus) -> str:
 
 def _beside(status: SystemStatus) -> str:
     held = [
-        f"{each['name']} {_replays(each) or _HELD[each['waiting_for']]}"
-        for each in status["fetchers"]
-        if each["waiting_for"] in _HELD
+        f"; {each['name']} {why}" for each in status["fetchers"] if (why := _held(each))
     ]
-    held += [
-        f"{each['name']} {_limit(each)}"
-        for each in status["fetchers"]
-        if each["waiting_for"] == reasons.RATE
-    ]
-    return f"; {', '.join(held)}" if held else ""
+    return "".join(held)
+
+
+def _held(stage: FetcherStatus) -> str:
+    limit = "" if stage.get("rate_next_s") is None else f"is {_limit(stage)}"
+    if stage["waiting_for"] == reasons.ROOM:
+        full = _replays(stage) or _room(stage)
+        return f"{full}, and {limit}" if limit else full
+    return _HELD.get(stage["waiting_for"] or "", limit)
 
 
 def _replays(stage: FetcherStatus) -> str:
@@ -115,7 +116,6 @@ def _replays(stage: FetcherStatus) -> str:
 _HELD = {
     reasons.PAUSED: "is paused",
     reasons.HOLD: "holds its jobs",
-    reasons.ROOM: "has no room and does not poll",
     reasons.BACKOFF: "backs off from its source",
     reasons.THROTTLED: "leaves its source alone, as the source asked",
 }
@@ -165,7 +165,7 @@ def _is_over(stage: FetcherStatus) -> bool:
 
 
 def _limit(stage: FetcherStatus) -> str:
-    return f"is at its rate limit: next in {_seconds(stage['rate_next_s'])}"
+    return f"at its rate limit, next in {_seconds(stage['rate_next_s'])}"
 
 
 def _puts_off(stage: FetcherStatus) -> str:
@@ -204,7 +204,7 @@ def _why_not_sent(stage: FetcherStatus, status: SystemStatus) -> str:
         name = stage["name"]
         return f"it accumulates; lowtide set {name} --demand forward sends them"
     if stage.get("rate_next_s") is not None:
-        return f"rate limit: next in {_seconds(stage['rate_next_s'])}"
+        return _limit(stage)
     running = [
         each
         for each in status["processors"]

@@ -145,13 +145,13 @@ def status(
             status(
                 fetcher(waiting_for="rate", buffered=3, rate_next_s=3.21), processor()
             ),
-            "numbers has 3 jobs: rate limit: next in 3.2 s",
+            "numbers has 3 jobs: at its rate limit, next in 3.2 s",
         ),
         (
             status(
                 fetcher(waiting_for="rate", buffered=3, rate_next_s=3.21), in_flight=1
             ),
-            "1 job in flight; numbers is at its rate limit: next in 3.2 s",
+            "1 job in flight; numbers is at its rate limit, next in 3.2 s",
         ),
         (
             status(

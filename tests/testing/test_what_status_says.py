@@ -137,7 +137,8 @@ STATES = (
         ),
         reasons.ROOM,
         "-",
-        "1 job in flight, 8 behind it; source has no room and does not poll",
+        r"1 job in flight, 8 behind it; source is full \(8 of 8 jobs\), and polls "
+        "again when 6 are left",
     ),
     State(
         "retries that take the room",
@@ -154,14 +155,14 @@ STATES = (
         lambda make: pushed(make(rate_limit=2, rate_interval_s=20.0), 9),
         reasons.RATE,
         reasons.RATE,
-        r"source has 7 jobs: rate limit: next in 1\d\.\d s",
+        r"source has 7 jobs: at its rate limit, next in 1\d\.\d s",
     ),
     State(
         "a rate limit with a full buffer",
         lambda make: pushed(make(rate_limit=2, rate_interval_s=20.0, buffer=4), 9),
         reasons.ROOM,
         reasons.JOBS,
-        r"source is full \(4 of 4 jobs\), and .*: rate limit: next in 1\d\.\d s",
+        r"source is full \(4 of 4 jobs\), and .*: at its rate limit, next in 1\d\.\d s",
     ),
     State(
         "fetching on demand only",
@@ -266,6 +267,14 @@ def test_status_says_what_is(state: State, pipeline: Make) -> None:
     # And so do the other places where somebody looks.
     assert describe(status).splitlines()[1] == status["why"]
     assert status["why"][:60] in shown(status)
+
+
+def test_of_a_poll_that_is_due_and_waits_nobody_says_when(pipeline: Make) -> None:
+    line = pushed(pipeline(processors=0, buffer=4), 9)
+
+    [fetcher] = line.status()["fetchers"]
+
+    assert (fetcher["waiting_for"], fetcher["next_poll_s"]) == (reasons.ROOM, None)
 
 
 def shown(status: SystemStatus, trouble: str = "") -> str:
