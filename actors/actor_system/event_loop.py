@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     Make = Callable[[], Coroutine[Any, Any, Iterable[Any]]]
     Failed = Callable[[BaseException], Iterable[Any]]
+
+
+class _NotBegunError(Exception):
+    """No task could be made, and nothing of its coroutine was run."""
 
 
 class LoopWorker(WakingQueue):
@@ -83,16 +88,37 @@ class LoopWorker(WakingQueue):
         self._thread.join(within_s)
 
     def _begin(self, key: int, make: Make, failed: Failed) -> None:
+        try:
+            self._task_of(self._loop.create_task, key, make, failed)
+        except _NotBegunError:
+            # The loop is the user's as well: a factory of theirs that is broken is no
+            # reason to fail what others ask for.
+            plain = partial(asyncio.Task, loop=self._loop)
+            self._task_of(plain, key, make, failed)
+        except BaseException as error:  # noqa: BLE001 - likewise
+            for each in failed(error):
+                self.put(each)
+
+    def _task_of(
+        self,
+        create: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        key: int,
+        make: Make,
+        failed: Failed,
+    ) -> None:
         answer: list[Any] = []
         running = self._carry_out(make, answer)
         try:
-            task = self._tasks[key] = self._loop.create_task(running)
+            task = self._tasks[key] = create(running)
             task.add_done_callback(partial(self._ended, key, failed, answer))
-        except BaseException as error:  # noqa: BLE001 - the loop is the user's as well
-            running.close()
+        except BaseException as error:
             self._tasks.pop(key, None)
-            for each in failed(error):
-                self.put(each)
+            has_begun = inspect.getcoroutinestate(running) != inspect.CORO_CREATED
+            running.close()
+            if not has_begun:
+                raise _NotBegunError from error
+            if not answer:  # else it has ended already
+                raise
 
     def _cancel(self, key: int) -> None:
         self._asked.discard(key)
