@@ -225,8 +225,11 @@ class Delivery:
         """Have the journal keep what waits, then tell and send it."""
         released = self._commit_queue.release(now)
         synced = self._commit_queue.take_synced()
-        if released or synced:
-            self._send(released, synced, now)
+        try:
+            if released or synced:
+                self._send(released, synced, now)
+        finally:
+            # A fetch waits for it, also where there is no memory for what is sent.
             self._tell(released, now)
         if self._acknowledger is not None:
             for decision in synced:
@@ -254,9 +257,9 @@ class Delivery:
 
     def _tell(self, released: list[Decision], now: float) -> None:
         for decision in released:
-            # First what somebody waits for.
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
+        for decision in released:
             for process in decision.lost:
                 self._stage.send(self._root, ProcessLost(process=process))
         events = [event for decision in released for event in decision.events]

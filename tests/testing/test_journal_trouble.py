@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from actors.demand.messages import Jobs
+from actors.demand.producer_subscription import ProducerSender
 from actors.journal.journal import (
     JournalAwayError,
     JournalLockedError,
@@ -294,3 +296,25 @@ def test_a_fetcher_that_starts_while_its_server_is_away_waits_for_it(
         assert len(events(pipeline, "journal.failed")) == 1
         assert len(events(pipeline, "journal.healed")) == 1
         assert events(pipeline, "stage.failed") == []
+
+
+@pytest.mark.parametrize("journal", ["lowtide.db", "none"])
+def test_a_fetch_goes_on_though_what_was_kept_cannot_be_sent(
+    monkeypatch: pytest.MonkeyPatch, journal: str
+) -> None:
+    put = ProducerSender.put
+    with Harness(journal=journal, lease_s=20.0) as pipeline:
+        pipeline.run_until_idle()  # the processors ask: what is fetched goes at once
+
+        def no_memory(sender: Any, messages: Any, now: float) -> None:
+            if any(isinstance(each, Jobs) for each in messages):
+                monkeypatch.setattr(ProducerSender, "put", put)
+                raise MemoryError
+            put(sender, messages, now)
+
+        monkeypatch.setattr(ProducerSender, "put", no_memory)
+        pipeline.push([{"id": each} for each in range(1, 4)])
+        pipeline.run_until_idle()
+
+        assert sorted(each.job["id"] for each in pipeline.done) == [1, 2, 3]
+        assert len(events(pipeline, "stage.error")) == 1
