@@ -445,8 +445,8 @@ def word_of(job_id: JobId) -> str:
     """The word that names this id and no other."""
     if isinstance(job_id, int):
         return str(job_id)
-    plain = not (_INTEGER.fullmatch(job_id) or job_id.startswith('"'))
-    return job_id if plain else json.dumps(job_id)
+    odd = not job_id or _INTEGER.fullmatch(job_id) or job_id.startswith('"')
+    return json.dumps(job_id) if odd else job_id
 
 
 def named_by(word: str) -> list[JobId]:

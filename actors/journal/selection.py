@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from dataclasses import dataclass
@@ -111,8 +112,9 @@ class Selection:
         from jmespath.exceptions import JMESPathError  # noqa: PLC0415 - see compiled
 
         try:
-            return _is_true(self.where.search(public(job)))
-        except (JMESPathError, RecursionError) as error:
+            found = _interpreter().visit(self.where.parsed, public(job))
+            return _is_true(found)
+        except (JMESPathError, RecursionError, TypeError) as error:
             raise SelectionError(
                 f"{_WHERE} cannot be said of job {word_of(job['id'])} of "
                 f"{job['fetcher']}: {_first_line(error)}"
@@ -127,6 +129,23 @@ def public(job: dict[str, Any]) -> dict[str, Any]:
 def _is_true(found: Any) -> bool:
     # As JMESPath has it, where 0 is true.
     return not (found is None or found is False or found in ("", [], {}))
+
+
+@functools.cache
+def _interpreter() -> Any:
+    from jmespath.visitor import TreeInterpreter  # noqa: PLC0415 - see compiled
+
+    class Interpreter(TreeInterpreter):  # type: ignore[misc]
+        """One that compares a text with a number as the specification has it."""
+
+        def visit_comparator(self, node: Any, value: Any) -> Any:
+            """Say null where the library raises: one is neither below nor above."""
+            try:
+                return super().visit_comparator(node, value)
+            except TypeError:
+                return None
+
+    return Interpreter()
 
 
 #: As the command line has it.
