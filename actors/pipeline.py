@@ -23,7 +23,7 @@ from actors.commands.background import Run, RunningError, check_importing, start
 from actors.commands.exit_codes import Exit
 from actors.commands.start_error import check_platform
 from actors.config.build import build_noting
-from actors.config.errors import ConfigError, Problems
+from actors.config.errors import ConfigError, Problems, near
 from actors.config.named_functions import (
     function_problems,
     hook_problems,
@@ -211,8 +211,10 @@ class Fetcher(Generic[Job]):
         name: str = "",
         options: Mapping[str, Any] | None = None,
         settings: Any = None,
+        **unknown: object,
     ) -> None:
-        """Nothing is checked yet; see the class."""
+        """Nothing else is checked yet; see the class."""
+        _refuse(self, unknown)
         self.fetch = fetch
         self.name = name
         self.options = options or {}
@@ -277,8 +279,10 @@ class Processor(Generic[Job, Result]):
         sources: Sequence[Any] = (),
         count: int | None = None,
         settings: Any = None,
+        **unknown: object,
     ) -> None:
-        """Nothing is checked yet; see the class."""
+        """Nothing else is checked yet; see the class."""
+        _refuse(self, unknown)
         self.process = process
         self.name = name
         self.sources = tuple(sources)
@@ -302,6 +306,15 @@ class Processor(Generic[Job, Result]):
         if self.count is not None:
             table["count"] = self.count
         return table | _plain(self.settings)
+
+
+def _refuse(stage: object, unknown: Iterable[str]) -> None:
+    for name in unknown:
+        kind = type(stage).__name__
+        raise TypeError(
+            f"{kind} has no argument {name!r}; what a [[{kind.lower()}]] table has "
+            f"goes into settings={{{name!r}: ...}}"
+        )
 
 
 class Pipeline:
@@ -342,6 +355,14 @@ class Pipeline:
         }
         if stages_again := content.keys() & {"fetcher", "processor"}:
             raise ConfigError(f"Pipeline: {stages_again.pop()} belongs into its list")
+        callbacks = {
+            "on_done": on_done,
+            "on_failed": on_failed,
+            "on_quarantined": on_quarantined,
+        }
+        for name in content:
+            if name.startswith("on_") and (meant := near(name, callbacks)):
+                raise ConfigError(f"Pipeline: there is no {name}{meant}")
         content |= _tables(stages)
         # What is wrong is told as in a file, with this as the place.
         file = ConfigFile(Path("Pipeline"), content, "")
@@ -354,12 +375,11 @@ class Pipeline:
             problems.add(f"Pipeline, hooks: {problem}")
         if (nowhere := notify_problem(config)) is not None:
             problems.add(f"Pipeline: {nowhere}")
-        callbacks = {
-            "done": on_done,
-            "failed": on_failed,
-            "quarantined": on_quarantined,
+        self._callbacks = {
+            name.removeprefix("on_"): it
+            for name, it in callbacks.items()
+            if it is not None
         }
-        self._callbacks = {name: it for name, it in callbacks.items() if it is not None}
         for name, function in self._callbacks.items():
             with problems.noted():
                 _check_callback(f"on_{name}", function)
