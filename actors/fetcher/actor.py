@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -226,6 +227,8 @@ class FetcherActor(Stage):
         if self._root is None:
             return self._start_again.at if self._start_again is not None else None
         times = [self.producer.next_tick(), self.commit_queue.next_tick]
+        if self._intake:  # an error came between
+            times.append(self.commit_queue.retry_at or self.now())
         times.append(self.status.next_tick)
         if self.status.quota is not None:
             times.append(self.status.quota.next_tick)
@@ -508,10 +511,11 @@ class FetcherActor(Stage):
         if self.status.quota is not None:
             self.status.quota.grew()
         try:
-            for decision in self._intake.take(now, self.chance):
-                # Before the fetch hears that its jobs are kept, and asks for more.
-                self.source.note_room(full=not self.status.room)
-                self._carry_out(decision, now)
+            with closing(self._intake.take(now, self.chance)) as decisions:
+                for decision in decisions:
+                    # Before the fetch hears that its jobs are kept, and asks for more.
+                    self.source.note_room(full=not self.status.room)
+                    self._carry_out(decision, now)
         except JournalError as error:
             self.commit_queue.failed(error, now)
         if self.source.asked is not None:

@@ -98,6 +98,8 @@ class CommitQueue:
     @property
     def next_tick(self) -> float | None:
         """When there is something to write, in monotonic seconds."""
+        if self._waiting and self.retry_at is None and self._sync_at is None:
+            return 0.0  # an error came between
         return self._sync_at if self.retry_at is None else self.retry_at
 
     def put(self, decision: Decision) -> None:
@@ -225,15 +227,16 @@ class Delivery:
         """Have the journal keep what waits, then tell and send it."""
         released = self._commit_queue.release(now)
         synced = self._commit_queue.take_synced()
-        try:
-            if released or synced:
+        if released or synced:
+            events = [event for decision in released for event in decision.events]
+            try:
                 self._send(released, synced, now)
-        finally:
-            # A fetch waits for it, also where there is no memory for what is sent.
-            self._tell(released, now)
-        if self._acknowledger is not None:
-            for decision in synced:
-                self._acknowledger.ended(decision.events, now)
+            finally:
+                # Even where there is no memory to send: what is not sent is asked for
+                # again, and a fetch that does not hear of this waits for ever.
+                self._pass_on(released, events, synced, now)
+            if events:
+                self._tell(events, now)
         self._forget_closed()
         self._tell_journal()
 
@@ -255,19 +258,25 @@ class Delivery:
         ]
         self.sender.put(sends, now)
 
-    def _tell(self, released: list[Decision], now: float) -> None:
+    def _pass_on(
+        self,
+        released: list[Decision],
+        events: list[JobEvent],
+        synced: list[Decision],
+        now: float,
+    ) -> None:
         for decision in released:
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
-        for decision in released:
             for process in decision.lost:
                 self._stage.send(self._root, ProcessLost(process=process))
-        events = [event for decision in released for event in decision.events]
-        if not events:
-            return
-        log_events(self._stage.log, events)
         if self._acknowledger is not None:
             self._acknowledger.copies.made(events)
+            for decision in synced:
+                self._acknowledger.ended(decision.events, now)
+
+    def _tell(self, events: list[JobEvent], now: float) -> None:
+        log_events(self._stage.log, events)
         if self._hooks is not None:
             self._hooks.note(events)
         self._source.tally.note(events, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import odd_id_of
@@ -15,7 +16,7 @@ from actors.journal.journal import JournalError
 from actors.user_code.failures import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     from structlog.typing import FilteringBoundLogger
 
@@ -108,25 +109,41 @@ class Intake:
         """Hold what the fetch came to since the last look."""
         self._steps += self._source.take(now)
 
-    def take(self, now: float, chance: Callable[[], float]) -> Iterator[Decision]:
+    def take(
+        self, now: float, chance: Callable[[], float]
+    ) -> Generator[Decision, None, None]:
         """Decide about what is held, each decision to be carried out in its turn.
+
+        What is not decided about when this is closed is held still.
 
         Raises:
             JournalError: The journal cannot be read; all of it is held still.
         """
         seen = self._journal.known(_ids_of(self._steps))
         steps, self._steps = self._steps, []
+        left = deque(steps)
         fetched = [step for step in steps if type(step) is Fetched]
-        if new := self._new_ones(fetched, seen, now):
-            yield self._fetched(new, now)
-        for step in steps:
-            if isinstance(step, Unusable):
-                yield from self._set_aside(step, seen, now)
-            elif isinstance(step, Page):
-                yield self._turn(step, seen, now)
-        if any(type(step) is RunEnded for step in steps):
-            self._again.tell()
-        self._source.ended(steps, now, chance())
+        others = [step for step in steps if isinstance(step, Unusable | Page)]
+        ends = [step for step in steps if isinstance(step, RunEnded)]
+        try:
+            decisions = []
+            if new := self._new_ones(fetched, seen, now):
+                decisions = [self._fetched(new, now)]
+            left = deque([*others, *ends])
+            yield from decisions
+            for step in others:
+                if isinstance(step, Unusable):
+                    decisions = [*self._set_aside(step, seen, now)]
+                else:
+                    decisions = [self._turn(step, seen, now)]
+                left.popleft()
+                yield from decisions
+            if ends:
+                self._again.tell()
+            self._source.ended(ends, now, chance())
+            left.clear()
+        finally:
+            self._steps = [*left, *self._steps]
 
     def _turn(self, page: Page, seen: set[JobId], now: float) -> Decision:
         """One decision of a whole page, so that it is kept whole or not at all."""

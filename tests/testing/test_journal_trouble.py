@@ -11,6 +11,7 @@ import pytest
 
 from actors.demand.messages import Jobs
 from actors.demand.producer_subscription import ProducerSender
+from actors.fetcher.commit_queue import CommitQueue, Delivery
 from actors.journal.journal import (
     JournalAwayError,
     JournalLockedError,
@@ -317,4 +318,44 @@ def test_a_fetch_goes_on_though_what_was_kept_cannot_be_sent(
         pipeline.run_until_idle()
 
         assert sorted(each.job["id"] for each in pipeline.done) == [1, 2, 3]
+        assert len(events(pipeline, "stage.error")) == 1
+
+
+def test_what_a_fetch_handed_over_is_taken_in_though_memory_failed_in_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pages = iter([[{"id": 1}, object(), {"id": 2}]])
+
+    def fetch() -> Iterator[Any]:
+        yield from next(pages, [])
+
+    with Harness(fetch=fetch, process=lambda job: job["id"]) as pipeline:
+
+        def fails(*_: object) -> None:
+            monkeypatch.undo()
+            raise MemoryError
+
+        monkeypatch.setattr(Delivery, "_send", fails)
+        pipeline.run_until_idle()
+
+        account = pipeline.accounting
+        assert (account["done"], account["quarantined"]) == (2, 1)
+        assert len(events(pipeline, "stage.error")) == 1
+
+
+def test_what_was_decided_is_kept_though_memory_failed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with Harness(process=lambda job: job["id"]) as pipeline:
+        pipeline.push([{"id": 1}, {"id": 2}])
+
+        def fails(*_: object, **__: object) -> None:
+            monkeypatch.undo()
+            raise MemoryError
+
+        monkeypatch.setattr(CommitQueue, "_keep", fails)
+        pipeline.run_until_idle()
+
+        account = pipeline.accounting
+        assert (account["fetched"], account["done"]) == (2, 2)
         assert len(events(pipeline, "stage.error")) == 1
