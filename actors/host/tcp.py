@@ -7,6 +7,7 @@ import socket
 from typing import Any, NamedTuple, Protocol
 
 from actors.host import forks
+from actors.host.listening import with_holder
 
 #: Bytes that the kernel takes beyond what it has sent: what it has can be overtaken
 #: by nothing.
@@ -104,7 +105,7 @@ def listen(host: str, port: int) -> list[Listener]:
         try:
             listeners.append(_Listener(endpoint))
         except OSError as error:
-            problem = error
+            problem = OSError(error.errno, with_holder(error, port))
     if not listeners:
         raise problem
     return listeners

@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 from actors.host import logs, redaction
+from actors.host.listening import with_holder
 from actors.web.answers import Answers
 from actors.web.sampler import Sampler
 from actors.web.server import Server
@@ -33,7 +34,7 @@ def main() -> int:
     try:
         server = Server(arguments.port, answers, sampler, log)
     except OSError as error:
-        print(f"error: {error.strerror}", flush=True)
+        print(f"error: {with_holder(error, arguments.port)}", flush=True)
         return 1
     threading.Thread(target=sampler.run, name="sampler", daemon=True).start()
     print(f"serving at http://127.0.0.1:{server.server_address[1]}", flush=True)

@@ -592,6 +592,7 @@ def test_a_port_that_is_taken_ends_the_start(
 
         assert system.wait() == 2
     [line] = [each for each in system.program.lines if each.startswith("lowtide:")]
-    assert line == (
-        f"lowtide: the page cannot be served at port {port}: Address already in use"
+    assert line.startswith(
+        f"lowtide: the page cannot be served at port {port}: Address already in use "
+        f"(pid {os.getpid()}: "
     )
