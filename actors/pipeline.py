@@ -33,7 +33,6 @@ from actors.config.toml_file import ConfigFile
 from actors.config.values import resolve_noting
 from actors.hooks.callbacks import Callbacks, hooks_with
 from actors.job_functions import Job, Result
-from actors.journal.postgres_database import is_postgres
 from actors.user_code.functions import FunctionError, check_call
 
 if TYPE_CHECKING:
@@ -509,7 +508,7 @@ class Pipeline:
         count, once; ``next()`` goes on behind them.
 
         Raises:
-            RunningError: It was not started, or jobs are not kept in a file.
+            RunningError: It was not started, or jobs are not kept.
         """
         return self._of_now().results()
 
@@ -548,9 +547,8 @@ class Pipeline:
             raise RunningError("this pipeline runs already: stop() it first")
         config, journal = self.config, self.config.journal
         kept = journal is not None and config.keep is not None
-        in_file = kept and not is_postgres(str(journal))
         callbacks = Callbacks(self._callbacks) if self._callbacks else None
-        self._run = Run(Path(str(journal)) if in_file else None, callbacks)
+        self._run = Run(str(journal) if kept else None, callbacks)
         return self._run
 
 

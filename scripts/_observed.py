@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.collector import Collector
 
 from actors.journal.file import JournalDamagedError
-from actors.journal.follow import Follower, JournalPosition, MissedError
+from actors.journal.follow import MissedError
+from actors.journal.stores import follower_of, position_of
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from actors.journal.follow import Follower
 
 #: How often to look for more results, in seconds.
 LOOK_S = 0.2
@@ -47,12 +50,16 @@ class Observers:
         (directory / "chaos_hooks.py").write_text(HOOKS)
         self._told = directory / "told"
         self._told.touch()
-        self._journal = directory / "lowtide.db"
         self._results: Counter[Any] = Counter()
         self._missed = 0
         self._over = threading.Event()
         self._collector = Collector()
-        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader: threading.Thread | None = None
+
+    def follow(self, journal: str) -> None:
+        """Read results from here on, before the system starts."""
+        words = (journal, position_of(journal))
+        self._reader = threading.Thread(target=self._read, args=words, daemon=True)
         self._reader.start()
 
     def environment(self) -> dict[str, str]:
@@ -63,6 +70,7 @@ class Observers:
     def account(self, done: set[Any]) -> dict[str, Any]:
         """Hold what each has seen against the jobs that are done."""
         self._over.set()
+        assert self._reader is not None
         self._reader.join()
         self._collector.close()
         hooks = set(self._told.read_text().splitlines())
@@ -76,14 +84,14 @@ class Observers:
             "exports_of_traces": self._collector.exports,
         }
 
-    def _read(self) -> None:
+    def _read(self, journal: str, place: Any) -> None:
         follower: Follower | None = None
         over = False
         while not over:
             # What is there at the end is read after it.
             over = self._over.wait(LOOK_S)
             try:
-                follower = follower or Follower(self._journal, JournalPosition())
+                follower = follower or follower_of(journal, place)
                 while ends := follower.ends():
                     done = (each.id for each in ends if each.state == "done")
                     self._results.update(done)

@@ -75,6 +75,8 @@ class Chaos:
         try:
             self.start_numbers()
             self.start_database()
+            if self.observers is not None:
+                self.observers.follow(self.journal)
             self.start_system()
             began = time.monotonic()
             while not self.is_over(began):
@@ -441,8 +443,6 @@ def main() -> int:
         "results; the process of hooks is killed as well",
     )
     options = parser.parse_args()
-    if options.observed and options.journal != "sqlite":
-        parser.error("--observed reads results as they come, which a file tells only")
     if options.observed:
         options.nemesis = (*options.nemesis, HOOKS)
     options.port = free_port()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import json
+import math
 import os
 import pickle
 import socket
@@ -28,7 +29,9 @@ from actors.commands.start_error import StartError
 from actors.config.errors import ConfigError
 from actors.host.control_socket import ControlError
 from actors.host.state_dir import StateDirError
-from actors.journal.follow import Follower, JournalPosition, MissedError, position_of
+from actors.journal.file import JournalDamagedError
+from actors.journal.follow import AwayError, JournalPosition, MissedError
+from actors.journal.stores import follower_of, position_of
 from actors.status.commands import AskStatus, Attach, Detach, Stop, Wait, ask
 
 if TYPE_CHECKING:
@@ -48,8 +51,8 @@ ANSWER_WITHIN_S = 5.0
 START_WITHIN_S = 0.5
 #: How long what waits for jobs may take, in seconds.
 WORK_WITHIN_S = 24 * 3600.0
-#: How often to look whether more jobs are done, in seconds.
-LOOK_S = 0.05
+#: How long a journal may be away once the system has ended, in seconds.
+AWAY_S = 10.0
 #: Between two signals to stop, the second of which is to count, in seconds.
 DELIBERATE_S = 1.0
 
@@ -78,17 +81,23 @@ class Run:
     """One run of a pipeline, from its start to its end."""
 
     def __init__(
-        self, journal: Path | None = None, callbacks: Callbacks | None = None
+        self, journal: str | None = None, callbacks: Callbacks | None = None
     ) -> None:
         """Nothing runs yet.
 
         Args:
-            journal: The file in which jobs are kept that have ended; None if none are.
+            journal: In which jobs are kept that have ended; None if none are.
             callbacks: The program's.
+
+        Raises:
+            StartError: It is in PostgreSQL, and cannot be read.
         """
         self.callbacks = callbacks
         self._journal = journal
-        self._place = JournalPosition() if journal is None else position_of(journal)
+        try:
+            self._place = JournalPosition() if journal is None else position_of(journal)
+        except JournalDamagedError as error:
+            raise StartError(str(error)) from error
         self._socket: Future[Path] = Future()
         self._ended: Future[Exit] = Future()
         #: The system's main process, where that is not this one.
@@ -173,18 +182,20 @@ class Run:
         them, and goes on behind them at its next call.
 
         Raises:
-            RunningError: Jobs are not kept, or it did not start.
+            RunningError: Jobs are not kept, it did not start, or it has ended and its
+                journal does not answer any more.
         """
         if self._journal is None:
             raise RunningError(
                 "results() reads jobs that have ended from the journal: it needs one "
-                "in a file (journal), and jobs that are kept (keep_s)"
+                "(journal), and jobs that are kept (keep_s)"
             )
         return Results(self._ends(self._journal))
 
-    def _ends(self, journal: Path) -> Iterator[EndedJob | MissedError]:
+    def _ends(self, journal: str) -> Iterator[EndedJob | MissedError]:
         self._socket.result()
-        with contextlib.closing(Follower(journal, self._place)) as follower:
+        with contextlib.closing(follower_of(journal, self._place)) as follower:
+            away_until = math.inf
             while True:
                 # Whatever was done before its end is there after it.
                 ended = self.has_ended
@@ -193,12 +204,20 @@ class Run:
                 except MissedError as error:
                     yield error
                     continue
+                except AwayError as error:
+                    # The system waits for it as well.
+                    if ended:
+                        away_until = min(away_until, time.monotonic() + AWAY_S)
+                    if time.monotonic() >= away_until:
+                        raise RunningError(str(error)) from error
+                    time.sleep(follower.look_s)
+                    continue
                 if jobs:
                     yield from (each for each in jobs if each.state == "done")
                 elif ended:
                     return
                 else:
-                    wait([self._ended], LOOK_S)
+                    wait([self._ended], follower.look_s)
 
     def status(self) -> SystemStatus:
         """How it is.

@@ -183,6 +183,10 @@ class JournalDamagedError(Exception):
     """The file is no journal, or is damaged; nothing was changed in it."""
 
 
+class JournalMissingError(JournalDamagedError):
+    """There is no journal yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalFile:
     """The file as a whole, as the main process and the command line hold it."""

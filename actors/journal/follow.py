@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.journal.file import JournalDamagedError
 from actors.journal.view import JournalView
@@ -53,7 +53,7 @@ class JournalPosition(NamedTuple):
     ends: int = 0
 
 
-def position_of(journal: Path) -> JournalPosition:
+def file_position(journal: Path) -> JournalPosition:
     """Where those stand who want to know what comes now."""
     try:
         with contextlib.closing(JournalView(journal)) as view:
@@ -78,8 +78,30 @@ class MissedError(Exception):
         self.count = count
 
 
-class Follower:
-    """Reads on from a place, while others write."""
+class AwayError(JournalDamagedError):
+    """It cannot be read now; that may pass."""
+
+
+class Follower(Protocol):
+    """Reads on from a place, while others write.
+
+    Attributes:
+        look_s: How often to look for more, in seconds.
+    """
+
+    look_s: float
+
+    def ends(self) -> list[EndedJob]:
+        """What has ended since the last call; see ``FileFollower``."""
+
+    def close(self) -> None:
+        """Read no more."""
+
+
+class FileFollower:
+    """Reads on in a file."""
+
+    look_s = 0.05
 
     def __init__(self, journal: Path, place: JournalPosition) -> None:
         self._view = JournalView(journal, stays=True)
@@ -110,9 +132,10 @@ class Follower:
             row for n, row in enumerate(rows, self._ends + 1) if row["seq"] == n
         ]
         self._ends += len(together)
-        return [_job(row) for row in together]
+        return [ended_job(row) for row in together]
 
 
-def _job(row: dict[str, Any]) -> EndedJob:
+def ended_job(row: dict[str, Any]) -> EndedJob:
+    """What a row of a view says of a job."""
     names = EndedJob.__dataclass_fields__
     return EndedJob(**{name: it for name, it in row.items() if name in names})

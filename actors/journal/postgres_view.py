@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from actors.journal.file import JournalDamagedError
+from actors.journal.file import JournalDamagedError, JournalMissingError
 from actors.journal.journal import JournalError
 from actors.journal.postgres_database import Database, JournalUrl
 from actors.journal.view import JournalView
@@ -45,7 +45,7 @@ class PostgresView(JournalView):
             )
         if not there:
             self._database.close()
-            raise JournalDamagedError(f"there is no journal {self._shown}")
+            raise JournalMissingError(f"there is no journal {self._shown}")
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -64,6 +64,47 @@ class PostgresView(JournalView):
         """The number of the latest end that is kept."""
         [row] = self._query("SELECT coalesce(max(seq), 0) AS last FROM ended", ())
         return int(row["last"])
+
+    def totals(self) -> dict[int, int]:
+        """How many jobs of each fetcher have ended, by its number."""
+        rows = self._query("SELECT number, done + dropped AS total FROM fetcher", ())
+        return {row["number"]: row["total"] for row in rows}
+
+    def last_end_of(self, number: int) -> int:
+        """The number of a fetcher's latest end that is kept; 0 if there is none."""
+        if not self._has("ended"):  # of a layout before
+            return 0
+        rows = self._query(
+            "SELECT seq FROM ended WHERE fetcher = ? ORDER BY seq DESC LIMIT 1",
+            (number,),
+        )
+        return int(rows[0]["seq"]) if rows else 0
+
+    def ended_since(self, number: int, seq: int) -> tuple[int, int]:
+        """How many of a fetcher's jobs have ended, and are kept after an end."""
+        [row] = self._query(
+            "SELECT done + dropped AS total, (SELECT count(*) FROM ended "
+            "WHERE ended.fetcher = number AND seq > ?) AS there "
+            "FROM fetcher WHERE number = ?",
+            (seq, number),
+        )
+        return int(row["total"]), int(row["there"])
+
+    def ended_of(self, number: int, seq: int, limit: int) -> list[dict[str, Any]]:
+        """A fetcher's jobs that ended after an end, in order."""
+        condition = "ended.fetcher = ? AND seq > ?"
+        return self._ended(condition, (number, seq), limit)
+
+    def written(self) -> str:
+        """Up to where the server has written what can be seen now."""
+        [row] = self._query("SELECT pg_current_wal_insert_lsn()::text AS at", ())
+        return str(row["at"])
+
+    def is_synced(self, written: str) -> bool:
+        """Whether that is on the server's disk."""
+        query = "SELECT pg_current_wal_flush_lsn() >= ?::pg_lsn AS synced"
+        [row] = self._query(query, (written,))
+        return bool(row["synced"])
 
     def _has(self, table: str) -> bool:
         query = "SELECT to_regclass(?) IS NOT NULL AS there"

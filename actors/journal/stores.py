@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING
 from actors.host.redaction import MASK
 from actors.journal import file
 from actors.journal.file import JournalDamagedError, JournalFile
+from actors.journal.follow import FileFollower, JournalPosition, file_position
 from actors.journal.memory import MemoryJournal
 from actors.journal.postgres_database import JournalUrl, is_postgres
 from actors.journal.sqlite import SqliteJournal
 from actors.journal.view import JournalView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import TypeAlias
 
+    from actors.journal.follow import Follower
     from actors.journal.journal import Keep
+    from actors.journal.postgres_follow import Reached
     from actors.journal.sqlite import Clock
+
+    Position: TypeAlias = JournalPosition | Mapping[int, Reached]
 
 # The modules of PostgreSQL's are imported where they are needed, as its library is.
 
@@ -57,6 +63,32 @@ def look_into(journal: str | Path) -> JournalView:
 
         return PostgresView(str(journal))
     return JournalView(Path(journal))
+
+
+def position_of(journal: str) -> Position:
+    """Where those stand who want to know what comes now.
+
+    Raises:
+        JournalDamagedError: It is in PostgreSQL, which does not answer.
+    """
+    if is_postgres(journal):
+        from actors.journal.postgres_follow import postgres_position  # noqa: PLC0415
+
+        return postgres_position(journal)
+    return file_position(Path(journal))
+
+
+def follower_of(journal: str, place: Position) -> Follower:
+    """Who reads on from there.
+
+    Raises:
+        JournalDamagedError: It is a file, and cannot be read.
+    """
+    if isinstance(place, JournalPosition):
+        return FileFollower(Path(journal), place)
+    from actors.journal.postgres_follow import PostgresFollower  # noqa: PLC0415
+
+    return PostgresFollower(journal, place)
 
 
 def shown(journal: str | None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from actors.demand.job import Job, Process
 from actors.demand.job_events import JobDone, JobFetched
 from actors.journal.file import JournalFile
-from actors.journal.follow import Follower, MissedError, position_of
+from actors.journal.follow import FileFollower, JournalPosition, MissedError
 from actors.journal.journal import Keep
 from actors.journal.sqlite import Clock, SqliteJournal
 
@@ -30,7 +30,7 @@ class Desk:
         JournalFile(path).prepare()
         self.now = 0.0
         clock = Clock(lambda: 1.8e9 + self.now, lambda: self.now)
-        self.follower = Follower(path, position_of(path))
+        self.follower = FileFollower(path, JournalPosition())
         self._journal = SqliteJournal(path, "desk", clock, keep=Keep(KEPT_S, 1 << 20))
         self._key = 0
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import requests
 
+from actors import Fetcher, Pipeline, Processor
 from actors.host.ports import free_port
 from actors.testing.processes import wait_until, wait_until_gone
 from tests.support.postgres import Server, server_or_skip
@@ -94,6 +95,53 @@ def test_while_the_database_is_away_nothing_leaves_and_then_it_goes_on(
         return
     assert len(ids) == len(set(ids))
     assert sorted(ids) == list(range(1, len(ids) + 1))
+
+
+RESULTS = 60
+_numbers = iter(range(1, RESULTS + 1))
+
+
+def fetch_some() -> Any:
+    number = next(_numbers, None)
+    return None if number is None else {"id": number}
+
+
+def nap(job: Any) -> Any:
+    time.sleep(0.05)
+    return job["id"] * 2
+
+
+@pytest.mark.parametrize("end", ["fast", "immediate"])
+def test_results_come_once_each_whatever_becomes_of_the_server(
+    database: str,
+    server: Server,
+    end: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    pipeline = Pipeline(
+        [Fetcher(fetch_some), Processor(nap, count=1)],
+        port=0,
+        every_s=0.1,
+        until_idle_s=5.0,
+        journal=database,
+        log_format="json",
+    )
+    results: list[tuple[Any, Any]] = []
+
+    with pipeline:
+        for each in pipeline.results():
+            results.append((each.id, each.result))
+            if len(results) == 10:
+                server.stop(end)
+                server.start()
+
+    ids = [each for each, _ in results]
+    assert len(set(ids)) == len(ids)
+    # One may have been in the fetcher's hands, if that began anew.
+    assert len(ids) >= RESULTS - 1
+    assert all(result == 2 * each for each, result in results)
 
 
 @pytest.fixture
