@@ -7,6 +7,7 @@ one raise, and a message that comes twice decides nothing the second time.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from operator import attrgetter, itemgetter
@@ -47,6 +48,9 @@ UNKNOWN = "unknown_subscription"
 #: Subscriptions that have ended are remembered: a late request must not open one
 #: anew, since its totals would start from 0 and its consumer's would not.
 FORMER = 1024
+#: What a process sent before its end may arrive behind the word of it, by this many
+#: seconds: there is an order for each sender only. One that lives asks again.
+LATE_S = 2.0
 
 _key_and_attempt = itemgetter(0, 1)
 
@@ -124,6 +128,8 @@ class Producer:
         self._policy = policy or LeasePolicy()
         self._subscriptions: dict[SubscriptionId, ProducerSubscription] = {}
         self._former: deque[SubscriptionId] = deque(maxlen=FORMER)
+        self._gone: dict[str, float] = {}
+        self._late: deque[SubscriptionId] = deque(maxlen=FORMER)
 
     @property
     def subscriptions(self) -> tuple[ProducerSubscription, ...]:
@@ -285,11 +291,18 @@ class Producer:
                 return self.crossing(message, now)
 
     def subscribe(self, message: Subscribe, now: float) -> Decision:
-        """Open a subscription; a repeated request is answered again."""
+        """Open a subscription; a repeated request is answered again.
+
+        A process that is gone opens none: its jobs would wait for the lease to end.
+        """
         if message.subscription in self._former:
             return _unknown(message.subscription)
         subscription = self._subscriptions.get(message.subscription)
         if subscription is None:
+            if self._gone.get(message.process.run, -math.inf) > now - LATE_S:
+                # Nor is it answered: one that lives would ask again at once, for ever.
+                self._late.append(message.subscription)
+                return Decision()
             subscription = ProducerSubscription(
                 message.subscription, message.process, now, now
             )
@@ -302,7 +315,7 @@ class Producer:
         """Raise a subscription's demand, and serve it from the buffer."""
         subscription = self._heard(message, now)
         if subscription is None:
-            return _unknown(message.subscription)
+            return self._unknown(message.subscription)
         decision = Decision()
         if message.resend:
             decision.sends += subscription.send_again()
@@ -315,7 +328,7 @@ class Producer:
         """Apply outcomes, confirm them, and serve the demand that came along."""
         subscription = self._heard(message, now)
         if subscription is None:
-            return _unknown(message.subscription)
+            return self._unknown(message.subscription)
         decision = Decision()
         process, settle = subscription.process, self.store.settle
         confirmed = tuple(map(_key_and_attempt, message.outcomes))
@@ -387,6 +400,8 @@ class Producer:
         """
         decision = Decision()
         runs = {process.run, *(each.run for each in others)}
+        recent = {run: at for run, at in self._gone.items() if at > now - LATE_S}
+        self._gone = recent | dict.fromkeys(runs, now)
         for subscription in self.subscriptions:
             if subscription.process.run in runs:
                 decision.events += self._end(subscription, reason, crash=crash)
@@ -432,6 +447,11 @@ class Producer:
         if waiting and self.rate and (next_at := self.rate.next_at) is not None:
             times.append(next_at)
         return min(times, default=None)
+
+    def _unknown(self, subscription: SubscriptionId) -> Decision:
+        # A request to end one is always answered: it is not followed by another.
+        waits = subscription in self._late and subscription not in self._former
+        return Decision() if waits else _unknown(subscription)
 
     def _heard(self, message: Demand | Done, now: float) -> ProducerSubscription | None:
         subscription = self._subscriptions.get(message.subscription)

@@ -31,7 +31,7 @@ from actors.demand.messages import (
     Subscribed,
     ToProducer,
 )
-from actors.demand.producer import UNKNOWN, Decision, LeasePolicy, Producer
+from actors.demand.producer import LATE_S, UNKNOWN, Decision, LeasePolicy, Producer
 
 NOW = 100.0
 A, B = "r1/1", "r2/1"
@@ -307,6 +307,36 @@ def test_what_went_with_a_process_is_not_given_its_jobs(producer: Producer) -> N
 
     assert decision == Decision(events=[JobReturned(job, FIRST, "cut off")])
     assert (producer.subscriptions, producer.store.waiting) == ((), 1)
+
+
+def test_what_a_process_asked_before_its_end_opens_nothing_behind_the_word_of_it(
+    producer: Producer,
+) -> None:
+    subscribe(producer, B)
+    producer.gone(FIRST, "killed", NOW)
+
+    late = Subscribe(subscription=A, process=FIRST)
+    assert producer.subscribe(late, NOW + 0.1) == Decision()
+    assert ask(producer, A, 1, now=NOW + 0.1) == Decision()
+    ask(producer, B, 1, now=NOW + 0.1)
+    sent = fetch(producer, 1, now=NOW + 0.2).sends
+
+    assert [each.subscription for each in sent] == [B]
+    assert [each.id for each in producer.subscriptions] == [B]
+
+
+def test_a_process_that_was_cut_off_and_lives_subscribes_again(
+    producer: Producer,
+) -> None:
+    producer.gone(SECOND, "cut off", NOW, crash=False, others=[FIRST])
+
+    again = Subscribe(subscription=A, process=FIRST)
+    assert producer.subscribe(again, NOW + LATE_S / 2).sends == []
+    [answer] = producer.subscribe(again, NOW + LATE_S).sends
+
+    assert answer == Subscribed(subscription=A)
+    producer.gone(FIRST, "killed", NOW + LATE_S)
+    assert ask(producer, A, 1, now=NOW + LATE_S) == unknown(A)
 
 
 def test_another_run_of_a_process_that_is_gone_keeps_its_jobs(
