@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from actors.actor_system.sockets import MAX_NAME, Directory, is_ours
 from actors.actor_system.stream import Cutter, framed
-from actors.host import linux, logs
+from actors.host import linux, logs, native
 from actors.host.frames import FrameError, Quiet, Refusal
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Connections:
     def __init__(
         self, directory: Directory, name: str, deliver: Callable[[str, bytes], None]
     ) -> None:
-        self.poll = select.poll()
+        self.poll = native.poll()
         self._directory = directory
         self._name = name
         self._deliver = deliver

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.actor_system.worker import NoThreadError, WakingQueue
-from actors.host import forks
+from actors.host import forks, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
@@ -38,9 +37,8 @@ class LoopWorker(WakingQueue):
             self._loop = asyncio.new_event_loop()
         self._closing = False
         self._last: Make | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         try:
-            self._thread.start()
+            self._ended = native.start(self._run, name)
         except RuntimeError as error:
             raise NoThreadError(f"{error}; see ulimit -u") from error
 
@@ -85,7 +83,7 @@ class LoopWorker(WakingQueue):
         self._closing = True
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(within_s)
+        self._ended.wait(within_s)
 
     def _begin(self, key: int, make: Make, failed: Failed) -> None:
         try:
@@ -110,7 +108,7 @@ class LoopWorker(WakingQueue):
         running = self._carry_out(make, answer)
         try:
             task = self._tasks[key] = create(running)
-            task.add_done_callback(partial(self._ended, key, failed, answer))
+            task.add_done_callback(partial(self._task_ended, key, failed, answer))
         except BaseException as error:
             self._tasks.pop(key, None)
             has_begun = inspect.getcoroutinestate(running) != inspect.CORO_CREATED
@@ -131,7 +129,7 @@ class LoopWorker(WakingQueue):
         for each in answer:
             self.put(each)
 
-    def _ended(
+    def _task_ended(
         self, key: int, failed: Failed, answer: list[Any], task: asyncio.Task[None]
     ) -> None:
         self._tasks.pop(key, None)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.host import forks
+from actors.host.native import Signal, SimpleQueue, allocate_lock, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,21 +27,28 @@ class Permits:
 
     def __init__(self) -> None:
         self._passes = 0
-        self._more = threading.Condition()
+        self._lock = allocate_lock()
+        self._more = Signal()
 
     def release(self, count: int = 1) -> None:
         """Let the call pass ``count`` times."""
-        with self._more:
+        with self._lock:
             self._passes += count
-            self._more.notify()
+        self._more.give()
 
     def passed(self, count: int = 1) -> Iterator[Any]:
         """Wait for ``count`` passes; an iterator, so that a wait can be a yield."""
-        with self._more:
-            while self._passes < count:
-                self._more.wait()
-            self._passes -= count
+        # What is counted is never lost, where an exception out of nowhere ends a wait.
+        while not self._pass(count):
+            self._more.wait()
         yield from ()
+
+    def _pass(self, count: int) -> bool:
+        with self._lock:
+            if self._passes < count:
+                return False
+            self._passes -= count
+            return True
 
 
 class WakingQueue:
@@ -56,7 +62,7 @@ class WakingQueue:
         self.fd, self._wake = map(forks.keep, os.pipe())
         os.set_blocking(self.fd, False)
         self._yielded: deque[Any] = deque()
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
         self._woken = False
 
     def take(self) -> list[Any]:
@@ -92,7 +98,7 @@ class Worker(WakingQueue):
 
     def __init__(self, name: str, threads: int = 1) -> None:
         super().__init__()
-        self._calls: queue.SimpleQueue[tuple[Run, Failed] | None] = queue.SimpleQueue()
+        self._calls: SimpleQueue[tuple[Run, Failed] | None] = SimpleQueue()
         self._name = name
         self._threads = threads
         self._start()
@@ -101,10 +107,8 @@ class Worker(WakingQueue):
         run = partial(self._run, self._calls)
         for number in range(self._threads):
             name = f"{self._name}.{number}" if number else self._name
-            # A daemon: a function that hangs is not to keep its process alive.
-            thread = threading.Thread(target=run, name=name, daemon=True)
             try:
-                thread.start()
+                start(run, name)
             except RuntimeError as error:
                 several = f" of {self._threads}" if self._threads > 1 else ""
                 raise NoThreadError(f"{error}{several}; see ulimit -u") from error
@@ -123,13 +127,13 @@ class Worker(WakingQueue):
 
     def finish(self, run: Run, failed: Failed, within_s: float) -> None:
         """Run a last call, and wait for its end."""
-        done = threading.Event()
+        done = Signal()
 
         def last() -> Iterator[Any]:
             try:
                 yield from run()
             finally:
-                done.set()
+                done.give()
 
         self._calls.put((last, failed))
         done.wait(within_s)
@@ -152,10 +156,10 @@ class Worker(WakingQueue):
             NoThreadError: There is no thread to go on with.
         """
         self.stop()
-        self._calls = queue.SimpleQueue()
+        self._calls = SimpleQueue()
         self._start()
 
-    def _run(self, calls: queue.SimpleQueue[tuple[Run, Failed] | None]) -> None:
+    def _run(self, calls: SimpleQueue[tuple[Run, Failed] | None]) -> None:
         while (call := calls.get()) is not None:
             run, failed = call
             while True:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from actors.config.model import SystemConfig
     from actors.hooks.callbacks import Callbacks
+    from actors.host import native
     from actors.host.state_dir import SystemFiles
     from actors.journal.follow import EndedJob
     from actors.status.commands import Answer, Command
@@ -292,6 +293,8 @@ def _start(run: Run, config: SystemConfig) -> None:
         f"background; sys.exit(background.main(*{fds}))"
     )
     with there:
+        # Where this program's sockets are green, it is not.
+        os.set_blocking(there.fileno(), True)
         process = subprocess.Popen(  # noqa: S603 - ourselves
             [sys.executable, "-P", "-c", code],
             pass_fds=fds,
@@ -411,13 +414,14 @@ def main(fd: int, events_fd: int | None = None) -> int:
         fd: The socket.
         events_fd: That of the program's callbacks.
     """
-    from actors.host import forks  # noqa: PLC0415 - only here, where there is Linux
+    # Only here, where there is Linux.
+    from actors.host import forks, native  # noqa: PLC0415
 
     global _importing  # noqa: PLW0603 - of this process, once
     line = socket.socket(fileno=fd)
-    events = None if events_fd is None else socket.socket(fileno=events_fd)
+    events = None if events_fd is None else native.Socket(fileno=events_fd)
     for each in filter(None, (line, events)):
-        each.set_inheritable(False)
+        os.set_inheritable(each.fileno(), False)  # noqa: FBT003
         forks.keep_open(each)
     told: dict[str, Any]
     try:
@@ -441,7 +445,7 @@ def main(fd: int, events_fd: int | None = None) -> int:
 
 
 def _run(
-    config: SystemConfig, line: socket.socket, events: socket.socket | None
+    config: SystemConfig, line: socket.socket, events: native.Socket | None
 ) -> int:
     from actors.commands.run import run  # noqa: PLC0415
 

@@ -60,7 +60,6 @@ from actors.supervision.root import RootActor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from threading import Thread
 
     from structlog.typing import FilteringBoundLogger
 
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from actors.commands.owner import Owner
     from actors.commands.validated_config import Looking
     from actors.config.model import SystemConfig
+    from actors.host.native import Signal
     from actors.host.reports import Report
     from actors.host.state_dir import SystemFiles
     from actors.journal.leadership import Leadership
@@ -120,7 +120,7 @@ class Main:
     page: PageProcess = field(init=False)
     hooks: HookProcess | None = None
     pipe: logs.LogPipe = field(default_factory=logs.open_pipe)
-    pump: Thread | None = None
+    pump: Signal | None = None
     log: FilteringBoundLogger = field(init=False)
     heartbeat: Heartbeat[str] = field(init=False)
     _had_root: bool = field(init=False, default=False)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
+    from actors.host import native
     from actors.host.state_dir import SystemFiles
 
 
@@ -24,4 +24,4 @@ class Owner:
 
     started: Callable[[SystemFiles], None]
     fd: int = -1
-    events: socket.socket | None = None
+    events: native.Socket | None = None

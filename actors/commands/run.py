@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from actors.commands.terminal import note
 from actors.config.errors import ConfigError
 from actors.config.overrides import Changes
 from actors.config.show import secrets_of
-from actors.host import redaction
+from actors.host import native, redaction
 from actors.host.control_socket import ControlError, check_proc
 from actors.host.ports import free_port
 from actors.host.state_dir import AlreadyRunningError, SystemFiles, state_dir
@@ -124,7 +123,7 @@ def check_place() -> None:
     Raises:
         StartError: It cannot.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not native.is_main_thread():
         raise StartError(
             "run() takes signals, which Python does in the main thread only; call "
             "start() here, which runs the system in a process of its own"

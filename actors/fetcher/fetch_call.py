@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
@@ -262,12 +261,12 @@ class Signals:
     """
 
     kept: Permits = field(default_factory=Permits)
-    stop: threading.Event = field(default_factory=threading.Event)
-    full: threading.Event = field(default_factory=threading.Event)
+    stop: bool = False
+    full: bool = False
     last: set[JobId] = field(default_factory=set)
     next_s: float | None = None
     pace: object = None
-    moved: threading.Event = field(default_factory=threading.Event)
+    moved: bool = False
     under_way: int = 0
     last_list: list[Any] | None = None
     lengths: Lengths = field(default_factory=Lengths)
@@ -287,8 +286,8 @@ def fetch_run(
     What an iterator of several says by its length is known by `Lengths`.
     """
     signals.lengths.begin()
-    while room > 0 and not signals.full.is_set():
-        if signals.stop.is_set():
+    while room > 0 and not signals.full:
+        if signals.stop:
             yield RunEnded("stopped")
             return
         began = time.monotonic()

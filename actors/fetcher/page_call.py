@@ -121,9 +121,9 @@ class _Run:
             self.asked_at = time.monotonic()
 
     def _over(self) -> RunEnded | None:
-        if self.signals.stop.is_set():
+        if self.signals.stop:
             return RunEnded("stopped")
-        if self.room <= 0 or self.signals.full.is_set():
+        if self.room <= 0 or self.signals.full:
             return RunEnded("full")
         return None
 
@@ -144,7 +144,7 @@ class _Run:
         self.signals.under_way += len(page.jobs) + 1
         yield page
         yield from all_kept(self.signals)
-        if self.signals.moved.is_set():
+        if self.signals.moved:
             return RunEnded("none")
         self.state = page.told
         self.room -= len(page.jobs)

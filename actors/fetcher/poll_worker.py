@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from actors.fetcher.fetch_call import (
     run_failed,
 )
 from actors.fetcher.page_call import page_run
+from actors.host import native
 from actors.user_code.failures import describe
 from actors.user_code.functions import given_to
 
@@ -128,12 +128,12 @@ class PollWorker:
 
     def stop(self) -> None:
         """Begin no further call; one that runs may end, and is told to hurry."""
-        self._signals.stop.set()
+        self._signals.stop = True
         self.poller.stop()
         if self._hurry is not None:
             # Not in the mailbox's thread: it is the user's function.
             hurry = partial(_hurry_up, self._hurry, self._log)
-            threading.Thread(target=hurry, name="hurry", daemon=True).start()
+            native.start(hurry, "hurry")
 
     def leave_alone(self, until: float, reason: str) -> None:
         """Ask nothing until then: so the source said to an earlier fetcher."""
@@ -157,7 +157,7 @@ class PollWorker:
             self.poller.fetching(now)
             self._began = self._heard_at = now
             self._count = 0
-            self._signals.full.clear()
+            self._signals.full = False
             self._worker.call(self._run(room), partial(run_failed, self._signals))
         else:
             self.note_room(full=full)
@@ -166,14 +166,14 @@ class PollWorker:
     def note_room(self, *, full: bool) -> None:
         """Let a fetch that runs ask for no more answers once there is no room."""
         if full:
-            self._signals.full.set()
+            self._signals.full = True
 
     def _run(self, room: int) -> Callable[[], Iterator[FetchStep]]:
         fetch, options, signals = self._fetch, self._options, self._signals
         signals.next_s = signals.pace = None
         if self.states is None:
             return partial(fetch_run, fetch, options, room, signals)
-        signals.moved.clear()
+        signals.moved = False
         return partial(page_run, fetch, options, self.states.told, room, signals)
 
     def take(self, now: float) -> list[FetchStep]:
@@ -201,7 +201,7 @@ class PollWorker:
 
     def restate(self, now: float) -> None:
         """Go on at the state that somebody set: what runs still goes by another."""
-        self._signals.moved.set()
+        self._signals.moved = True
         if self.poller.next_poll is not None:
             self.poller.start(now)
 

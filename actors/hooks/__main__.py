@@ -6,13 +6,12 @@ import argparse
 import contextlib
 import json
 import os
-import socket
 import sys
 from pathlib import Path
 
 from actors.hooks import event_queue, notify, program
 from actors.hooks.callers import Callers
-from actors.host import logs, redaction
+from actors.host import logs, native, redaction
 from actors.user_code.functions import find_last, load
 
 #: Longest message.
@@ -47,7 +46,7 @@ def main() -> int:
     callers = Callers(asked["hooks"], load, log)
     # What a hook prints is for the user; nobody reads this pipe any more.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with socket.socket(fileno=arguments.events_fd) as way:
+    with native.Socket(fileno=arguments.events_fd) as way:
         while message := way.recv(_LONGEST):
             callers.put(event_queue.Message(message))
     callers.close(_LAST_S)

@@ -11,13 +11,12 @@ import contextlib
 import json
 import logging
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from actors.hooks.callers import Caller
 from actors.hooks.events import LOST
-from actors.host import forks
+from actors.host import forks, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,29 +51,27 @@ class Callbacks:
             functions: By the name of the event that each is for.
         """
         self._functions = functions
-        self._reader, self.writer = socket.socketpair(
-            socket.AF_UNIX, socket.SOCK_SEQPACKET
-        )
+        self._reader, self.writer = native.message_pair()
         self.writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         for end in (self._reader, self.writer):
             forks.keep_open(end)
         self._caller: Caller | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._ended: native.Signal | None = None
 
     def begin(self) -> None:
         """Call them from now on, until all copies of the writer are closed."""
         self._caller = Caller("callback", self._call, _Told())
-        self._thread.start()
+        self._ended = native.start(self._run, "callbacks")
 
     def close(self) -> None:
         """Close this process's writer, and wait a while for calls that are due."""
         self.writer.close()
-        caller = self._caller
-        if caller is None:
+        caller, ended = self._caller, self._ended
+        if caller is None or ended is None:
             self._reader.close()
         elif not caller.is_this_thread:
             until = time.monotonic() + LAST_S
-            self._thread.join(LAST_S)
+            ended.wait(LAST_S)
             caller.close(until)
 
     def _run(self) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import traceback
-from queue import SimpleQueue
+from _thread import get_ident
 from typing import TYPE_CHECKING, Any, Protocol
 
 from actors.hooks.events import ALL, KINDS, STEP
 from actors.hooks.spans import TRACER
+from actors.host import native
 from actors.host.texts import line_of
 
 if TYPE_CHECKING:
@@ -42,19 +42,19 @@ class Caller:
         self._hook = hook
         self._log = log
         # Bounded below: a queue that bounds itself costs thirty times as much.
-        self._queue: SimpleQueue[tuple[Iterable[Event], int, int] | None]
-        self._queue = SimpleQueue()
+        self._queue: native.SimpleQueue[tuple[Iterable[Event], int, int] | None]
+        self._queue = native.SimpleQueue()
         # Each is counted up by one thread only: who puts, and the function's.
         self._put = self._called = self._put_bytes = self._called_bytes = 0
         self._failures = _Told()
         self._missed = _Told()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._ident: int | None = None
+        self._ended = native.start(self._run, name)
 
     @property
     def is_this_thread(self) -> bool:
         """Whether it is the function that asks."""
-        return threading.current_thread() is self._thread
+        return get_ident() == self._ident
 
     def put(self, events: Iterable[Event], count: int, size: int = 0) -> None:
         """Have the function called with these, unless too much waits already.
@@ -80,9 +80,10 @@ class Caller:
     def close(self, until: float) -> None:
         """Wait for the calls that are due, at most until then (monotonic)."""
         self.end()
-        self._thread.join(max(0.0, until - time.monotonic()))
+        self._ended.wait(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
+        self._ident = get_ident()
         while (together := self._queue.get()) is not None:
             events, count, size = together
             called = self._called

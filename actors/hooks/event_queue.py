@@ -15,14 +15,12 @@ import contextlib
 import marshal
 import socket
 import struct
-import threading
 from itertools import groupby
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
 
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
 from actors.hooks.events import JOB_EVENTS, KINDS, LOST, STEP, event_of
-from actors.host import forks
+from actors.host import forks, native
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -51,17 +49,17 @@ Group: TypeAlias = "tuple[str, Sequence[Row]]"
 _PLACE = {name: place for place, name in enumerate((*KINDS, STEP))}
 _HEAD = struct.Struct(f"<{len(_PLACE)}H")
 
-_writer: socket.socket | None = None
+_writer: native.Socket | None = None
 
 
-def open_way(wanted: Iterable[str]) -> socket.socket:
+def open_way(wanted: Iterable[str]) -> native.Socket:
     """Make the way to the process of hooks, before any other process is started.
 
     Returns:
         The end to read from.
     """
     global _writer, _wanted  # noqa: PLW0603 - what is forked from here finds it
-    reader, _writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    reader, _writer = native.message_pair()
     # The reader is for a program of ours; stages take it from what they fork.
     forks.keep(_writer.fileno())
     _writer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
@@ -113,7 +111,7 @@ class EventQueue:
 
     def __init__(
         self,
-        way: socket.socket,
+        way: native.Socket,
         fetcher: str,
         wanted: Iterable[str],
         wall: Callable[[], float],
@@ -122,13 +120,13 @@ class EventQueue:
         self._fetcher = fetcher
         self._kinds = {JOB_EVENTS[name] for name in wanted if name in JOB_EVENTS}
         self._wall = wall
-        self._queue: SimpleQueue[Waiting | None] = SimpleQueue()
+        self._queue: native.SimpleQueue[Waiting | None] = native.SimpleQueue()
         # Each is counted up by one thread only: the mailbox's, and the sender's.
         self._lost = self._taken = self._taken_bytes = 0
         self._sent = self._sent_bytes = 0
         # The sender's, and the mailbox's where nothing waits for the sender.
         self._told_lost = 0
-        self._thread: threading.Thread | None = None
+        self._ended: native.Signal | None = None
 
     def note(self, events: Sequence[JobEvent]) -> None:
         """Take what was kept; it never blocks, nor raises."""
@@ -140,10 +138,10 @@ class EventQueue:
 
     def close(self) -> None:
         """Send what waits still, as far as that is possible soon."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
+        ended, self._ended = self._ended, None
+        if ended is not None:
             self._queue.put(None)
-            thread.join(_LAST_S)
+            ended.wait(_LAST_S)
 
     def _take(self, events: Sequence[Any]) -> None:
         count = len(events)
@@ -182,9 +180,8 @@ class EventQueue:
         self._taken += count
         self._taken_bytes += len(content)
         self._queue.put(Waiting(content, count))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="hooks", daemon=True)
-            self._thread.start()
+        if self._ended is None:
+            self._ended = native.start(self._run, "hooks")
             atexit.register(self.close)
 
     def _run(self) -> None:

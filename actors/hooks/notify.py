@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from actors.host import native
 from actors.host.redaction import redact
 
 if TYPE_CHECKING:
@@ -74,32 +74,33 @@ class Notifier:
     def __init__(self, send: Callable[[str], object]) -> None:
         self._send = send
         self._groups = Groups()
-        self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="notify", daemon=True).start()
+        self._lock = native.allocate_lock()
+        self._changed = native.Signal()
+        native.start(self._run, "notify")
 
     def tell(self, event: dict[str, Any]) -> None:
         """Have a person told of an event."""
-        with self._changed:
+        with self._lock:
             self._groups.add(line_of(event), time.monotonic())
-            self._changed.notify()
+        self._changed.give()
 
     def flush(self) -> None:
         """Send what waits, since this process ends."""
-        with self._changed:
+        with self._lock:
             text = self._groups.take(float("inf"))
         if text:
             self._send(text)
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 due = self._groups.due
                 now = time.monotonic()
                 text = self._groups.take(now)
-                if text is None:
-                    self._changed.wait(None if due is None else max(0.0, due - now))
             if text:
                 self._send(text)
+            elif text is None:
+                self._changed.wait(None if due is None else max(0.0, due - now))
 
 
 _notifier: Notifier | None = None

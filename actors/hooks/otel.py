@@ -8,11 +8,11 @@ attempt), with the names of the semantic conventions for messaging.
 from __future__ import annotations
 
 import functools
-import threading
 from collections import Counter, OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from actors.hooks import spans
+from actors.host import native
 from actors.host.redaction import redact
 
 try:
@@ -60,14 +60,12 @@ class Patient(SpanExporter):  # type: ignore[misc]
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
         self._made = self._gone = 0
-        self._went = threading.Event()
+        self._went = native.Signal()
 
     def make_one(self) -> None:
         """Wait until there is room for another span."""
         while self._made - self._gone >= MOST_SPANS:
-            self._went.clear()
-            if self._made - self._gone >= MOST_SPANS:
-                self._went.wait()
+            self._went.wait()
         self._made += 1
 
     def export(self, spans: Sequence[ReadableSpan]) -> Any:
@@ -76,7 +74,7 @@ class Patient(SpanExporter):  # type: ignore[misc]
             return self._exporter.export(spans)
         finally:
             self._gone += len(spans)
-            self._went.set()
+            self._went.give()
 
     def shutdown(self) -> None:
         """Send no more."""

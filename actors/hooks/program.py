@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 from typing import Any
 
-_way: socket.socket | None = None
+from actors.host import native
+
+_way: native.Socket | None = None
 
 
 def configure(fd: int) -> None:
     """Say over which socket, before the first event."""
     global _way  # noqa: PLW0603
-    _way = socket.socket(fileno=fd)
+    _way = native.Socket(fileno=fd)
 
 
 def tell(event: dict[str, Any]) -> None:

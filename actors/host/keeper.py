@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from actors.host import descendants
+from actors.host import descendants, native
 from actors.host.linux import libc
 
 _PR_SET_PDEATHSIG = 1
@@ -97,7 +97,7 @@ def _wait(woken: int, kept: int, parent: int) -> None:
         ends = [os.pidfd_open(kept), os.pidfd_open(parent)]
         if os.getppid() != parent:
             return
-        poll = select.poll()
+        poll = native.poll()
         for each in (woken, *ends):
             poll.register(each, select.POLLIN)
         poll.poll()

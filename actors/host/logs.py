@@ -16,14 +16,13 @@ import logging
 import os
 import select
 import sys
-import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar
 
-from actors.host import forks
+from actors.host import forks, native
 from actors.host.redaction import has_secret_name, masked, redact
 from actors.host.texts import (
     encodable,
@@ -164,11 +163,19 @@ class LogPipe:
             self.problem = line.decode(errors="replace")
         return lines
 
-    def finish(self, thread: threading.Thread, deadline_s: float) -> None:
-        """Close this process's end, and let the pump write what is left."""
+    def finish(self, ended: native.Signal, deadline_s: float) -> bool:
+        """Close this process's end, and let the pump write what is left.
+
+        Args:
+            ended: What `pump` has returned.
+            deadline_s: How long that may take.
+
+        Returns:
+            Whether all of it is written.
+        """
         os.close(self.writer)
         self.writer = -1
-        thread.join(deadline_s)
+        return ended.wait(deadline_s)
 
 
 _PROBLEMS = (b'"level": "warning"', b'"level": "error"')
@@ -276,7 +283,7 @@ def pump(
     out: TextIO,
     log_format: str,
     tap: Callable[[bytes], object] | None = None,
-) -> threading.Thread:
+) -> native.Signal:
     """Copy the pipe to ``out`` until every writer has closed it.
 
     Args:
@@ -286,11 +293,7 @@ def pump(
         tap: Called with the same lines as well, as they come.
     """
     render = _console(out) if log_format == "console" else None
-    thread = threading.Thread(
-        target=_pump, args=(pipe, out, render, tap), name="log-pump", daemon=True
-    )
-    thread.start()
-    return thread
+    return native.start(partial(_pump, pipe, out, render, tap), "log-pump")
 
 
 def default_format(out: TextIO | None = sys.stderr) -> str:
@@ -686,7 +689,7 @@ def _write_out(out: TextIO, text: str | bytes) -> None:
     # Whoever reads may have set it not to block, as node and ssh do: what does not
     # fit now is waited for, and meanwhile the pipe counts what it has no room for.
     rest = memoryview(text)
-    writable = select.poll()
+    writable = native.poll()
     writable.register(fd, select.POLLOUT)
     while rest:
         try:

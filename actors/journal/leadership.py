@@ -12,10 +12,10 @@ import contextlib
 import os
 import secrets
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from actors.host import native
 from actors.journal.file import JournalDamagedError, JournalInUseError
 from actors.journal.journal import JournalError
 from actors.journal.postgres_database import Database, JournalUrl, LockedError
@@ -111,9 +111,9 @@ class Leadership:
         self._say_at = 0.0
         #: What people changed: as it is to be kept, and as it is.
         self._changes = self._kept_changes = ""
-        self._over = threading.Event()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._over = False
+        self._wake = native.Signal()
+        self._ended: native.Signal | None = None
         self.lost, self._write_lost = os.pipe()
 
     @property
@@ -284,7 +284,7 @@ class Leadership:
     def keep_changes(self, text: str) -> None:
         """Have kept, as soon as it can be, what people changed; empty for nothing."""
         self._changes = text
-        self._wake.set()
+        self._wake.give()
 
     def _write_changes(self) -> None:
         if (text := self._changes) == self._kept_changes:
@@ -322,15 +322,14 @@ class Leadership:
 
     def keep(self) -> None:
         """Renew from now on, in a thread, until it is lost or given up."""
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-        self._thread.start()
+        self._ended = native.start(self._keep, "leadership")
 
     def give_up(self) -> None:
         """Let another one lead at once; nothing of this one writes any more."""
-        self._over.set()
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join(2 * TERM_S)
+        self._over = True
+        self._wake.give()
+        if self._ended is not None:
+            self._ended.wait(2 * TERM_S)
         with contextlib.suppress(JournalError):
             if self.ends and not self.waiting():
                 self._changes = ""
@@ -345,21 +344,20 @@ class Leadership:
 
     def close(self) -> None:
         """Let go of the connection; the term ends by itself."""
-        self._over.set()
+        self._over = True
         self._db.close()
         for file in (self.lost, self._write_lost):
             with contextlib.suppress(OSError):
                 os.close(file)
 
     def _keep(self) -> None:
-        while not self._over.is_set():
+        while not self._over:
             with contextlib.suppress(JournalError):
                 if not self.renew():
                     os.write(self._write_lost, b"x")
                     return
                 self._write_changes()
             self._wake.wait(RENEW_S)
-            self._wake.clear()
 
 
 @contextlib.contextmanager

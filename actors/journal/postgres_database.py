@@ -11,12 +11,12 @@ import contextlib
 import logging
 import os
 import socket
-import threading
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+from actors.host import native
 from actors.host.redaction import redact
 from actors.journal.journal import JournalAwayError, JournalError
 from actors.journal.postgres_schema import (
@@ -314,11 +314,11 @@ class _Deadline:
 
     def __init__(self, within_s: float) -> None:
         self._within_s = within_s
-        self._lock = threading.Lock()
+        self._lock = native.allocate_lock()
         self._file = -1
         self._at: float | None = None
-        self._thread: threading.Thread | None = None
-        self._ended = threading.Event()
+        self._watches = False
+        self._ended = native.Signal()
         self.passed = False
 
     def begin(self, db: Any) -> None:
@@ -326,9 +326,9 @@ class _Deadline:
         with self._lock:
             self._file, self.passed = db.fileno(), False
             self._at = time.monotonic() + self._within_s
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, daemon=True)
-            self._thread.start()
+        if not self._watches:
+            self._watches = True
+            native.start(self._watch, "deadline")
 
     def over(self) -> None:
         """It has answered."""
@@ -337,7 +337,7 @@ class _Deadline:
 
     def end(self) -> None:
         """Watch no more."""
-        self._ended.set()
+        self._ended.give()
 
     def _watch(self) -> None:
         while not self._ended.wait(0.5):

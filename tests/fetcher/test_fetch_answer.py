@@ -97,7 +97,7 @@ def test_jobs_without_an_id_are_new_ones_however_alike() -> None:
 
 def test_no_call_begins_after_the_stop() -> None:
     signals = Signals()
-    signals.stop.set()
+    signals.stop = True
 
     assert list(fetch_run(one_after_another(), {}, 1, signals)) == [RunEnded("stopped")]
 

@@ -95,13 +95,13 @@ def test_options_and_state_are_the_arguments() -> None:
 
 def test_no_call_begins_after_the_stop_and_no_page_is_asked_for() -> None:
     signals = Signals()
-    signals.stop.set()
+    signals.stop = True
     assert outcomes(run(numbered([1]), signals=signals)) == ["stopped"]
-    signals.stop.clear()
+    signals.stop = False
 
     def fetch(state: Any) -> Iterator[Any]:
         yield [1], 1
-        signals.stop.set()
+        signals.stop = True
         yield [2], 2
         pytest.fail("it went on")
 
@@ -172,7 +172,7 @@ def test_new_ids_are_new_jobs_though_the_state_stands() -> None:
 
 def test_a_state_that_somebody_set_ends_the_run() -> None:
     signals = Signals()
-    signals.moved.set()
+    signals.moved = True
 
     assert outcomes(run(numbered([1], [2]), signals=signals)) == ["Page", "none"]
 

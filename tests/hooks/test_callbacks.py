@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -19,7 +21,6 @@ from actors.hooks.events import event_of
 from actors.job_functions import DoneEvent, FailedEvent, QuarantinedEvent
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
 JOB = Job(key=3, id=7, payload={"id": 7}, fetched_at=0.0)
@@ -52,7 +53,9 @@ def test_who_has_callbacks_has_a_hook_that_hands_events_on() -> None:
 
 def begun(**functions: Callable[[Any], object]) -> tuple[Callbacks, socket.socket]:
     them = Callbacks(functions)
-    writer = them.writer.dup()  # as the process of hooks has it
+    writer = socket.socket(
+        fileno=os.dup(them.writer.fileno())
+    )  # as the process of hooks has it
     them.begin()
     return them, writer
 

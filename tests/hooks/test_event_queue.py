@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,6 +21,7 @@ from actors.demand.job_events import (
 from actors.hooks import event_queue
 from actors.hooks.event_queue import EventQueue, Message
 from actors.hooks.events import JOB_EVENTS, KINDS, event_of
+from actors.host import native
 
 
 def job(key: int, payload: Any = None, size: int = 0) -> Job:
@@ -29,26 +29,26 @@ def job(key: int, payload: Any = None, size: int = 0) -> Job:
 
 
 @pytest.fixture
-def way() -> Iterator[tuple[socket.socket, socket.socket]]:
-    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+def way() -> Iterator[tuple[native.Socket, native.Socket]]:
+    pair = native.message_pair()
     pair[0].settimeout(30)
     yield pair
     for each in pair:
         each.close()
 
 
-def queue_at(writer: socket.socket, *wanted: str) -> EventQueue:
+def queue_at(writer: native.Socket, *wanted: str) -> EventQueue:
     return EventQueue(writer, "desk", wanted, lambda: 5.0)
 
 
-def read(reader: socket.socket, count: int) -> list[dict[str, Any]]:
+def read(reader: native.Socket, count: int) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     while len(events) < count:
         events += Message(reader.recv(1 << 22)).events()
     return events
 
 
-def test_events_come_out_in_order(way: tuple[socket.socket, socket.socket]) -> None:
+def test_events_come_out_in_order(way: tuple[native.Socket, native.Socket]) -> None:
     reader, writer = way
     out = queue_at(writer, "fetched")
 
@@ -77,7 +77,7 @@ ODD: Any = {"who": "Zoë \ud800", "n": [1.5, -0.0, None, True, 1 << 80, {}], "":
     ],
 )
 def test_an_event_comes_out_as_it_is(
-    event: Any, way: tuple[socket.socket, socket.socket]
+    event: Any, way: tuple[native.Socket, native.Socket]
 ) -> None:
     reader, writer = way
     out = queue_at(writer, *JOB_EVENTS)
@@ -93,7 +93,7 @@ def test_an_event_comes_out_as_it_is(
 
 
 def test_a_job_too_deep_to_be_written_goes_without(
-    way: tuple[socket.socket, socket.socket],
+    way: tuple[native.Socket, native.Socket],
 ) -> None:
     reader, writer = way
     out = queue_at(writer, "fetched", "done")
@@ -110,7 +110,7 @@ def test_a_job_too_deep_to_be_written_goes_without(
     out.close()
 
 
-def test_long_results_go_one_by_one(way: tuple[socket.socket, socket.socket]) -> None:
+def test_long_results_go_one_by_one(way: tuple[native.Socket, native.Socket]) -> None:
     reader, writer = way
     out = queue_at(writer, "done")
 
@@ -121,7 +121,7 @@ def test_long_results_go_one_by_one(way: tuple[socket.socket, socket.socket]) ->
 
 
 def test_only_what_somebody_wants_is_sent(
-    way: tuple[socket.socket, socket.socket],
+    way: tuple[native.Socket, native.Socket],
 ) -> None:
     reader, writer = way
     out = queue_at(writer, "dropped")
@@ -135,7 +135,7 @@ def test_only_what_somebody_wants_is_sent(
 
 @pytest.mark.parametrize("size", [100, 90_000])
 def test_while_nobody_reads_so_much_waits_and_the_rest_is_counted(
-    way: tuple[socket.socket, socket.socket],
+    way: tuple[native.Socket, native.Socket],
     size: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -157,7 +157,7 @@ def test_while_nobody_reads_so_much_waits_and_the_rest_is_counted(
 
 
 def test_an_event_too_long_goes_without_its_job(
-    way: tuple[socket.socket, socket.socket],
+    way: tuple[native.Socket, native.Socket],
 ) -> None:
     reader, writer = way
     out = queue_at(writer, "fetched")
@@ -169,7 +169,7 @@ def test_an_event_too_long_goes_without_its_job(
     out.close()
 
 
-def test_the_end_sends_what_waits(way: tuple[socket.socket, socket.socket]) -> None:
+def test_the_end_sends_what_waits(way: tuple[native.Socket, native.Socket]) -> None:
     reader, writer = way
     out = queue_at(writer, "fetched")
 
@@ -180,7 +180,7 @@ def test_the_end_sends_what_waits(way: tuple[socket.socket, socket.socket]) -> N
 
 
 def test_a_message_says_what_is_in_it_and_gives_a_part_of_that(
-    way: tuple[socket.socket, socket.socket],
+    way: tuple[native.Socket, native.Socket],
 ) -> None:
     reader, writer = way
     out = queue_at(writer, *JOB_EVENTS)
@@ -207,7 +207,7 @@ def test_a_message_says_what_is_in_it_and_gives_a_part_of_that(
 
 
 def test_what_finds_room_at_once_does_not_overtake_what_waits(
-    way: tuple[socket.socket, socket.socket],
+    way: tuple[native.Socket, native.Socket],
 ) -> None:
     reader, writer = way
     out = queue_at(writer, "fetched")

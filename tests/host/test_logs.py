@@ -203,11 +203,11 @@ def test_an_output_that_does_not_block_loses_no_line(pipe: logs.LogPipe) -> None
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     with open(writer, "w") as out, open(reader) as read:  # noqa: PTH123
-        thread = logs.pump(pipe, out, "json")
+        ended = logs.pump(pipe, out, "json")
         for number in range(400):
             log.info("job.fetched", job="x" * 1000, number=number)
         found = [json.loads(read.readline())["number"] for _ in range(400)]
-        pipe.finish(thread, 30.0)
+        pipe.finish(ended, 30.0)
 
     assert found == list(range(400))
 
@@ -269,9 +269,9 @@ def test_terminal_escapes_and_newlines_stay_text(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
     log.info("job.fetched", job="\x1b]0;gotcha\x07\nforged line")
     out = io.StringIO()
-    thread = logs.pump(pipe, out, "console")
+    ended = logs.pump(pipe, out, "console")
 
-    pipe.finish(thread, 30.0)
+    pipe.finish(ended, 30.0)
 
     assert out.getvalue().count("\n") == 1
     assert "\x1b" not in out.getvalue()
@@ -288,9 +288,9 @@ def test_nothing_of_a_value_or_a_name_reaches_the_terminal_as_a_command(
     log.info(text, id=text, **{text: 1}, nested={"id": text, text: [text]})
     pipe.msg(f"no JSON {text}".replace("\n", " "))
     out = io.StringIO()
-    thread = logs.pump(pipe, out, "console")
+    ended = logs.pump(pipe, out, "console")
 
-    pipe.finish(thread, 30.0)
+    pipe.finish(ended, 30.0)
 
     assert out.getvalue().count("\n") == 2
     assert all(line.isprintable() for line in out.getvalue().splitlines())
@@ -358,12 +358,10 @@ def test_lines_that_find_no_room_are_counted_and_told(pipe: logs.LogPipe) -> Non
 def test_the_pump_copies_until_the_last_writer_is_gone(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
     out = io.StringIO()
-    thread = logs.pump(pipe, out, "json")
+    ended = logs.pump(pipe, out, "json")
 
     log.info("system.stopped")
-    pipe.finish(thread, 30.0)
-
-    assert not thread.is_alive()
+    assert pipe.finish(ended, 30.0)
     assert json.loads(out.getvalue())["event"] == "system.stopped"
 
 
@@ -371,13 +369,11 @@ def test_a_reader_that_is_gone_ends_no_pump(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
     out = io.StringIO()
     out.close()
-    thread = logs.pump(pipe, out, "json")
+    ended = logs.pump(pipe, out, "json")
 
     for _ in range(10):
         log.info("job.fetched")
-    pipe.finish(thread, 30.0)
-
-    assert not thread.is_alive()
+    assert pipe.finish(ended, 30.0)
 
 
 def a_list_in_itself() -> list[Any]:
@@ -488,14 +484,14 @@ def test_a_log_that_says_less_says_nothing_of_many(pipe: logs.LogPipe) -> None:
 def test_json_is_passed_on_as_it_is(pipe: logs.LogPipe, tmp_path: Path) -> None:
     text = b'{"event":   "odd",  "a": 1e2}\n' * 3000 + b'{"event": "half'
     with (tmp_path / "out").open("w") as out:
-        thread = logs.pump(pipe, out, "json")
+        ended = logs.pump(pipe, out, "json")
         rest = memoryview(text)
         while rest:
             try:
                 rest = rest[os.write(pipe.writer, rest) :]
             except BlockingIOError:
                 continue
-        pipe.finish(thread, 20.0)
+        pipe.finish(ended, 20.0)
 
     assert (tmp_path / "out").read_bytes() == text.rpartition(b"{")[0]
 

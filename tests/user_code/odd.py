@@ -15,6 +15,7 @@ import ctypes
 import decimal
 import faulthandler
 import gc
+import importlib
 import locale
 import logging
 import logging.config
@@ -98,6 +99,14 @@ def pool(job: Any) -> Any:
 def executor(job: Any) -> Any:
     with concurrent.futures.ProcessPoolExecutor(2) as workers:
         assert list(workers.map(_square, range(4))) == [0, 1, 4, 9]
+    return job["id"]
+
+
+@odd()
+def green_threads(job: Any) -> Any:
+    # Most do it where they are imported: tests/user_code/test_green.py.
+    importlib.import_module("gevent.monkey").patch_all()
+    time.sleep(0.01)
     return job["id"]
 
 

@@ -1,0 +1,12 @@
+"""Job functions of a module that makes its process's threads gevent's."""
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import importlib
+
+importlib.import_module("gevent.monkey").patch_all()
+
+from tests.user_code.green_jobs import fetch, note, process, process_async
+
+__all__ = ["fetch", "note", "process", "process_async"]
