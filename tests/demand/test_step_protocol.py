@@ -20,6 +20,7 @@ from actors.demand.dispatchers import (
     PartitionDispatcher,
 )
 from actors.demand.job import Failure
+from actors.demand.messages import Demand
 from actors.demand.windows import Window
 from tests.demand.chain import LAST, STEPS, Chain
 from tests.support.repetitions import times
@@ -114,6 +115,18 @@ class ChainProtocol(RuleBasedStateMachine):
         assert [self.chain.middle(step).passed_on for step in STEPS] == [0, 0]
         copies = 2 if self.chain.routes == STEPS else 1
         assert self.chain.source.store.accounting().fetched == self.chain.count * copies
+
+
+def test_a_demand_lost_between_two_steps_holds_the_chain_up_for_seconds() -> None:
+    chain = Chain(Window(max_demand=2), DemandDispatcher, DemandDispatcher, ("",))
+    for ends, wire in chain.wires.items():
+        chain.wires[ends] = [each for each in wire if not isinstance(each, Demand)]
+    chain.fetch(4)
+    lost_at = chain.now
+
+    chain.settle()
+
+    assert chain.now - lost_at < 15
 
 
 TestChain = ChainProtocol.TestCase
