@@ -157,9 +157,13 @@ class Stage(Actor):  # type: ignore[misc]
                 message=type(message).__name__,
                 trace=traceback.format_exc(limit=-8),
             )
-            # What is due stays due; not at once, or an error would repeat without end.
-            self._arm(self.now() + _AFTER_ERROR_S)
+            self.erred()
         return ThespianWatch(list(self._watched))
+
+    def erred(self) -> None:
+        """Go on after an error of our own, which is in the log."""
+        # What is due stays due; not at once, or an error would repeat without end.
+        self._arm(self.now() + _AFTER_ERROR_S)
 
     def _handle(self, message: Any, sender: Address) -> None:
         match message:

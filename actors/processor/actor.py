@@ -120,6 +120,7 @@ class ProcessorActor(Stage):
         self._began_at = 0.0
         self._look_at: float | None = None
         self._take_at: float | None = None
+        self._is_taking = False
         self._set_up_slow_at: float | None = None
 
     def receive(  # noqa: C901 - one arm a message
@@ -310,6 +311,12 @@ class ProcessorActor(Stage):
         calling = Calling(forks.guarded(process), find, self.now)
         return ThreadRunner(self.environment.worker(name, places), calling, places)
 
+    def erred(self) -> None:
+        """End this process, where jobs have ended and their ends may be lost in it."""
+        super().erred()
+        if self._is_taking:
+            self.environment.kill(self.environment.process_id())
+
     def exiting(self) -> None:
         """End what runs beside the mailbox."""
         if self._runner is not None:
@@ -428,6 +435,7 @@ class ProcessorActor(Stage):
 
     def _take_ended(self) -> None:
         assert self._runner is not None  # noqa: S101 - it is what has spoken
+        self._is_taking = True
         ended: list[Ended] = []
         broken: Broken | None = None
         for each in self._runner.take():
@@ -442,6 +450,7 @@ class ProcessorActor(Stage):
         most = len(ended) if self._batching or self._not_begun else TOGETHER
         for begin in range(0, len(ended), most or 1):
             self._finished(ended[begin : begin + most])
+        self._is_taking = False
         if broken is not None:  # last, since this process may end by it
             self._note_broken(broken)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.demand.consumer import Consumer
 from actors.demand.messages import Jobs
 from actors.demand.producer_subscription import ProducerSender
 from actors.fetcher.commit_queue import CommitQueue, Delivery
@@ -359,3 +360,22 @@ def test_what_was_decided_is_kept_though_memory_failed_before(
         account = pipeline.accounting
         assert (account["fetched"], account["done"]) == (2, 2)
         assert len(events(pipeline, "stage.error")) == 1
+
+
+@pytest.mark.parametrize("where", ["record_outcomes", "all_finished"])
+def test_a_job_whose_end_an_error_took_is_run_again_by_another_process(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Harness(process=lambda job: job["id"]) as pipeline:
+
+        def fails(*_: object, **__: object) -> None:
+            monkeypatch.undo()
+            raise MemoryError
+
+        monkeypatch.setattr(Consumer, where, fails)
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.run_until_idle()
+
+        assert sorted(each.job["id"] for each in pipeline.done) == [1, 2]
+        assert len(events(pipeline, "stage.error")) == 1
+        assert len(events(pipeline, "stage.restarted")) == 1
