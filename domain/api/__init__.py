@@ -180,6 +180,8 @@ def preview(url: str, *, state: Any = None, **options: Any) -> dict[str, Any]:
     try:
         for jobs, place in poll.pages():
             told |= {"jobs": jobs, "state": place.told(), "next": place.position}
+            if poll.no_way_on is not None:
+                raise poll.no_way_on
             break
     except SourceError as error:
         told["error"] = f"{type(error).__name__}: {error}"

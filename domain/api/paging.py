@@ -225,7 +225,8 @@ def _said(more: Path | Expression, page: Page) -> bool:
     found = more.find(page.answer)[1]
     if not isinstance(found, bool):
         raise BadAnswerError(
-            f"more: expected true or false at {more.text!r}, got {short(found)}"
+            f"more: expected true or false at {more.text!r}, got {short(found)}; a "
+            "place that says where the next page is belongs into next"
         )
     return found
 

@@ -67,12 +67,14 @@ class Poll:
         place: How far it has been read.
         request: The last one.
         reply: The last one.
+        no_way_on: Why its page cannot be gone on from, though there should be more.
     """
 
     asker: Asker
     place: Bookmark
     request: Request | None = None
     reply: Reply | None = None
+    no_way_on: BadAnswerError | None = None
     _visited: list[Position | None] = field(default_factory=list)
     _last: str = ""
 
@@ -112,6 +114,7 @@ class Poll:
                 yield from self._end()
                 return
             taken = self._take(reply)
+            self.no_way_on = taken.error
             yield taken.jobs, self.place
             if taken.error is not None:
                 raise taken.error

@@ -97,6 +97,24 @@ def test_a_queue_is_tried_and_none_of_it_is_closed(tried: Try) -> None:
     assert {each["status"] for each in server.tickets.values()} == {"open"}
 
 
+def test_a_page_that_cannot_be_gone_on_from_is_shown_with_the_reason(
+    tried: Try,
+) -> None:
+    with served(kinds.Tickets()) as server:
+        server.add(4)
+        way = ('next = { url = "next" }', 'next = { page = "page" }\nmore = "next"')
+
+        code, told = tried(text_of("tickets", server, way))
+
+    lines = told.splitlines()
+    assert code == 1
+    assert lines[1].startswith("the answer begins: ")
+    assert lines[2] == "3 would become jobs:"
+    assert lines[-1].startswith("error: BadAnswerError: ")
+    assert "more: expected true or false at 'next', got str" in lines[-1]
+    assert len(server.asked) == 1
+
+
 def test_what_goes_wrong_is_shown(tried: Try) -> None:
     with served(kinds.Stripe()) as server:
         text = text_of("stripe", server, ("{env:STRIPE_KEY}", "sk_other_canary"))
