@@ -632,3 +632,11 @@ LIVE_OPTIONS = dict(
         key=lambda each: not each[1].setting,
     )
 )
+
+
+def belongs(key: str) -> str:
+    """Say where a key that is known belongs, to be put at a message's end."""
+    places = [f"[[{table}]]" for table, known in STAGE_OPTIONS.items() if key in known]
+    if key in SETTINGS:
+        places.append("the top of the file")
+    return f"; {key} belongs into {' or '.join(places)}" if places else ""

@@ -185,15 +185,19 @@ TABLE = _instance(dict, "a table")
 
 
 def _urls(value: Any) -> tuple[str, ...]:
-    expected = "a list of URLs"
     if not isinstance(value, list | tuple) or not value:
-        raise ValueError(expected)
+        raise ValueError
     if not all(isinstance(each, str) and ":" in each for each in value):
-        raise ValueError(expected)
+        raise ValueError
     return tuple(value)
 
 
-URLS = ValueType("a list of URLs", "URLS", lambda text: _urls(text.split()), _urls)
+URLS = ValueType(
+    "a list of URLs, each SCHEME://...",
+    "URLS",
+    lambda text: _urls(text.split()),
+    _urls,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -278,7 +282,11 @@ class Option:
         except ValueError:
             got = f"{value!r}{self._meant(value)}"
             if self.secret:
-                got = f"{len(value)}" if isinstance(value, str) else "none"
+                # Never the value itself, nor a part of it.
+                got = type(value).__name__
+                if isinstance(value, str | list):
+                    what = "characters" if isinstance(value, str) else "elements"
+                    got = f"{len(value)} {what}"
             raise ConfigError(f"{name} must be {as_type.expected}, got {got}") from None
 
     def _meant(self, value: Any) -> str:

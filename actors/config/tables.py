@@ -12,7 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.config.errors import ConfigError, Problems, near
-from actors.config.model import SOURCE_OPTIONS, STAGE_OPTIONS, SubscriptionOptions
+from actors.config.model import (
+    SOURCE_OPTIONS,
+    STAGE_OPTIONS,
+    SubscriptionOptions,
+    belongs,
+)
 from actors.config.toml_file import lacks
 from actors.hooks.events import NAMES as EVENTS
 
@@ -195,6 +200,6 @@ def _checked(
     if key not in options:
         raise ConfigError(
             f"{where}: unknown key {key!r} in {table}, expected one of "
-            f"{', '.join(options)}{near(key, options)}"
+            f"{', '.join(options)}{belongs(key) or near(key, options)}"
         )
     return options[key].check(value, key, where)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from actors.config.errors import Problems, near
-from actors.config.model import SETTINGS, STAGE_OPTIONS
+from actors.config.model import SETTINGS, STAGE_OPTIONS, belongs
 from actors.host.descendants import KEEPER, STAGE
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def resolve_noting(
             tables = (*(f"[[{table}]]" for table in STAGE_OPTIONS), f"[{HOOKS}]")
             problems.add(
                 f"{file.where(key)}: unknown key {key!r}, expected one of "
-                f"{', '.join((*SETTINGS, *tables))}{near(key, known)}"
+                f"{', '.join((*SETTINGS, *tables))}{belongs(key) or near(key, known)}"
             )
     values = {}
     for name, option in SETTINGS.items():

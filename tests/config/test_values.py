@@ -62,3 +62,50 @@ def test_a_dispatcher_has_its_name_in_one_place(table: str) -> None:
     expected = STAGE_OPTIONS[table]["dispatcher"].type.expected
 
     assert expected == "one of " + ", ".join(DISPATCHERS)
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("rate_limit = 5\n", "rate_limit belongs into [[fetcher]]"),
+        ("count = 5\n", "count belongs into [[processor]]"),
+        (
+            '[[processor]]\nname = "a"\nrate_limit = 5\n',
+            "rate_limit belongs into [[fetcher]]",
+        ),
+        (
+            '[[fetcher]]\nname = "a"\nretries = 5\n',
+            "retries belongs into the top of the file",
+        ),
+        (
+            '[[fetcher]]\nname = "a"\nconcurrency = 5\n',
+            "concurrency belongs into [[processor]] or the top of the file",
+        ),
+    ],
+)
+def test_a_key_of_another_place_is_told_with_that(text: str, hint: str) -> None:
+    file = ConfigFile(Path("f.toml"), tomllib.loads(text), text)
+
+    with pytest.raises(ConfigError) as refused:
+        build(resolve({}, {}, file), file)
+
+    assert str(refused.value).endswith(f"; {hint}")
+
+
+@pytest.mark.parametrize(
+    ("value", "got"),
+    [
+        (["canary"], "1 elements"),
+        ([], "0 elements"),
+        ("json://canary", "13 characters"),
+        (7, "int"),
+    ],
+)
+def test_of_a_secret_only_its_size_is_told(value: object, got: str) -> None:
+    file = ConfigFile(Path("f"), {"notify": value}, "")
+
+    with pytest.raises(ConfigError) as refused:
+        resolve({}, {}, file)
+
+    expected = "f: notify must be a list of URLs, each SCHEME://..., got"
+    assert str(refused.value) == f"{expected} {got}"
