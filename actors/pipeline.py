@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -386,6 +387,8 @@ class Pipeline:
         hooks = hooks_with(config.hooks, self._callbacks)
         self.config: SystemConfig = replace(config, hooks=hooks)
         self._run: Run | None = None
+        #: Of two threads that start it one does, and the other hears that it runs.
+        self._starting = threading.Lock()
 
     def run(self) -> Exit:
         """Run until Ctrl-C, SIGTERM, ``lowtide stop`` or the end that was set.
@@ -543,13 +546,14 @@ class Pipeline:
         return self._run
 
     def _new_run(self) -> Run:
-        if self.is_running:
-            raise RunningError("this pipeline runs already: stop() it first")
-        config, journal = self.config, self.config.journal
-        kept = journal is not None and config.keep is not None
-        callbacks = Callbacks(self._callbacks) if self._callbacks else None
-        self._run = Run(str(journal) if kept else None, callbacks)
-        return self._run
+        with self._starting:
+            if self.is_running:
+                raise RunningError("this pipeline runs already: stop() it first")
+            config, journal = self.config, self.config.journal
+            kept = journal is not None and config.keep is not None
+            callbacks = Callbacks(self._callbacks) if self._callbacks else None
+            self._run = Run(str(journal) if kept else None, callbacks)
+            return self._run
 
 
 def _check_callback(name: str, function: Any) -> None:

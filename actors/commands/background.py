@@ -67,12 +67,15 @@ class Results:
 
     def __init__(self, found: Iterator[EndedJob | MissedError]) -> None:
         self._found = found
+        # Threads may share one: each job goes to one of them.
+        self._lock = threading.Lock()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> EndedJob:
-        found = next(self._found)
+        with self._lock:
+            found = next(self._found)
         if isinstance(found, MissedError):
             raise found
         return found

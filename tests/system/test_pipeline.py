@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from actors import (
     RunningError,
     StartError,
 )
+from actors.commands.background import Run
 from actors.host.ports import free_port
 from actors.host.state_dir import SystemFiles
 from actors.testing.processes import Program, wait_until
@@ -283,6 +285,44 @@ def test_what_is_done_comes_to_the_program_once_and_in_order(
     # A further iterator begins with the first; nothing is left beside the file.
     assert list(pipeline.results()) == results
     assert sorted(each.name for each in tmp_path.iterdir()) == ["lowtide.db", "state"]
+
+
+def test_threads_may_share_an_iterator_of_results(tmp_path: Path) -> None:
+    pipeline = Pipeline(
+        [Fetcher(fetch_some), Processor(process, count=1)],
+        port=0,
+        every_s=0.1,
+        until_idle_s=0.5,
+        journal=tmp_path / "lowtide.db",
+    )
+
+    with pipeline, ThreadPoolExecutor(3) as pool:
+        results = pipeline.results()
+        shares = list(pool.map(lambda _: list(results), range(3)))
+
+    assert sorted(each.id for share in shares for each in share) == [*range(5)]
+
+
+def test_of_threads_that_start_it_at_once_one_does(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = threading.Barrier(2)
+
+    def slow(*what: Any) -> Run:
+        # A journal in PostgreSQL is asked here, which lets others run.
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return Run(*what)
+
+    monkeypatch.setattr("actors.pipeline.Run", slow)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(pipeline.start) for _ in range(2)]
+        errors = [each.exception() for each in asked]
+    pipeline.stop()
+
+    assert [str(each) for each in errors if each] == [
+        "this pipeline runs already: stop() it first"
+    ]
 
 
 _two_left = [{"id": 0}, {"id": 1}]
