@@ -20,7 +20,7 @@ from actors.demand.messages import Confirm
 from actors.journal.journal import (
     JournalError,
     JournalLockedError,
-    JournalWentBackError,
+    JournalOtherError,
 )
 from actors.status.counters import Histogram
 from actors.status.job_log import log_events
@@ -110,7 +110,9 @@ class CommitQueue:
     def failed(self, error: JournalError, now: float) -> None:
         """Note that the journal cannot be written, or read; it is tried again."""
         self._last_failure = str(error)
-        self.went_back = self.went_back or isinstance(error, JournalWentBackError)
+        # What is in memory only has nobody to take it up.
+        if isinstance(error, JournalOtherError) and self._journal.durable:
+            self.went_back = True
         if isinstance(error, JournalLockedError):
             if self._locked_since is None:
                 self._locked_since = now

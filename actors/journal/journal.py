@@ -30,8 +30,8 @@ class JournalAwayError(JournalError):
     """Its server does not answer, or takes nothing; that may pass."""
 
 
-class JournalWentBackError(JournalError):
-    """It holds less than it had kept; only who takes up what there is may go on."""
+class JournalOtherError(JournalError):
+    """It holds other than this process knows; who takes up what there is may go on."""
 
 
 class Statements(Protocol):

@@ -20,7 +20,7 @@ from actors.demand.job import JobState
 from actors.demand.seen_ids import WINDOW_S
 from actors.journal import event_rows, sqlite
 from actors.journal.file import LIVE
-from actors.journal.journal import JournalError, JournalWentBackError
+from actors.journal.journal import JournalError, JournalOtherError
 from actors.journal.postgres_database import NO_MORE, Database, FencedError
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ class PostgresJournal(sqlite.SqliteJournal):
         if mark not in self._doubtful:
             # A server that crashed forgets what it did not have to sync: a lease. Or
             # there is another process of this fetcher's, of which one may go on.
-            raise JournalWentBackError(
+            raise JournalOtherError(
                 "the database holds another state than this process had kept in it"
             )
         self._mark = mark

@@ -19,7 +19,12 @@ from actors.demand.seen_ids import WINDOW_S
 from actors.demand.source_state import KeptState
 from actors.journal.event_rows import JobEventWriter, KeptJobs
 from actors.journal.file import LIVE, PAYLOAD, connect, is_locked
-from actors.journal.journal import JournalError, JournalLockedError, TakenUp
+from actors.journal.journal import (
+    JournalError,
+    JournalLockedError,
+    JournalOtherError,
+    TakenUp,
+)
 from actors.journal.seen_time import SeenTime, doubted_since
 
 if TYPE_CHECKING:
@@ -603,6 +608,11 @@ def _told() -> Iterator[None]:
     except sqlite3.Error as error:
         if is_locked(error):
             raise JournalLockedError("it is locked by another program") from error
+        if isinstance(error, sqlite3.IntegrityError):
+            # An error of another kind (no memory) came right after it was kept.
+            raise JournalOtherError(
+                f"it has kept more than was known: {error}"
+            ) from error
         raise JournalError(f"{type(error).__name__}: {error}") from error
 
 

@@ -17,7 +17,7 @@ import pytest
 from actors.demand.job import Job, JobState, Process
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
 from actors.journal.file import JournalDamagedError
-from actors.journal.journal import JournalError, JournalWentBackError, Keep
+from actors.journal.journal import JournalError, JournalOtherError, Keep
 from actors.journal.leadership import Leadership, leading
 from actors.journal.postgres import PostgresJournal
 from actors.journal.postgres_database import Database, FencedError, JournalUrl
@@ -314,7 +314,7 @@ def test_a_server_that_forgot_what_it_had_not_to_sync_is_told_as_that(
     def went_back() -> bool:
         try:
             journal.commit([JobFetched(new_job(2))])
-        except JournalWentBackError:
+        except JournalOtherError:
             return True
         except JournalError:
             return False

@@ -16,7 +16,7 @@ from actors.fetcher.commit_queue import CommitQueue, Delivery
 from actors.journal.journal import (
     JournalAwayError,
     JournalLockedError,
-    JournalWentBackError,
+    JournalOtherError,
 )
 from actors.journal.sqlite import SqliteJournal
 from actors.testing import CommandRefusedError, Harness
@@ -261,7 +261,7 @@ def test_a_journal_that_went_back_is_taken_up_by_a_new_fetcher(
         pipeline.push([{"id": 0, "number": 0}])  # in the hand of the one that ends
 
         def commit(*_: object, **__: object) -> None:
-            raise JournalWentBackError("it holds another state")
+            raise JournalOtherError("it holds another state")
 
         with monkeypatch.context() as patch:
             patch.setattr(SqliteJournal, "commit", commit)
@@ -379,3 +379,26 @@ def test_a_job_whose_end_an_error_took_is_run_again_by_another_process(
         assert sorted(each.job["id"] for each in pipeline.done) == [1, 2]
         assert len(events(pipeline, "stage.error")) == 1
         assert len(events(pipeline, "stage.restarted")) == 1
+
+
+@pytest.mark.file
+def test_what_was_kept_is_taken_up_where_an_error_came_right_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commit = SqliteJournal.commit
+    with Harness(process=lambda job: job["id"], every_s=1.0) as pipeline:
+
+        def keeps_and_fails(self: SqliteJournal, *arguments: Any, **more: Any) -> None:
+            commit(self, *arguments, **more)
+            monkeypatch.undo()
+            raise MemoryError
+
+        monkeypatch.setattr(SqliteJournal, "commit", keeps_and_fails)
+        pipeline.push([{"id": 1}, {"id": 2}])
+        pipeline.run_until_idle()
+        pipeline.push([{"id": 3}])
+        pipeline.run_until_idle()
+
+        assert sorted(each.job["id"] for each in pipeline.done) == [1, 2, 3]
+        [other] = events(pipeline, "journal.went_back")
+        assert "kept more than was known" in other["error"]
