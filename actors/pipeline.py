@@ -524,7 +524,9 @@ class Pipeline:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        run = self._of_now()
+        if not run.is_forked:  # a fork that ends leaves the system to its program
+            run.stop()
 
     async def __aenter__(self) -> Self:
         starting = asyncio.ensure_future(asyncio.to_thread(self.start))
@@ -538,7 +540,7 @@ class Pipeline:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.to_thread(self.stop)
+        await asyncio.to_thread(self.__exit__)
 
     def _of_now(self) -> Run:
         if self._run is None:

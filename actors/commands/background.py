@@ -104,6 +104,7 @@ class Run:
             raise StartError(str(error)) from error
         self._socket: Future[Path] = Future()
         self._ended: Future[Exit] = Future()
+        self._pid = os.getpid()
         #: The system's main process, where that is not this one.
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -135,6 +136,18 @@ class Run:
             self._socket.set_exception(RunningError("this pipeline did not start"))
 
     @property
+    def is_forked(self) -> bool:
+        """Whether this process is a fork of the program's, which hears of no end."""
+        return os.getpid() != self._pid
+
+    def _refuse_fork(self) -> None:
+        if self.is_forked:
+            raise RunningError(
+                "this process is a fork of the program that runs this pipeline: "
+                "stop(), wait() and results() are to be called there"
+            )
+
+    @property
     def has_ended(self) -> bool:
         """Whether it has ended."""
         return self._ended.done()
@@ -143,8 +156,10 @@ class Run:
         """Wait until it has ended, and callbacks have heard of that.
 
         Raises:
+            RunningError: This is a fork of the program.
             TimeoutError: It has not, in time.
         """
+        self._refuse_fork()
         try:
             code = self._ended.result(within_s)
         except TimeoutError:
@@ -157,8 +172,10 @@ class Run:
         """End it, and wait for that.
 
         Raises:
+            RunningError: This is a fork of the program.
             TimeoutError: It has not ended in time.
         """
+        self._refuse_fork()
         if not self.has_ended:
             self._stop(now=now)
         return self.wait(within_s)
@@ -186,9 +203,10 @@ class Run:
         them, and goes on behind them at its next call.
 
         Raises:
-            RunningError: Jobs are not kept, it did not start, or it has ended and its
-                journal does not answer any more.
+            RunningError: Jobs are not kept, it did not start, it has ended and its
+                journal does not answer any more, or this is a fork of the program.
         """
+        self._refuse_fork()
         if self._journal is None:
             raise RunningError(
                 "results() reads jobs that have ended from the journal: it needs one "

@@ -5,7 +5,7 @@ import signal
 import sys
 from typing import Any
 
-from actors import Fetcher, Pipeline, Processor
+from actors import Fetcher, Pipeline, Processor, RunningError
 
 _left = [{"id": number, "side": number} for number in (1, 2, 3)]
 
@@ -27,6 +27,23 @@ pipeline = Pipeline(
     log_format="json",
 )
 
+
+def fork() -> None:
+    """Have a fork leave the system alone, whatever it calls."""
+    child = os.fork()
+    if not child:
+        for ask in (pipeline.stop, pipeline.wait, pipeline.results):
+            try:
+                ask()
+            except RunningError:
+                continue
+            os._exit(1)
+        pipeline.__exit__()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert pipeline.status()["state"] == "running"
+
+
 if "unguarded" in sys.argv:
     pipeline.start()
 
@@ -34,4 +51,6 @@ if __name__ == "__main__":
     pipeline.start()
     if "killed" in sys.argv:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "forked" in sys.argv:
+        fork()
     # It ends with the program, which does not stop it.

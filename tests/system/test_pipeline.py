@@ -484,7 +484,9 @@ def test_what_was_not_started_says_so() -> None:
             use()
 
 
-@pytest.mark.parametrize(("word", "code"), [("falls off its end", 0), ("killed", -9)])
+@pytest.mark.parametrize(
+    ("word", "code"), [("falls off its end", 0), ("killed", -9), ("forked", 0)]
+)
 def test_a_system_ends_with_the_program_that_started_it(
     word: str, code: int, env: dict[str, str]
 ) -> None:
