@@ -177,7 +177,9 @@ def _decide(arguments: Namespace) -> int:
         raise JobsError("jobs cancel needs job ids, as list shows them, or --where")
     by_name = bool(arguments.ids)
     if by_name + arguments.all + bool(arguments.where) != 1:
-        raise JobsError(f"jobs {arguments.action} needs job ids, or --where, or --all")
+        raise JobsError(
+            f"jobs {arguments.action} needs one of job ids, --where and --all"
+        )
     with _view(arguments) as view:
         chosen = _chosen(view, arguments)
     if arguments.action == "cancel":

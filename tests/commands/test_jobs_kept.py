@@ -214,9 +214,9 @@ def test_more_jobs_than_one_command_holds_are_decided_about_in_parts(
         ),
         (
             ["retry", "--where", "id", "--all"],
-            "lowtide: jobs retry needs job ids, or --where, or --all\n",
+            "lowtide: jobs retry needs one of job ids, --where and --all\n",
         ),
-        (["retry"], "lowtide: jobs retry needs job ids, or --where, or --all\n"),
+        (["retry"], "lowtide: jobs retry needs one of job ids, --where and --all\n"),
         (
             ["cancel", "--where", "id"],
             "lowtide: jobs cancel needs a running system: nothing runs at this port\n",

@@ -240,7 +240,7 @@ def test_quarantined_jobs_are_shown_retried_and_discarded(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["retry"], "jobs retry needs job ids, or --where, or --all"),
+        (["retry"], "jobs retry needs one of job ids, --where and --all"),
         (["show"], "jobs show needs job ids, as list shows them"),
         (["show", "9"], "there is no job 9 in the journal"),
         (["discard", "1"], "job 1 is ready, not quarantined"),
