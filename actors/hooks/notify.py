@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 GATHER_S = 10.0
 #: The least time between two messages, in seconds.
 BETWEEN_S = 60.0
+#: The most that this grows to while no message can be delivered.
+AGAIN_S = 3600.0
 #: Lines of one message.
 LINES = 10
+#: Lines that wait; what is unlike all of them is counted as one more.
+WAITING = 1000
+_log = logging.getLogger(__name__)
 _HINT = "notify needs apprise, which is not installed: pip install 'lowtide[notify]'"
 
 
@@ -30,12 +35,37 @@ class Groups:
     _lines: dict[str, int] = field(default_factory=dict)
     _due: float | None = None
     _sent: float = float("-inf")
+    _taken: dict[str, int] = field(default_factory=dict)
+    _pause_s: float = BETWEEN_S
 
     def add(self, line: str, now: float) -> None:
         """Add what has happened; the same again is only counted."""
-        self._lines[line] = self._lines.get(line, 0) + 1
+        self._count(line, 1)
         if self._due is None:
-            self._due = max(now + GATHER_S, self._sent + BETWEEN_S)
+            self._due = max(now + GATHER_S, self._sent + self._pause_s)
+
+    def _count(self, line: str, count: int) -> None:
+        if line not in self._lines and len(self._lines) >= WAITING:
+            line = "other things that went wrong"
+        self._lines[line] = self._lines.get(line, 0) + count
+
+    def delivered(self) -> None:
+        """What was taken has arrived."""
+        self._taken, self._pause_s = {}, BETWEEN_S
+
+    def failed(self) -> float:
+        """Tell what was taken once more, after a longer pause each time.
+
+        Returns:
+            The pause, in seconds.
+        """
+        later, self._lines, self._taken = self._lines, self._taken, {}
+        for line, count in later.items():
+            self._count(line, count)
+        self._due = self._sent + self._pause_s
+        pause_s = self._pause_s
+        self._pause_s = min(2 * pause_s, AGAIN_S)
+        return pause_s
 
     @property
     def due(self) -> float | None:
@@ -52,7 +82,8 @@ class Groups:
         ]
         if len(lines) > LINES:
             lines[LINES - 1 :] = [f"... and {len(lines) - LINES + 1} more"]
-        self._lines, self._due, self._sent = {}, None, now
+        self._taken, self._lines = self._lines, {}
+        self._due, self._sent = None, now
         return "\n".join(lines)
 
 
@@ -89,7 +120,23 @@ class Notifier:
         with self._lock:
             text = self._groups.take(float("inf"))
         if text:
+            self._deliver(text)
+
+    def _deliver(self, text: str) -> None:
+        try:
             self._send(text)
+        except Exception as error:  # noqa: BLE001 - a server's, or a library's
+            with self._lock:
+                pause_s = self._groups.failed()
+            # Of an error nothing more is told: it may have the URL, with a password.
+            _log.warning(
+                "notify: a message was not delivered (%s); again in %g s",
+                type(error).__name__,
+                pause_s,
+            )
+        else:
+            with self._lock:
+                self._groups.delivered()
 
     def _run(self) -> None:
         while True:
@@ -98,19 +145,18 @@ class Notifier:
                 now = time.monotonic()
                 text = self._groups.take(now)
             if text:
-                self._send(text)
+                self._deliver(text)
             elif text is None:
                 self._changed.wait(None if due is None else max(0.0, due - now))
 
 
-_notifier: Notifier | None = None
+#: One for each URL, so that one that fails has no other told twice.
+_notifiers: list[Notifier] = []
 
 
 def configure(urls: Sequence[str]) -> None:
     """Say where messages go, before the first event."""
-    global _notifier  # noqa: PLW0603
-    if urls:
-        _notifier = Notifier(sender_to(urls))
+    _notifiers[:] = [Notifier(sender_to([url])) for url in urls]
 
 
 def sender_to(urls: Sequence[str]) -> Callable[[str], object]:
@@ -152,11 +198,11 @@ def _unsaid() -> Iterator[None]:
 
 def tell(event: dict[str, Any]) -> None:
     """The hook: tell a person, if anybody is to be told."""
-    if _notifier is not None:
-        _notifier.tell(event)
+    for notifier in _notifiers:
+        notifier.tell(event)
 
 
 def flush() -> None:
     """Send what waits, at the end."""
-    if _notifier is not None:
-        _notifier.flush()
+    for notifier in _notifiers:
+        notifier.flush()

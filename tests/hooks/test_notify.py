@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,8 +12,17 @@ from typing import Any
 import pytest
 
 from actors.hooks import notify
-from actors.hooks.notify import BETWEEN_S, GATHER_S, LINES, Groups, line_of
+from actors.hooks.notify import (
+    AGAIN_S,
+    BETWEEN_S,
+    GATHER_S,
+    LINES,
+    WAITING,
+    Groups,
+    line_of,
+)
 from actors.host import redaction
+from actors.testing.processes import wait_until
 
 #: Its modules import what is on its way out of Python.
 IMPORTS = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -70,6 +80,70 @@ def test_a_message_has_so_many_lines_at_most() -> None:
     lines = text.splitlines()
     assert len(lines) == LINES
     assert lines[-1] == "... and 91 more"
+
+
+def test_what_could_not_be_delivered_is_told_again_with_what_came_meanwhile() -> None:
+    groups = Groups()
+    groups.add("a", 0.0)
+    assert groups.take(GATHER_S) == "a"
+    groups.add("a", GATHER_S + 1)
+    groups.add("b", GATHER_S + 1)
+
+    assert groups.failed() == BETWEEN_S
+
+    now = GATHER_S + BETWEEN_S
+    assert groups.due == now
+    assert groups.take(now) == "a (2 times)\nb"
+    # The pause grows until one is delivered.
+    assert [groups.failed(), groups.due] == [2 * BETWEEN_S, now + 2 * BETWEEN_S]
+    assert groups.take(now + AGAIN_S) == "a (2 times)\nb"
+    groups.delivered()
+    groups.add("c", now + AGAIN_S)
+    assert groups.due == now + AGAIN_S + BETWEEN_S
+
+
+def test_an_outage_without_an_end_is_bounded() -> None:
+    groups = Groups()
+    now, pauses = 0.0, []
+    for number in range(3 * WAITING):
+        groups.add(f"line {number}", now)
+        if number % 100 == 0:
+            assert groups.due is not None
+            now = groups.due
+            groups.take(now)
+            pauses.append(groups.failed())
+
+    assert max(pauses) == AGAIN_S
+    text = groups.take(float("inf"))
+    assert text is not None
+    assert text.splitlines()[-1] == f"... and {WAITING + 1 - LINES + 1} more"
+
+
+def test_a_message_that_is_not_delivered_ends_nothing(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "GATHER_S", 0.0)
+    sent: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def send(text: str) -> None:
+        sent.put(text)
+        if text == "desk: a job was set aside: 1":
+            raise RuntimeError("json://hunter2@host")
+
+    notifier = notify.Notifier(send)
+    notifier.tell(QUARANTINED | {"error": "1"})
+    assert sent.get(timeout=30) == "desk: a job was set aside: 1"
+    notifier.tell(QUARANTINED | {"error": "2"})
+    wait_until(lambda: bool(caplog.messages), "its failure")
+    notifier.flush()
+
+    assert set(sent.get(timeout=30).splitlines()) == {
+        "desk: a job was set aside: 1",
+        "desk: a job was set aside: 2",
+    }
+    assert caplog.messages == [
+        "notify: a message was not delivered (RuntimeError); again in 60 s"
+    ]
 
 
 @IMPORTS
