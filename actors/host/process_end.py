@@ -1,7 +1,7 @@
 """How a process of ours ends that has run a user's code: as the interpreter does.
 
-Threads are waited for, ``atexit`` is run, what was printed is written; but all of it
-within a time, since any of them may take for ever.
+Threads are waited for, ``atexit`` is run, what was printed or written to a file is
+there; but all of it within a time, since any of them may take for ever.
 """
 
 from __future__ import annotations
@@ -9,10 +9,15 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import gc
+import io
+import logging
 import os
+import stat
 import sys
 import threading
 import time
+import weakref
 from multiprocessing import util
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,6 +29,9 @@ WITHIN_S = 2.0
 #: How long threads are waited for, in seconds: those that are no daemons.
 THREADS_WITHIN_S = 1.0
 
+#: Files that were open when this process was forked: what they hold is not its own.
+_inherited: dict[int, weakref.ref[io.IOBase]] = {}
+
 # The user's code may put others in their place.
 _exit, _set_recursion_limit = os._exit, sys.setrecursionlimit
 
@@ -32,7 +40,9 @@ def begin() -> None:
     """Make this process, which has just been forked, one that ends by itself."""
     # What others have registered is for their own process to run.
     atexit._clear()  # noqa: SLF001
+    atexit.register(logging.shutdown)
     atexit.register(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001
+    _inherited.update((id(each), weakref.ref(each)) for each in _files())
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     if null:
@@ -65,6 +75,8 @@ def finish() -> NoReturn:
         waiter.join(THREADS_WITHIN_S)
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()  # noqa: SLF001
+    with contextlib.suppress(BaseException):
+        _write_files()
     flush()
     _exit(0)
 
@@ -74,6 +86,30 @@ def flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(BaseException):
             stream.flush()
+
+
+def _files() -> list[io.IOBase]:
+    # What a class says of itself may be the user's: nothing of an object is asked.
+    return [each for each in gc.get_objects() if issubclass(type(each), io.IOBase)]
+
+
+def _write_files() -> None:
+    """Write what the user's code has left in files that it did not close."""
+    own = []
+    for file in _files():
+        inherited = _inherited.get(id(file))
+        if inherited is not None and inherited() is file:
+            continue
+        with contextlib.suppress(BaseException):
+            # A pipe that nobody reads would hold this process up.
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                own.append(file)
+                file.flush()
+    for file in own:
+        # One that packs, as gzip does, has an end to write.
+        if type(file).__module__ != io.TextIOWrapper.__module__:
+            with contextlib.suppress(BaseException):
+                file.close()
 
 
 def _wait_for_threads() -> None:

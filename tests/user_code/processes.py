@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import gzip
+import logging
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -197,4 +200,18 @@ def ends_slowly(job: Any) -> int:
     threading.Thread(target=time.sleep, args=(float(_LONG_S),)).start()
     atexit.register(time.sleep, float(_LONG_S))
     atexit.register(print, "the end")
+    return int(job["id"])
+
+
+def writes(job: Any) -> int:
+    """Write to files that stay open, as one does who opens them once."""
+    if "text" not in writes.__dict__:
+        place = Path(os.environ["WRITTEN"]) / str(os.getpid())
+        writes.__dict__["text"] = open(f"{place}.txt", "w")  # noqa: PTH123, SIM115
+        writes.__dict__["packed"] = gzip.open(f"{place}.gz", "wt")  # noqa: SIM115
+        target = logging.FileHandler(f"{place}.log")
+        logging.getLogger("kept").addHandler(MemoryHandler(100, target=target))
+    for name in ("text", "packed"):
+        writes.__dict__[name].write(f"job {job['id']}\n")
+    logging.getLogger("kept").warning("job %s", job["id"])
     return int(job["id"])

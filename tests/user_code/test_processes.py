@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import signal
@@ -284,6 +285,24 @@ def test_what_is_printed_is_there_after_a_detach(
     system.program.process.wait()
     out = system.program.process.stdout.read()
     assert [out.count(f"end {number}\n") for number in range(1, 5)] == [1] * 4
+
+
+def test_what_is_written_to_open_files_is_there_after_a_stop(
+    start_system: Start, env: dict[str, str], tmp_path: Path
+) -> None:
+    env["WRITTEN"] = str(tmp_path)
+    system = start_system(*functions("writes"))
+    system.wait_for("job.done", count=4)
+
+    system.signal(signal.SIGTERM)
+
+    assert system.wait() == 0
+    lines = sorted(f"job {number}" for number in range(1, 5))
+    for ending in ("txt", "gz", "log"):
+        written = [path.read_bytes() for path in tmp_path.glob(f"*.{ending}")]
+        if ending == "gz":
+            written = [gzip.decompress(each) for each in written]
+        assert sorted(b"".join(written).decode().splitlines()) == lines
 
 
 def test_a_user_who_ends_slowly_holds_up_no_stop(start_system: Start) -> None:
