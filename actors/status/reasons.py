@@ -72,8 +72,8 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
         ``drain``, ``paused``, ``hold`` (it has jobs and is to keep them), ``route``
         (it has jobs, and ``partition_by`` or a ``selector`` is to say where they
         go), ``room`` (the buffer or the quarantine is full, or the journal cannot be
-        written), ``backoff``, ``throttled`` (the source asked to be left alone),
-        ``rate`` (it has jobs, and has sent as many as its limit allows for now),
+        written), ``rate`` (it has jobs, and has sent as many as its limit allows for
+        now), ``backoff``, ``throttled`` (the source asked to be left alone),
         ``demand`` (it has jobs, or could get some, and nobody asks) or ``jobs`` (the
         source has none).
     """
@@ -83,9 +83,10 @@ def fetcher_waits_for(situation: FetcherSituation) -> str:
         (HOLD, situation.held and situation.buffered),
         (ROUTE, situation.unrouted and not situation.buffered),
         (ROOM, not situation.room),
+        # What is here waits for the limit, whenever its source is asked again.
+        (RATE, situation.limited),
         (BACKOFF, situation.backing_off),
         (THROTTLED, situation.throttled),
-        (RATE, situation.limited),
         (DEMAND, situation.buffered or situation.unasked),
     )
     return next((reason for reason, holds in reasons if holds), JOBS)

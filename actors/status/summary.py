@@ -129,12 +129,19 @@ def _fetcher(stage: FetcherStatus, status: SystemStatus) -> str:
         case reasons.ROOM:
             full = _replays(stage) or _room(stage)
             return f"{name} {full}: {_why_not_sent(stage, status)}"
-        case reasons.BACKOFF | reasons.THROTTLED:
-            return f"{name} {_puts_off(stage)}"
-        case reasons.DEMAND | reasons.HOLD | reasons.RATE:
-            jobs = f"has {_count(stage['buffered'], 'job')}"
-            what = jobs if stage["buffered"] else "fetches on demand only"
-            return f"{name} {what}: {_why_not_sent(stage, status)}"
+        case (
+            reasons.DEMAND
+            | reasons.HOLD
+            | reasons.RATE
+            | reasons.BACKOFF
+            | reasons.THROTTLED
+        ):
+            off, jobs = _puts_off(stage), _count(stage["buffered"], "job")
+            if off and not stage["buffered"]:
+                return f"{name} {off}"
+            what = f"has {jobs}" if stage["buffered"] else "fetches on demand only"
+            later = f"; it {off}" if off else ""
+            return f"{name} {what}: {_why_not_sent(stage, status)}{later}"
         case reasons.JOBS | reasons.ROUTE:
             return _no_jobs(stage, status)
         case _:
@@ -169,12 +176,15 @@ def _limit(stage: FetcherStatus) -> str:
 
 
 def _puts_off(stage: FetcherStatus) -> str:
-    wait = _seconds(stage["next_poll_s"])
-    if stage["waiting_for"] == reasons.THROTTLED:
+    """Say why its source is left alone for now, if it is."""
+    wait, why = _seconds(stage["next_poll_s"]), stage["waiting_for"]
+    if why == reasons.THROTTLED or stage.get("throttled_s") is not None:
         said = stage.get("throttled_by") or "it is throttled"
         return f"polls again in {wait}, as its source asked: {said}"
-    error = stage.get("last_error") or "the source failed"
-    return f"tries again in {wait}: {error}"
+    error = stage.get("last_error")
+    if why == reasons.BACKOFF or error:
+        return f"tries again in {wait}: {error or 'the source failed'}"
+    return ""
 
 
 def _no_jobs(stage: FetcherStatus, status: SystemStatus) -> str:

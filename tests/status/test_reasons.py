@@ -22,6 +22,7 @@ ALL = FetcherSituation(
     buffered=3,
     held=True,
     throttled=True,
+    limited=True,
 )
 
 
@@ -31,6 +32,7 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     situations.append(replace(situations[-1], paused=False))
     situations.append(replace(situations[-1], held=False))
     situations.append(replace(situations[-1], room=5))
+    situations.append(replace(situations[-1], limited=False))
     situations.append(replace(situations[-1], backing_off=False))
     situations.append(replace(situations[-1], throttled=False))
     situations.append(replace(situations[-1], buffered=0))
@@ -39,7 +41,7 @@ def test_the_reason_that_hides_the_others_is_told() -> None:
     reasons = [fetcher_waits_for(each) for each in situations]
 
     assert reasons == [
-        *("drain", "paused", "hold", "room", "backoff", "throttled"),
+        *("drain", "paused", "hold", "room", "rate", "backoff", "throttled"),
         *("demand", "demand", "jobs"),
     ]
 
@@ -48,6 +50,7 @@ def test_a_fetcher_that_is_to_keep_its_jobs_and_has_none_waits_for_jobs() -> Non
     situation = replace(ALL, draining=False, paused=False, buffered=0, room=1)
 
     situation = replace(situation, backing_off=False, throttled=False, unasked=False)
+    situation = replace(situation, limited=False)
 
     assert fetcher_waits_for(situation) == "jobs"
 

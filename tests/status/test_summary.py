@@ -149,6 +149,41 @@ def status(
         ),
         (
             status(
+                fetcher(
+                    waiting_for="rate",
+                    buffered=3,
+                    rate_next_s=3.21,
+                    throttled_s=0.75,
+                    throttled_by="status 429",
+                ),
+                processor(),
+            ),
+            (
+                "numbers has 3 jobs: at its rate limit, next in 3.2 s; it polls again "
+                "in 0.8 s, as its source asked: status 429"
+            ),
+        ),
+        (
+            status(
+                fetcher(
+                    waiting_for="rate", buffered=3, rate_next_s=3.21, last_error="E"
+                ),
+                processor(),
+            ),
+            (
+                "numbers has 3 jobs: at its rate limit, next in 3.2 s; it tries again "
+                "in 0.8 s: E"
+            ),
+        ),
+        (
+            status(fetcher(waiting_for="backoff", buffered=1, last_error="E")),
+            (
+                "numbers has 1 job: there is no processor; lowtide attach adds one; "
+                "it tries again in 0.8 s: E"
+            ),
+        ),
+        (
+            status(
                 fetcher(waiting_for="rate", buffered=3, rate_next_s=3.21), in_flight=1
             ),
             "1 job in flight; numbers is at its rate limit, next in 3.2 s",
