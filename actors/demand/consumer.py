@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from actors.demand.consumer_subscription import (
     AGAIN_S,
+    QUIET_S,
     ConsumerSubscription,
     Unconfirmed,
 )
@@ -242,8 +243,7 @@ class Consumer:
         # What was granted for a step may now be asked of others of its processes; and
         # what a batch lost with the former subscription others may have.
         is_shared = self.manual_demand is not None or self.lacks
-        asked = self.ask(now) if is_shared else self._ask(subscription, now)
-        return [subscribe, *asked]
+        return [subscribe, *(self.ask() if is_shared else self._ask(subscription))]
 
     def received(  # noqa: PLR0911 - one a message
         self, message: ToConsumer, now: float
@@ -367,7 +367,7 @@ class Consumer:
             sends += self.record_outcomes(source, ended, now)
         if self.lacks:
             # The last outcome was one source's; what is lacking all of them may have.
-            sends += self.ask(now)
+            sends += self.ask()
         if not self._given:
             return sends
         # What was given back was asked for; only now is there time for it again.
@@ -376,7 +376,6 @@ class Consumer:
         for source in sorted((given & self._subscriptions.keys()) - asked):
             subscription = self._subscriptions[source]
             self._raise(subscription)
-            subscription.asked(now)
             sends.append(Send(source, subscription.demand()))
         return sends
 
@@ -411,12 +410,12 @@ class Consumer:
             return _done(subscription, unconfirmed.take_unsent(now))
         return []
 
-    def retune(self, window: Window, now: float) -> list[Send]:
+    def retune(self, window: Window) -> list[Send]:
         """Ask within another window; what was asked for before stands."""
         self.window = window
-        return self.ask(now)
+        return self.ask()
 
-    def grant(self, count: int, now: float, source: str | None = None) -> list[Send]:
+    def grant(self, count: int, source: str | None = None) -> list[Send]:
         """Ask for this many more jobs, of each source or of one.
 
         Raises:
@@ -425,17 +424,17 @@ class Consumer:
         if self.manual_demand is None:
             raise ValueError("it asks by itself")
         self.manual_demand.grant(count, source)
-        return self.ask(now)
+        return self.ask()
 
-    def ask(self, now: float) -> list[Send]:
+    def ask(self) -> list[Send]:
         """Ask for more wherever it is time to, as when ``need`` has risen."""
         return [
             send
             for subscription in self.subscriptions
-            for send in self._ask(subscription, now)
+            for send in self._ask(subscription)
         ]
 
-    def close(self, source: str, now: float) -> list[Send]:
+    def close(self, source: str) -> list[Send]:
         """Forget a producer that is gone for good, and what it was owed.
 
         What it was asked for by hand others of its kind are asked for.
@@ -443,7 +442,7 @@ class Consumer:
         self._forget(source)
         self._unconfirmed.pop(source, None)
         is_shared = self.manual_demand is not None or self.lacks
-        return self.ask(now) if is_shared else []
+        return self.ask() if is_shared else []
 
     def drain(self, now: float) -> list[Send]:
         """Ask for no more; finish and deliver what is here."""
@@ -494,7 +493,7 @@ class Consumer:
             self.manual_demand.give_back(subscription.kind, arrival.left_out)
         arrived = zip(repeat(subscription.source), arrival.fresh, self._tickets)
         self._queue.extend(map(_task, arrived))
-        return [] if arrival.fresh else self._ask(subscription, now)
+        return [] if arrival.fresh else self._ask(subscription)
 
     def _cancelled(
         self, subscription: ConsumerSubscription, message: Cancel, now: float
@@ -525,11 +524,10 @@ class Consumer:
         )
         return [Send(source, cancel)]
 
-    def _ask(self, subscription: ConsumerSubscription, now: float) -> list[Send]:
-        if not self._raise(subscription):
-            return []
-        subscription.asked(now)
-        return [Send(subscription.source, subscription.demand())]
+    def _ask(self, subscription: ConsumerSubscription) -> list[Send]:
+        if self._raise(subscription):
+            return [Send(subscription.source, subscription.demand())]
+        return []
 
     def _raise(self, subscription: ConsumerSubscription) -> bool:
         if (manual_demand := self.manual_demand) is not None:
@@ -561,7 +559,7 @@ class Consumer:
         if subscription.known and subscription.closed:
             subscription.again_at = None
             return []
-        subscription.told_again(now)
+        subscription.again_at = now + (QUIET_S if subscription.is_quiet else AGAIN_S)
         if subscription.closing and subscription.closed_at is None:
             return [Send(subscription.source, subscription.cancel("drain"))]
         missing = subscription.closing and not subscription.closed

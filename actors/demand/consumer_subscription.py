@@ -24,10 +24,9 @@ _key_and_attempt = itemgetter(1, 2)
 AGAIN_S = 1.0
 
 #: After this many seconds without a sign of the producer the totals are told
-#: again, and then after twice as long each time: what was asked for last may be
-#: lost, and one that has ended the subscription answers that with ``Cancel``.
-QUIET_S = 10.0
-LONGEST_QUIET_S = 60.0
+#: again: what was asked for last may be lost, and one that has ended the
+#: subscription answers that with ``Cancel``.
+QUIET_S = 40.0
 
 
 class Arrival(NamedTuple):
@@ -66,7 +65,6 @@ class ConsumerSubscription:
         kind: What stands for the producer in its consumer's configuration: for
             each process of a step it is the step's name.
         window: How much to ask this producer for, where that is otherwise.
-        quiet_s: How long the producer may be silent until it is told again.
     """
 
     source: str
@@ -81,7 +79,6 @@ class ConsumerSubscription:
     closed_at: int | None = None
     kind: str = ""
     window: Window | None = None
-    quiet_s: float = QUIET_S
     _missed: int = -1
     _missed_until: float = 0.0
 
@@ -111,19 +108,7 @@ class ConsumerSubscription:
         if self.closed:
             self.again_at = None
         elif not self.closing:
-            self.again_at = now + self.quiet_s
-
-    def asked(self, now: float) -> None:
-        """Note that more was asked for, in a message that nothing may answer."""
-        self.quiet_s = QUIET_S
-        if self.is_quiet:
             self.again_at = now + QUIET_S
-
-    def told_again(self, now: float) -> None:
-        """Note that what had no answer was repeated."""
-        if self.is_quiet:
-            self.quiet_s = min(2 * self.quiet_s, LONGEST_QUIET_S)
-        self.again_at = now + (self.quiet_s if self.is_quiet else AGAIN_S)
 
     def raise_total(
         self, window: Window, need: int | None = None, *, at_once: bool = False

@@ -149,7 +149,7 @@ class Step:
             if passage is not None and not passage.left:
                 source = passage.task.source
                 sends += self.consumer.record_outcomes(source, [passage.outcome()], now)
-        return sends + self.consumer.ask(now)
+        return sends + self.consumer.ask()
 
     def _ended(self, event: JobEvent) -> Passage | None:
         match event:

@@ -138,7 +138,7 @@ class ProcessorActor(Stage):
             case SourceUp():
                 self._subscribe(message, now)
             case SourceGone(name=name):
-                self._send(self.consumer.close(name, now))
+                self._send(self.consumer.close(name))
             case Drain():
                 self._send(self.consumer.drain(now))
             case Flush():
@@ -337,17 +337,17 @@ class ProcessorActor(Stage):
     def _tune(self, config: ProcessorConfig) -> None:
         self.is_auto = config.max_demand == AUTO and not config.is_manual
         window = self._auto_window.window if self.is_auto else config.window
-        self._send(self.consumer.retune(window, self.now()))
+        self._send(self.consumer.retune(window))
 
     def _grants_spoke(self) -> None:
-        self._send(self._grants.spoke(self.now()))
+        self._send(self._grants.spoke())
 
     def _flush(self, now: float) -> None:
         if self._batching is not None:
             self._batching.flush(now)
 
     def _ask_for(self, message: GrantDemand) -> None:
-        sends, asked = self._grants.told(message, self.now())
+        sends, asked = self._grants.told(message)
         self._send(sends)
         self.send(self._root, asked)
 

@@ -60,25 +60,23 @@ class Grants:
         self._worker.call(partial(_run, function, self._ask), _run_failed)
         return self._worker.fd
 
-    def spoke(self, now: float) -> list[Send]:
+    def spoke(self) -> list[Send]:
         """Take what the function asked for, and what went wrong with it."""
         sends: list[Send] = []
         for each in self._worker.take() if self._worker else ():
             if isinstance(each, Failure):
                 self._log.error("demand.failed", error=each.error, trace=each.trace)
             else:
-                sends += self._consumer.grant(each.count, now, each.source)
+                sends += self._consumer.grant(each.count, each.source)
         return sends
 
-    def told(
-        self, message: GrantDemand, now: float
-    ) -> tuple[list[Send], DemandGranted]:
+    def told(self, message: GrantDemand) -> tuple[list[Send], DemandGranted]:
         """Take a person's word; told again, a running total is no news."""
         before = self._told.get(message.source, 0)
         sends, error = [], None
         try:
             news = max(0, message.total - before)
-            sends = self._consumer.grant(news, now, message.source)
+            sends = self._consumer.grant(news, message.source)
             self._told[message.source] = before + news
         except ValueError as problem:
             error = str(problem)

@@ -93,7 +93,7 @@ def test_a_window_of_its_own_stands_whatever_the_others_become() -> None:
     for source in ("north", "south"):
         consumer.open(source, 1.0)
 
-    consumer.retune(Window(max_demand=9), 1.0)
+    consumer.retune(Window(max_demand=9))
 
     assert asked(consumer) == {"north": 9, "south": 5}
 

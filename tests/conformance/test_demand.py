@@ -68,7 +68,7 @@ def test_05_nothing_arrives_until_asked_for_and_then_exactly_that() -> None:
 
     held = [manual.held]
     for _ in range(2):
-        line.send("a", manual.grant(50, line.now))
+        line.send("a", manual.grant(50))
         held.append(manual.held)
         line.work("a", 50)
         held.append(manual.held)
@@ -84,7 +84,7 @@ def test_05_a_step_asks_for_no_more_than_is_asked_of_it() -> None:
 
     before = step.held
     step.need = 50
-    line.send("a", step.ask(line.now))
+    line.send("a", step.ask())
 
     assert (before, step.held) == (0, 50)
 

@@ -118,7 +118,7 @@ class Chain:
     def grant(self, name: str, count: int) -> None:
         """Let a node with manual demand ask for more jobs."""
         node = self.nodes[name]
-        self._send(node, node.consumer.grant(count, self.now))
+        self._send(node, node.consumer.grant(count))
 
     def fetch(self, count: int) -> None:
         jobs = []

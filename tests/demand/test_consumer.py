@@ -304,10 +304,7 @@ def test_outcomes_are_repeated_until_they_are_confirmed() -> None:
     consumer.received(Confirm(subscription=A, outcomes=((11, 1),)), NOW + 15.0)
 
     again = [done(0, total=2, received=1)]
-    # The totals alone are told again in a silence too, as by 13.9 s.
-    [(_, totals)] = repeats.pop(4)
-    assert isinstance(totals, Demand)
-    assert repeats == [[], again, [], again, again]
+    assert repeats == [[], again, [], again, [], again]
     assert due == [NOW + 2.0, NOW + 30.0]
     assert (
         [*has_unconfirmed, consumer.has_unconfirmed],
@@ -377,8 +374,6 @@ def test_repetition_follows_the_measured_round_trip() -> None:
     consumer.received(jobs(2, 4), NOW + 10.0)
     run(consumer, 2, 3, now=NOW + 10.0)
 
-    [(_, totals)] = consumer.tick(NOW + 20.0)
-    assert isinstance(totals, Demand)
     assert consumer.next_tick() == NOW + 10.0 + 2 * 8.0
 
 
@@ -409,28 +404,14 @@ def test_the_request_to_subscribe_is_repeated_until_there_is_a_sign() -> None:
     assert consumer.tick(NOW + 3.0) == []
 
 
-def test_in_a_silence_the_totals_are_told_again_ever_more_seldom() -> None:
+def test_after_a_long_silence_the_totals_are_told_again() -> None:
     consumer = opened()
+    at = consumer.next_tick()
 
-    due = []
-    for _ in range(5):
-        at = consumer.next_tick()
-        assert at is not None
-        assert (consumer.tick(at - 0.1), consumer.tick(at)) == ([], [demand(1, 0)])
-        due.append(at - NOW)
+    repeats = [consumer.tick(NOW + after) for after in (39.9, 40.0, 79.9, 80.0)]
 
-    assert due == [10.0, 30.0, 70.0, 130.0, 190.0]
-
-
-def test_what_is_asked_for_in_a_long_silence_is_told_again_soon() -> None:
-    consumer = opened()
-    for after in (10.0, 30.0, 70.0, 130.0):
-        consumer.tick(NOW + after)
-
-    asked = consumer.retune(Window(max_demand=2), NOW + 140.0)
-    repeats = [consumer.tick(NOW + after) for after in (149.9, 150.0)]
-
-    assert (asked, repeats) == ([demand(2, 0)], [[], [demand(2, 0)]])
+    assert at == NOW + 40.0
+    assert repeats == [[], [demand(1, 0)], [], [demand(1, 0)]]
 
 
 def test_a_consumer_whose_subscription_was_ended_opens_another() -> None:

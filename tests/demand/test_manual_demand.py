@@ -27,8 +27,8 @@ def test_each_name_is_asked_for_all_of_it() -> None:
     for source in ("north", "south"):
         manual.open(source, 1.0)
 
-    manual.grant(5, 1.0)
-    manual.grant(2, 1.0, "south")
+    manual.grant(5)
+    manual.grant(2, "south")
 
     assert asked(manual) == {"north": 5, "south": 7}
 
@@ -37,7 +37,7 @@ def test_what_is_granted_before_a_fetcher_is_there_waits_for_it() -> None:
     manual = consumer("north", "south")
     manual.open("north", 1.0)
 
-    manual.grant(5, 1.0)
+    manual.grant(5)
     before = asked(manual), manual.demand
     manual.open("south", 1.0)
 
@@ -48,7 +48,7 @@ def test_what_is_granted_before_a_fetcher_is_there_waits_for_it() -> None:
 def test_a_producer_that_comes_back_is_asked_for_what_is_still_to_come() -> None:
     manual = consumer("source")
     manual.open("source", 1.0)
-    manual.grant(3, 1.0)
+    manual.grant(3)
     [first] = manual.subscriptions
     jobs = Jobs(subscription=first.id, first=0, upto=2, jobs=())
     manual.received(jobs, 1.0)
@@ -64,7 +64,7 @@ def test_a_grant_of_none_asks_for_nothing() -> None:
     manual = consumer("source")
     manual.open("source", 1.0)
 
-    assert manual.grant(0, 1.0) == []
+    assert manual.grant(0) == []
 
 
 def test_a_step_asks_for_what_is_allowed_as_far_as_it_is_needed() -> None:
@@ -72,10 +72,10 @@ def test_a_step_asks_for_what_is_allowed_as_far_as_it_is_needed() -> None:
     manual.need = 2
     manual.open("source", 1.0)
 
-    manual.grant(5, 1.0)
+    manual.grant(5)
     at_first = asked(manual)
     manual.need = 10
-    manual.ask(1.0)
+    manual.ask()
 
     assert (at_first, asked(manual)) == ({"source": 2}, {"source": 5})
 
@@ -83,7 +83,7 @@ def test_a_step_asks_for_what_is_allowed_as_far_as_it_is_needed() -> None:
 def test_a_finished_job_asks_for_no_other() -> None:
     manual = consumer("source")
     manual.open("source", 1.0)
-    manual.grant(1, 1.0)
+    manual.grant(1)
     [subscription] = manual.subscriptions
     subscription.unfinished, subscription.received = 1, 1
 
@@ -121,7 +121,7 @@ def deliver(consumer: Consumer, source: str) -> None:
 def test_the_processes_of_a_step_share_what_is_granted() -> None:
     manual = two_of_a_step()
 
-    manual.grant(10, 1.0)
+    manual.grant(10)
     at_first = asked(manual), manual.demand
     deliver(manual, "step-2")
     after = asked(manual)
@@ -133,7 +133,7 @@ def test_the_processes_of_a_step_share_what_is_granted() -> None:
 
 def test_exactly_what_was_granted_comes_from_a_step_in_the_end() -> None:
     manual = two_of_a_step()
-    manual.grant(10, 1.0)
+    manual.grant(10)
 
     while manual.demand:
         deliver(manual, "step-1")
@@ -144,10 +144,10 @@ def test_exactly_what_was_granted_comes_from_a_step_in_the_end() -> None:
 
 def test_what_one_process_of_a_step_leaves_undone_is_asked_of_another() -> None:
     manual = two_of_a_step()
-    manual.grant(1, 1.0)
+    manual.grant(1)
     before = asked(manual)
 
-    [send] = manual.close("step-1", 1.0)
+    [send] = manual.close("step-1")
 
     assert before == {"step-1": 1, "step-2": 0}
     assert (send.source, asked(manual)) == ("step-2", {"step-2": 1})
@@ -156,7 +156,7 @@ def test_what_one_process_of_a_step_leaves_undone_is_asked_of_another() -> None:
 def test_one_that_comes_late_is_asked_for_its_share() -> None:
     manual = consumer("step")
     manual.open("step-1", 1.0, "step")
-    manual.grant(8, 1.0)
+    manual.grant(8)
 
     manual.open("step-2", 1.0, "step")
 
@@ -166,7 +166,7 @@ def test_one_that_comes_late_is_asked_for_its_share() -> None:
 def test_what_is_given_back_by_one_that_leaves_is_still_to_come() -> None:
     manual = consumer("source")
     manual.open("source", 1.0)
-    manual.grant(3, 1.0)
+    manual.grant(3)
     jobs = tuple(Assignment(n, n, 1, n, None) for n in range(3))
     [subscription] = manual.subscriptions
     manual.received(Jobs(subscription=subscription.id, first=0, upto=3, jobs=jobs), 1.0)
@@ -196,4 +196,4 @@ def test_a_name_that_nothing_is_taken_from_is_refused() -> None:
 
 def test_one_that_asks_by_itself_is_granted_nothing() -> None:
     with pytest.raises(ValueError, match="it asks by itself"):
-        Consumer(process("a")).grant(1, 1.0)
+        Consumer(process("a")).grant(1)

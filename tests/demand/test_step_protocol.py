@@ -117,7 +117,7 @@ class ChainProtocol(RuleBasedStateMachine):
         assert self.chain.source.store.accounting().fetched == self.chain.count * copies
 
 
-def test_a_demand_lost_between_two_steps_holds_the_chain_up_for_seconds() -> None:
+def test_a_demand_lost_between_two_steps_does_not_hold_the_chain_up_for_long() -> None:
     chain = Chain(Window(max_demand=2), DemandDispatcher, DemandDispatcher, ("",))
     for ends, wire in chain.wires.items():
         chain.wires[ends] = [each for each in wire if not isinstance(each, Demand)]
@@ -126,7 +126,7 @@ def test_a_demand_lost_between_two_steps_holds_the_chain_up_for_seconds() -> Non
 
     chain.settle()
 
-    assert chain.now - lost_at < 15
+    assert chain.now - lost_at < 50
 
 
 TestChain = ChainProtocol.TestCase

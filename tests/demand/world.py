@@ -127,7 +127,7 @@ class World:
     def grant(self, run: str, count: int, source: str | None = None) -> None:
         """Let a consumer with manual demand ask for more jobs."""
         self.granted[run] += count * (1 if source else len(self.options.kinds))
-        self._send(run, self.consumers[run].grant(count, self.now, source))
+        self._send(run, self.consumers[run].grant(count, source))
 
     def mark(self, source: str) -> None:
         """Set a mark behind all that a producer holds."""
