@@ -29,8 +29,9 @@ WITHIN_S = 2.0
 #: How long threads are waited for, in seconds: those that are no daemons.
 THREADS_WITHIN_S = 1.0
 
-#: Files that were open when this process was forked: what they hold is not its own.
-_inherited: dict[int, weakref.ref[io.IOBase]] = {}
+#: Files that were open when the first of these processes was forked, of the program's:
+#: what they hold is the program's to write. None until then.
+_inherited: dict[int, weakref.ref[io.IOBase]] | None = None
 
 # The user's code may put others in their place.
 _exit, _set_recursion_limit = os._exit, sys.setrecursionlimit
@@ -38,11 +39,15 @@ _exit, _set_recursion_limit = os._exit, sys.setrecursionlimit
 
 def begin() -> None:
     """Make this process, which has just been forked, one that ends by itself."""
+    global _inherited  # noqa: PLW0603 - of this process, and of those forked from it
     # What others have registered is for their own process to run.
     atexit._clear()  # noqa: SLF001
     atexit.register(logging.shutdown)
     atexit.register(util._exit_function)  # type: ignore[attr-defined]  # noqa: SLF001
-    _inherited.update((id(each), weakref.ref(each)) for each in _files())
+    if _inherited is None:
+        # Once, for all that are forked from here: to look at each object makes the
+        # memory that holds it a process's own.
+        _inherited = {id(each): weakref.ref(each) for each in _files()}
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     if null:
@@ -95,9 +100,9 @@ def _files() -> list[io.IOBase]:
 
 def _write_files() -> None:
     """Write what the user's code has left in files that it did not close."""
-    own = []
+    own, not_own = [], _inherited or {}
     for file in _files():
-        inherited = _inherited.get(id(file))
+        inherited = not_own.get(id(file))
         if inherited is not None and inherited() is file:
             continue
         with contextlib.suppress(BaseException):

@@ -72,7 +72,8 @@ def former(bench: Bench) -> Numbers:
             error = packed.stderr.decode(errors="replace").strip()
             raise MeasureError(f"{FORMER} is not here: {error}")
         with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as packed_files:
-            packed_files.extractall(name, filter="data")
+            # Its filters are newer than Debian 12's Python; this is our own history.
+            packed_files.extractall(name)  # noqa: S202
         settings = {"max_demand": "auto", "fetch": "benchmarks.jobs:padded"}
         numbers = rate(bench, "former_1kib", **settings, root=Path(name))
     return {"former_1kib": numbers["former_1kib"]}

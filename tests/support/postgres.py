@@ -80,7 +80,11 @@ class Server:
             user = _user()
             assert user is not None
             os.chown(self.directory, user.pw_uid, user.pw_gid)
-            self.words = ["runuser", "-u", "postgres", "--"]
+            # An ordinary user's path has no place for it.
+            everywhere = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+            runuser = shutil.which("runuser", path=everywhere)
+            assert runuser is not None
+            self.words = [runuser, "-u", "postgres", "--"]
         self.data = self.directory / "data"
         if of is not None:
             copied = ("-R", "-X", "stream", "-c", "fast", "-d", of.url())
