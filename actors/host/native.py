@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Self
 
-__all__ = ["Signal", "SimpleQueue", "Socket", "allocate_lock", "message_pair", "start"]
+__all__ = [
+    "Signal",
+    "SimpleQueue",
+    "Socket",
+    "allocate_lock",
+    "is_main_thread",
+    "message_pair",
+    "poll",
+    "start",
+]
 
 
 def _unpatched(module: ModuleType, name: str) -> Any:
@@ -39,8 +48,6 @@ def _unpatched(module: ModuleType, name: str) -> Any:
 
 #: A lock that is the kernel's.
 allocate_lock: Callable[[], _thread.LockType] = _unpatched(_thread, "allocate_lock")
-#: Waits for many descriptors; both libraries take it away or replace it.
-poll: Callable[[], select.poll] = _unpatched(select, "poll")
 _start_new_thread: Callable[..., int] = _unpatched(_thread, "start_new_thread")
 
 
@@ -93,6 +100,12 @@ def start(run: Callable[[], object], name: str) -> Signal:
     else:
         _start_new_thread(named, ())
     return ended
+
+
+def poll() -> select.poll:
+    """What waits for many descriptors; both libraries take it away or replace it."""
+    made: select.poll = _unpatched(select, "poll")()
+    return made
 
 
 def is_main_thread() -> bool:
