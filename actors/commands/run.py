@@ -123,15 +123,16 @@ def check_place() -> None:
     Raises:
         StartError: It cannot.
     """
+    # First, since elsewhere than on Linux a thread has a number of another kind.
+    try:
+        check_proc()
+    except ControlError as error:
+        raise StartError(str(error)) from error
     if not native.is_main_thread():
         raise StartError(
             "run() takes signals, which Python does in the main thread only; call "
             "start() here, which runs the system in a process of its own"
         )
-    try:
-        check_proc()
-    except ControlError as error:
-        raise StartError(str(error)) from error
 
 
 def _check_way_in(config: SystemConfig) -> None:

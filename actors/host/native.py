@@ -109,7 +109,7 @@ def poll() -> select.poll:
 
 
 def is_main_thread() -> bool:
-    """Whether it is the one that the interpreter takes signals in."""
+    """Whether it is the one that takes signals: on Linux, the process's first."""
     return threading.get_native_id() == os.getpid()
 
 

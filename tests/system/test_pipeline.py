@@ -243,13 +243,18 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pipeline:
     )
 
 
+def do_the_job(pipeline: Pipeline) -> None:
+    """Wait until the one that there is has come, and is done."""
+    wait_until(lambda: pipeline.status()["accounting"]["fetched"], "a job")
+    pipeline.wait_for_jobs()
+
+
 def test_a_program_goes_on_beside_the_system_that_it_starts(pipeline: Pipeline) -> None:
     with pipeline:
         assert pipeline.status()["state"] == "running"
         assert pipeline.attach(2) == ["process-2", "process-3"]
         assert pipeline.detach() == ["process-3"]
-        wait_until(lambda: pipeline.status()["accounting"]["fetched"], "a job")
-        pipeline.wait_for_jobs()
+        do_the_job(pipeline)
         assert pipeline.status()["accounting"]["done"] == 1
         with pytest.raises(RunningError, match="runs already: stop"):
             pipeline.start()
@@ -264,17 +269,22 @@ def test_a_program_goes_on_beside_the_system_that_it_starts(pipeline: Pipeline) 
         pipeline.status()
 
 
-def test_what_is_done_comes_to_the_program_once_and_in_order(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
-    pipeline = Pipeline(
+def kept_in(journal: Path) -> Pipeline:
+    """A pipeline that ends once its few jobs are done."""
+    return Pipeline(
         [Fetcher(fetch_some), Processor(process, count=1)],
         port=0,
         every_s=0.1,
         until_idle_s=0.5,
-        journal=tmp_path / "lowtide.db",
+        journal=journal,
     )
+
+
+def test_what_is_done_comes_to_the_program_once_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LOWTIDE_STATE_DIR", str(tmp_path / "state"))
+    pipeline = kept_in(tmp_path / "lowtide.db")
 
     with pipeline:
         results = list(pipeline.results())
@@ -288,13 +298,7 @@ def test_what_is_done_comes_to_the_program_once_and_in_order(
 
 
 def test_threads_may_share_an_iterator_of_results(tmp_path: Path) -> None:
-    pipeline = Pipeline(
-        [Fetcher(fetch_some), Processor(process, count=1)],
-        port=0,
-        every_s=0.1,
-        until_idle_s=0.5,
-        journal=tmp_path / "lowtide.db",
-    )
+    pipeline = kept_in(tmp_path / "lowtide.db")
 
     with pipeline, ThreadPoolExecutor(3) as pool:
         results = pipeline.results()
@@ -412,6 +416,7 @@ def test_it_may_be_started_and_stopped_from_any_thread(pipeline: Pipeline) -> No
         # The thread that started it is no reason for it to end.
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(pipeline.status).result()["state"] == "running"
+        pool.submit(do_the_job, pipeline).result()
         assert pool.submit(pipeline.stop).result() is Exit.NOTHING_LEFT
 
 
@@ -428,6 +433,8 @@ def test_an_event_loop_goes_on_beside_it(pipeline: Pipeline) -> None:
         turning = asyncio.ensure_future(turn())
         async with pipeline as running:
             assert running.status()["state"] == "running"
+            # Stopped with its job fetched and not begun, it would end otherwise.
+            await asyncio.to_thread(do_the_job, running)
         turning.cancel()
         return turns
 
