@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import select
+import sys
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,10 @@ def _share_memory() -> None:
     # The collector would write to each object that is here already.
     gc.collect()
     gc.freeze()
+    if sys.version_info < (3, 12):
+        # The cache of attributes counts references to names: each process would write
+        # to those that were looked up last, here, as others take their places.
+        sys._clear_type_cache()  # noqa: SLF001
     # A stage makes and forgets objects by the thousand, all of them without
     # cycles: to look for cycles after every 700 took a tenth of its time.
     gc.set_threshold(*_GC_THRESHOLD)
