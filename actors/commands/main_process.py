@@ -57,6 +57,7 @@ from actors.supervision.children import Restarts
 from actors.supervision.heartbeat import Heartbeat
 from actors.supervision.messages import StartSystem
 from actors.supervision.root import RootActor
+from actors.user_code.imports import import_bundled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -257,6 +258,11 @@ class Main:
         if self.config.fetchers and self.config.hooked:
             program = None if self.owner is None else self.owner.events
             self.hooks = HookProcess(self.config, self.pipe.writer, program)
+        # Here once, not in each stage: what an import writes to is its process's own.
+        import_bundled(
+            (each.fetch for each in self.config.fetchers),
+            (each.process for each in self.config.processors),
+        )
         self.system = RunningSystem(
             self.files.sockets, str(self.files.thespian_log), message_types.ADMITTED
         )

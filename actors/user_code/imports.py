@@ -8,6 +8,7 @@ which is found beside this package.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from types import ModuleType
 
 #: Where this package lies, and what is bundled with it.
@@ -46,6 +47,8 @@ SOURCES = {
     "leases": f"{BUNDLED}.leases:fetch",
     "numbers": f"{BUNDLED}.numbers:fetch",
 }
+#: What a bundled source imports only when it asks, by its module.
+_ASKS_WITH = {f"{BUNDLED}.numbers": f"{BUNDLED}.number_api"}
 #: The group of entry points by which others give their sources short names.
 GROUP = "lowtide.sources"
 
@@ -154,6 +157,22 @@ def import_named(name: str) -> ModuleType:
             sys.modules.pop(top, None)
             raise
     return importlib.import_module(name)
+
+
+def import_bundled(sources: Iterable[str], functions: Iterable[str]) -> None:
+    """Import what is bundled among job functions, with what its sources ask with.
+
+    Args:
+        sources: Functions that are asked for jobs, ``MODULE:FUNCTION``.
+        functions: Other functions.
+    """
+    asked = [each.partition(":")[0] for each in sources]
+    modules = [*asked, *(each.partition(":")[0] for each in functions)]
+    modules += [_ASKS_WITH[each] for each in asked if each in _ASKS_WITH]
+    for module in filter(is_bundled, modules):
+        # Whoever uses it says what is wrong with it.
+        with contextlib.suppress(Exception):
+            import_named(module)
 
 
 def real_name(module: str) -> str:
