@@ -192,12 +192,21 @@ class Chaos:
         # Where one of them has just died, somebody else would be the parent.
         if root > 1 and (admin := parent(root)) > 1:
             victims |= {"root": [root], "admin": [admin]}
-        if what == "pause" and (pids := [e for some in victims.values() for e in some]):
+        if what == "pause" and (pids := self.may_be_stopped(victims)):
             pid = self.chance.choice(pids)
             kill(pid, signal.SIGSTOP)
             self.stopped[pid] = time.monotonic() + self.chance.uniform(0.1, 5.0)
         elif victims.get(what):
             kill(self.chance.choice(victims[what]), signal.SIGKILL)
+
+    def may_be_stopped(self, victims: dict[str, list[int]]) -> list[int]:
+        """Those below the main process; either admin or root, not both at once.
+
+        Of these two one has to run to end all others when the main process is killed.
+        """
+        above = [*victims.get("root", ()), *victims.get("admin", ())]
+        spared = above if self.stopped.keys() & set(above) else ()
+        return [e for some in victims.values() for e in some if e not in spared]
 
     def continue_stopped(self) -> None:
         """Continue those that were stopped for long enough."""

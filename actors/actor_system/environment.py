@@ -53,6 +53,10 @@ class Environment:
         """End what a process of ours has left behind."""
         keeper.end_orphans()
 
+    def end_system(self) -> None:
+        """End every process of the system: the main process has ended."""
+        keeper.end_in_its_place()
+
     def now(self) -> float:
         """Monotonic seconds."""
         return time.monotonic()

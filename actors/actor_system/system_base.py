@@ -29,8 +29,7 @@ from thespian.system.transport import ReceiveEnvelope, TransmitIntent
 
 from actors.actor_system.sockets import Directory, new_name
 from actors.actor_system.transport import Endpoint, Transport
-from actors.host import crash_signals, descendants, process_end, unpickling
-from actors.host.keeper import stay_behind
+from actors.host import crash_signals, descendants, keeper, process_end, unpickling
 from actors.host.linux import die_with_parent, kill
 
 with contextlib.suppress(ModuleNotFoundError):
@@ -122,17 +121,17 @@ class Base(multiprocCommon.multiprocessCommon):  # type: ignore[misc]
 
     def end(self) -> None:
         """End all processes of the system at once, whatever they have started."""
-        keeper = self.keeper
-        if keeper is not None and keeper.pid is not None:
+        top = self.keeper
+        if top is not None and top.pid is not None:
             # It ends all that is below it first.
             with contextlib.suppress(ProcessLookupError):
-                os.kill(keeper.pid, signal.SIGTERM)
-            keeper.join(GONE_WITHIN_S)
-            if keeper.is_alive():
-                descendants.end_all(keeper.pid)
-                kill(keeper.pid)
-                keeper.join(GONE_WITHIN_S)
-            descendants.end_kept(keeper.pid)
+                os.kill(top.pid, signal.SIGTERM)
+            top.join(GONE_WITHIN_S)
+            if top.is_alive():
+                descendants.end_all(top.pid)
+                kill(top.pid)
+                top.join(GONE_WITHIN_S)
+            descendants.end_kept(top.pid)
         if hasattr(self, "transport"):
             self.transport.close()
 
@@ -158,12 +157,22 @@ def _run_admin(
     starter: ActorAddress,
     capabilities: dict[str, Any],
 ) -> None:
-    # As a child of the main process, it is known when it ends; and what keeps it ends
-    # with either, whatever the stages have started.
+    # In a session of its own, it hears of no Ctrl-C; what ends it, ends all below it.
     os.setsid()
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    stay_behind()
+    keeper.keep()
+    try:
+        _serve(endpoint, starter, capabilities)
+    except BaseException:  # noqa: BLE001 - it is written where it can be seen
+        traceback.print_exc()
+    finally:
+        keeper.end()
+
+
+def _serve(
+    endpoint: Endpoint, starter: ActorAddress, capabilities: dict[str, Any]
+) -> None:
     _log_nothing()
     transport = Transport(endpoint)
     multiprocCommon.setProcName("Admin", transport.myAddress)
@@ -273,11 +282,17 @@ class _Starts:
 
 
 class Admin(_Starts, multiprocCommon.MultiProcAdmin):  # type: ignore[misc]
-    """The process at the top, which starts the root; it has no logger."""
+    """The process at the top, which starts the root and keeps all; it has no logger."""
 
     def __init__(self, transport: Transport, *args: Any) -> None:
         super().__init__(transport, *args)
         self.asLogger = transport.myAddress
+
+    def childDied(self) -> Any:
+        """Hear that a process has ended: the root, or what has lost its parent."""
+        goes_on = super().childDied()
+        keeper.forget_orphans([each.childProc.pid for each in self._child_procs])
+        return goes_on
 
     def _cleanupAdmin(self, finish_cleanup: Callable[[], None]) -> None:
         finish_cleanup()

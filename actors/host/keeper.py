@@ -1,69 +1,114 @@
-"""A process that stays behind what may start others, and ends whatever is left.
+"""A process that ends whatever is left below it, once it or its starter is to end.
 
 A keeper is a subreaper (prctl(2)): who loses a parent below it becomes its child,
-whatever group or session it has made. It runs nothing but the lines below, and goes
-when what it keeps has ended, when the one who started it has, or when it is told to
-by SIGTERM; before that it ends all that is still below it.
+whatever group or session it has made. It does its own work beside that, and runs none
+of a user's code: what is left when the one who started it ends, or when it is told to
+end by SIGTERM, it ends first, whatever it does at that moment.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import select
 import signal
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from actors.host import descendants, native
-from actors.host.linux import libc
+from actors.host import descendants
+from actors.host.linux import kill, libc
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-
-#: The keeper that this process runs under, and the one that it keeps; 0 for none.
+#: The keeper that this process runs under, or is; 0 for none.
 _keeper = 0
-_kept = 0
 
 
-def stay_behind() -> None:
-    """Fork; the child goes on from here, and its parent keeps it and never returns.
+def keep() -> None:
+    """Make this process a keeper, for as long as it lives.
 
     To be called in a process that has no threads and has just been started.
     """
-    global _keeper, _kept
+    global _keeper  # noqa: PLW0603 - of this process, and of those forked from it
     parent = os.getppid()
-    keeper = os.getpid()
+    _keeper = os.getpid()
+    os.environ[descendants.KEEPER] = str(_keeper)
+    signal.signal(signal.SIGTERM, _told_to_end)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    # It is to end others when its parent has ended, not to be ended with it.
-    _prctl(_PR_SET_PDEATHSIG, 0)
-    kept = os.fork()
-    if kept:
-        _keep(kept, parent)
-    _keeper, _kept = keeper, os.getpid()
-    os.environ[descendants.KEEPER] = str(keeper)
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != keeper:
+    # It is to end others when its parent has ended, not to be killed with it.
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        end()
+
+
+def end() -> NoReturn:
+    """End what is left below this process, which is a keeper, and then itself."""
+    with suppress(BaseException):
+        descendants.end_all(os.getpid())
+    os._exit(0)
+
+
+def _told_to_end(*_: object) -> None:
+    # A fork has the same handler until it sets its own.
+    if os.getpid() != _keeper:
         os._exit(1)
+    end()
+
+
+def end_in_its_place() -> NoReturn:
+    """End the keeper, which may be stopped, and all that is below it.
+
+    To be called in what the keeper has started, where the one who started the keeper
+    has ended. Two who do the same do no harm.
+    """
+    with suppress(BaseException):
+        descendants.end_all(os.getpid())
+        if _keeper:
+            # What has lost its parent by now is the keeper's.
+            descendants.end_all(_keeper, {os.getpid()})
+            kill(_keeper)
+    os._exit(0)
+
+
+def forget_orphans(own: Collection[int]) -> None:
+    """Have the kernel forget what has come to this keeper, and has ended.
+
+    Args:
+        own: The processes that it has started, and waits for itself.
+    """
+    with suppress(ChildProcessError):
+        while True:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            # One of its own comes first until it was waited for; what is behind it
+            # waits for the next that ends.
+            if ended is None or ended.si_pid in own:
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 def end_orphans() -> None:
-    """End what the stages have left behind that have ended.
+    """End what the stages below this process have left behind that have ended.
 
-    An orphan of a stage that still runs may be its work in the background: it stays.
+    To be called in what the keeper has started. An orphan of a stage that still runs
+    may be its work in the background: it stays.
     """
-    if not _keeper or _orphans() == [_kept]:
+    own = os.getpid()
+    if not _keeper or _orphans() == [own]:
         return
     now = descendants.running()
-    stages = {each.pid for each in descendants.below(_kept, now)}
+    stages = {each.pid for each in descendants.below(own, now)}
     spared = {
         each.pid
         for each in now.values()
         if each.parent == _keeper and descendants.stage_of(each) & stages
     }
-    descendants.end_all(_keeper, {_kept, *spared})
+    descendants.end_all(_keeper, {own, *spared})
 
 
 def _orphans() -> list[int]:
@@ -73,34 +118,6 @@ def _orphans() -> list[int]:
     except OSError:
         return []
     return [int(each) for each in text.split()]
-
-
-def _keep(kept: int, parent: int) -> NoReturn:
-    try:
-        woken, waker = os.pipe()
-        os.set_blocking(waker, False)
-        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGTERM, lambda *_: None)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
-            signal.signal(number, signal.SIG_IGN)
-        # The kernel takes care of those that end.
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        _wait(woken, kept, parent)
-    finally:
-        with suppress(BaseException):
-            descendants.end_all(os.getpid())
-        os._exit(0)
-
-
-def _wait(woken: int, kept: int, parent: int) -> None:
-    with suppress(ProcessLookupError):  # it has ended already
-        ends = [os.pidfd_open(kept), os.pidfd_open(parent)]
-        if os.getppid() != parent:
-            return
-        poll = native.poll()
-        for each in (woken, *ends):
-            poll.register(each, select.POLLIN)
-        poll.poll()
 
 
 def _prctl(option: int, value: int) -> None:

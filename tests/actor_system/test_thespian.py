@@ -39,7 +39,6 @@ USED = {
     "multiprocCommon:MultiProcReplicator._checkChildLiveness": "1008a7333ee6",
     "multiprocCommon:MultiProcReplicator._childExited": "fa6be9eeb5f0",
     "multiprocCommon:MultiProcReplicator._handleReplicatorMessages": "dd4da5c2d48b",
-    "multiprocCommon:MultiProcReplicator.childDied": "511a1044989a",
     "multiprocCommon:MultiProcReplicator.h_EndpointConnected": "a2d2c06f9e8f",
     "multiprocCommon:MultiProcReplicator.init_replicator": "df3927433ed3",
     "multiprocCommon:MultiProcReplicator.signalChildDied": "a6a853202850",
@@ -84,6 +83,7 @@ OVERRIDDEN = {
     "multiprocCommon:startChild": "8b7c64c2172c",
     "multiprocCommon:MultiProcReplicator._startChildActor": "d417e3aba3c3",
     "multiprocCommon:MultiProcReplicator._cleanupAdmin": "945704fea79a",
+    "multiprocCommon:MultiProcReplicator.childDied": "511a1044989a",
     "actorManager:ActorManager.handleMessages": "3e7d7eea1342",
     "actorManager:ActorManager.actor_send": "bd3ee36f4495",
 }
@@ -137,6 +137,7 @@ def test_every_method_that_stands_for_one_of_thespians_is_among_these() -> None:
         "Base._startAdmin",
         "Admin._startChildActor",
         "Admin._cleanupAdmin",
+        "Admin.childDied",
         "Manager._startChildActor",
         "Manager.handleMessages",
         "Manager.actor_send",

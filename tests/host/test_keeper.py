@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.processes import parent
+
 Wait = Callable[..., Any]
 
 HIDING = {
@@ -25,17 +27,31 @@ HIDING = {
 
 
 def program(what: str, then: str) -> subprocess.Popen[str]:
-    """Start a program that is kept, starts something, and does ``then``."""
+    """Start a program with a keeper, below which one starts something.
+
+    Args:
+        what: It starts.
+        then: It does then.
+    """
     text = f"""
         import os, signal, subprocess, time
         from actors.host import keeper
+        lives, ends = os.pipe()
         if os.fork() == 0:
+            os.close(lives)
             os.setsid()
-            keeper.stay_behind()
-            {what}
-            print(os.getppid(), os.getpid(), flush=True)
-            {then}
-            os._exit(0)
+            keeper.keep()
+            if (kept := os.fork()) == 0:
+                {what}
+                print(os.getppid(), os.getpid(), flush=True)
+                {then}
+                os._exit(0)
+            def ended(*_):
+                keeper.forget_orphans([kept])
+            signal.signal(signal.SIGCHLD, ended)
+            while True:
+                signal.pause()
+        os.close(ends)
         time.sleep(600)
     """
     return subprocess.Popen(
@@ -62,27 +78,57 @@ def sleeping() -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("end", ["kept", "starter", "told"])
+#: Has what is kept watch for the end of who has started its keeper.
+IN_ITS_PLACE = """
+                import select
+                poll = select.poll()
+                poll.register(ends, select.POLLIN)
+                poll.poll()
+                keeper.end_in_its_place()
+"""
+
+
+@pytest.mark.parametrize("end", ["starter", "told", "stopped"])
 @pytest.mark.parametrize("what", HIDING)
 def test_what_was_started_ends(what: str, end: str, eventually: Wait) -> None:
     before = sleeping()
-    started = program(HIDING[what], "time.sleep(600)")
+    then = IN_ITS_PLACE.strip() if end == "stopped" else "time.sleep(600)"
+    started = program(HIDING[what], then)
     try:
         assert started.stdout is not None
         keeper, kept = map(int, started.stdout.readline().split())
         eventually(lambda: sleeping() - before, "it was started")
 
         match end:
-            case "kept":
-                os.kill(kept, signal.SIGKILL)
             case "starter":
                 started.kill()
-            case _:
+            case "told":
                 os.kill(keeper, signal.SIGTERM)
+            case _:
+                os.kill(keeper, signal.SIGSTOP)
+                started.kill()
 
         eventually(lambda: not sleeping() - before, "it has ended")
         eventually(lambda: _is_gone(kept), "what was kept has ended")
         eventually(lambda: _is_gone(keeper), "and its keeper")
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def test_what_has_lost_its_parent_is_forgotten_at_its_end(eventually: Wait) -> None:
+    before = sleeping()
+    started = program(HIDING["setsid"], "time.sleep(600)")
+    try:
+        assert started.stdout is not None
+        keeper, _ = map(int, started.stdout.readline().split())
+        [orphan] = eventually(lambda: sleeping() - before, "it was started")
+        eventually(lambda: parent(orphan) == keeper, "it is the keeper's")
+
+        os.kill(orphan, signal.SIGKILL)
+
+        eventually(lambda: not Path(f"/proc/{orphan}").exists(), "no zombie is left")
+        assert not _is_gone(keeper)
     finally:
         started.kill()
         started.communicate()
@@ -102,10 +148,10 @@ def test_a_service_that_was_detached_is_let_go(eventually: Wait) -> None:
     started = program(what, "time.sleep(600)")
     try:
         assert started.stdout is not None
-        keeper, kept = map(int, started.stdout.readline().split())
+        keeper, _ = map(int, started.stdout.readline().split())
         eventually(lambda: sleeping() - before, "it was started")
 
-        os.kill(kept, signal.SIGKILL)
+        started.kill()
 
         eventually(lambda: _is_gone(keeper), "the keeper has ended")
         assert len(sleeping() - before) == 1

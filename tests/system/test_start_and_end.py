@@ -142,8 +142,8 @@ def test_nothing_outlives_a_killed_process(
     numbers = start_numbers("--preload", "1", "--every", "0")
     system = start_system("--url", numbers.url, "--process", "jobs:minute")
     system.wait_for_in_flight()
-    # main, keeper, admin, root, fetcher, two processors
-    assert len(system.pids()) == 7
+    # main, admin, root, fetcher, two processors
+    assert len(system.pids()) == 6
     fetcher = system.status()["fetchers"][0]["pid"]
     root = parent(fetcher)
     pids = {"main": system.program.process.pid, "root": root, "admin": parent(root)}

@@ -69,8 +69,8 @@ def test_an_overdue_job_takes_what_it_started_with_it(
 
     eventually(given_up, "the job given up")
     assert max(counts) <= WITH_A_SESSION
-    # main, keeper, admin, root, fetcher, processor
-    eventually(lambda: len(system.pids()) == 6, "nothing left of it")
+    # main, admin, root, fetcher, processor
+    eventually(lambda: len(system.pids()) == 5, "nothing left of it")
     assert not sleeping(system)
 
 
@@ -91,7 +91,7 @@ def test_a_killed_processor_takes_what_it_started_with_it(
     eventually(lambda: sleeping(system), "the job ran again")
 
 
-@pytest.mark.parametrize("victim", ["main", "keeper", "admin", "root", "all"])
+@pytest.mark.parametrize("victim", ["main", "admin", "root", "all"])
 def test_a_system_that_ends_in_any_way_takes_what_was_started_with_it(
     victim: str, start_system: Start, eventually: Start
 ) -> None:
@@ -100,14 +100,11 @@ def test_a_system_that_ends_in_any_way_takes_what_was_started_with_it(
     eventually(lambda: len(sleeping(system)) == WITH_A_SESSION, "what the job starts")
     [attached] = system.wait_for("processor.attached")
     root = parent(attached["pid"])
-    keeper = parent(parent(root))
     pids = {"main": system.program.process.pid, "root": root, "admin": parent(root)}
 
     match victim:
         case "all":
             system.kill_all()
-        case "keeper":
-            os.kill(keeper, signal.SIGKILL)
         case _:
             os.kill(pids[victim], signal.SIGKILL)
     if victim == "root":
@@ -187,7 +184,7 @@ def test_a_fork_that_comes_back_into_our_code_ends_there(
 
     expected = [7] * 4 if what == "fork_exits" else [1, 2, 3, 4]
     assert [each["result"] for each in done] == expected
-    eventually(lambda: len(system.pids()) == 6, "no fork left")
+    eventually(lambda: len(system.pids()) == 5, "no fork left")
     assert len(system.all_of("job.done")) == 4
 
 
@@ -199,7 +196,7 @@ def test_a_fork_in_a_fetch_ends_where_it_comes_back(
     done = system.wait_for("job.done", count=4)
 
     assert [each["result"] for each in done] == [1, 2, 3, 4]
-    eventually(lambda: len(system.pids()) == 6, "no fork left")
+    eventually(lambda: len(system.pids()) == 5, "no fork left")
     assert system.status()["accounting"]["fetched"] == 4
 
 
