@@ -446,6 +446,8 @@ class Main:
             self.log.info("stage.restarted", stage=_ROOT, pid=self.root_pid)
         else:
             self.started = True
+            # Until now, a cause may be looked for in what has come.
+            self.pipe.gather()
             self.tell_started()
             if self.owner is not None:
                 self.owner.started(self.files)

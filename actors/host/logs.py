@@ -11,19 +11,22 @@ from __future__ import annotations
 import atexit
 import codecs
 import contextlib
+import contextvars
 import json
 import logging
+import math
 import os
 import select
 import sys
 import time
 from collections import deque
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, TextIO, TypedDict, TypeVar
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks, native
-from actors.host.redaction import has_secret_name, masked, redact
+from actors.host.redaction import masked, redact
 from actors.host.texts import (
     encodable,
     json_pieces,
@@ -50,7 +53,7 @@ if not _had_rich:
     del sys.modules["rich"]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, MutableMapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
 #: Bytes; a pipe takes a line of up to this size whole or not at all (pipe(7)).
 MAX_LINE = 4096
@@ -60,6 +63,9 @@ MAX_VALUE = 1024
 LONGEST_SECRET = 8192
 #: Bytes that the pipe holds while nobody reads, if the kernel allows.
 PIPE_SIZE = 1 << 20
+
+#: Seconds that the pump waits for more where lines come quickly: too short to be seen.
+GATHER_S = 0.01
 
 #: How long the end of a process waits to tell of lines that were dropped, in seconds.
 TOLD_WITHIN_S = 0.5
@@ -103,13 +109,33 @@ class LogPipe:
         self.dropped = 0
         #: The last line that was a warning or worse; for who looks for a cause.
         self.problem = ""
+        self._has_room = False
         # Where the kernel allows less, the default of 64 KiB serves as well.
         with contextlib.suppress(OSError):
-            fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
+            size = fcntl.fcntl(self.writer, _F_SETPIPE_SZ, PIPE_SIZE)
+            self._has_room = size >= PIPE_SIZE
+        self._gathers = False
+        self._ends = native.Signal()
+
+    def gather(self) -> None:
+        """Let the pump wait a moment for more, from now on, where lines come quickly.
+
+        To wake it takes longer than to write a line, for who writes it as well.
+        """
+        self._gathers = self._has_room
+
+    def wait_for_more(self) -> None:
+        """Wait for that moment, unless the end is near."""
+        if self._gathers and self._ends.wait(GATHER_S):
+            self._gathers = False
 
     def msg(self, line: str) -> None:
         """Write one line, or several, or count them as dropped."""
-        lines = line.encode() + b"\n"
+        lines = f"{line}\n".encode()
+        if len(lines) <= MAX_LINE and not self.dropped:
+            if not self._write(lines):
+                self.dropped += lines.count(b"\n")
+            return
         begin = 0
         while begin < len(lines):
             # As many as the pipe takes whole: no line of another is to come between.
@@ -175,6 +201,7 @@ class LogPipe:
         """
         os.close(self.writer)
         self.writer = -1
+        self._ends.give()
         return ended.wait(deadline_s)
 
 
@@ -232,9 +259,10 @@ def _configure(threshold: int) -> None:
 
 
 def _class_of(threshold: int) -> type[structlog.typing.BindableLogger]:
-    # Whoever has such a log writes many lines at once by it.
+    # Whoever has such a log may put its lines together by hand.
     filtering = structlog.make_filtering_bound_logger(threshold)
-    return type("Log", (filtering,), {"tell_alike": tell_alike})
+    own = {"threshold": threshold, "frame": cached_property(Frame)}
+    return type("Log", (filtering,), own)
 
 
 def current() -> structlog.typing.FilteringBoundLogger:
@@ -381,82 +409,100 @@ def give_back() -> None:
         logging.captureWarnings(capture=False)
 
 
-T = TypeVar("T")
+class Frame:
+    """What all lines of one log have in common, for who puts them together by hand.
 
+    Such a line is its head, its members as JSON, and its end: what ``log.info`` would
+    write, at a fraction of the time. Whoever has some writes them by `write`. It is an
+    attribute of the logs that `configure` returns.
 
-def _none_ready(_: object) -> None:
-    return None
-
-
-def tell_alike(
-    log: structlog.typing.FilteringBoundLogger,
-    event: str,
-    many: Iterable[T],
-    row_of: Callable[[T], dict[str, Any]],
-    members_of: Callable[[T], str | None] = _none_ready,
-    ahead: list[str] | None = None,
-) -> None:
-    """Write what ``log.info(event, **row)`` would of each of many, all at once.
-
-    They are of one moment, and share what is the same of them.
-
-    Args:
-        log: Where to.
-        event: What happened.
-        many: To whom, or to what.
-        row_of: Its fields.
-        members_of: The same as members of an object in JSON, where none of them is
-            long, or has the name of a secret in it; None where they are not at hand.
-        ahead: Lines that are not written yet: these come behind them, and whoever has
-            them writes them all by `write`.
+    Attributes:
+        threshold: The level below which the log says nothing.
     """
-    context, every = _context(log), list(many)
-    if context is None:
-        write(ahead or [])
-        for each in every:
-            log.info(event, **row_of(each))
-        return
-    if not every:
-        return
-    end = dict(_stamp(None, "info", {"event": event, "level": "info"}))
-    rest = f", {_encode(end)[1:]}"
-    lines = [] if ahead is None else ahead
-    head, last = _head(context), len(every) - RECENT
-    for place, each in enumerate(every):
-        members = None if head is None else members_of(each)
-        line = f"{head}{members}{rest}"
-        shown: MutableMapping[str, Any] | str = line
-        if members is None or _bytes_in(line) >= MAX_LINE:
-            fields = context | row_of(each)
-            line = _line_of(fields, end, rest)
-            shown = fields | end
-        lines.append(line)
-        if place >= last:
-            _recent.append(shown)
-    if ahead is None:
-        write(lines)
+
+    def __init__(self, log: Any) -> None:
+        self.threshold: int = log.threshold
+        self._sink, self._processors = log._logger, log._processors  # noqa: SLF001
+        self._context = dict(structlog.get_context(log))
+        self._heads: dict[int | None, str | None] = {}
+
+    def holds(self) -> bool:
+        """Whether the log's lines are as this says, at the moment.
+
+        They are not where they go to a test, or while the user's code has bound
+        something to all lines.
+        """
+        processors = self._processors
+        if self._sink is not _pipe or not processors or processors[-1] is not _render:
+            return False
+        bound = contextvars.copy_context()
+        return not (bound and structlog.contextvars.get_contextvars())
+
+    def head(self, pid: int | None = None) -> str | None:
+        """What a line begins with, members of its own to follow.
+
+        Args:
+            pid: Of another process than this one, if it is of that.
+
+        Returns:
+            None where each line has to be looked at as a whole.
+        """
+        try:
+            return self._heads[pid]
+        except KeyError:
+            head = self._made(pid)
+        if len(self._heads) >= _MOST_HEADS:
+            self._heads.clear()
+        self._heads[pid] = head
+        return head
+
+    def _made(self, pid: int | None) -> str | None:
+        context = self._context if pid is None else self._context | {"pid": pid}
+        for value in context.values():
+            if type(value) is not int and not _is_short_text(value):
+                return None
+        return f"{_encode(context)[:-1]}, " if context else "{"
+
+
+def _is_short_text(value: Any) -> bool:
+    return type(value) is str and len(value) <= MAX_VALUE
+
+
+#: A processor that is started again has another one.
+_MOST_HEADS = 256
+
+
+def line_end() -> str:
+    """What a line of the level ``info`` and of this moment ends with."""
+    # As structlog's stamper writes it, which takes five times as long.
+    at = datetime.now(UTC).isoformat()[:_NO_OFFSET]
+    return f', "level": "info", "timestamp": "{at}Z"}}'
+
+
+_NO_OFFSET = -len("+00:00")
+
+
+def is_long(line: str) -> bool:
+    """Whether a line is longer than the log has it, and is to be cut first."""
+    return len(line) > _SURELY_SHORT and _bytes_in(line) >= MAX_LINE
+
+
+#: Characters, of which none takes more than four bytes.
+_SURELY_SHORT = MAX_LINE // 4 - 1
 
 
 def write(lines: list[str]) -> None:
     """Write lines that are put together, and take them off the list."""
     if lines:
+        _recent.extend(lines[-RECENT:])
         sink = _pipe or open_pipe()
-        sink.msg(redact("\n".join(lines)))
+        for begin in range(0, len(lines), _TOGETHER):
+            sink.msg(redact("\n".join(lines[begin : begin + _TOGETHER])))
         lines.clear()
 
 
-def _head(context: dict[str, Any]) -> str | None:
-    # What all lines begin with; None where each has to be looked at as a whole.
-    if not all(type(value) in (str, int) for value in context.values()):
-        return None
-    if any(map(_has_long_text, context.values())):
-        return None
-    return _head_of(tuple(context.items()))
-
-
-@lru_cache(maxsize=64)
-def _head_of(context: tuple[tuple[str, str | int], ...]) -> str:
-    return f"{_encode(dict(context))[:-1]}, " if context else "{"
+#: Lines that are copied together: what is larger than a cache takes longer to copy.
+_TOGETHER = 128
 
 
 def cut_text(value: Any, text: str) -> str:
@@ -472,59 +518,6 @@ def cut_text(value: Any, text: str) -> str:
 def shown_text(value: Any) -> str:
     """What the log shows of a plain JSON value that hides nothing, as JSON."""
     return _encode(_clip(value))
-
-
-def short_text(value: Any) -> str | None:
-    """A plain JSON value as JSON; None where it is long, or hides something."""
-    if type(value) in (dict, list) and has_secret_name(value):
-        return None
-    if _has_long_text(value):
-        return None
-    text = _encode(value)
-    return text if len(text) <= MAX_VALUE else None
-
-
-def _context(
-    log: structlog.typing.FilteringBoundLogger,
-) -> dict[str, Any] | None:
-    # None where it is a log of another kind, or says nothing of this, or has its lines
-    # put together otherwise.
-    enabled = getattr(log, "is_enabled_for", None)
-    if enabled is None or not enabled(logging.INFO):
-        return None
-    processors = getattr(log, "_processors", None)
-    if not processors or processors[-1] is not _render:
-        return None
-    if getattr(log, "_logger", None) is not _pipe:
-        return None
-    if structlog.contextvars.get_contextvars():
-        return None
-    return dict(structlog.get_context(log))
-
-
-def _line_of(fields: dict[str, Any], end: dict[str, Any], rest: str) -> str:
-    # What is cut or masked is so in the fields as well, which are for ``recent``.
-    line = ""
-    with contextlib.suppress(TypeError, ValueError, RecursionError):
-        for key, value in fields.items():
-            if type(value) in (dict, list):
-                fields[key] = masked(value)
-        if not any(map(_has_long_text, fields.values())):
-            line = _encode(fields)
-    if 0 < _bytes_in(line) <= MAX_VALUE and not end.keys() & fields:
-        return line[:-1] + rest  # in such a line no value is too long
-    for key, value in fields.items():
-        fields[key] = _clip(value)
-    return _fit(fields | end)
-
-
-def _has_long_text(value: Any) -> bool:
-    # At a glance: to put it together as a whole takes as long as all the rest.
-    if type(value) is dict:
-        return any(
-            type(each) is str and len(each) > MAX_VALUE for each in value.values()
-        )
-    return type(value) is str and len(value) > MAX_VALUE
 
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> str:
@@ -651,6 +644,10 @@ def _console(out: TextIO) -> Console:
     return Console(colours=out.isatty())
 
 
+#: Bytes that the pump takes at a time, and those of which there are few.
+_CHUNK, _FEW = 1 << 16, 1 << 14
+
+
 def _pump(
     pipe: LogPipe,
     out: TextIO,
@@ -658,15 +655,25 @@ def _pump(
     tap: Callable[[bytes], object] | None,
 ) -> None:
     rest = b""
-    while chunk := pipe.note_problem(os.read(pipe.reader, 1 << 16)):
+    many_at = few_at = -math.inf
+    while chunk := pipe.note_problem(os.read(pipe.reader, _CHUNK)):
         end = chunk.rfind(b"\n") + 1
         lines, rest = (rest + chunk[:end], chunk[end:]) if end else (b"", rest + chunk)
         if tap is not None:
             tap(lines)
-        try:
+        # Where nobody reads any more, the actors are not to notice.
+        with contextlib.suppress(OSError, ValueError):
             _write_out(out, lines if render is None else _for_people(lines, render))
-        except (OSError, ValueError):
-            continue  # nobody reads any more; the actors are not to notice
+        now = time.monotonic()
+        if len(chunk) > _FEW:
+            many_at = now
+        elif now - few_at > 2 * GATHER_S:
+            few_at = now
+        elif now - many_at > 2 * GATHER_S:
+            # The second within a short time. Of many there may be more than the pipe
+            # holds, so that nobody is to wait.
+            pipe.wait_for_more()
+            few_at = time.monotonic()
 
 
 def _for_people(lines: bytes, render: Console) -> str:
@@ -686,15 +693,15 @@ def _write_out(out: TextIO, text: str | bytes) -> None:
         return
     if isinstance(text, str):
         text = text.encode(out.encoding or "utf-8", errors=errors)
-    # Whoever reads may have set it not to block, as node and ssh do: what does not
-    # fit now is waited for, and meanwhile the pipe counts what it has no room for.
     rest = memoryview(text)
-    writable = native.poll()
-    writable.register(fd, select.POLLOUT)
     while rest:
         try:
             rest = rest[os.write(fd, rest) :]
         except BlockingIOError:
+            # Whoever reads has set it not to block, as node and ssh do: what does not
+            # fit now is waited for; meanwhile the pipe counts what it has no room for.
+            writable = native.poll()
+            writable.register(fd, select.POLLOUT)
             writable.poll()
 
 

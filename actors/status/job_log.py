@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from itertools import groupby
-from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import SHORT_TEXT, json_text
 from actors.demand.job_events import (
@@ -24,7 +23,13 @@ from actors.demand.job_events import (
     OutcomeIgnored,
     StateMoved,
 )
-from actors.host.logs import cut_text, short_text, shown_text, write
+from actors.host.logs import (
+    cut_text,
+    is_long,
+    line_end,
+    shown_text,
+    write,
+)
 from actors.host.redaction import has_secret_name
 
 if TYPE_CHECKING:
@@ -33,108 +38,82 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.demand.job import Job, Process
+    from actors.host.logs import Frame
 
 
 #: What goes well: a log without the level ``info`` says nothing of it.
 _ORDINARY = frozenset((JobFetched, JobRouted, JobLeased, JobDone))
 #: What a log without the level ``debug`` says nothing of.
 _DETAILS = frozenset((JobRouted, JobLeased, StateMoved, JobsSent, OutcomeIgnored))
+_QUIET = _DETAILS | _ORDINARY
+_ALL_TOLD: frozenset[type] = frozenset()
 
 
 def log_events(log: FilteringBoundLogger, events: Iterable[JobEvent]) -> None:
     """Write one line for each event that a reader of the log relies on."""
-    untold = _untold(log)
+    # A log of another kind, as a test's, has none.
+    frame: Frame | None = getattr(log, "frame", None)
+    if frame is None or not frame.holds():
+        for event in events:
+            _log_event(log, event)
+        return
+    untold = _untold(frame.threshold)
     # What is put together and not yet written: one write for all that comes together.
     ahead: list[str] = []
-    for event_type, alike in groupby(events, type):
-        if event_type in untold:
-            continue
-        if event_type is JobFetched:
-            rows = _fetched_row, _fetched_members
-            _tell_alike(log, "job.fetched", alike, *rows, ahead)
-        elif event_type is JobDone:
-            _tell_done(log, cast("Iterable[JobDone]", alike), ahead)
-        else:
-            if ahead:
-                write(ahead)
-            for event in alike:
-                _log_event(log, event)
-    if ahead:
-        write(ahead)
-
-
-def _untold(log: FilteringBoundLogger) -> frozenset[type]:
-    if _is_told(log, logging.DEBUG):
-        return frozenset()
-    return _DETAILS if _is_told(log, logging.INFO) else _DETAILS | _ORDINARY
-
-
-def _tell_done(
-    log: FilteringBoundLogger, events: Iterable[JobDone], ahead: list[str]
-) -> None:
-    for process, its in groupby(events, attrgetter("process")):
-        # The processor's pid: the line is about the process that did the work.
-        own = log.bind(pid=process.pid)
-        members_of = _members_of_done(process)
-        _tell_alike(own, "job.done", its, _done_row, members_of, ahead)
-
-
-def _tell_alike(
-    log: FilteringBoundLogger,
-    name: str,
-    events: Iterable[Any],
-    row_of: Callable[[Any], dict[str, Any]],
-    members_of: Callable[[Any], str | None],
-    ahead: list[str],
-) -> None:
-    # A log of another kind, as a test's, has one line after another.
-    tell_alike = getattr(log, "tell_alike", None)
-    if tell_alike is not None:
-        tell_alike(name, events, row_of, members_of, ahead)
-        return
+    end = ""
     for event in events:
-        log.info(name, **row_of(event))
+        kind = type(event)
+        if kind in untold:
+            continue
+        # They come by the thousand, and are of one moment.
+        if make := _MADE_BY_HAND.get(kind):
+            end = end or line_end()
+            try:
+                line = make(frame, event, end)
+            except (TypeError, ValueError, RecursionError):
+                line = None  # whoever writes any value writes this one
+            if line is not None and not is_long(line):
+                ahead.append(line)
+                continue
+        write(ahead)
+        _log_event(log, event)
+        end = ""
+    write(ahead)
 
 
-def _fetched_row(event: JobFetched) -> dict[str, Any]:
+def _untold(threshold: int) -> frozenset[type]:
+    if threshold <= logging.DEBUG:
+        return _ALL_TOLD
+    return _DETAILS if threshold <= logging.INFO else _QUIET
+
+
+def _fetched_line(frame: Frame, event: JobFetched, end: str) -> str | None:
     job = event.job
-    return {"job_id": job.id, "job": job.payload}
+    if (head := frame.head()) is None:
+        return None
+    return (
+        f'{head}"job_id": {_word(job.id)}, "job": {job.shown or _shown(job)}, '
+        f'"event": "job.fetched"{end}'
+    )
 
 
-def _fetched_members(event: JobFetched) -> str | None:
-    job = event.job
-    text = _shown(job)
-    return None if text is None else f'"job_id": {_word(job.id)}, "job": {text}'
-
-
-def _done_row(event: JobDone) -> dict[str, Any]:
+def _done_line(frame: Frame, event: JobDone, end: str) -> str | None:
     job, attempt, process, result, duration_s = event
-    return {
-        "job_id": job.id,
-        "attempt": attempt,
-        "processor": process.name,
-        "pid": process.pid,
-        "job": job.payload,
-        "result": result,
-        "duration_s": round(duration_s, 6),
-    }
+    # The processor's pid: the line is about the process that did the work.
+    if (head := frame.head(process.pid)) is None:
+        return None
+    return (
+        f'{head}"job_id": {_word(job.id)}, "attempt": {attempt}, '
+        f'"processor": {_name(process.name)}, "job": {job.shown or _shown(job)}, '
+        f'"result": {_told(result)}, "duration_s": {_seconds(duration_s)}, '
+        f'"event": "job.done"{end}'
+    )
 
 
-def _members_of_done(process: Process) -> Callable[[JobDone], str | None]:
-    processor = _word(process.name)
-
-    def members(event: JobDone) -> str | None:
-        job, attempt, _, result, duration_s = event
-        text, told = _shown(job), short_text(result)
-        if text is None or told is None:
-            return None
-        return (
-            f'"job_id": {_word(job.id)}, "attempt": {attempt}, '
-            f'"processor": {processor}, "job": {text}, "result": {told}, '
-            f'"duration_s": {round(duration_s, 6)!r}'
-        )
-
-    return members
+_MADE_BY_HAND: dict[type, Callable[[Frame, Any, str], str | None]] = {
+    JobFetched: _fetched_line,
+    JobDone: _done_line,
+}
 
 
 def _word(word: str | int) -> str:
@@ -142,18 +121,39 @@ def _word(word: str | int) -> str:
     return shown_text(word) if _LETTER in text else text
 
 
+_name = lru_cache(maxsize=256)(_word)
+
 #: What a text of the journal's has for a letter beyond ASCII; the log shows the letter.
 _LETTER = "\\u"
 
 
-def _shown(job: Job) -> str | None:
-    # One that has a secret in it is masked with its line.
-    if job.shown:
-        return job.shown
-    if has_secret_name(job.payload):
-        return None
+def _told(result: Any) -> str:
+    kind = type(result)
+    if kind is int or (kind is float and result - result == 0.0):
+        return repr(result)
+    return shown_text(result)
+
+
+def _seconds(duration_s: float) -> str:
+    """What a duration is in JSON, rounded to a microsecond."""
+    # Digits are made once here, and twice where a number is rounded first.
+    if type(duration_s) is not float:
+        return repr(round(duration_s, 6))
+    text = f"{duration_s:.6f}"
+    if _TINY <= duration_s < _HUGE:
+        text = text.rstrip("0")
+        return f"{text}0" if text[-1] == "." else text
+    return _SHORTEST.get(text) or repr(round(duration_s, 6))
+
+
+#: Seconds: what is less, or more, has an exponent.
+_TINY, _HUGE = 0.0002, 1e9
+_SHORTEST = {f"{n / 1e6:.6f}": repr(n / 1e6) for n in range(200)}
+
+
+def _shown(job: Job) -> str:
     text = job.written()
-    if _LETTER in text:
+    if _LETTER in text or has_secret_name(job.payload):
         text = shown_text(job.payload)
     elif len(text) > SHORT_TEXT:
         text = cut_text(job.payload, text)
@@ -161,18 +161,22 @@ def _shown(job: Job) -> str | None:
     return text
 
 
-def _is_told(log: FilteringBoundLogger, level: int) -> bool:
-    # Older versions of structlog cannot say; then every line is put together.
-    enabled = getattr(log, "is_enabled_for", None)
-    return enabled is None or bool(enabled(level))
-
-
 def _log_event(  # noqa: C901 - one arm an event
     log: FilteringBoundLogger, event: JobEvent
 ) -> None:
     match event:
-        case JobFetched() | JobDone():
-            pass  # they come by the thousand, and are told together
+        case JobFetched(job):
+            log.info("job.fetched", job_id=job.id, job=job.payload)
+        case JobDone(job, attempt, process, result, duration_s):
+            log.bind(pid=process.pid).info(
+                "job.done",
+                job_id=job.id,
+                attempt=attempt,
+                processor=process.name,
+                job=job.payload,
+                result=result,
+                duration_s=round(duration_s, 6),
+            )
         case JobRouted(job):
             log.debug("job.routed", job_id=job.id, route=job.route)
         case JobLeased(job, process):

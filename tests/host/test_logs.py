@@ -9,13 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 import structlog
 
-from actors.host import logs
+from actors.host import logs, native
 
 
 @pytest.fixture
@@ -303,7 +304,7 @@ def test_a_letter_is_that_letter_and_nothing_else_comes_through(
     log = logs.configure("info")
     job = {"who": "Zoë 語", "odd": "\x1b[2J\x7f\x9b2K\u202egpj\u2066\u2028\ud800"}
     log.info("job.fetched", job=job)
-    logs.tell_alike(log, "job.done", [job], lambda job: {"job": job})
+    logs.write([line_of(log, "job.done", job=job)])
     path = tmp_path / "out"
     with path.open("w", encoding=encoding, newline="") as out:
         pipe.finish(logs.pump(pipe, out, "json"), 30.0)
@@ -365,6 +366,53 @@ def test_the_pump_copies_until_the_last_writer_is_gone(pipe: logs.LogPipe) -> No
     assert json.loads(out.getvalue())["event"] == "system.stopped"
 
 
+@pytest.fixture
+def shown(pipe: logs.LogPipe) -> Iterator[tuple[native.Signal, TextIO, list[bytes]]]:
+    chunks: list[bytes] = []
+    reader, writer = os.pipe()
+    with open(reader) as read, open(writer, "w") as out:  # noqa: PTH123
+        yield logs.pump(pipe, out, "json", chunks.append), read, chunks
+
+
+def test_lines_that_come_quickly_are_waited_for_but_not_at_the_end(
+    pipe: logs.LogPipe,
+    shown: tuple[native.Signal, TextIO, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, read, chunks = shown
+    monkeypatch.setattr(logs, "GATHER_S", 600.0)
+    pipe.gather()
+
+    for line in ("first", "second"):
+        pipe.msg(line)
+        assert read.readline() == f"{line}\n"
+    for line in ("third", "fourth"):
+        pipe.msg(line)
+
+    assert pipe.finish(ended, 30.0)
+    assert chunks == [b"first\n", b"second\n", b"third\nfourth\n"]
+    assert os.read(read.fileno(), 999) == b"third\nfourth\n"
+
+
+@pytest.mark.parametrize("before", ["short", "x" * 20_000])
+def test_nothing_is_waited_for_where_there_is_much_or_no_word_to_wait(
+    before: str,
+    pipe: logs.LogPipe,
+    shown: tuple[native.Signal, TextIO, list[bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, read, _ = shown
+    monkeypatch.setattr(logs, "GATHER_S", 600.0)
+    if before != "short":
+        pipe.gather()
+
+    for line in [before, "short"] * 5:
+        pipe.msg(line)
+        assert read.readline() == f"{line}\n"
+
+    assert pipe.finish(ended, 30.0)
+
+
 def test_a_reader_that_is_gone_ends_no_pump(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
     out = io.StringIO()
@@ -376,60 +424,57 @@ def test_a_reader_that_is_gone_ends_no_pump(pipe: logs.LogPipe) -> None:
     assert pipe.finish(ended, 30.0)
 
 
-def a_list_in_itself() -> list[Any]:
-    own: list[Any] = [1]
-    own.append(own)
-    return own
-
-
-class Strange:
-    def __repr__(self) -> str:
-        return "an odd one"
-
-
-ROWS: tuple[dict[str, Any], ...] = (
-    {"job_id": 1, "job": {"id": 1, "number": 4.5}, "pid": 7, "result": None},
-    {"job_id": "x", "job": "é\n\x1b[2J", "duration_s": 0.5},
-    {"job_id": 2, "job": {"password": "secret", "deep": [{"token": "t"}]}},
-    {"job_id": 3, "job": "https://user:hunter22@host/?token=abcdef"},
-    {"job_id": 4, "job": "x" * 3000},
-    {"job_id": 5, "job": {"text": ["y" * 200] * 40, "api_key": "k"}},
-    {"job_id": 6, **{f"value{n}": "z" * 1000 for n in range(6)}},
-    {"job_id": 7, "job": {1: "key", (2, 3): "tuple"}},
-    {"job_id": 8, "job": a_list_in_itself()},
-    {"job_id": 9, "job": Strange(), "result": float("nan")},
-    {"job_id": 10, "event_": "e", "fetcher": "another"},
-    {"job_id": "Zoë", "job": {"who": "Zoë", "odd": "\u202e\x9b\x7f\ud800\u2028"}},
-    {"job_id": 11, "job": "語" * 1000, "result": "語" * 1000},
-)
-
-
 def told(pipe: logs.LogPipe) -> list[str]:
     os.set_blocking(pipe.reader, False)
     text = os.read(pipe.reader, 1 << 21).decode()
     return re.sub(r'"timestamp": "[^"]*"', '"timestamp": ""', text).splitlines()
 
 
-@pytest.mark.parametrize("bound", [{}, {"machine": "m"}])
-def test_lines_that_are_written_at_once_are_those_that_are_written_one_by_one(
-    pipe: logs.LogPipe, bound: dict[str, str]
+def line_of(log: Any, event: str, **members: Any) -> str:
+    frame: logs.Frame = log.frame
+    texts = [f'"{name}": {logs.shown_text(each)}' for name, each in members.items()]
+    event = f'"event": "{event}"'
+    return f"{frame.head()}{', '.join([*texts, event])}{logs.line_end()}"
+
+
+def test_a_line_that_is_put_together_by_hand_is_the_logs_own(
+    pipe: logs.LogPipe,
 ) -> None:
-    log = logs.configure("info", fetcher="numbers")
-    with structlog.contextvars.bound_contextvars(**bound):
-        for row in ROWS:
-            log.info("job.done", **row)
-        recent = logs.recent()[-len(ROWS) :]
-        one_by_one = told(pipe)
+    log = logs.configure("info", fetcher="nümbers")
+    log.info("job.done", job={"token": "t", "n": 1})
+    log.bind(pid=7).info("job.done")
+    [_, own] = one_by_one = told(pipe)
+    head = log.frame.head(7)  # type: ignore[attr-defined]
 
-        logs.tell_alike(log, "job.done", [dict(row) for row in ROWS], dict)
+    before = datetime.now(UTC)
+    logs.write([line_of(log, "job.done", job={"token": "t", "n": 1})])
+    logs.write([f'{head}"event": "job.done"{logs.line_end()}'])
 
-    assert told(pipe) == one_by_one
-    assert len(one_by_one) == len(ROWS)
-    for each in (*recent, *(again := logs.recent()[-len(ROWS) :])):
-        each["at"] = ""
-    assert again == recent
-    assert "hunter22" not in str(again)
-    assert "secret" not in str(again)
+    assert told(pipe) == [one_by_one[0], own]
+    [*_, recent] = logs.recent()
+    assert (recent["event"], recent["text"]) == ("job.done", "nümbers")
+    assert before <= datetime.fromisoformat(recent["at"]) <= datetime.now(UTC)
+    assert re.fullmatch(r"[0-9]{4}(-[0-9]{2}){2}T[0-9:]{8}(\.[0-9]{6})?Z", recent["at"])
+
+
+def test_a_line_is_as_the_log_has_it_where_somebody_has_a_say_in_it(
+    pipe: logs.LogPipe,
+) -> None:
+    log: Any = logs.configure("info", fetcher="numbers")
+    assert log.frame.holds()
+
+    with structlog.contextvars.bound_contextvars(machine="m"):
+        assert not log.frame.holds()
+    with structlog.testing.capture_logs():
+        assert not log.frame.holds()
+
+    assert log.frame.holds()
+    for odd in (1.5, None, ["a"], "x" * (logs.MAX_VALUE + 1)):
+        assert log.bind(odd=odd).frame.head() is None
+    other = logs.open_pipe()
+    assert not log.frame.holds()
+    for fd in (other.reader, other.writer):
+        os.close(fd)
 
 
 def test_many_lines_are_written_in_pieces_that_no_other_line_comes_between(
@@ -444,7 +489,7 @@ def test_many_lines_are_written_in_pieces_that_no_other_line_comes_between(
         return write(fd, data)
 
     monkeypatch.setattr(os, "write", note)
-    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(500)), dict)
+    logs.write([line_of(log, "job.fetched", job_id=n) for n in range(500)])
     monkeypatch.undo()
 
     assert [line["job_id"] for line in lines(pipe)] == list(range(500))
@@ -458,11 +503,11 @@ def test_of_many_lines_those_that_find_no_room_are_counted(
 ) -> None:
     log = logs.configure("info", fetcher="numbers")
     count = 40_000
-    logs.tell_alike(log, "job.fetched", ({"job_id": n} for n in range(count)), dict)
+    logs.write([line_of(log, "job.fetched", job_id=n) for n in range(count)])
     dropped = pipe.dropped
     written = lines(pipe)
 
-    logs.tell_alike(log, "job.fetched", [{"job_id": -1}], dict)
+    logs.write([line_of(log, "job.fetched", job_id=-1)])
 
     note, after = lines(pipe)
     assert (note["event"], note["count"]) == ("log.dropped", dropped)
@@ -471,14 +516,6 @@ def test_of_many_lines_those_that_find_no_room_are_counted(
     notes = [line for line in written if line["event"] == "log.dropped"]
     assert 0 < len(kept) < count
     assert len(kept) + sum(each["count"] for each in notes) + dropped == count
-
-
-def test_a_log_that_says_less_says_nothing_of_many(pipe: logs.LogPipe) -> None:
-    log = logs.configure("warning", fetcher="numbers")
-
-    logs.tell_alike(log, "job.fetched", [{"job_id": 1}], dict)
-
-    assert lines(pipe) == []
 
 
 def test_json_is_passed_on_as_it_is(pipe: logs.LogPipe, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,8 +15,14 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.demand.job import SHORT_TEXT, Job, Process
-from actors.demand.job_events import JobDone, JobEvent, JobFetched, JobLeased
+from actors.demand.job import SHORT_TEXT, Failure, Job, Process
+from actors.demand.job_events import (
+    JobDone,
+    JobEvent,
+    JobFailed,
+    JobFetched,
+    JobLeased,
+)
 from actors.host import logs
 from actors.status.job_log import log_events
 
@@ -58,14 +65,16 @@ def told(pipe: logs.LogPipe) -> list[str]:
     return re.sub(r'"timestamp": "[^"]*"', '"timestamp": ""', text).splitlines()
 
 
-def events_of(payloads: list[Any], results: list[Any]) -> list[JobEvent]:
+def events_of(
+    payloads: list[Any], results: list[Any], took_s: float = 0.1
+) -> list[JobEvent]:
     jobs = [
         Job(key, f"Zoë{key}" if key % 2 else key, payload, 0.0)
         for key, payload in enumerate(payloads)
     ]
     fetched: list[JobEvent] = [JobFetched(job) for job in jobs]
     done = [
-        JobDone(job, 1, PROCESSES[job.key % 3 // 2], result, 0.1 * job.key)
+        JobDone(job, 1, PROCESSES[job.key % 3 // 2], result, took_s * job.key)
         for job, result in zip(jobs, results, strict=True)
     ]
     return [*fetched, *(JobLeased(job, PROCESSES[0]) for job in jobs), *done]
@@ -106,9 +115,15 @@ JSON = st.recursive(
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(JSON, JSON), min_size=1, max_size=4))
-def test_many_are_told_as_one_by_one(pairs: list[tuple[Any, Any]]) -> None:
-    events = events_of([job for job, _ in pairs], [result for _, result in pairs])
+@given(
+    st.lists(st.tuples(JSON, JSON), min_size=1, max_size=4),
+    st.floats(0, 1e-5) | st.floats(0, 1e12) | st.sampled_from([1, 5e-7, 1e-4, 2e-4]),
+)
+def test_many_are_told_as_one_by_one(
+    pairs: list[tuple[Any, Any]], took_s: float
+) -> None:
+    payloads, results = zip(*pairs, strict=True)
+    events = events_of(list(payloads), list(results), took_s)
     with a_log("info") as (log, pipe):
         one_by_one(log, events)
         expected, recent = told(pipe), logs.recent()[-2 * len(pairs) :]
@@ -138,6 +153,55 @@ def test_long_and_secret_ones_are_cut_and_masked_as_one_by_one(
     assert lines == expected
     assert len(lines) == 2 * len(ODD)
     assert not [line for line in lines if "hidden" in line or "hunter22" in line]
+
+
+def a_list_in_itself() -> list[Any]:
+    own: list[Any] = [1]
+    own.append(own)
+    return own
+
+
+@pytest.mark.parametrize("value", [{1: "key"}, a_list_in_itself(), float("nan"), {1}])
+def test_what_is_no_json_is_told_as_the_log_tells_it(value: Any) -> None:
+    events = events_of([None], [value])
+    with a_log("info") as (log, pipe):
+        one_by_one(log, events)
+        expected = told(pipe)
+
+        log_events(log, events)
+
+        assert told(pipe) == expected
+
+
+@pytest.mark.parametrize("bound", [{"machine": "m"}, {"odd": 1.5}])
+def test_what_somebody_has_bound_is_on_each_line(bound: dict[str, Any]) -> None:
+    events = events_of([{"number": 1}], [1.0])
+    with a_log("info") as (log, pipe):
+        with structlog.contextvars.bound_contextvars(**bound):
+            log_events(log, events)
+        log_events(log.bind(**bound), events)
+
+        lines = [json.loads(line) for line in told(pipe)]
+    assert len(lines) == 4
+    assert all(line.items() >= bound.items() for line in lines)
+    assert [line["pid"] for line in lines] == [os.getpid(), 7] * 2
+
+
+def test_each_kind_of_event_is_told_in_its_turn() -> None:
+    fetched, _, done = events_of([{"number": 1}], [1.0])
+    assert isinstance(fetched, JobFetched)
+    failed = JobFailed(fetched.job, PROCESSES[0], Failure("E: e"), 1.0)
+    with a_log("info") as (log, pipe):
+        log_events(log, [fetched, failed, done, fetched])
+
+        os.set_blocking(pipe.reader, False)
+        lines = [json.loads(line) for line in os.read(pipe.reader, 9999).splitlines()]
+        recent = logs.recent()[-4:]
+    names = ["job.fetched", "job.failed", "job.done", "job.fetched"]
+    assert [line["event"] for line in lines] == names
+    assert [line["event"] for line in recent] == names
+    times = [datetime.fromisoformat(line["timestamp"]) for line in lines]
+    assert times == sorted(times)
 
 
 def test_what_a_level_says_nothing_of_is_not_put_together() -> None:
