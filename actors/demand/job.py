@@ -106,7 +106,11 @@ def _copy_object(value: dict[Any, Any], depth: int) -> Any:
     for key, each in copy.items():
         if type(key) is not str:
             return _ODD
-        if type(each) is not str and (own := _copy(each, depth)) is not each:
+        # What most jobs are made of, without a call for each.
+        kind = type(each)
+        if kind is str or (kind is int and -_SHORT < each < _SHORT):
+            continue
+        if (own := _copy(each, depth)) is not each:
             if own is _ODD:
                 return _ODD
             copy[key] = own

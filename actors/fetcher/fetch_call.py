@@ -156,16 +156,18 @@ def item_of(value: Any) -> Fetched | Unusable:
         job = as_json(value)
     except BaseException as error:  # noqa: BLE001 - it may be of a class of the user's
         return unusable_value(value, error)
-    own = attribute(value, "job_id") if type(value) is not dict else None
-    job_id: JobId | None = own if type(own) in (str, int) else id_of(job)
+    job_id = id_of(job)
+    if type(value) is not dict and type(own := attribute(value, "job_id")) in _IDS:
+        job_id = own
     if job_id is None:
-        return Fetched(job)
+        return Fetched(job, None)
     if is_too_long(job_id):
         failure = Failure(f"{_ID_TOO_LONG}, got {_length_of(job_id)}", permanent=True)
         return _unusable(json.dumps(job).encode(), failure)
     return Fetched(job, known_by(job_id))
 
 
+_IDS = (str, int)
 _ID_TOO_LONG = f"expected an id of at most {LONGEST_ID} characters, or 100 digits"
 
 
@@ -339,18 +341,23 @@ def _is_last(count: int, end: RunEnded | None, signals: Signals) -> bool:
     return True
 
 
-def _each(answer: Any) -> Iterator[Any]:
+def _each(answer: Any, *, several: bool) -> Iterator[Any]:
     if type(answer) is _Raised:
         return _raising(answer.args[0])
-    jobs = answer if is_iterator(answer) else iter((answer,))
-    return filter(_is_job, jobs)
+    return filter(_is_job, answer if several else iter((answer,)))
 
 
 def is_iterator(answer: Any) -> bool:
     """Whether it is one, as far as it says."""
+    if type(answer) in _NONE:
+        return False
     with suppress(BaseException):  # it is asked for its class, which is the user's
         return isinstance(answer, Iterator)
     return False
+
+
+#: What most answers are that are none, without being asked.
+_NONE = frozenset((dict, list, tuple, str, type(None), _Raised))
 
 
 def _raising(error: BaseException) -> Iterator[Any]:
@@ -369,7 +376,7 @@ def _take(
     end: RunEnded | None = None
     unusable: Failure | None = None
     seen: list[JobId | None] = []
-    jobs = _each(answer)
+    jobs = _each(answer, several=several)
     while end is None:
         step, end = _next(jobs)
         if step is None:

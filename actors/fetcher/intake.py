@@ -123,8 +123,8 @@ class Intake:
         steps, self._steps = self._steps, []
         left = deque(steps)
         fetched = [step for step in steps if type(step) is Fetched]
-        others = [step for step in steps if isinstance(step, Unusable | Page)]
-        ends = [step for step in steps if isinstance(step, RunEnded)]
+        others = [s for s in steps if type(s) is Page or type(s) is Unusable]
+        ends = [step for step in steps if type(step) is RunEnded]
         try:
             decisions = []
             if new := self._new_ones(fetched, seen, now):
@@ -224,11 +224,16 @@ class Intake:
 
 
 def _ids_of(steps: Iterable[FetchStep]) -> list[JobId]:
-    ids = []
+    ids: list[JobId] = []
     for step in steps:
-        jobs = step.jobs if type(step) is Page else (step,)
-        ids += [job.id for job in jobs if not isinstance(job, RunEnded | Page)]
-    return [each for each in ids if each is not None]
+        if type(step) is Fetched:
+            if step.id is not None:
+                ids.append(step.id)
+        elif isinstance(step, Page):
+            ids += [job.id for job in step.jobs if job.id is not None]
+        elif isinstance(step, Unusable):
+            ids.append(step.id)
+    return ids
 
 
 def _routes_of(payload: Any, routing: Routing) -> Routes | None:
