@@ -22,7 +22,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, TextIO, TypedDict
 
 from actors.host import forks, native
@@ -474,9 +474,15 @@ _MOST_HEADS = 256
 
 def line_end() -> str:
     """What a line of the level ``info`` and of this moment ends with."""
-    # As structlog's stamper writes it, which takes five times as long.
-    at = datetime.now(UTC).isoformat()[:_NO_OFFSET]
-    return f', "level": "info", "timestamp": "{at}Z"}}'
+    # As structlog's stamper writes it, at a tenth of the time.
+    seconds, micros = divmod(time.time_ns() // 1000, 1_000_000)
+    fraction = f".{micros:06d}" if micros else ""
+    return f', "level": "info", "timestamp": "{_second(seconds)}{fraction}Z"}}'
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:_NO_OFFSET]
 
 
 _NO_OFFSET = -len("+00:00")

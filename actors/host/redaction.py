@@ -51,7 +51,8 @@ _QUERY = re.compile(r"([?&]([\w.-]+)=)[^&\s#\"'\\]+")
 
 _VARIABLE = re.compile(r"\benv:([A-Za-z_][A-Za-z0-9_]*)")
 
-_known: re.Pattern[str] | None = None
+#: The forms of all secrets, and what finds any of them.
+_known: tuple[tuple[str, ...], re.Pattern[str]] = (), re.compile("")
 
 
 def is_secret_name(name: str) -> bool:
@@ -76,7 +77,7 @@ def install(secrets: Iterable[str]) -> None:
     forms = {form for secret in secrets for form in _forms(secret)}
     longest_first = sorted(forms, key=len, reverse=True)
     pattern = "|".join(re.escape(form) for form in longest_first)
-    _known = re.compile(pattern) if pattern else None
+    _known = tuple(forms), re.compile(pattern)
 
 
 def redact(text: str) -> str:
@@ -88,7 +89,12 @@ def redact(text: str) -> str:
         text = _QUERY.sub(_mask_query, text)
     if "earer " in text:
         text = _BEARER.sub(rf"\1{MASK}", text)
-    return _known.sub(MASK, text) if _known else text
+    # Most often there is none: to look for each takes a tenth of the pattern's time.
+    known, pattern = _known
+    for form in known:
+        if form in text:
+            return pattern.sub(MASK, text)
+    return text
 
 
 def masked(value: Any) -> Any:

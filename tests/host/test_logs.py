@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any, TextIO
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.host import logs, native
 
@@ -455,6 +458,19 @@ def test_a_line_that_is_put_together_by_hand_is_the_logs_own(
     assert (recent["event"], recent["text"]) == ("job.done", "nümbers")
     assert before <= datetime.fromisoformat(recent["at"]) <= datetime.now(UTC)
     assert re.fullmatch(r"[0-9]{4}(-[0-9]{2}){2}T[0-9:]{8}(\.[0-9]{6})?Z", recent["at"])
+
+
+@given(st.integers(0, 4_000_000_000_000_000) | st.sampled_from([0, 10**6, 10**15 - 1]))
+def test_a_moment_is_written_as_structlog_writes_it(micros: int) -> None:
+    moment = datetime.fromtimestamp(micros // 10**6, UTC)
+    moment = moment.replace(microsecond=micros % 10**6)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: micros * 1000 + 999)
+        end = logs.line_end()
+
+    at = moment.isoformat().replace("+00:00", "Z")
+    assert end == f', "level": "info", "timestamp": "{at}"}}'
 
 
 def test_a_line_is_as_the_log_has_it_where_somebody_has_a_say_in_it(
