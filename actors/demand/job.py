@@ -46,7 +46,9 @@ def as_json(value: Any) -> Any:
     """
     # A copy of what is plain already costs little more than the look at it, and a
     # third of writing it as JSON and reading that.
-    if (copy := _copy(value, _DEPTH)) is not _ODD:
+    is_object = type(value) is dict
+    copy = _copy_object(value, _DEPTH - 1) if is_object else _copy(value, _DEPTH)
+    if copy is not _ODD:
         return copy
     try:
         text = _encode(value)

@@ -383,10 +383,10 @@ def _take(
             break
         signals.under_way += 1
         yield step
-        if isinstance(step, Fetched):
-            seen.append(step.id)
-        else:
+        if isinstance(step, Unusable):
             unusable = unusable or step.failure
+        else:
+            seen.append(step.id)
         count += 1
         if signals.under_way == AHEAD:
             signals.under_way -= AHEAD // 2
@@ -410,7 +410,8 @@ def _with_unusable(failure: Failure, seen: list[JobId | None]) -> RunEnded:
 def _next(jobs: Iterator[Any]) -> tuple[Fetched | Unusable | None, RunEnded | None]:
     try:
         for payload in jobs:
-            return _taken(payload)
+            item = item_of(payload)
+            return (item, None) if type(item) is Fetched else _not_taken(item, payload)
     except BaseException as error:  # noqa: BLE001 - the user's function
         step = failed(error)
         if isinstance(step, RunEnded):
@@ -419,9 +420,10 @@ def _next(jobs: Iterator[Any]) -> tuple[Fetched | Unusable | None, RunEnded | No
     return None, None
 
 
-def _taken(payload: Any) -> tuple[Fetched | Unusable | None, RunEnded | None]:
-    item = item_of(payload)
-    if type(item) is Fetched or (what := pending(payload)) is None:
+def _not_taken(
+    item: Fetched | Unusable, payload: Any
+) -> tuple[Fetched | Unusable | None, RunEnded | None]:
+    if (what := pending(payload)) is None:
         return item, None
     text = (
         f"fetch must return a JSON value, got {what}, which nobody runs: it must "
