@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
+import itertools
+import operator
 import os
 import sqlite3
 from pathlib import Path
@@ -17,6 +20,7 @@ from actors.journal.file import JournalDamagedError, connect
 from actors.journal.journal import JournalError
 from actors.journal.postgres_database import Database, JournalUrl, is_postgres, plain
 from actors.journal.stores import claimed, is_there, look_into, shown
+from actors.journal.stretches import STRETCHED, STRETCHED_JOB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,11 +52,13 @@ class _Table(NamedTuple):
 
     Attributes:
         order: Whole numbers, no two rows with the same.
+        where: Which of its rows.
     """
 
     name: str
     columns: tuple[str, ...]
     order: tuple[str, ...]
+    where: str = "TRUE"
 
 
 _FETCHER = _Table(
@@ -85,6 +91,7 @@ _ENDED = _Table(
         *("fetched_at", "ended_at", "duration_s", "bytes"),
     ),
     ("seq",),
+    "fetcher > 0",
 )
 # What is small, without numbers, and not in every store: what one window of a rate
 # limit holds, and what people changed, for who takes over.
@@ -94,10 +101,19 @@ _TABLES = (_FETCHER, _JOB, _PAYLOAD, _HISTORY, _STATE, _ENDED)
 
 
 class _Store(Protocol):
-    """A journal, its tables and their rows."""
+    """A journal, its tables and their rows.
+
+    Attributes:
+        single: Where the rows of jobs are written, one for each job.
+    """
+
+    single: str
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Read; all of it is here."""
+
+    def rows(self, table: _Table) -> Iterator[list[tuple[Any, ...]]]:
+        """A table's rows in their order, some at a time."""
 
     def write(self, sql: str, rows: list[list[Any]]) -> None:
         """Do the same with each row."""
@@ -122,11 +138,40 @@ class _Store(Protocol):
 
 
 class _File:
+    single = "single"
+
     def __init__(self, name: str) -> None:
         self._db = connect(Path(name))
 
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._db.execute(sql, values).fetchall()
+
+    def rows(self, table: _Table) -> Iterator[list[tuple[Any, ...]]]:
+        if table is _JOB:
+            yield from self._jobs()
+            return
+        select = f"SELECT {', '.join(table.columns)} FROM {table.name} "  # noqa: S608
+        select += f"WHERE {table.where}"
+        order = ", ".join(table.order)
+        with contextlib.closing(self._db.execute(f"{select} ORDER BY {order}")) as rows:
+            while page := rows.fetchmany(PAGE):
+                yield page
+
+    def _jobs(self) -> Iterator[list[tuple[Any, ...]]]:
+        # Both kinds of rows are in order where they are.
+        columns = ", ".join(_JOB.columns)
+        kinds = (
+            f"SELECT {columns} FROM single ORDER BY fetcher, key",  # noqa: S608
+            f"SELECT {STRETCHED_JOB} {STRETCHED} ORDER BY first, place",
+        )
+        with contextlib.ExitStack() as stack:
+            read = [
+                stack.enter_context(contextlib.closing(self._db.execute(*each)))
+                for each in zip(kinds, ((), (-1, -1)), strict=True)
+            ]
+            rows = heapq.merge(*read, key=operator.itemgetter(0, 1))
+            while page := [*itertools.islice(rows, PAGE)]:
+                yield page
 
     def write(self, sql: str, rows: list[list[Any]]) -> None:
         self._db.executemany(sql, rows)
@@ -164,6 +209,8 @@ class _File:
 
 
 class _Postgres:
+    single = "job"
+
     def __init__(self, name: str) -> None:
         self._place = JournalUrl.of(name)
         self._db = Database(self._place.url)
@@ -171,6 +218,16 @@ class _Postgres:
     def ask(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         self._db.go_on()
         return list(self._db.execute(sql, values).fetchall())
+
+    def rows(self, table: _Table) -> Iterator[list[tuple[Any, ...]]]:
+        order = ", ".join(table.order)
+        asked = ", ".join("?" for _ in table.order)
+        select = f"SELECT {order}, {', '.join(table.columns)} FROM {table.name}"  # noqa: S608
+        end = f"AND {table.where} ORDER BY {order} LIMIT {PAGE}"
+        after: tuple[Any, ...] = (-1,) * len(table.order)
+        while rows := self.ask(f"{select} WHERE ({order}) > ({asked}) {end}", after):
+            yield [row[len(table.order) :] for row in rows]
+            after = rows[-1][: len(table.order)]
 
     def write(self, sql: str, rows: list[list[Any]]) -> None:
         self._db.go_on()
@@ -300,27 +357,16 @@ class _Sum:
         return self._count, self._digest.hexdigest()
 
 
-def _pages(store: _Store, table: _Table) -> Iterator[list[tuple[Any, ...]]]:
-    """Rows, each with what it is ordered by in front."""
-    order = ", ".join(table.order)
-    asked = ", ".join("?" for _ in table.order)
-    select = f"SELECT {order}, {', '.join(table.columns)} FROM {table.name}"  # noqa: S608
-    end = f"ORDER BY {order} LIMIT {PAGE}"
-    after: tuple[Any, ...] = (-1,) * len(table.order)
-    while rows := store.ask(f"{select} WHERE ({order}) > ({asked}) {end}", after):
-        yield rows
-        after = rows[-1][: len(table.order)]
-
-
 def _insert(name: str, columns: tuple[str, ...]) -> str:
     values = ", ".join("?" for _ in columns)
     return f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608
 
 
 def _copy_table(reads: _Store, writes: _Store, table: _Table) -> tuple[int, str]:
-    sum_, insert = _Sum(), _insert(table.name, table.columns)
-    for page in _pages(reads, table):
-        rows = [writes.fits(row[len(table.order) :]) for row in page]
+    sum_ = _Sum()
+    insert = _insert(writes.single if table is _JOB else table.name, table.columns)
+    for page in reads.rows(table):
+        rows = [writes.fits(row) for row in page]
         writes.write(insert, rows)
         sum_.add(rows)
     return sum_.result()
@@ -328,8 +374,8 @@ def _copy_table(reads: _Store, writes: _Store, table: _Table) -> tuple[int, str]
 
 def _digest(store: _Store, table: _Table) -> tuple[int, str]:
     sum_ = _Sum()
-    for page in _pages(store, table):
-        sum_.add([list(row[len(table.order) :]) for row in page])
+    for page in store.rows(table):
+        sum_.add([list(row) for row in page])
     return sum_.result()
 
 

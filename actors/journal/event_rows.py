@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from functools import partial
-from itertools import groupby
+from functools import cache, partial
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.job import Job, JobState, json_text
@@ -24,16 +24,24 @@ from actors.demand.job_events import (
     JobsSent,
     StateMoved,
 )
+from actors.journal.stretches import (
+    KEY_BITS,
+    READY,
+    NoStretches,
+    Stretches,
+    runs_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from actors.journal.journal import Keep, Statements
+    from actors.journal.stretches import Coming
 
 
 #: What a job has that comes; the last but one where it is leased at once.
 _FETCHED = (
-    "INSERT INTO job (fetcher, key, id, own_id, route, fetched_at, state, attempt, "
+    "INSERT INTO {} (fetcher, key, id, own_id, route, fetched_at, state, attempt, "
     "processor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
@@ -47,15 +55,72 @@ _COMES_AGAIN = (
 )
 
 
+_PAYLOADS = "INSERT INTO payload VALUES (?, ?)"
+
+#: How many rows one statement inserts, and how many bytes each may have for that: they
+#: stay in the statement until it is used again.
+_ROWS_AT_ONCE = 32
+_SMALL_ROW = 1024
+
+
+def insert_rows(
+    db: Statements, insert: str, rows: list[tuple[Any, ...]], size: int, /
+) -> None:
+    """Insert rows, many at once where they are small: that is half the work.
+
+    Args:
+        db: Where.
+        insert: One row; it ends with its values.
+        rows: What is inserted.
+        size: Of all of it, in bytes.
+    """
+    whole = 0
+    if len(rows) >= _ROWS_AT_ONCE and size <= _SMALL_ROW * len(rows):
+        many = _many_rows(insert)
+        whole = len(rows) - len(rows) % _ROWS_AT_ONCE
+        for begin in range(0, whole, _ROWS_AT_ONCE):
+            part = rows[begin : begin + _ROWS_AT_ONCE]
+            db.execute(many, [*chain.from_iterable(part)])
+    if whole < len(rows):
+        db.executemany(insert, rows[whole:])
+
+
+@cache
+def _many_rows(insert: str) -> str:
+    values = insert[insert.rindex("(") :]
+    return ", ".join([insert, *[values] * (_ROWS_AT_ONCE - 1)])
+
+
+def insert_each(
+    db: Statements, insert: str, rows: list[tuple[Any, ...]], _size: int, /
+) -> None:
+    """Insert rows with a statement for each."""
+    db.executemany(insert, rows)
+
+
 #: How many are forgotten together, at the least, where they take too much.
 FORGOTTEN_AT_ONCE = 64
 #: What a row takes beside what is in it, in bytes.
 _AROUND = 120
 
-_INSERT = (
+INSERT_ENDED = (
     "INSERT INTO ended (fetcher, key, id, state, attempt, processor, result, error, "
     "fetched_at, ended_at, duration_s, bytes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
     "?, ?)"
+)
+
+FORGET_ENDED = "DELETE FROM ended WHERE seq BETWEEN ? AND ?"
+#: What stays of the newest row: its number.
+_EMPTIED = (
+    "UPDATE ended SET fetcher = 0, key = 0, id = 'null', state = '', attempt = 0, "
+    "processor = NULL, result = NULL, error = NULL, fetched_at = 0, "
+    "ended_at = 0, duration_s = NULL, bytes = 0 "
+    "WHERE seq = ? AND seq = (SELECT max(seq) FROM ended)"
+)
+#: Of one that was the newest once, when what came before it is gone.
+_OVER = (
+    "DELETE FROM ended WHERE fetcher = 0 AND seq = (SELECT min(seq) FROM ended) "
+    "AND seq < (SELECT max(seq) FROM ended)"
 )
 
 
@@ -110,12 +175,12 @@ class KeptJobs:
         """Keep jobs that end now, and forget the oldest if they take too much."""
         if self._keep is None:
             return
-        since = wall - self._monotonic()
-        rows = [self._row(each, wall, since) for each in ends]
+        rows = self._rows(ends, wall)
         if self._bytes is None:
             self._bytes = self._counted()
-        self._db.executemany(_INSERT, rows)
-        self._bytes += sum(row[-1] for row in rows)
+        size = sum(row[-1] for row in rows)
+        self._insert(rows, size)
+        self._bytes += size
         while self._bytes > self._keep.most_bytes:
             if not self._forget(math.inf, max(FORGOTTEN_AT_ONCE, 2 * len(rows))):
                 break
@@ -132,27 +197,41 @@ class KeptJobs:
             return self._forget(math.inf, limit) == limit
         return self._forget(now - self._keep.for_s, limit, oldest, now) == limit
 
-    def _row(self, end: End, wall: float, since: float) -> tuple[Any, ...]:
-        job, state, attempt, processor, value, error, duration_s = end
-        result = None if value is None else json_text(value)
-        size = job.size + len(result or "") + len(error or "") + _AROUND
-        at = since + job.fetched_at
-        job_id, number = json_text(job.id), self._fetcher
-        # Spelt out: a row for each job, and stars in it take as long as all the rest.
-        return (
-            number,
-            job.key,
-            job_id,
-            state,
-            attempt,
-            processor,
-            result,
-            error,
-            at,
-            wall,
-            duration_s,
-            size,
-        )
+    def _rows(self, ends: Iterable[End], wall: float) -> list[tuple[Any, ...]]:
+        number, since = self._fetcher, wall - self._monotonic()
+        rows: list[tuple[Any, ...]] = []
+        for job, state, attempt, processor, value, error, duration_s in ends:
+            result = None if value is None else json_text(value)
+            size = job.size + len(result or "") + len(error or "") + _AROUND
+            at, job_id = since + job.fetched_at, json_text(job.id)
+            # Spelt out: stars in it take as long as all the rest.
+            rows.append(
+                (
+                    number,
+                    job.key,
+                    job_id,
+                    state,
+                    attempt,
+                    processor,
+                    result,
+                    error,
+                    at,
+                    wall,
+                    duration_s,
+                    size,
+                )
+            )
+        return rows
+
+    def _insert(self, rows: list[tuple[Any, ...]], size: int) -> None:
+        insert_rows(self._db, INSERT_ENDED, rows, size)
+
+    def _forget_ends(self, numbers: list[int]) -> None:
+        # A row gets the number after the highest one that is there.
+        if self._db.execute(_EMPTIED, numbers[-1:]).rowcount:
+            numbers = numbers[:-1]
+        self._db.executemany(FORGET_ENDED, runs_of(numbers))
+        self._db.execute(_OVER)
 
     def _counted(self) -> int:
         [size] = self._db.execute(
@@ -188,12 +267,9 @@ class KeptJobs:
             "DELETE FROM payload WHERE place BETWEEN ? AND ?",
             runs_of(first + key for _, key, _, _ in gone),
         )
-        self._db.executemany(
-            "DELETE FROM ended WHERE seq BETWEEN ? AND ?",
-            runs_of(seq for seq, _, _, _ in gone),
-        )
         if gone:
             self._first = gone[-1][0]
+            self._forget_ends([seq for seq, _, _, _ in gone])
         if self._bytes is not None:
             self._bytes -= sum(size for _, _, size, _ in gone)
         return len(gone)
@@ -211,10 +287,16 @@ class JobEventWriter:
     """Writes one fetcher's events, within a transaction of its journal.
 
     Attributes:
+        single: Where the rows of single jobs are.
+        stretches: Those that have none of their own.
+        insert_rows: How many rows are inserted.
         comes_again: What is added where an id may have come before.
         behind_s: By how much an earlier run's clock was ahead of this one's.
     """
 
+    single = "single"
+    stretches: type[Stretches | NoStretches] = Stretches
+    insert_rows = staticmethod(insert_rows)
     comes_again = _COMES_AGAIN
 
     def __init__(
@@ -228,6 +310,7 @@ class JobEventWriter:
         self._fetcher = fetcher
         self._wall = wall
         self._ended = ended
+        self._stretches = self.stretches(db, fetcher)
         self._counts: Counter[str] = Counter()
         self._next_key: int | None = None
         self.behind_s = 0.0
@@ -274,46 +357,63 @@ class JobEventWriter:
     def _insert(self, events: list[JobFetched], leases: dict[int, JobLeased]) -> None:
         # The leases of these jobs are taken from the others.
         now, number = self._wall(), self._fetcher
-        rows: dict[bool, list[tuple[Any, ...]]] = {False: [], True: []}
+        named: list[Coming] = []
+        others: list[Coming] = []
         for job, _ in events:
             lease = leases.pop(job.key, None)
-            rows[job.own_id].append(
-                (
-                    *(number, job.key, json_text(job.id), job.own_id, job.route, now),
-                    *(_READY if lease is None else _leased_now(lease)),
-                )
-            )
-        self._many(_FETCHED, rows[False])
-        self._many(_FETCHED + self.comes_again, rows[True])
-        self._db.executemany(
-            "INSERT INTO payload VALUES (?, ?)",
-            [(self._place(job), job.written()) for job, _ in events],
+            begins = READY if lease is None else _leased_now(lease)
+            (named if job.own_id else others).append((job, begins))
+        if others:
+            others = self._stretches.add(others, now)
+        fetched = _FETCHED.format(self.single)
+        self._many(fetched, self._rows(others, now))
+        self._many(fetched + self.comes_again, self._rows(named, now))
+        first = number << KEY_BITS
+        self.insert_rows(
+            self._db,
+            _PAYLOADS,
+            [(first + job.key, job.text or job.written()) for job, _ in events],
+            sum(job.size for job, _ in events),
         )
         self._counts["fetched"] += len(events)
         self._next_key = events[-1].job.key + 1
 
+    def _rows(self, jobs: list[Coming], now: float) -> list[tuple[Any, ...]]:
+        number = self._fetcher
+        return [
+            (number, job.key, json_text(job.id), job.own_id, job.route, now, *begins)
+            for job, begins in jobs
+        ]
+
     def _routed(self, events: list[JobRouted]) -> None:
+        self._single_out(events)
         self._db.executemany(
-            "UPDATE job SET route = ? WHERE fetcher = ? AND key = ?",
+            f"UPDATE {self.single} SET route = ? WHERE fetcher = ? AND key = ?",  # noqa: S608
             [(job.route, self._fetcher, job.key) for (job,) in events],
         )
 
     def _leased(self, events: list[JobLeased]) -> None:
         number = self._fetcher
-        alike: dict[tuple[int, str], list[int]] = {}
+        # By whether it has a row of its own in any case, and what it comes to.
+        alike: dict[tuple[bool, int, str], list[int]] = {}
         for job, process in events:
-            alike.setdefault((job.attempt, process.name), []).append(job.key)
-        self._db.executemany(
-            "UPDATE job SET state = 'leased', attempt = ?, processor = ? "
+            kind = job.own_id, job.attempt, process.name
+            alike.setdefault(kind, []).append(job.key)
+        rows: list[tuple[Any, ...]] = []
+        for (own_id, attempt, processor), keys in alike.items():
+            runs = runs_of(keys)
+            if not own_id:
+                runs = self._stretches.lease(runs, attempt, processor)
+            rows += [(attempt, processor, number, *run) for run in runs]
+        self._many(
+            f"UPDATE {self.single} "  # noqa: S608
+            "SET state = 'leased', attempt = ?, processor = ? "
             "WHERE fetcher = ? AND key BETWEEN ? AND ?",
-            [
-                (attempt, processor, number, first, last)
-                for (attempt, processor), keys in alike.items()
-                for first, last in runs_of(keys)
-            ],
+            rows,
         )
 
     def _returned(self, events: list[JobReturned]) -> None:
+        self._single_out(events)
         for job, process, reason in events:
             self._set(job, JobState.READY, forgiven=job.forgiven)
             if reason != NOT_BEGUN:
@@ -337,12 +437,14 @@ class JobEventWriter:
         )
 
     def _failed(self, events: list[JobFailed]) -> None:
+        self._single_out(events)
         for job, process, failure, retry_in_s in events:
             wait = self._wall() + retry_in_s
             self._set(job, JobState.RETRYING, error=failure.error, not_before=wait)
             self._tell(job, "failed", process.name, failure.error, failure.trace)
 
     def _quarantined(self, events: list[JobQuarantined]) -> None:
+        self._single_out(events)
         for job, process, failure in events:
             name = process.name if process else None
             self._set(job, JobState.QUARANTINED, error=failure.error, processor=name)
@@ -360,6 +462,10 @@ class JobEventWriter:
             (self._fetcher, events[-1].text, self._wall()),
         )
 
+    def make_ready(self) -> None:
+        """Make ready what is leased and has no row of its own."""
+        self._stretches.make_ready()
+
     def has_sent(self) -> bool:
         """Whether anything was ever sent under a rate limit."""
         table = "SELECT 1 FROM sqlite_master WHERE name = 'sent'"
@@ -376,12 +482,18 @@ class JobEventWriter:
         count = sum(each.jobs for each in events)
         self._db.execute("INSERT INTO sent VALUES (?, ?, ?)", (number, now, count))
 
+    def _single_out(self, events: Sequence[Any]) -> None:
+        # Of jobs, the first of an event's fields, to which something of their own
+        # happens.
+        if keys := [each[0].key for each in events if not each[0].own_id]:
+            self._stretches.single_out(keys)
+
     def _set(self, job: Job, state: JobState, **columns: Any) -> None:
         values = {"state": state.value, "attempt": job.attempt, "crashes": job.crashes}
         values |= columns
         names = ", ".join(f"{name} = ?" for name in values)
         self._db.execute(
-            f"UPDATE job SET {names} WHERE fetcher = ? AND key = ?",  # noqa: S608
+            f"UPDATE {self.single} SET {names} WHERE fetcher = ? AND key = ?",  # noqa: S608
             (*values.values(), self._fetcher, job.key),
         )
 
@@ -398,7 +510,8 @@ class JobEventWriter:
             )
         # A made-up id never comes again: nothing is to be remembered of it.
         self._many(
-            "UPDATE job SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
+            f"UPDATE {self.single} "  # noqa: S608
+            "SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
             "WHERE fetcher = ? AND key = ?",
             [
                 (state, job.attempt, now, other, number, job.key)
@@ -406,11 +519,12 @@ class JobEventWriter:
                 if job.own_id
             ],
         )
-        gone = [job.key for job in jobs if not job.own_id]
-        self._many(
-            "DELETE FROM job WHERE fetcher = ? AND key BETWEEN ? AND ?",
-            [(number, first, last) for first, last in runs_of(gone)],
-        )
+        if gone := [job.key for job in jobs if not job.own_id]:
+            self._many(
+                f"DELETE FROM {self.single} "  # noqa: S608
+                "WHERE fetcher = ? AND key BETWEEN ? AND ?",
+                [(number, *run) for run in self._stretches.end(runs_of(gone))],
+            )
         self._counts[state] += len(jobs)
 
     def _place(self, job: Job) -> int:
@@ -427,22 +541,6 @@ class JobEventWriter:
                 *(processor, error, trace),
             ),
         )
-
-
-def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
-    """The first and last of each run of numbers that follow one another.
-
-    A statement for a run costs what one for a row does.
-    """
-    runs: list[tuple[int, int]] = []
-    first = last = None
-    for each in sorted(numbers):
-        if first is None or last is None or each > last + 1:
-            if first is not None and last is not None:
-                runs.append((first, last))
-            first = each
-        last = each
-    return [*runs, (first, last)] if first is not None and last is not None else runs
 
 
 #: Made where there is a limit: what left under it, for as long as that counts.
@@ -465,8 +563,6 @@ _KEEP: dict[type, Callable[[JobEventWriter, list[Any]], None]] = {
     StateMoved: JobEventWriter._state_moved,  # noqa: SLF001
     JobsSent: JobEventWriter._sent,  # noqa: SLF001
 }
-
-_READY = ("ready", 0, None)
 
 
 def _leased_now(lease: JobLeased) -> tuple[str, int, str]:

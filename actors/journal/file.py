@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 #: Of the file's layout; another one is refused.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 #: How long to wait for another fetcher's commit, in seconds.
 BUSY_S = 10.0
@@ -35,8 +35,10 @@ CREATE TABLE state (
 );
 """
 
-_JOB = """
-CREATE TABLE job (
+#: Jobs that have a row of their own: each whose id is the source's, and each to which
+#: something happened. With 5 and those before it was all of them, in a table ``job``.
+_SINGLE = """
+CREATE TABLE {name} (
     fetcher     INTEGER NOT NULL REFERENCES fetcher,
     key         INTEGER NOT NULL,
     id          TEXT NOT NULL,     -- JSON
@@ -53,7 +55,10 @@ CREATE TABLE job (
     ended_at    REAL,
     PRIMARY KEY (fetcher, key)
 ) WITHOUT ROWID;
--- Payloads of jobs that are not at their end, or kept since. A row of job is written
+"""
+
+_PAYLOAD = """
+-- Payloads of jobs that are not at their end, or kept since. A row of single is written
 -- anew as a whole with each change of the job: here it is written once. Not WITHOUT
 -- ROWID, as what is over a quarter of a page would have pages of its own then.
 CREATE TABLE payload (
@@ -62,14 +67,40 @@ CREATE TABLE payload (
 );
 """
 
+#: A page of jobs is a row or a few of these, not a thousand.
+_STRETCH = """
+-- Jobs whose keys follow one another, ready or leased, alike in all but their payloads,
+-- to which nothing else happened: their ids are '"#KEY"', they have no route, no error,
+-- no wait, no attempt that does not count. No two rows have a job in common, no job is
+-- in single as well, and each has its row in payload.
+CREATE TABLE stretch (
+    first       INTEGER PRIMARY KEY,  -- the first job's place in payload
+    last        INTEGER NOT NULL,     -- the last one's
+    state       TEXT NOT NULL,
+    attempt     INTEGER NOT NULL,
+    processor   TEXT,
+    fetched_at  REAL NOT NULL
+);
+-- Every job that has not ended or is known by its id, in no order: for who asks about
+-- few. Who wants them in order asks for either kind of row.
+CREATE VIEW job AS
+    SELECT fetcher, key, id, own_id, route, state, attempt, forgiven, crashes,
+        processor, error, fetched_at, not_before, ended_at
+    FROM single
+    UNION ALL
+    SELECT place >> 40, place & 0xffffffffff, '"#' || (place & 0xffffffffff) || '"', 0,
+        '', state, attempt, 0, 0, processor, NULL, fetched_at, NULL, NULL
+    FROM stretch CROSS JOIN payload ON place BETWEEN first AND last;
+"""
+
 #: Made when its rows are there: they cost less at once than one by one.
 _JOB_INDEXES = """
 -- Not of those that are ready or leased: each job is both, and an index costs
 -- as much as the row. They are found in the order of their keys.
-CREATE INDEX job_odd ON job (fetcher, state, key)
+CREATE INDEX job_odd ON {name} (fetcher, state, key)
     WHERE state IN ('retrying', 'quarantined');
-CREATE UNIQUE INDEX job_own_id ON job (fetcher, id) WHERE own_id = 1;
-CREATE INDEX job_ended ON job (ended_at) WHERE ended_at IS NOT NULL;
+CREATE UNIQUE INDEX job_own_id ON {name} (fetcher, id) WHERE own_id = 1;
+CREATE INDEX job_ended ON {name} (ended_at) WHERE ended_at IS NOT NULL;
 """
 
 _HISTORY = """
@@ -89,10 +120,12 @@ CREATE INDEX history_job ON history (fetcher, key);
 
 _ENDED = """
 -- Jobs that have ended, for as long as they are kept, in the order of their ends. No
--- number is given twice, so that a reader knows how far it has come. Their payloads
--- are in payload; there is no index, which would cost as much as the row.
+-- number is given twice, so that a reader knows how far it has come: of the newest row
+-- the number stays as that of nobody, fetcher 0, when it is forgotten. (AUTOINCREMENT
+-- would write one page more in each transaction.) Their payloads are in payload; there
+-- is no index, which would cost as much as the row.
 CREATE TABLE ended (
-    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    seq         INTEGER PRIMARY KEY,
     fetcher     INTEGER NOT NULL,
     key         INTEGER NOT NULL,
     id          TEXT NOT NULL,     -- JSON
@@ -122,8 +155,10 @@ CREATE TABLE fetcher (
     dropped     INTEGER NOT NULL DEFAULT 0,
     next_key    INTEGER NOT NULL DEFAULT 1
 );
-{_JOB}
-{_JOB_INDEXES}
+{_SINGLE.format(name="single")}
+{_JOB_INDEXES.format(name="single")}
+{_PAYLOAD}
+{_STRETCH}
 {_HISTORY}
 {_STATE}
 {_ENDED}
@@ -150,14 +185,15 @@ CREATE TABLE IF NOT EXISTS large (
     PRIMARY KEY (fetcher, key)
 ) WITHOUT ROWID;
 ALTER TABLE job RENAME TO job_of_3;
-{_JOB}
+{_SINGLE.format(name="job")}
+{_PAYLOAD}
 INSERT INTO payload SELECT (fetcher << 40) + key, payload FROM job_of_3
     WHERE payload IS NOT NULL ORDER BY fetcher, key;
 INSERT OR IGNORE INTO payload SELECT (fetcher << 40) + key, payload FROM large;
 INSERT INTO job ({_COLUMNS_OF_3}) SELECT {_COLUMNS_OF_3} FROM job_of_3;
 DROP TABLE large;
 DROP TABLE job_of_3;
-{_JOB_INDEXES}
+{_JOB_INDEXES.format(name="job")}
 """  # noqa: S608 - our own words only
 
 #: The history's rows have numbers of their own, none of which is given twice.
@@ -171,8 +207,23 @@ INSERT INTO history (fetcher, key, at, event, attempt, processor, error, trace)
 DROP TABLE history_of_4;
 """  # noqa: S608 - our own words only
 
+_OF_NOBODY = "seq, fetcher, key, id, state, attempt, fetched_at, ended_at, bytes"
+
+#: What has a row of its own keeps it.
+_STRETCHED = f"""
+ALTER TABLE job RENAME TO single;
+{_STRETCH}
+ALTER TABLE ended RENAME TO ended_of_5;
+{_ENDED}
+INSERT INTO ended SELECT * FROM ended_of_5 ORDER BY seq;
+INSERT OR IGNORE INTO ended ({_OF_NOBODY})
+    SELECT seq, 0, 0, 'null', '', 0, 0, 0, 0 FROM sqlite_sequence
+    WHERE name = 'ended_of_5' AND seq > 0;
+DROP TABLE ended_of_5;
+"""  # noqa: S608 - our own words only
+
 #: What brings a file of an earlier layout to the next one.
-_UPGRADES = {2: _STATE, 3: _APART, 4: _NUMBERED + _ENDED}
+_UPGRADES = {2: _STATE, 3: _APART, 4: _NUMBERED + _ENDED, 5: _STRETCHED}
 
 
 class JournalInUseError(Exception):

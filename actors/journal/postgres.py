@@ -13,7 +13,7 @@ import json
 import math
 import secrets
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.copies import Copy
 from actors.demand.job import JobState
@@ -22,6 +22,7 @@ from actors.journal import event_rows, sqlite
 from actors.journal.file import LIVE
 from actors.journal.journal import JournalError, JournalOtherError
 from actors.journal.postgres_database import NO_MORE, Database, FencedError
+from actors.journal.stretches import NoStretches, runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,20 @@ class _Doubtful(NamedTuple):
     kept: Callable[[], None] | None
 
 
+class _Ended(event_rows.KeptJobs):
+    """Those in a table that numbers its rows by itself."""
+
+    def _insert(self, rows: list[tuple[Any, ...]], size: int) -> None:
+        event_rows.insert_each(self._db, event_rows.INSERT_ENDED, rows, size)
+
+    def _forget_ends(self, numbers: list[int]) -> None:
+        self._db.executemany(event_rows.FORGET_ENDED, runs_of(numbers))
+
+
 class _Writer(event_rows.JobEventWriter):
+    single = "job"
+    stretches = NoStretches
+    insert_rows = staticmethod(event_rows.insert_each)
     comes_again = event_rows.JobEventWriter.comes_again.replace(
         "(fetcher, id)", "(fetcher, id_hash)"
     )
@@ -62,6 +76,7 @@ class PostgresJournal(sqlite.SqliteJournal):
 
     later = "greatest(ended_at, coalesce(not_before, 0))"
     writer = _Writer
+    kept_jobs = _Ended
 
     def __init__(
         self,

@@ -106,6 +106,9 @@ class PostgresView(JournalView):
         [row] = self._query(query, (written,))
         return bool(row["synced"])
 
+    def _has_stretches(self) -> bool:
+        return False  # each job has a row of its own
+
     def _has(self, table: str) -> bool:
         query = "SELECT to_regclass(?) IS NOT NULL AS there"
         [row] = self._query(query, (f"lowtide.{table}",))

@@ -7,8 +7,11 @@ lock, so that no second system does.
 from __future__ import annotations
 
 import contextlib
+import heapq
+import itertools
 import json
 import math
+import operator
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +29,7 @@ from actors.journal.journal import (
     TakenUp,
 )
 from actors.journal.seen_time import SeenTime, doubted_since
+from actors.journal.stretches import KEY_BITS, STRETCHED, STRETCHED_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,20 +81,26 @@ PURGED_AT_ONCE = 1000
 
 #: Made for a source that broadcasts, and wants to hear of the end of its jobs.
 _COPY_INDEX = (
-    "CREATE INDEX IF NOT EXISTS job_copy ON job (fetcher, id) WHERE own_id = 0"
+    "CREATE INDEX IF NOT EXISTS job_copy ON single (fetcher, id) WHERE own_id = 0"
 )
 
-#: Each half by an index of its own.
+#: Each half by an index of its own. A copy has a route, and so a row of its own.
 _COPIES = (
-    "SELECT key, route, state FROM job WHERE fetcher = ? AND id = ? AND own_id = 1 "
+    "SELECT key, route, state FROM single WHERE fetcher = ? AND id = ? AND own_id = 1 "
     "UNION ALL "
-    "SELECT key, route, state FROM job WHERE fetcher = ? AND id = ? AND own_id = 0"
+    "SELECT key, route, state FROM single WHERE fetcher = ? AND id = ? AND own_id = 0"
 )
 
-#: What ``_job`` reads, in its order.
+#: What ``_job`` reads of a row of its own, in its order.
 COLUMNS = (
     f"key, id, own_id, {PAYLOAD}, attempt, crashes, fetched_at, not_before, route, "
     "forgiven"
+)
+
+#: The same of jobs in stretches.
+_STRETCHED = (
+    f"SELECT place & 0xffffffffff, {STRETCHED_ID}, 0, value, attempt, 0, fetched_at, "
+    f"NULL, '', 0 {STRETCHED} AND first < ? AND state = ? ORDER BY first, place LIMIT ?"
 )
 
 
@@ -101,6 +111,7 @@ class SqliteJournal:
     #: The later of two times, of which the first is known.
     later = "max(ended_at, coalesce(not_before, 0))"
     writer = JobEventWriter
+    kept_jobs = KeptJobs
 
     def __init__(
         self,
@@ -138,7 +149,9 @@ class SqliteJournal:
                 unset, wall = self._clock.unset(), self._clock.wall()
                 latest = self._latest(doubted_since(wall, unset))
                 self._seen = SeenTime(latest, unset, wall)
-        self._ended = KeptJobs(self._db, self._fetcher, keep, self._clock.monotonic)
+        self._ended = self.kept_jobs(
+            self._db, self._fetcher, keep, self._clock.monotonic
+        )
         self._writer = self.writer(
             self._db, self._fetcher, self._clock.wall, self._ended
         )
@@ -154,13 +167,14 @@ class SqliteJournal:
     def _latest(self, before: float) -> float | None:
         rows = (
             self._db.execute(
-                "SELECT ended_at FROM job WHERE fetcher = ? AND ended_at < ? "
+                f"SELECT ended_at FROM {self.writer.single} "  # noqa: S608
+                "WHERE fetcher = ? AND ended_at < ? "
                 "ORDER BY ended_at DESC LIMIT 1",
                 (self._fetcher, before),
             ).fetchone(),
             # Whose it is makes no difference: they have one clock.
             self._db.execute(
-                "SELECT ended_at FROM ended WHERE ended_at < ? "
+                "SELECT ended_at FROM ended WHERE ended_at < ? AND fetcher > 0 "
                 "ORDER BY seq DESC LIMIT 1",
                 (before,),
             ).fetchone(),
@@ -200,16 +214,20 @@ class SqliteJournal:
         with contextlib.suppress(sqlite3.Error, JournalError), self._transaction():
             self._restore_times()
             self._mend_times()
-            self._db.execute(
-                "UPDATE job SET state = 'ready', processor = NULL "
-                "WHERE fetcher = ? AND state = 'leased'",
-                (self._fetcher,),
-            )
+            self._make_ready()
         return TakenUp(accounting, next_key, jobs, quarantined_bytes)
+
+    def _make_ready(self) -> None:
+        self._db.execute(
+            f"UPDATE {self.writer.single} SET state = 'ready', processor = NULL "  # noqa: S608
+            "WHERE fetcher = ? AND state = 'leased'",
+            (self._fetcher,),
+        )
+        self._writer.make_ready()
 
     def _quarantined_bytes(self) -> int:
         [size] = self._db.execute(
-            f"SELECT total(length({PAYLOAD})) FROM job "  # noqa: S608
+            f"SELECT total(length({PAYLOAD})) FROM single AS job "  # noqa: S608
             "WHERE fetcher = ? AND state = 'quarantined'",
             (self._fetcher,),
         ).fetchone()
@@ -236,7 +254,8 @@ class SqliteJournal:
             (self._fetcher,),
         ).fetchone()
         [quarantined] = self._db.execute(
-            "SELECT count(*) FROM job WHERE fetcher = ? AND state = 'quarantined'",
+            f"SELECT count(*) FROM {self.writer.single} "  # noqa: S608
+            "WHERE fetcher = ? AND state = 'quarantined'",
             (self._fetcher,),
         ).fetchone()
         retrying = sum(job.state is JobState.RETRYING for job in jobs)
@@ -263,24 +282,37 @@ class SqliteJournal:
             JournalError: The file cannot be read.
         """
         jobs: list[Job] = []
+        left = math.inf if most_bytes is None else most_bytes
         # Closed when left before its end: it would keep the log from being cleared.
-        with (
-            _told(),
-            contextlib.closing(
-                self._db.execute(
-                    f"SELECT {COLUMNS} FROM job WHERE fetcher = ? "  # noqa: S608
-                    "AND state = ? AND key > ? ORDER BY key LIMIT ?",
-                    (self._fetcher, state.value, after, limit),
-                )
-            ) as rows,
-        ):
-            left = math.inf if most_bytes is None else most_bytes
-            for row in rows:
+        with _told(), self._rows(state, after, limit) as rows:
+            for row in itertools.islice(rows, limit if limit >= 0 else None):
                 jobs += self._jobs([row], state)
                 left -= jobs[-1].size
                 if left <= 0:
                     break
         return jobs
+
+    @contextlib.contextmanager
+    def _rows(
+        self, state: JobState, after: int, limit: int
+    ) -> Iterator[Iterable[tuple[Any, ...]]]:
+        with contextlib.ExitStack() as stack:
+
+            def asked(sql: str, *values: Any) -> Any:
+                rows = self._db.execute(sql, (*values, state.value, limit))
+                return stack.enter_context(contextlib.closing(rows))
+
+            single = asked(
+                f"SELECT {COLUMNS} FROM single AS job WHERE fetcher = ? "  # noqa: S608
+                "AND key > ? AND state = ? ORDER BY key LIMIT ?",
+                *(self._fetcher, after),
+            )
+            first, end = (
+                each << KEY_BITS for each in (self._fetcher, self._fetcher + 1)
+            )
+            place = first + after
+            stretched = asked(_STRETCHED, place, place, end)
+            yield heapq.merge(single, stretched, key=operator.itemgetter(0))
 
     def quarantined(self, keys: Iterable[int]) -> list[Job]:
         """The quarantined jobs among these keys.
@@ -292,7 +324,7 @@ class SqliteJournal:
         with _told():
             rows = [
                 self._db.execute(
-                    f"SELECT {COLUMNS} FROM job "  # noqa: S608
+                    f"SELECT {COLUMNS} FROM {self.writer.single} AS job "  # noqa: S608
                     "WHERE fetcher = ? AND key = ? AND state = ?",
                     (self._fetcher, key, state.value),
                 ).fetchone()
@@ -317,7 +349,7 @@ class SqliteJournal:
                 job_id
                 for job_id in ids
                 if self._db.execute(
-                    "SELECT 1 FROM job WHERE fetcher = ? AND own_id = 1 AND id = ? "
+                    "SELECT 1 FROM single WHERE fetcher = ? AND own_id = 1 AND id = ? "
                     "AND (ended_at IS NULL OR ended_at > ?)",
                     (self._fetcher, json.dumps(job_id), since),
                 ).fetchone()
@@ -335,7 +367,7 @@ class SqliteJournal:
             return worst_of(states) if has_ended else None
         with _told():
             row = self._db.execute(
-                "SELECT state FROM job WHERE fetcher = ? AND own_id = 1 "  # noqa: S608
+                "SELECT state FROM single WHERE fetcher = ? AND own_id = 1 "  # noqa: S608
                 f"AND id = ? AND state NOT IN {LIVE}",
                 (self._fetcher, json.dumps(job_id)),
             ).fetchone()
@@ -458,7 +490,8 @@ class SqliteJournal:
             oldest = self._oldest(self._clock.wall())
             more = self._ended.purge(now, oldest, PURGED_AT_ONCE)
             gone = self._db.execute(
-                "DELETE FROM job WHERE fetcher = ? AND key IN (SELECT key FROM job "
+                f"DELETE FROM {self.writer.single} WHERE fetcher = ? AND key IN "  # noqa: S608
+                f"(SELECT key FROM {self.writer.single} "
                 "WHERE fetcher = ? AND ended_at <= ? LIMIT ?)",
                 (*[self._fetcher] * 2, now - self._remember_s, PURGED_AT_ONCE),
             ).rowcount
@@ -466,9 +499,9 @@ class SqliteJournal:
                 return True
             # The payload of a job is there for as long as the job is kept.
             self._db.execute(
-                "DELETE FROM history WHERE fetcher = ? AND NOT EXISTS (SELECT 1 FROM "
-                "job WHERE job.fetcher = history.fetcher AND job.key = history.key) "
-                "AND NOT EXISTS (SELECT 1 FROM payload "
+                "DELETE FROM history WHERE fetcher = ? AND NOT EXISTS (SELECT 1 "  # noqa: S608
+                f"FROM {self.writer.single} AS job WHERE job.fetcher = history.fetcher "
+                "AND job.key = history.key) AND NOT EXISTS (SELECT 1 FROM payload "
                 "WHERE place = (history.fetcher << 40) + history.key)",
                 (self._fetcher,),
             )
@@ -501,12 +534,12 @@ class SqliteJournal:
 
         with self._transaction(heeded):
             self._db.execute(
-                "UPDATE job SET not_before = not_before + ? "
+                f"UPDATE {self.writer.single} SET not_before = not_before + ? "  # noqa: S608
                 "WHERE fetcher = ? AND ended_at IS NULL AND not_before IS NOT NULL",
                 (by_s, self._fetcher),
             )
             self._db.execute(
-                "UPDATE job SET ended_at = ended_at + ?, "  # noqa: S608
+                f"UPDATE {self.writer.single} SET ended_at = ended_at + ?, "  # noqa: S608
                 f"not_before = CASE WHEN ? < 0 THEN {self.later} "
                 "ELSE not_before END "
                 "WHERE fetcher = ? AND ended_at > ? AND ended_at <= ?",
@@ -532,7 +565,7 @@ class SqliteJournal:
         now = self._clock.wall()
         oldest = self._oldest(now)
         self._db.execute(
-            f"UPDATE job SET not_before = {self.later}, "  # noqa: S608
+            f"UPDATE {self.writer.single} SET not_before = {self.later}, "  # noqa: S608
             "ended_at = ? WHERE fetcher = ? AND (ended_at > ? OR ended_at < ?)",
             (now, self._fetcher, now, oldest),
         )
@@ -543,15 +576,16 @@ class SqliteJournal:
 
     def _restore_times(self) -> None:
         self._db.execute(
-            "UPDATE job SET ended_at = not_before, not_before = NULL WHERE fetcher = ? "
-            "AND ended_at < not_before AND not_before <= ?",
+            f"UPDATE {self.writer.single} "  # noqa: S608
+            "SET ended_at = not_before, not_before = NULL "
+            "WHERE fetcher = ? AND ended_at < not_before AND not_before <= ?",
             (self._fetcher, self._clock.wall()),
         )
 
     def _behind_s(self) -> float:
         # By how much an earlier clock was ahead of this one.
         [latest] = self._db.execute(
-            f"SELECT max({self.later}) FROM job "  # noqa: S608
+            f"SELECT max({self.later}) FROM {self.writer.single} "  # noqa: S608
             "WHERE fetcher = ? AND ended_at IS NOT NULL",
             (self._fetcher,),
         ).fetchone()
@@ -562,9 +596,10 @@ class SqliteJournal:
         wall, monotonic = self._clock.wall(), self._clock.monotonic()
         for job in jobs:
             row = self._db.execute(
-                "SELECT not_before - max(at), not_before - ? FROM job JOIN history "
-                "USING (fetcher, key) WHERE fetcher = ? AND key = ? "
-                "AND event = 'failed' GROUP BY not_before",
+                "SELECT not_before - max(at), not_before - ? "  # noqa: S608
+                f"FROM {self.writer.single} JOIN history USING (fetcher, key) "
+                "WHERE fetcher = ? AND key = ? AND event = 'failed' "
+                "GROUP BY not_before",
                 (wall, self._fetcher, job.key),
             ).fetchone()
             if row is not None and row[0] is not None:

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from actors.demand.job import named_by
 from actors.demand.source_state import NO_STATE
 from actors.journal.file import LIVE, PAYLOAD, PAYLOAD_OF_3, JournalDamagedError, look
+from actors.journal.stretches import KEY_BITS, STRETCHED, STRETCHED_ID
 from actors.journal.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from actors.demand.job import JobId
+
+#: The number of a job's fetcher, and its key.
+_Place: TypeAlias = tuple[int, int]
+
 _COLUMNS = (
-    "fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, attempt, "
-    "crashes, processor, error, fetched_at, not_before, ended_at"
+    "fetcher.number, fetcher.name AS fetcher, job.key, job.id, {} AS payload, state, "
+    "attempt, crashes, processor, error, fetched_at, not_before, ended_at"
 )
 
+#: The same of jobs in stretches.
+_STRETCHED = (
+    "SELECT fetcher.number, fetcher.name AS fetcher, place & 0xffffffffff AS key, "
+    f"{STRETCHED_ID} AS id, value AS payload, state, attempt, 0 AS crashes, processor, "
+    "NULL AS error, fetched_at, NULL AS not_before, NULL AS ended_at "
+)
 
 #: What a job that is kept has of its own; what has not ended has none of it.
 _ENDED_COLUMNS = (
@@ -62,7 +77,7 @@ class JournalView:
     def highest_id(self) -> int:
         """The highest of the sources' own ids that are numbers; 0 if there is none."""
         [row] = self._query(
-            "SELECT max(CAST(id AS INTEGER)) AS highest FROM job "
+            f"SELECT max(CAST(id AS INTEGER)) AS highest FROM {self._single()} "  # noqa: S608
             "WHERE own_id = 1 AND id GLOB '[0-9]*'",
             (),
         )
@@ -70,12 +85,24 @@ class JournalView:
 
     def left(self) -> dict[str, int]:
         """How many jobs have not come to their end, by fetcher's name."""
-        rows = self._query(
-            "SELECT name, count(*) AS count FROM job JOIN fetcher ON number = fetcher "  # noqa: S608
-            f"WHERE state IN {LIVE} GROUP BY name",
-            (),
-        )
-        return {row["name"]: row["count"] for row in rows}
+        rows = [
+            *self._query(
+                "SELECT name, count(*) AS count "  # noqa: S608 - our own words only
+                f"FROM {self._single()} JOIN fetcher ON number = fetcher "
+                f"WHERE state IN {LIVE} GROUP BY name",
+                (),
+            )
+        ]
+        if self._has_stretches():
+            rows += self._query(
+                "SELECT name, sum(last - first + 1) AS count FROM stretch "
+                "JOIN fetcher ON number = first >> 40 GROUP BY name",
+                (),
+            )
+        left: Counter[str] = Counter()
+        for row in rows:
+            left[row["name"]] += row["count"]
+        return dict(left)
 
     def jobs(
         self, state: str | None, limit: int, fetcher: str | None = None
@@ -87,12 +114,7 @@ class JournalView:
             limit: How many at the most; below 0 for all.
             fetcher: Whose; of all if it is None.
         """
-        condition = "state = ?" if state else "state NOT IN ('done', ?)"
-        values: tuple[Any, ...] = (state or "dropped",)
-        if fetcher is not None:
-            condition += " AND fetcher.name = ?"
-            values += (fetcher,)
-        return self._jobs(condition, values, limit)
+        return [job for _, job in self._held(state, fetcher, (0, 0), limit)]
 
     def find(self, job_id: str, fetcher: str | None = None) -> list[dict[str, Any]]:
         """The jobs of an id, as it is typed: of several fetchers, perhaps."""
@@ -102,7 +124,8 @@ class JournalView:
             if fetcher is not None:
                 whose = " AND fetcher.name = ?"
                 values += (fetcher,)
-            found = self._jobs(self.by_id + whose, values, 100)
+            found = [job for _, job in self._jobs(self.by_id + whose, values, 100)]
+            found += self._stretched_of(meant, fetcher)
             kept = self._ended("ended.id = ?" + whose, values, 100)
             # One whose id is known has a row in both, as long as it is kept.
             known = {(each["fetcher"], each["key"]) for each in kept}
@@ -116,18 +139,9 @@ class JournalView:
     def held(self, state: str | None, fetcher: str | None) -> Iterator[dict[str, Any]]:
         """Jobs that have not ended, oldest first; of one state, or of each."""
         after = (0, 0)
-        condition = "state = ?" if state else "state NOT IN ('done', ?)"
-        values: tuple[Any, ...] = (state or "dropped",)
-        if fetcher is not None:
-            condition += " AND fetcher.name = ?"
-            values += (fetcher,)
-        condition += " AND (job.fetcher, job.key) > (?, ?)"
-        while jobs := self._jobs(condition, (*values, *after), _AT_ONCE):
-            yield from jobs
-            [row] = self._query(
-                "SELECT number FROM fetcher WHERE name = ?", (jobs[-1]["fetcher"],)
-            )
-            after = (row["number"], jobs[-1]["key"])
+        while found := self._held(state, fetcher, after, _AT_ONCE):
+            yield from (job for _, job in found)
+            after = found[-1][0]
 
     def ended(
         self,
@@ -195,6 +209,8 @@ class JournalView:
         if not self._has("ended"):  # of a layout before
             return 0
         query = "SELECT seq FROM sqlite_sequence WHERE name = 'ended'"
+        if self._has_stretches():
+            query = "SELECT coalesce(max(seq), 0) AS seq FROM ended"
         rows = self._query(query, ())
         return int(rows[0]["seq"]) if rows else 0
 
@@ -224,21 +240,70 @@ class JournalView:
         )
         return {row["name"]: (row["value"] or NO_STATE, row["at"]) for row in rows}
 
+    def _held(
+        self, state: str | None, fetcher: str | None, after: _Place, limit: int
+    ) -> list[tuple[_Place, dict[str, Any]]]:
+        condition = "state = ?" if state else "state NOT IN ('done', ?)"
+        values: tuple[Any, ...] = (state or "dropped",)
+        if fetcher is not None:
+            condition += " AND fetcher.name = ?"
+            values += (fetcher,)
+        more = condition, values
+        condition += " AND (job.fetcher, job.key) > (?, ?)"
+        found = self._jobs(condition, (*values, *after), limit)
+        if not self._has_stretches():
+            return found
+        found += self._stretched(*more, after, limit)
+        # Each of these is in order.
+        found.sort(key=itemgetter(0))
+        return found[:limit] if limit >= 0 else found
+
     def _jobs(
         self, condition: str, values: tuple[Any, ...], limit: int
-    ) -> list[dict[str, Any]]:
+    ) -> list[tuple[_Place, dict[str, Any]]]:
         if self._has("payload"):
             payload = PAYLOAD
         else:  # of a layout before
             payload = PAYLOAD_OF_3 if self._has("large") else "payload"
         columns = _COLUMNS.format(payload)
         rows = self._query(
-            f"SELECT {columns} FROM job "  # noqa: S608 - our own words only
+            f"SELECT {columns} FROM {self._single()} "  # noqa: S608 - our own words only
             "JOIN fetcher ON fetcher.number = job.fetcher "
             f"WHERE {condition} ORDER BY job.fetcher, job.key LIMIT ?",
             (*values, self.no_limit if limit < 0 else limit),
         )
-        return [_job(row) for row in rows]
+        return [_placed(row) for row in rows]
+
+    def _stretched(
+        self, condition: str, values: tuple[Any, ...], after: _Place, limit: int
+    ) -> list[tuple[_Place, dict[str, Any]]]:
+        place = (after[0] << KEY_BITS) + after[1]
+        rows = self._query(
+            f"{_STRETCHED} {STRETCHED} AND {condition} ORDER BY first, place LIMIT ?",
+            (place, place, *values, limit),
+        )
+        return [_placed(row) for row in rows]
+
+    def _stretched_of(self, job_id: JobId, fetcher: str | None) -> list[dict[str, Any]]:
+        named = re.fullmatch(r"#([1-9][0-9]{0,11})", str(job_id), re.ASCII)
+        if named is None or not self._has_stretches():
+            return []
+        key = int(named[1])
+        rows = self._query(
+            f"{_STRETCHED} FROM fetcher CROSS JOIN stretch "  # noqa: S608
+            "ON last >= (number << 40) + ? AND first = (SELECT max(first) FROM stretch "
+            "WHERE first <= (number << 40) + ?) "
+            "CROSS JOIN payload ON place = (number << 40) + ? "
+            "WHERE ? IS NULL OR fetcher.name = ? ORDER BY number",
+            (key, key, key, fetcher, fetcher),
+        )
+        return [_placed(row)[1] for row in rows]
+
+    def _single(self) -> str:
+        return "single AS job" if self._has_stretches() else "job"
+
+    def _has_stretches(self) -> bool:
+        return self._has("stretch")
 
     def _ended(
         self, condition: str, values: tuple[Any, ...], limit: int, order: str = "ASC"
@@ -268,6 +333,11 @@ class JournalView:
                 raise JournalDamagedError(
                     f"the journal {self._path} cannot be read: {error}"
                 ) from error
+
+
+def _placed(row: Mapping[str, Any]) -> tuple[_Place, dict[str, Any]]:
+    job = _job(row)
+    return (job.pop("number"), job["key"]), job
 
 
 def _job(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,11 +26,13 @@ from actors.demand.job_events import (
 from actors.host import file_lock
 from actors.journal.edit import decide
 from actors.journal.file import (
+    SCHEMA_VERSION,
     JournalDamagedError,
     JournalFile,
     JournalInUseError,
     connect,
 )
+from actors.journal.journal import Keep
 from actors.journal.sqlite import SqliteJournal
 from actors.journal.view import JournalView
 from tests.support.earlier_journals import EARLIER, earlier
@@ -206,6 +208,27 @@ def test_a_journal_of_an_earlier_layout_is_brought_to_this_one(
     ]
 
 
+def test_ends_of_an_earlier_layout_keep_their_numbers_and_none_comes_twice(
+    path: Path,
+) -> None:
+    earlier(path, "5")
+    with contextlib.closing(JournalView(path)) as view:
+        [before] = view.ended(None, None)
+        assert (before["seq"], before["id"], view.last_end()) == (7, "id3", 9)
+
+    JournalFile(path).prepare()
+
+    keep = Keep(1e10, 1 << 20)
+    job = Job(6, "#6", None, 0.0, own_id=False)
+    with contextlib.closing(SqliteJournal(path, "numbers", keep=keep)) as journal:
+        journal.commit([JobFetched(job), JobDone(job, 1, HERE, None, 0.1)])
+    with contextlib.closing(JournalView(path)) as view:
+        found = [*view.ended(None, None)]
+        assert view.last_end() == 10
+    assert found[0] == before
+    assert [each["seq"] for each in found] == [7, 10]
+
+
 def test_an_upgrade_that_dies_anywhere_is_begun_again(
     path: Path, tmp_path: Path
 ) -> None:
@@ -224,7 +247,10 @@ def test_an_upgrade_that_dies_anywhere_is_begun_again(
         copy.write_bytes(file)
         copy.with_name(copy.name + "-wal").write_bytes(log[:cut])
         with contextlib.closing(connect(copy, read_only=True)) as db:
-            assert db.execute("PRAGMA user_version").fetchone()[0] in {3, 5}
+            assert db.execute("PRAGMA user_version").fetchone()[0] in {
+                3,
+                SCHEMA_VERSION,
+            }
         assert shown_of(copy) == shown
 
         JournalFile(copy).prepare()

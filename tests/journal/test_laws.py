@@ -297,9 +297,32 @@ class Walk:
     def step(self) -> list[JobEvent]:
         live = [job for job in self.jobs.values() if job.state is not JobState.DONE]
         if not live or self.chance.random() < 0.4:
-            return self.fetch()
+            return self.fetch_page() if self.chance.random() < 0.3 else self.fetch()
         job = self.chance.choice(live)
+        if job.state is JobState.LEASED and self.chance.random() < 0.2:
+            return self.end_page(job)
         return [self.change(job)]
+
+    def fetch_page(self) -> list[JobEvent]:
+        # As a source without ids gives them, some of them leased at once.
+        begin, self.next_key = self.next_key, self.next_key + self.chance.randint(2, 9)
+        jobs = [
+            Job(key, f"#{key}", {"n": key}, 0.0, own_id=False)
+            for key in range(begin, self.next_key)
+        ]
+        self.jobs |= {job.key: job for job in jobs}
+        leased = jobs[: self.chance.randint(0, len(jobs))]
+        for job in leased:
+            job.attempt, job.state = 1, JobState.LEASED
+        return [*map(JobFetched, jobs), *(JobLeased(job, HERE) for job in leased)]
+
+    def end_page(self, job: Job) -> list[JobEvent]:
+        keys = range(job.key, job.key + self.chance.randint(1, 9))
+        jobs = [self.jobs[key] for key in keys if key in self.jobs]
+        ended = [job for job in jobs if job.state is JobState.LEASED]
+        for each in ended:
+            each.state = JobState.DONE
+        return [JobDone(each, each.attempt, HERE, None, 0.1) for each in ended]
 
     def fetch(self) -> list[JobEvent]:
         own = self.chance.random() < 0.7
@@ -366,7 +389,7 @@ def seen_of(journal: Journal, ids: list[Any]) -> Any:
         taken.next_key,
         plain(sorted(taken.jobs, key=lambda job: job.key)),
         [plain(journal.load(state, 0, -1)) for state in states],
-        plain(journal.quarantined(range(1, 200))),
+        plain(journal.quarantined(range(1, 500))),
         journal.known(ids),
         [journal.ended(each) for each in ids],
         journal.state().text,

@@ -182,7 +182,7 @@ def test_a_file_that_is_no_journal_is_refused(
     system = start_system(ready=False)
 
     assert system.wait() == 2
-    assert "expected a lowtide journal, layout 5, found 0" in system.program.lines[0]
+    assert "expected a lowtide journal, layout 6, found 0" in system.program.lines[0]
 
 
 def test_quarantined_jobs_are_shown_retried_and_discarded(

@@ -206,7 +206,7 @@ def test_jobs_of_a_journal_that_have_no_route_get_one(
         pipeline.run_until_idle()
         # As an earlier run left them, which had no dispatcher that asks.
         pipeline.journal.execute(
-            "INSERT INTO job (fetcher, key, id, own_id, state, fetched_at) "
+            "INSERT INTO single (fetcher, key, id, own_id, state, fetched_at) "
             "VALUES (1, 70, '8', 1, 'ready', 0)"
         )
         pipeline.journal.execute(
