@@ -35,6 +35,7 @@ from actors.host.ready_process import (
     ReadyProcess,
     number_server,
 )
+from actors.host.removals import Removals
 from actors.host.reports import (
     Alive,
     Beat,
@@ -81,8 +82,6 @@ DELIBERATE_S = 0.5
 #: How long a look at all functions may take on, once one of them is known to be
 #: wrong, in seconds.
 FOUND_WITHIN_S = 5.0
-#: How often to look whether the lock is still where others look for it, in seconds.
-LOOK_S = 5.0
 #: How long the log may take to be read at the end, in seconds.
 LOG_WITHIN_S = 1.0
 
@@ -108,7 +107,8 @@ class Main:
     restarts: Restarts = field(default_factory=Restarts)
     root_start_at: float | None = None
     begin_by: float | None = None
-    look_at: float = 0.0
+    # The state directory may lie where old files are removed, and the lock with them.
+    removals: Removals | None = field(init=False)
     report_writer: int = -1
     report_fd: int = -1
     exit_code: int | None = None
@@ -128,6 +128,7 @@ class Main:
 
     def __post_init__(self) -> None:
         self.heartbeat = Heartbeat(self.config.lease_s)
+        self.removals = Removals(self.files.directory)
         self.page = PageProcess(self.config, self.files.socket, self.pipe.writer)
 
     def run(self) -> int:
@@ -153,13 +154,16 @@ class Main:
         watched += self.looking.fds if self.looking is not None else []
         watched += self.hooks.fds if self.hooks is not None else []
         watched += [self.leadership.lost] if self.leadership is not None else []
+        watched += self._fds_of(self.removals)
         return watched + self._fds_of(self.owner)
 
     @staticmethod
-    def _fds_of(thing: Signals | Owner | None) -> list[int]:
+    def _fds_of(thing: Signals | Owner | Removals | None) -> list[int]:
         return [thing.fd] if thing is not None and thing.fd >= 0 else []
 
-    def _ready(self, fd: int, signals: Signals) -> None:
+    def _ready(  # noqa: C901 - one arm a descriptor
+        self, fd: int, signals: Signals
+    ) -> None:
         if fd == signals.fd:
             self._signalled(signals.read(), time.monotonic())
         elif fd == self.reports:
@@ -174,6 +178,8 @@ class Main:
             self._lost()
         elif fd in self._fds_of(self.owner):
             self._owner_gone(time.monotonic())
+        elif self.removals is not None and fd == self.removals.fd:
+            self.removals.told(time.monotonic())
 
     def _owner_gone(self, now: float) -> None:
         self.owner = None
@@ -189,8 +195,10 @@ class Main:
         self.exit_code = Exit.FAILURE
 
     def _wait_s(self) -> float | None:
-        times = [self.heartbeat.next_tick(), self.root_start_at, self.page.start_at]
-        times += [self.begin_by, self.look_at]
+        # The root beats as often, and wakes this process.
+        times = [self.heartbeat.next_alone(), self.root_start_at, self.page.start_at]
+        times += [self.begin_by]
+        times += [None if self.removals is None else self.removals.next_look()]
         times += [None if self.looking is None else self.looking.ends_at]
         times += [None if self.hooks is None else self.hooks.start_at]
         known = [each for each in times if each is not None]
@@ -211,8 +219,7 @@ class Main:
             self.begin_by = None
             self._not_begun()
         self._see_what_was_found(0.0)
-        if now >= self.look_at:
-            self.look_at = now + LOOK_S
+        if self.removals is not None and self.removals.due(now):
             self._see_to_lock()
 
     def clean_up(self) -> None:
@@ -239,6 +246,7 @@ class Main:
 
     def _let_go(self) -> None:
         self.orders.close()
+        self._look_no_more()
         if self.lock is not None:
             self.lock.close()
             self.files.remove()
@@ -344,9 +352,14 @@ class Main:
             self.lock = self.files.claim()
         except (AlreadyRunningError, StateDirError) as error:
             self.log.warning("system.not_locked", error=str(error))
-            self.look_at = math.inf
+            self._look_no_more()
         else:
             mine.close()
+
+    def _look_no_more(self) -> None:
+        if self.removals is not None:
+            self.removals.close()
+            self.removals = None
 
     def root_stage(self, report_fd: int) -> tuple[type[Stage], Any]:
         """What supervises the rest, and the first message that it gets."""

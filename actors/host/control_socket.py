@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from actors.host import forks
 from actors.host.redaction import redact
+from actors.host.removals import Removals
 from actors.host.state_dir import StateDirError, make_private
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 #: Bytes; a request above it is refused. The largest state is a quarter of it.
 MAX_REQUEST = 1 << 18
-#: How often to look whether the socket is still where others look for it, in
-#: seconds: the state directory may lie where old files are removed.
-LOOK_S = 5.0
 
 
 class ControlError(Exception):
@@ -117,21 +115,25 @@ class ControlServer:
     problem: str | None = None
     _listener: socket.socket | None = None
     _inode: int = 0
-    _look_at: float = 0.0
+    # The state directory may lie where old files are removed.
+    _removals: Removals = field(init=False)
     _partial: dict[int, tuple[socket.socket, bytearray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._removals = Removals(self.path.parent)
 
     @property
     def fds(self) -> tuple[int, ...]:
         """The descriptors to watch now."""
         orders = () if self.orders < 0 else (self.orders,)
         listener = () if self._listener is None else (self._listener.fileno(),)
-        return (*orders, *listener, *self._partial)
+        removals = () if self._removals.fd < 0 else (self._removals.fd,)
+        return (*orders, *listener, *removals, *self._partial)
 
     def tick(self, now: float) -> None:
         """Listen where others look, if that is not so; the descriptors may change."""
-        if now < self._look_at:
+        if not self._removals.due(now):
             return
-        self._look_at = now + LOOK_S
         if self._listener is not None and _inode_of(self.path) == self._inode:
             return
         try:
@@ -143,7 +145,7 @@ class ControlServer:
 
     def next_tick(self) -> float | None:
         """When to look again, in monotonic seconds."""
-        return self._look_at
+        return self._removals.next_look()
 
     def _listen(self) -> None:
         # In place of one who listened here before.
@@ -169,6 +171,9 @@ class ControlServer:
         """Read from a descriptor; returns a request once it is whole."""
         if fd == self.orders:
             return self._order()
+        if fd == self._removals.fd:
+            self._removals.told(time.monotonic())
+            return None
         if self._listener is not None and fd == self._listener.fileno():
             with contextlib.suppress(OSError):
                 connection, _ = self._listener.accept()
@@ -190,6 +195,7 @@ class ControlServer:
 
     def close(self) -> None:
         """Listen no longer."""
+        self._removals.close()
         if self._listener is not None:
             self._listener.close()
         with contextlib.suppress(OSError):

@@ -301,7 +301,8 @@ class SupervisorActor(Stage):
         if not self.is_open:
             return None
         times = [
-            self._beats.next_tick(),
+            # With the questions to its stages, which have the same interval.
+            self._beats.next_alone(),
             self._commands_in.next_tick(),
             self.supervisor.next_tick(),
             self.statuses.next_tick(),

@@ -17,6 +17,8 @@ from typing import Generic, TypeVar
 MISSES = 3
 #: No stage is taken for dead sooner: a disk can hold a process up for long.
 LEAST_S = 15.0
+#: How long a beat may wait for another, in seconds, so that one wake-up does for both.
+ALONG_S = 0.5
 #: Beats in the longest silence that a line to another machine bears.
 LINE_BEATS = 5
 #: A machine dials anew after so long without a sign of its leader, in seconds, also
@@ -109,3 +111,8 @@ class Heartbeat(Generic[N]):
     def next_tick(self) -> float | None:
         """When to ask, or to give somebody up; monotonic seconds."""
         return self._beat_at if self._watched else None
+
+    def next_alone(self) -> float | None:
+        """The same for who is woken by another's beat, at about that time, anyway."""
+        at = self.next_tick()
+        return None if at is None else at + ALONG_S

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from actors.supervision.heartbeat import Heartbeat
+import pytest
+
+from actors.supervision.heartbeat import ALONG_S, Heartbeat
 
 
 def let_pass(
@@ -124,3 +126,29 @@ def test_a_machine_that_was_held_up_itself_gives_no_line_up_for_that() -> None:
     signs.due(1.0)
 
     assert signs.silent(500.0) == []
+
+
+def test_one_wake_up_does_for_two_that_began_at_other_moments() -> None:
+    asking: Heartbeat[str] = Heartbeat(limit_s=60.0)
+    beating: Heartbeat[str] = Heartbeat(limit_s=60.0)
+    beating.begin("self", 0.0)
+    asking.begin("stage", 0.3)
+
+    woken: list[float] = []
+    while not woken or woken[-1] < 100.0:
+        times = [asking.next_tick(), beating.next_alone()]
+        now = min(each for each in times if each is not None)
+        woken.append(now)
+        asking.heard("stage", now)
+        for each in (asking, beating):
+            each.due(now)
+
+    assert woken == [pytest.approx(20.3 + 20.0 * number) for number in range(5)]
+
+
+def test_a_beat_that_waits_for_none_comes_all_the_same() -> None:
+    beating: Heartbeat[str] = Heartbeat(limit_s=60.0)
+    beating.begin("self", 0.0)
+
+    assert beating.next_alone() == 20.0 + ALONG_S
+    assert Heartbeat(limit_s=60.0).next_alone() is None
