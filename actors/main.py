@@ -8,19 +8,6 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from actors.commands import (
-    check,
-    control,
-    hand_over,
-    jobs,
-    journal,
-    key,
-    simulate,
-    state,
-    top,
-    try_source,
-    tune,
-)
 from actors.commands.exit_codes import Exit
 from actors.commands.options import (
     MACHINE_SETTINGS,
@@ -71,7 +58,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     words = list(words)
     if not words or (words[0].startswith("-") and words[0] not in _OF_NO_VERB):
         words.insert(0, "run")
-    parser, verbs = _parser()
+    parser, verbs = _parser(words[0])
     if words[0] in verbs.choices:
         return verbs.choices[words[0]].parse_in_any_order(words[1:])
     return parser.parse_args(words)
@@ -125,12 +112,35 @@ def _start(what: str, begin: Callable[[], int], arguments: argparse.Namespace) -
         return Exit.USAGE
 
 
-def _parser() -> tuple[Parser, Verbs]:
+def _parser(word: str) -> tuple[Parser, Verbs]:
     parser = Parser(prog="lowtide", description="Demand-driven job polling on actors.")
     parser.add_argument("--version", action=_Version, help="show the version")
     verbs = parser.add_subparsers(title="verbs", required=True, metavar="VERB")
-    _add_run(verbs)
-    _add_join(verbs)
+    if word in _STARTS:
+        _STARTS[word](verbs)
+    else:
+        _add_all(verbs)
+    return parser, verbs
+
+
+def _add_all(verbs: Verbs) -> None:
+    # Not for what starts a system, all of whose processes would carry them along.
+    from actors.commands import (  # noqa: PLC0415
+        check,
+        control,
+        hand_over,
+        jobs,
+        journal,
+        key,
+        simulate,
+        state,
+        top,
+        try_source,
+        tune,
+    )
+
+    for add in _STARTS.values():
+        add(verbs)
     control.register(verbs)
     jobs.register(verbs)
     journal.register(verbs)
@@ -142,7 +152,6 @@ def _parser() -> tuple[Parser, Verbs]:
     top.register(verbs)
     simulate.register(verbs)
     try_source.register(verbs)
-    return parser, verbs
 
 
 class _Version(argparse.Action):
@@ -206,6 +215,10 @@ def _add_join(verbs: Verbs) -> None:
         metavar="N",
         help="the number that names this machine's system here (default: a free one)",
     )
+
+
+#: What starts a system, and how each is added.
+_STARTS = {"run": _add_run, "join": _add_join}
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -56,7 +55,21 @@ class Problems:
             raise ConfigError(*self._texts)
 
 
+def alike(word: str, known: Iterable[str], cutoff: float) -> list[str]:
+    """The word among those known that looks most like another, if one does.
+
+    Args:
+        word: The other.
+        known: Those known.
+        cutoff: How much it is to look like it, from 0 to 1.
+    """
+    # Late: a sound configuration needs none of it, nor does any process of its system.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    return get_close_matches(word, list(known), n=1, cutoff=cutoff)
+
+
 def near(word: str, known: Iterable[str]) -> str:
     """Ask whether another word was meant, to be put at a message's end; or nothing."""
-    meant = get_close_matches(word, list(known), n=1, cutoff=0.7)
+    meant = alike(word, known, 0.7)
     return f"; did you mean {meant[0]}?" if meant else ""

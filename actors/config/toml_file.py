@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from actors.config.errors import ConfigError
+from actors.config.errors import ConfigError, alike
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +81,7 @@ def lacks(key: str, table: Mapping[str, Any]) -> bool:
 
     That one is told of as unknown, and once is enough.
     """
-    return not get_close_matches(key, table, n=1, cutoff=0.75)
+    return key not in table and not alike(key, table, 0.75)
 
 
 def _toml_line(text: str, error: Exception) -> int:

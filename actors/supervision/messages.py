@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from actors.status.model import FetcherAnswer, ProcessorAnswer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# The messages that begin an actor have no representation: Thespian describes what waits
+# for its process to be there, for a log that is off, and the whole configuration is in
+# these.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StartSystem:
     """Main to root: what to run, and where to answer.
 
@@ -46,7 +51,7 @@ class StartSystem:
     detached: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StartFetcher:
     """Root to a new fetcher.
 
@@ -75,7 +80,7 @@ class SourceWaits:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class StartProcessor:
     """Root to a new processor.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +152,32 @@ def test_a_port_that_is_given_needs_no_file(file: Path) -> None:
     find_system(arguments)
 
     assert arguments.port == 4571
+
+
+def test_what_starts_a_system_loads_no_other_verb(tmp_path: Path) -> None:
+    program = (
+        "import sys; from actors.main import parse; parse(['run', '--port', '4571']);"
+        "print(*(each for each in sys.modules if each.startswith('actors.commands.')))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+
+    loaded = {each.rpartition(".")[2] for each in done.stdout.split()}
+    assert loaded == {"exit_codes", "options", "start_error", "terminal"}
+
+
+@pytest.mark.parametrize("word", ["run", "join"])
+def test_what_starts_a_system_is_among_all_verbs(
+    word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["--help"], [word, "--help"]):
+        with pytest.raises(SystemExit):
+            parse(words)
+        assert re.search(rf"\b{word}\b", capsys.readouterr().out)

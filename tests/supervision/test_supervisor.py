@@ -28,6 +28,7 @@ from actors.supervision.messages import (
     SourceUp,
     StartFetcher,
     StartProcessor,
+    StartSystem,
     Tune,
 )
 from tests.support.supervised import NOW, Machine, logged, processor, system, told
@@ -393,3 +394,9 @@ def test_a_processor_is_started_with_the_versions_it_is_to_have(
         if isinstance(each.message, StartProcessor)
     ]
     assert told_versions == [{"x:y": "1.0 (3f)"}] * 2
+
+
+@pytest.mark.parametrize("kind", [StartSystem, StartFetcher, StartProcessor])
+def test_nobody_describes_what_begins_an_actor(kind: type) -> None:
+    # Thespian would, with the whole configuration, until the actor's process is there.
+    assert "__repr__" not in vars(kind)
