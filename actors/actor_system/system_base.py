@@ -64,6 +64,8 @@ _ENDING = frozenset({signal.SIGTERM, signal.SIGQUIT})
 _LEFT_ALONE = frozenset(
     {signal.SIGCONT, signal.SIGPIPE, signal.SIGKILL, signal.SIGSTOP}
 )
+#: Once for all processes: an enumeration makes its members of numbers one by one.
+_CAUGHT = tuple(signal.valid_signals() - _LEFT_ALONE)
 
 
 class SystemStartError(RuntimeError):
@@ -228,7 +230,7 @@ def _catch_signals(manager: Manager) -> None:
     def end(*_: Any) -> None:
         manager.transport.interrupt_wait(signal_shutdown=True)
 
-    for number in signal.valid_signals() - _LEFT_ALONE:
+    for number in _CAUGHT:
         # The handler of libraries for a thread's own cannot be replaced.
         with contextlib.suppress(OSError, ValueError):
             if number == signal.SIGCHLD:

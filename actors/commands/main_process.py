@@ -271,6 +271,9 @@ class Main:
             (each.fetch for each in self.config.fetchers),
             (each.process for each in self.config.processors),
         )
+        # Before the fork too, or each process would have every logger forget what level
+        # the root has.
+        self.log = logs.configure(self.config.log_level)
         self.system = RunningSystem(
             self.files.sockets, str(self.files.thespian_log), message_types.ADMITTED
         )
@@ -279,7 +282,6 @@ class Main:
             self.leadership.keep()
         tap = None if self.hooks is None else self.hooks.tell_lines
         self.pump = logs.pump(self.pipe, sys.stderr, log_format, tap)
-        self.log = logs.configure(self.config.log_level)
         self.signals = Signals()
         forks.shield()
         for variable in unknown_variables(os.environ):

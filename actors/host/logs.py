@@ -388,7 +388,8 @@ def _take_over_stdlib(
     # What a user has sent to a terminal comes to the log instead; files stay.
     kept = [each for each in own if not _is_on_terminal(each)]
     _root.handlers[:] = [_Forward(log), *kept]
-    _root.setLevel(threshold)
+    if _root.level != threshold:  # each logger writes down that it is
+        _root.setLevel(threshold)
     logging.captureWarnings(capture=True)
 
 

@@ -123,12 +123,14 @@ def check_call(
     """
     if not (awaits and is_async(function)):
         check_kind(function, name, yields=yields)
+    options = tuple(options)
+    if not options and _takes(function, len(words)):
+        return
     try:
         # What a decorator wraps may take more, which the decorator adds.
         signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):
         return
-    options = tuple(options)
     call = ", ".join([*words, *(f"{each}=..." for each in options)])
     called = f"{name!r} is called as {name.rpartition(':')[2]}({call})"
     by_place = list(signature.parameters.values())[: len(words)]
@@ -144,6 +146,19 @@ def check_call(
     except TypeError as error:
         raise FunctionError(f"{called}: {error}") from None
 
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    # Most are as plain as that, and each process of a processor asks: inspect, whose
+    # pages nothing else there writes to, would be another 0.2 MB of its own.
+    if type(function) is not types.FunctionType or hasattr(function, "__signature__"):
+        return False
+    code = function.__code__
+    others = code.co_kwonlyargcount or code.co_flags & _MORE
+    return code.co_argcount == count and not others
+
+
+#: Whether a function takes any number of arguments.
+_MORE = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
 #: Parameters of a fetch that are not options: it is given what they stand for.
 GIVEN = ("state", "next_poll")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from actors.user_code.functions import FunctionError, check_fetch, given_to
+from actors.user_code.functions import (
+    FunctionError,
+    check_call,
+    check_fetch,
+    given_to,
+)
 
 Fetch = Callable[..., Any]
 
@@ -115,3 +121,44 @@ def test_one_that_wraps_itself_is_seen_through_no_further() -> None:
     vars(fetch)["__wrapped__"] = fetch
 
     assert check_fetch(fetch, "m:fetch") == frozenset()
+
+
+def says_it_takes_two(job: Any) -> Any:
+    return job
+
+
+says_it_takes_two.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [inspect.Parameter(each, inspect.Parameter.POSITIONAL_ONLY) for each in "ab"]
+)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda: None,
+        lambda job: job,
+        lambda job, /: job,
+        lambda job, more: (job, more),
+        lambda job, more=1: (job, more),
+        lambda job=1, more=1: (job, more),
+        lambda job, *more: (job, more),
+        lambda job, **more: (job, more),
+        lambda *jobs: jobs,
+        lambda job, *, more: (job, more),
+        lambda job, *, more=1: (job, more),
+        lambda *, job: job,
+        functools.partial(lambda job, more: (job, more), 1),
+        functools.wraps(lambda job, more: (job, more))(lambda job: job),
+        says_it_takes_two,
+    ],
+)
+def test_what_can_be_called_with_a_job_is_what_python_would_call(
+    function: Callable[..., Any],
+) -> None:
+    try:
+        inspect.signature(function, follow_wrapped=False).bind("job")
+    except TypeError:
+        with pytest.raises(FunctionError):
+            check_call(function, "jobs:process", "job")
+    else:
+        check_call(function, "jobs:process", "job")
