@@ -53,6 +53,15 @@ def test_the_same_holds_at_any_window(max_demand: int | str, at: int) -> None:
 
 
 @pytest.mark.parametrize("at", range(0, WINDOWED, BATCH))
+@pytest.mark.parametrize("max_demand", [None, "auto"])
+def test_the_same_holds_where_jobs_have_no_ids(max_demand: str | None, at: int) -> None:
+    first = 3 * SCHEDULES + at
+    seeds = range(first, first + min(BATCH, WINDOWED - at))
+
+    assert run_seeds(seeds, max_demand, named=False) == []
+
+
+@pytest.mark.parametrize("at", range(0, WINDOWED, BATCH))
 def test_the_same_holds_where_a_source_has_a_state(at: int) -> None:
     first = 2 * SCHEDULES + at
     seeds = range(first, first + min(BATCH, WINDOWED - at))
