@@ -29,14 +29,13 @@ from actors.journal.stretches import (
     READY,
     NoStretches,
     Stretches,
-    runs_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from actors.journal.journal import Keep, Statements
-    from actors.journal.stretches import Coming
+    from actors.journal.stretches import Coming, Run
 
 
 #: What a job has that comes; the last but one where it is leased at once.
@@ -64,7 +63,12 @@ _SMALL_ROW = 1024
 
 
 def insert_rows(
-    db: Statements, insert: str, rows: list[tuple[Any, ...]], size: int, /
+    db: Statements,
+    insert: str,
+    rows: list[tuple[Any, ...]],
+    size: int,
+    /,
+    conflict: str = "",
 ) -> None:
     """Insert rows, many at once where they are small: that is half the work.
 
@@ -73,6 +77,7 @@ def insert_rows(
         insert: One row; it ends with its values.
         rows: What is inserted.
         size: Of all of it, in bytes.
+        conflict: What is to be done where a row is there already.
     """
     whole = 0
     if len(rows) >= _ROWS_AT_ONCE and size <= _SMALL_ROW * len(rows):
@@ -80,9 +85,9 @@ def insert_rows(
         whole = len(rows) - len(rows) % _ROWS_AT_ONCE
         for begin in range(0, whole, _ROWS_AT_ONCE):
             part = rows[begin : begin + _ROWS_AT_ONCE]
-            db.execute(many, [*chain.from_iterable(part)])
+            db.execute(many + conflict, [*chain.from_iterable(part)])
     if whole < len(rows):
-        db.executemany(insert, rows[whole:])
+        db.executemany(insert + conflict, rows[whole:])
 
 
 @cache
@@ -92,10 +97,16 @@ def _many_rows(insert: str) -> str:
 
 
 def insert_each(
-    db: Statements, insert: str, rows: list[tuple[Any, ...]], _size: int, /
+    db: Statements,
+    insert: str,
+    rows: list[tuple[Any, ...]],
+    _size: int,
+    /,
+    conflict: str = "",
 ) -> None:
     """Insert rows with a statement for each."""
-    db.executemany(insert, rows)
+    if rows:
+        db.executemany(insert + conflict, rows)
 
 
 #: How many are forgotten together, at the least, where they take too much.
@@ -365,9 +376,11 @@ class JobEventWriter:
             (named if job.own_id else others).append((job, begins))
         if others:
             others = self._stretches.add(others, now)
-        fetched = _FETCHED.format(self.single)
-        self._many(fetched, self._rows(others, now))
-        self._many(fetched + self.comes_again, self._rows(named, now))
+        insert = _FETCHED.format(self.single)
+        for jobs, conflict in ((others, ""), (named, self.comes_again)):
+            rows = self._rows(jobs, now)
+            size = sum(len(row[2]) for row in rows)
+            self.insert_rows(self._db, insert, rows, size, conflict)
         first = number << KEY_BITS
         self.insert_rows(
             self._db,
@@ -486,7 +499,7 @@ class JobEventWriter:
         # Of jobs, the first of an event's fields, to which something of their own
         # happens.
         if keys := [each[0].key for each in events if not each[0].own_id]:
-            self._stretches.single_out(keys)
+            self._stretches.single_out(runs_of(keys))
 
     def _set(self, job: Job, state: JobState, **columns: Any) -> None:
         values = {"state": state.value, "attempt": job.attempt, "crashes": job.crashes}
@@ -509,14 +522,18 @@ class JobEventWriter:
                 runs_of(map(self._place, jobs)),
             )
         # A made-up id never comes again: nothing is to be remembered of it.
+        named: dict[int, list[int]] = {}
+        for job in jobs:
+            if job.own_id:
+                named.setdefault(job.attempt, []).append(job.key)
         self._many(
             f"UPDATE {self.single} "  # noqa: S608
             "SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
-            "WHERE fetcher = ? AND key = ?",
+            "WHERE fetcher = ? AND key BETWEEN ? AND ?",
             [
-                (state, job.attempt, now, other, number, job.key)
-                for job in jobs
-                if job.own_id
+                (state, attempt, now, other, number, *run)
+                for attempt, keys in named.items()
+                for run in runs_of(keys)
             ],
         )
         if gone := [job.key for job in jobs if not job.own_id]:
@@ -541,6 +558,26 @@ class JobEventWriter:
                 *(processor, error, trace),
             ),
         )
+
+
+def runs_of(numbers: Iterable[int]) -> list[Run]:
+    """The first and last of each run of numbers that follow one another.
+
+    A statement for a run costs what one for a row does.
+    """
+    ordered = sorted(set(numbers))
+    if not ordered:
+        return []
+    first = last = ordered[0]
+    if ordered[-1] - first < len(ordered):  # most often it is one
+        return [(first, ordered[-1])]
+    runs: list[Run] = []
+    for each in ordered:
+        if each > last + 1:
+            runs.append((first, last))
+            first = each
+        last = each
+    return [*runs, (first, last)]
 
 
 #: Made where there is a limit: what left under it, for as long as that counts.

@@ -22,7 +22,7 @@ from actors.journal import event_rows, sqlite
 from actors.journal.file import LIVE
 from actors.journal.journal import JournalError, JournalOtherError
 from actors.journal.postgres_database import NO_MORE, Database, FencedError
-from actors.journal.stretches import NoStretches, runs_of
+from actors.journal.stretches import NoStretches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,7 +55,7 @@ class _Ended(event_rows.KeptJobs):
         event_rows.insert_each(self._db, event_rows.INSERT_ENDED, rows, size)
 
     def _forget_ends(self, numbers: list[int]) -> None:
-        self._db.executemany(event_rows.FORGET_ENDED, runs_of(numbers))
+        self._db.executemany(event_rows.FORGET_ENDED, event_rows.runs_of(numbers))
 
 
 class _Writer(event_rows.JobEventWriter):

@@ -85,26 +85,6 @@ STRETCHED_JOB = (
 )
 
 
-def runs_of(numbers: Iterable[int]) -> list[Run]:
-    """The first and last of each run of numbers that follow one another.
-
-    A statement for a run costs what one for a row does.
-    """
-    ordered = sorted(set(numbers))
-    if not ordered:
-        return []
-    first = last = ordered[0]
-    if ordered[-1] - first < len(ordered):  # most often it is one
-        return [(first, ordered[-1])]
-    runs: list[Run] = []
-    for each in ordered:
-        if each > last + 1:
-            runs.append((first, last))
-            first = each
-        last = each
-    return [*runs, (first, last)]
-
-
 def outside(of: Run, runs: Iterable[Run]) -> Iterator[Run]:
     """What remains of a run without others, which are in order and apart."""
     first, last = of
@@ -136,7 +116,7 @@ class NoStretches:
         """Forget jobs; returns those that are elsewhere: all of them."""
         return runs
 
-    def single_out(self, _keys: Iterable[int]) -> None:
+    def single_out(self, _runs: list[Run]) -> None:
         """See to it that jobs have rows of their own: they have."""
 
     def make_ready(self) -> None:
@@ -202,9 +182,9 @@ class Stretches:
         gone = self._db.executemany(_DELETE_WHOLE, whole).rowcount
         return [] if gone == len(runs) else self._take(runs)[1]
 
-    def single_out(self, keys: Iterable[int]) -> None:
+    def single_out(self, runs: list[Run]) -> None:
         """See to it that jobs have rows of their own."""
-        taken, _ = self._take(runs_of(keys))
+        taken, _ = self._take(runs)
         base, number = self._base, self._fetcher
         rows = [
             (number, key, f'"#{key}"', *each[2:])

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from actors.demand.job import Job, JobState, Process
 from actors.demand.job_events import JobDone, JobFetched, JobLeased
+from actors.journal.event_rows import runs_of
 from actors.journal.file import JournalFile
 from actors.journal.journal import Keep
 from actors.journal.sqlite import SqliteJournal
-from actors.journal.stretches import runs_of
 
 PROCESSES = [Process(name=f"sqrt-{n}", run=f"r{n}", pid=n, host="h") for n in (1, 2)]
 

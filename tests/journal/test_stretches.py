@@ -29,11 +29,12 @@ from actors.demand.job_events import (
     JobRouted,
 )
 from actors.journal.edit import decide
+from actors.journal.event_rows import runs_of
 from actors.journal.file import JournalFile, connect
 from actors.journal.follow import FileFollower, file_position
 from actors.journal.journal import JournalError, JournalOtherError, Keep
 from actors.journal.sqlite import Clock, SqliteJournal
-from actors.journal.stretches import outside, runs_of
+from actors.journal.stretches import outside
 from actors.journal.view import JournalView
 
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
@@ -664,11 +665,14 @@ def test_it_gives_back_what_a_fetcher_knew(
 
 @pytest.mark.parametrize("count", [1, 31, 32, 33, 100])
 @pytest.mark.parametrize("text", ["", "x" * 3000])
+@pytest.mark.parametrize("own_id", [False, True])
 def test_rows_that_are_inserted_together_are_as_those_inserted_alone(
-    path: Path, count: int, text: str
+    path: Path, count: int, text: str, *, own_id: bool
 ) -> None:
     jobs = alike(1, count)
     for job in jobs:
+        if own_id:
+            job.id, job.own_id = f"id{job.key}", True
         job.payload = [job.key, text]
         job.size = len(text) + 20
     with opened(path, keep=WEEK) as journal:
@@ -683,7 +687,42 @@ def test_rows_that_are_inserted_together_are_as_those_inserted_alone(
     with contextlib.closing(JournalView(path)) as view:
         found = [*view.ended("done", "numbers")]
     assert [(each["seq"], each["key"], each["id"]) for each in found] == [
-        (key, key, f"#{key}") for key in range(1, count + 1)
+        (job.key, job.key, job.id) for job in jobs
     ]
     assert all(each["payload"] == each["result"] for each in found)
     assert [each["result"][0] for each in found] == list(range(1, count + 1))
+    assert [(each[0], *each[2:]) for each in singles(path)] == [
+        (job.key, 1, "done", 1, "sqrt-1") for job in jobs if own_id
+    ]
+    with opened(path) as journal:
+        assert journal.known([f"id{count}", "id0"]) == (
+            {f"id{count}"} if own_id else set()
+        )
+
+
+def test_ids_that_come_again_with_others_begin_anew(path: Path) -> None:
+    first = [Job(key, f"id{key}", 1, 0.0) for key in range(1, 101)]
+    commit(path, *map(JobFetched, first), *leased(first))
+    commit(path, *done(first))
+    again = [Job(100 + key, f"id{key}", 2, 0.0) for key in range(50, 150)]
+    commit(path, *map(JobFetched, again), *leased(again[:10], THERE))
+
+    rows = singles(path)
+    assert [row[:2] for row in rows] == [
+        *((key, f'"id{key}"') for key in range(1, 50)),
+        *((key, f'"id{key - 100}"') for key in range(150, 250)),
+    ]
+    assert {row[3:] for row in rows[49:59]} == {("leased", 1, "sqrt-2")}
+    assert {row[3:] for row in rows[59:]} == {("ready", 0, None)}
+
+
+def test_ends_of_named_jobs_change_no_other(path: Path) -> None:
+    jobs = [Job(key, key, key, 0.0) for key in range(1, 9)]
+    commit(path, *map(JobFetched, jobs), *leased(jobs))
+    jobs[4].attempt = 2
+    commit(path, *done([jobs[key - 1] for key in (1, 2, 4, 5, 8)]))
+
+    assert [(row[0], row[3], row[4]) for row in singles(path)] == [
+        *((1, "done", 1), (2, "done", 1), (3, "leased", 1), (4, "done", 1)),
+        *((5, "done", 2), (6, "leased", 1), (7, "leased", 1), (8, "done", 1)),
+    ]
