@@ -63,6 +63,13 @@ _BETWEEN = (
 
 _INSERT = f"INSERT INTO stretch ({_NAMES}) VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608
 
+#: The usual lease, of the first that are ready: what remains begins behind them.
+_CUT_HEAD = "UPDATE stretch SET first = ? WHERE first = ? AND last > ?"
+_LEASE_HEAD = (
+    f"INSERT INTO stretch ({_NAMES}) SELECT ?, ?, 'leased', ?, ?, fetched_at "  # noqa: S608
+    "FROM stretch WHERE first = ?"
+)
+
 _DELETE_WHOLE = "DELETE FROM stretch WHERE first = ? AND last = ?"
 
 _SINGLE_OUT = (
@@ -167,6 +174,12 @@ class Stretches:
             attempt: Which one it is.
             processor: Whose.
         """
+        if len(runs) == 1:
+            first, last = self._base + runs[0][0], self._base + runs[0][1]
+            if self._db.execute(_CUT_HEAD, (last + 1, first, last)).rowcount:
+                leased = (first, last, attempt, processor, last + 1)
+                self._db.execute(_LEASE_HEAD, leased)
+                return []
         taken, others = self._take(runs)
         self._insert(
             [

@@ -102,11 +102,16 @@ def check(db: sqlite3.Connection) -> None:
     assert live <= payloads
 
 
-def singles(path: Path) -> list[tuple[Any, ...]]:
+def ask(path: Path, sql: str) -> list[tuple[Any, ...]]:
     with contextlib.closing(connect(path, read_only=True)) as db:
-        return db.execute(
-            "SELECT key, id, own_id, state, attempt, processor FROM single ORDER BY key"
-        ).fetchall()
+        return db.execute(sql).fetchall()
+
+
+def singles(path: Path) -> list[tuple[Any, ...]]:
+    return ask(
+        path,
+        "SELECT key, id, own_id, state, attempt, processor FROM single ORDER BY key",
+    )
 
 
 Runs = st.sets(st.integers(0, 40)).map(runs_of)
@@ -194,6 +199,37 @@ def test_a_lease_of_some_leaves_the_others_ready(path: Path) -> None:
             (8, {"n": 8}),
         ]
         assert [job.key for job in journal.load(JobState.READY, 0, 9, 1)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "ready"),
+    [
+        (1, 1, [(2, 9)]),
+        (1, 8, [(9, 9)]),
+        (1, 9, []),
+        (2, 9, [(1, 1)]),
+        (5, 5, [(1, 4), (6, 9)]),
+        (9, 9, [(1, 8)]),
+    ],
+)
+def test_a_lease_cuts_it_wherever_it_is(
+    path: Path, first: int, last: int, ready: list[tuple[int, int]]
+) -> None:
+    jobs = alike(1, 9)
+    commit(path, *map(JobFetched, alike(1, 9)), fetcher="another")
+    commit(path, *map(JobFetched, jobs))
+    [(fetched_at,)] = ask(path, "SELECT fetched_at FROM stretch WHERE first >> 40 = 2")
+    commit(path, *leased(jobs[first - 1 : last], THERE))
+
+    assert [each for each in stretches(path) if each[2] == "leased"] == [
+        (first, last, "leased", 1, "sqrt-2")
+    ]
+    assert [each[:2] for each in stretches(path) if each[2] == "ready"] == [
+        (1, 9),
+        *ready,
+    ]
+    times = ask(path, "SELECT DISTINCT fetched_at FROM stretch WHERE first >> 40 = 2")
+    assert times == [(fetched_at,)]
 
 
 def test_a_lease_over_several_of_them_and_single_jobs_takes_each(path: Path) -> None:
@@ -424,6 +460,7 @@ def test_a_commit_that_breaks_at_any_statement_is_as_if_it_had_not_begun(
     commit(path, *map(JobFetched, jobs), *leased(jobs[:9]))
     more = alike(13, 15)
     events = [
+        *leased(jobs[9:10]),
         *done([*jobs[:2], *jobs[4:6]]),
         failed(jobs[3]),
         quarantined(jobs[7]),
