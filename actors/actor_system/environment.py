@@ -53,6 +53,10 @@ class Environment:
         """End what a process of ours has left behind."""
         keeper.end_orphans()
 
+    def main_end(self) -> int:
+        """A descriptor that can be read once the main process has ended, or below 0."""
+        return keeper.starter_end()
+
     def end_system(self) -> None:
         """End every process of the system: the main process has ended."""
         keeper.end_in_its_place()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from actors.host import descendants
-from actors.host.linux import kill, libc
+from actors.host.linux import descriptor, kill, libc
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,6 +26,8 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 #: The keeper that this process runs under, or is; 0 for none.
 _keeper = 0
+#: Who has started that one.
+_starter = 0
 
 
 def keep() -> None:
@@ -33,8 +35,8 @@ def keep() -> None:
 
     To be called in a process that has no threads and has just been started.
     """
-    global _keeper  # noqa: PLW0603 - of this process, and of those forked from it
-    parent = os.getppid()
+    global _keeper, _starter  # noqa: PLW0603 - of this process, and of its forks
+    _starter = parent = os.getppid()
     _keeper = os.getpid()
     os.environ[descendants.KEEPER] = str(_keeper)
     signal.signal(signal.SIGTERM, _told_to_end)
@@ -59,6 +61,19 @@ def _told_to_end(*_: object) -> None:
     if os.getpid() != _keeper:
         os._exit(1)
     end()
+
+
+def starter_end() -> int:
+    """A descriptor that can be read once who started the keeper has ended.
+
+    Below 0 where there is no keeper.
+    """
+    if not _starter:
+        return -1
+    try:
+        return descriptor(_starter)
+    except ProcessLookupError:
+        end_in_its_place()
 
 
 def end_in_its_place() -> NoReturn:

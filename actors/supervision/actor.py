@@ -162,9 +162,9 @@ class SupervisorActor(Stage):
     def start(self, message: Any) -> None:
         """Begin, and tell the main process what keeps this actor from it, if so."""
         self.reporter = self.environment.reporter(message.report_fd)
-        # It can be read once nobody listens any more. The keeper ends all then; but it
-        # may be stopped.
-        self.watch(message.report_fd, self.environment.end_system)
+        # The keeper ends all, once the main process has ended; but it may be stopped.
+        if (fd := self.environment.main_end()) >= 0:
+            self.watch(fd, self.environment.end_system)
         self.reporter.alive(self.environment.process_id())
         with self.reporter.beginning():
             self.begin(message)

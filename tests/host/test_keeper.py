@@ -36,9 +36,7 @@ def program(what: str, then: str) -> subprocess.Popen[str]:
     text = f"""
         import os, signal, subprocess, time
         from actors.host import keeper
-        lives, ends = os.pipe()
         if os.fork() == 0:
-            os.close(lives)
             os.setsid()
             keeper.keep()
             if (kept := os.fork()) == 0:
@@ -51,7 +49,6 @@ def program(what: str, then: str) -> subprocess.Popen[str]:
             signal.signal(signal.SIGCHLD, ended)
             while True:
                 signal.pause()
-        os.close(ends)
         time.sleep(600)
     """
     return subprocess.Popen(
@@ -82,7 +79,7 @@ def sleeping() -> set[int]:
 IN_ITS_PLACE = """
                 import select
                 poll = select.poll()
-                poll.register(ends, select.POLLIN)
+                poll.register(keeper.starter_end(), select.POLLIN)
                 poll.poll()
                 keeper.end_in_its_place()
 """

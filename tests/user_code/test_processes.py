@@ -91,7 +91,9 @@ def test_a_killed_processor_takes_what_it_started_with_it(
     eventually(lambda: sleeping(system), "the job ran again")
 
 
-@pytest.mark.parametrize("victim", ["main", "admin", "root", "all"])
+@pytest.mark.parametrize(
+    "victim", ["main", "main beside a stopped admin", "admin", "root", "all"]
+)
 def test_a_system_that_ends_in_any_way_takes_what_was_started_with_it(
     victim: str, start_system: Start, eventually: Start
 ) -> None:
@@ -105,6 +107,9 @@ def test_a_system_that_ends_in_any_way_takes_what_was_started_with_it(
     match victim:
         case "all":
             system.kill_all()
+        case "main beside a stopped admin":
+            os.kill(pids["admin"], signal.SIGSTOP)
+            os.kill(pids["main"], signal.SIGKILL)
         case _:
             os.kill(pids[victim], signal.SIGKILL)
     if victim == "root":
