@@ -190,11 +190,11 @@ class PostgresJournal(sqlite.SqliteJournal):
         Raises:
             JournalError: They cannot be read.
         """
-        self._heed_clock()
-        since = self._now() - self._remember_s
-        asked = {json.dumps(each): each for each in ids}
+        asked = {json.dumps(each): each for each in self._to_ask(ids)}
         if not asked:
             return set()
+        self._heed_clock()
+        since = self._now() - self._remember_s
         rows = self._db.execute(
             "SELECT id FROM job WHERE fetcher = ? AND own_id = 1 AND id_hash IN "
             "(SELECT md5(it)::uuid FROM unnest(?::text[]) AS it) AND id = ANY(?) "
@@ -202,6 +202,14 @@ class PostgresJournal(sqlite.SqliteJournal):
             (self._fetcher, list(asked), list(asked), since),
         )
         return {asked[text] for (text,) in rows}
+
+    def _highest_id(self) -> float:
+        [highest] = self._db.execute(
+            "SELECT max(id::numeric) FROM job WHERE fetcher = ? AND own_id = 1 "
+            "AND left(id, 1) <> '\"'",
+            (self._fetcher,),
+        ).fetchone()
+        return -math.inf if highest is None else int(highest)
 
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not.

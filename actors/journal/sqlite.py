@@ -76,6 +76,9 @@ SET_BY_S = 60.0
 #: How long to wait for another who writes, in seconds: a mailbox stands still so long.
 WAIT_S = 0.25
 
+#: SQLite's own largest integer: what is larger, it takes for this.
+LARGEST = (1 << 63) - 1
+
 #: How many jobs are forgotten in one transaction.
 PURGED_AT_ONCE = 1000
 
@@ -142,6 +145,8 @@ class SqliteJournal:
         self._syncs = True
         self._follows_copies = False
         self._wall_ahead = self._clock.ahead()
+        #: No number that is a source's own id is above it; None: not looked at yet.
+        self._highest: float | None = None
         with _told():
             self._db: Any = db or connect(path, wait_s=WAIT_S)
             with _closed_on_error(self._db):
@@ -343,17 +348,39 @@ class SqliteJournal:
             JournalError: The file cannot be read.
         """
         with _told():
+            if not (asked := self._to_ask(ids)):
+                return set()
             self._heed_clock()
             since = self._now() - self._remember_s
             return {
                 job_id
-                for job_id in ids
+                for job_id in asked
                 if self._db.execute(
                     "SELECT 1 FROM single WHERE fetcher = ? AND own_id = 1 AND id = ? "
                     "AND (ended_at IS NULL OR ended_at > ?)",
                     (self._fetcher, json.dumps(job_id), since),
                 ).fetchone()
             }
+
+    def _to_ask(self, ids: Iterable[JobId]) -> list[JobId]:
+        # Most sources count: a number above all that ever came is not looked for.
+        asked: list[JobId] = []
+        for each in ids:
+            if type(each) is int:
+                if self._highest is None:
+                    self._highest = self._highest_id()
+                if self._highest < each < LARGEST:
+                    self._highest = each
+                    continue
+            asked.append(each)
+        return asked
+
+    def _highest_id(self) -> float:
+        [highest] = self._db.execute(
+            "SELECT max(CAST(id AS INTEGER)) FROM job WHERE fetcher = ? AND own_id = 1",
+            (self._fetcher,),
+        ).fetchone()
+        return -math.inf if highest is None else int(highest)
 
     def ended(self, job_id: JobId) -> JobState | None:
         """How a job of the source's own id has ended; None if it has not.

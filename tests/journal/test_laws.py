@@ -131,6 +131,35 @@ def test_ids_are_known_by_type_until_the_window_is_over(store: Store) -> None:
     forgetful.close()
 
 
+BIG = 1 << 63
+#: Around nothing, around where SQLite's integers end, beyond them, and texts.
+MANY_IDS = [
+    *(-5, -1, 0, 1, 2, 7, 8, 40, 41, "7", "abc", "41", "", -BIG, -BIG - 9),
+    *(BIG - 2, BIG - 1, BIG, BIG + 1, 10**60, 10**60 + 1, "9" * 40),
+]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ids_are_known_in_whatever_order_they_come(store: Store, seed: int) -> None:
+    """A number above all others is not looked for; no other is to be missed."""
+    chance = random.Random(seed)
+    came: dict[tuple[type, Any], None] = {}
+    key = 0
+    for _ in range(2):
+        with store.run() as journal:
+            for _ in range(25):
+                asked = chance.sample(MANY_IDS, chance.randint(1, 4))
+                known = journal.known(asked)
+                named = {(type(each), each) for each in asked}
+                assert {(type(each), each) for each in known} == named & came.keys()
+                new = [each for each in asked if (type(each), each) not in came]
+                # Not all that is asked for comes to be kept: the disk may be full.
+                for each in new[: chance.randint(0, 2)]:
+                    key += 1
+                    journal.commit([JobFetched(new_job(key, id=each))])
+                    came[type(each), each] = None
+
+
 def test_fetchers_do_not_see_one_anothers_jobs(store: Store) -> None:
     keep(store, JobFetched(new_job(1)), StateMoved('{"at":1}'), fetcher="north")
     keep(store, JobFetched(new_job(1)), JobFetched(new_job(2)), fetcher="south")
