@@ -65,12 +65,14 @@ class Connections:
 
     Attributes:
         poll: What tells which descriptors are ready; others may be added.
+        changes: How often it was changed what that waits for.
     """
 
     def __init__(
         self, directory: Directory, name: str, deliver: Callable[[str, bytes], None]
     ) -> None:
         self.poll = native.poll()
+        self.changes = 0
         self._directory = directory
         self._name = name
         self._deliver = deliver
@@ -131,6 +133,7 @@ class Connections:
             if event & select.POLLOUT and fd in self._by_fd:
                 connection.blocked = False
                 self.poll.modify(fd, select.POLLIN)
+                self.changes += 1
                 self._flush(connection)
         elif fd == self._listener.fileno():
             self._accept()
@@ -149,6 +152,7 @@ class Connections:
             self._listener.close()
             self._listener = listener
             self.poll.register(listener, select.POLLIN)
+            self.changes += 1
 
     def drop(self, name: str) -> None:
         """Give up what is on its way to a process that has died."""
@@ -181,6 +185,7 @@ class Connections:
         peer = self._by_name[name] = _Connection(connection, name)
         self._by_fd[connection.fileno()] = peer
         self.poll.register(connection, select.POLLIN)
+        self.changes += 1
         greeting = _GREETING + self._name.encode().ljust(MAX_NAME, b"\0")
         peer.out.append(greeting)
         peer.waiting = len(greeting)
@@ -208,6 +213,7 @@ class Connections:
     def _block(self, peer: _Connection) -> None:
         peer.blocked = True
         self.poll.modify(peer.socket, select.POLLIN | select.POLLOUT)
+        self.changes += 1
 
     # Receiving.
 
@@ -229,6 +235,7 @@ class Connections:
             fd = connection.fileno()
             self._by_fd[fd] = self._silent[fd] = _Connection(connection)
             self.poll.register(fd, select.POLLIN)
+            self.changes += 1
             while len(self._silent) > MAX_SILENT:
                 self._make_room()
 
@@ -302,6 +309,7 @@ class Connections:
     def _lose(self, connection: _Connection) -> None:
         fd = connection.socket.fileno()
         self.poll.unregister(fd)
+        self.changes += 1
         del self._by_fd[fd]
         self._silent.pop(fd, None)
         if self._by_name.get(connection.name) is connection:

@@ -113,6 +113,17 @@ class Stage(Actor):  # type: ignore[misc]
         """Watch a descriptor no longer; to be called before it is closed."""
         self._watched.pop(fd, None)
 
+    @property
+    def turn(self) -> Callable[[int], bool] | None:
+        """What calls a watched descriptor's ``ready`` in the thread that calls it.
+
+        It returns False while the mailbox is busy, or waits for another such thread.
+        None where there is no such thing.
+        """
+        transport = getattr(self._myRef, "transport", None)
+        turn: Callable[[int], bool] | None = getattr(transport, "take_turn", None)
+        return turn
+
     def unexpected(self, message: Any) -> None:
         """Say that a message is not for this stage, and leave it at that."""
         self.log.warning("message.unexpected", message=type(message).__name__)

@@ -6,6 +6,7 @@ Thespian has no base class for one; what its managers call is what is here.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import heapq
 import itertools
 import math
@@ -37,10 +38,11 @@ from thespian.system.transport import (
 
 from actors.actor_system.connections import Connections
 from actors.actor_system.sockets import Directory, new_name
-from actors.host import unpickling
+from actors.host import native, unpickling
 from actors.host.frames import MAX_MESSAGE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import timedelta
 
 
@@ -95,7 +97,13 @@ class Transport:
         self._timers: list[tuple[float, int, timedelta, Any]] = []
         self._order = itertools.count()
         self._watched: list[int] = []
+        self._changes = 0
         self._aborting = False
+        self._handler: Any = None
+        self._result: Any = True
+        self._turn = native.allocate_lock()
+        self._context = contextvars.copy_context()
+        self._waits_until = math.inf
         self._look_at = 0.0
         self._connections = Connections(
             endpoint.directory, endpoint.name, self._received
@@ -144,8 +152,20 @@ class Transport:
             until = time.monotonic() + maximumDuration.total_seconds()
         if handler is TransmitOnly:
             return self._send_all(until)
+        if handler is None or self._handler is not None:
+            return self._run(handler, until, self._wait)
+        with self._turn:
+            self._handler, self._result = handler, True
+            try:
+                return self._run(handler, until, self._wait_in_turn)
+            finally:
+                self._handler = None
+
+    def _run(self, handler: Any, until: float, wait: Callable[[float], None]) -> Any:
         looked = False
         while not self._aborting:
+            if not self._result:
+                return Thespian__Run_HandlerResult(self._result)
             if (envelope := self._next()) is not None:
                 if handler is None:
                     return envelope
@@ -154,10 +174,51 @@ class Transport:
             elif looked and time.monotonic() >= until:
                 return Thespian__Run_Expired()
             else:
-                self._wait(min(until, self._timers[0][0]) if self._timers else until)
+                wait(min(until, self._timers[0][0]) if self._timers else until)
                 looked = True
         self._aborting = False
         return Thespian__Run_Terminated()
+
+    def take_turn(self, fd: int) -> bool:
+        """Handle what a watched descriptor stands for, in the thread that calls this.
+
+        To wake the mailbox's thread, and to be woken by it, costs more than what there
+        is to do. Whatever thread it is, one at a time has the mailbox.
+
+        Returns:
+            Whether it was done: not while the mailbox handles something else.
+        """
+        if self._handler is None or not self._turn.acquire(blocking=False):
+            return False
+        try:
+            if self._handler is None or self._inbox or self._aborting:
+                return False
+            changes = self._connections.changes + self._changes
+            envelope = ReceiveEnvelope(self.myAddress, WatchMessage([fd]))
+            # What the caller has bound to its context is none of the mailbox's.
+            result = self._context.run(self._handler, envelope)
+            self._result = result and self._result
+            if (
+                not self._result
+                or self._inbox
+                or self._connections.changes + self._changes != changes
+                or (self._timers and self._timers[0][0] < self._waits_until)
+            ):
+                self.interrupt_wait()
+            return True
+        finally:
+            self._turn.release()
+
+    def _wait_in_turn(self, until: float) -> None:
+        # Others may have the mailbox as long as its own thread waits.
+        self._waits_until = until
+        self._context = contextvars.copy_context()
+        self._turn.release()
+        try:
+            events = self._poll_until(until)
+        finally:
+            self._turn.acquire()
+        self._note(events)
 
     def _send_all(self, until: float) -> bool:
         self.set_watch([])
@@ -174,11 +235,16 @@ class Transport:
         return self._inbox.popleft() if self._inbox else None
 
     def _wait(self, until: float) -> None:
+        self._note(self._poll_until(until))
+
+    def _poll_until(self, until: float) -> list[tuple[int, int]]:
         delay_ms = None
         if until < math.inf:
             delay_ms = max(0.0, (until - time.monotonic()) * 1000)
+        return self._poll.poll(delay_ms)
+
+    def _note(self, events: list[tuple[int, int]]) -> None:
         ready = []
-        events = self._poll.poll(delay_ms)
         if (now := time.monotonic()) >= self._look_at:
             self._look_at = now + LOOK_S
             self._connections.look()
@@ -218,6 +284,7 @@ class Transport:
         """Say which descriptors to wait for, beside messages."""
         if watchlist == self._watched:
             return
+        self._changes += 1
         for fd in set(self._watched).difference(watchlist):
             self._unwatch(fd)
         for fd in set(watchlist).difference(self._watched):

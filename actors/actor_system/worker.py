@@ -25,10 +25,16 @@ class NoThreadError(ValueError):
 class Permits:
     """Holds a worker's call until its stage lets it go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, hand_over: Callable[[], object] = bool) -> None:
+        """None yet.
+
+        Args:
+            hand_over: Called before a wait: what was said before it may end it.
+        """
         self._passes = 0
         self._lock = allocate_lock()
         self._more = Signal()
+        self._hand_over = hand_over
 
     def release(self, count: int = 1) -> None:
         """Let the call pass ``count`` times."""
@@ -39,8 +45,10 @@ class Permits:
     def passed(self, count: int = 1) -> Iterator[Any]:
         """Wait for ``count`` passes; an iterator, so that a wait can be a yield."""
         # What is counted is never lost, where an exception out of nowhere ends a wait.
-        while not self._pass(count):
-            self._more.wait()
+        if not self._pass(count):
+            self._hand_over()
+            while not self._pass(count):
+                self._more.wait()
         yield from ()
 
     def _pass(self, count: int) -> bool:
@@ -56,7 +64,14 @@ class WakingQueue:
 
     The stage watches ``fd``; when it can be read, ``take`` returns everything
     that was put since. Between two looks any number of values costs one wake-up.
+
+    Attributes:
+        turn: Has the stage take what is here, in the thread that calls it; returns
+            whether it did. None where only the mailbox's own thread may.
     """
+
+    turn: Callable[[int], bool] | None = None
+    _unsaid = False
 
     def __init__(self) -> None:
         self.fd, self._wake = map(forks.keep, os.pipe())
@@ -83,6 +98,23 @@ class WakingQueue:
         if not self._woken:
             self._wake_up()
 
+    def hand_over(self) -> None:
+        """Have the stage take what is here: in this thread, if it waits for anything.
+
+        Else it is woken, where it was not.
+        """
+        if self.turn is None or not self._yielded:
+            return
+        self._unsaid = not self.turn(self.fd) or bool(self._yielded)
+        self.speak()
+
+    def speak(self) -> None:
+        """Wake the stage, if there is a value that it was not woken for."""
+        if self._unsaid:
+            self._unsaid = False
+            if not self._woken:
+                self._wake_up()
+
     def _wake_up(self) -> None:
         with self._lock:
             if not self._woken:
@@ -95,6 +127,8 @@ class Worker(WakingQueue):
 
     With one thread they run one after another, with several as many at a time.
     """
+
+    _waits_next = False
 
     def __init__(self, name: str, threads: int = 1) -> None:
         super().__init__()
@@ -140,7 +174,15 @@ class Worker(WakingQueue):
 
     def permits(self) -> Permits:
         """Permits for this worker's calls."""
-        return Permits()
+        return Permits(self.hand_over)
+
+    def waits_next(self) -> None:
+        """Note that behind what a call yields next it ends, or waits for permits.
+
+        The stage is then not woken for it, but has it in this thread, where that is
+        the only one.
+        """
+        self._waits_next = self.turn is not None and self._threads == 1
 
     def stop(self) -> None:
         """Take no further call; those that run are left to themselves."""
@@ -168,9 +210,17 @@ class Worker(WakingQueue):
                         forks.end_fork()
                         if calls is not self._calls:
                             return
-                        self.put(each)
+                        if self._waits_next:
+                            self._waits_next, self._unsaid = False, True
+                            self._yielded.append(each)
+                        else:
+                            self.put(each)
                     break
                 except BaseException as error:  # noqa: BLE001 - the last guard
                     # Itself a run, for the same may happen to it.
                     run = partial(failed, error)
             forks.end_fork()
+            if calls is not self._calls:
+                return
+            if self._unsaid:
+                self.hand_over()

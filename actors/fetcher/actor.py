@@ -424,6 +424,7 @@ class FetcherActor(Stage):
         self, routing: Routing, system: SystemConfig, root: Address, next_key: int
     ) -> None:
         self.watch(self.source.fd, self._source_spoke)
+        self.source.take_turns(self.turn)
         if not routing.is_open:
             worker = self.environment.worker(f"route-{self.config.name}")
             store, limit_s = self.producer.store, system.job_timeout_s

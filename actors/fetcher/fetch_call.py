@@ -251,6 +251,8 @@ class Signals:
 
     Attributes:
         kept: Released once for each job that is in the journal.
+        waits_next: Called before a step behind which nothing comes but the wait for
+            ``kept``.
         stop: Begin no further call.
         full: There is no room any more, though there was when the run began.
         last: The ids that the answer before had: the run's own note.
@@ -263,6 +265,7 @@ class Signals:
     """
 
     kept: Permits = field(default_factory=Permits)
+    waits_next: Callable[[], object] = bool
     stop: bool = False
     full: bool = False
     last: set[JobId] = field(default_factory=set)
@@ -377,11 +380,14 @@ def _take(
     unusable: Failure | None = None
     seen: list[JobId | None] = []
     jobs = _each(answer, several=several)
+    # Behind one of several the user's code comes again, and may take long.
+    before_step = bool if several else signals.waits_next
     while end is None:
         step, end = _next(jobs)
         if step is None:
             break
         signals.under_way += 1
+        before_step()
         yield step
         if isinstance(step, Unusable):
             unusable = unusable or step.failure

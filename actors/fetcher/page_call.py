@@ -142,6 +142,7 @@ class _Run:
 
     def _keep(self, page: Page) -> Generator[FetchStep, None, RunEnded | None]:
         self.signals.under_way += len(page.jobs) + 1
+        self.signals.waits_next()
         yield page
         yield from all_kept(self.signals)
         if self.signals.moved:

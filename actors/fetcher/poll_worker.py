@@ -92,7 +92,7 @@ class PollWorker:
         self.states = states
         self._options = config.options
         self._worker = environment.worker(f"fetch-{config.name}")
-        self._signals = Signals(self._worker.permits())
+        self._signals = Signals(self._worker.permits(), self._worker.waits_next)
         paced = "next_poll" in given_to(fetch)
         self._fetch = pacing(fetch, self._signals) if paced else fetch
         self._hurry = hurry
@@ -115,6 +115,10 @@ class PollWorker:
     def fd(self) -> int:
         """The descriptor to watch."""
         return self._worker.fd
+
+    def take_turns(self, turn: Callable[[int], bool] | None) -> None:
+        """Have what was fetched taken in the fetch's thread, where the stage waits."""
+        self._worker.turn = turn
 
     @property
     def stopped(self) -> bool:

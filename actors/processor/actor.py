@@ -309,7 +309,9 @@ class ProcessorActor(Stage):
                 calling = Calling(process, find, self.now)
                 return ExecutorRunner(self.environment.worker(name), calling, make)
         calling = Calling(forks.guarded(process), find, self.now)
-        return ThreadRunner(self.environment.worker(name, places), calling, places)
+        worker = self.environment.worker(name, places)
+        worker.turn = self.turn
+        return ThreadRunner(worker, calling, places)
 
     def erred(self) -> None:
         """End this process, where jobs have ended and their ends may be lost in it."""

@@ -164,9 +164,27 @@ class JobCalls:
     from it.
     """
 
-    def __init__(self, calling: Calling, waiting: deque[Task]) -> None:
+    def __init__(
+        self,
+        calling: Calling,
+        waiting: deque[Task],
+        speak: Callable[[], object] = bool,
+        waits_next: Callable[[], object] = bool,
+    ) -> None:
+        """Take from what waits.
+
+        Args:
+            calling: How the function is called.
+            waiting: Jobs that are not begun.
+            speak: Called before a job is begun, which may take long: what those
+                before it came to is to be heard.
+            waits_next: Called before a job's end is yielded behind which there is
+                nothing to do.
+        """
         self._calling = calling
         self._waiting = waiting
+        self._speak = speak
+        self._waits_next = waits_next
         self._running: Task | None = None
 
     def run(self) -> Iterator[Ended]:
@@ -176,10 +194,13 @@ class JobCalls:
                 task = self._running = self._waiting.popleft()
             except IndexError:
                 return
+            self._speak()
             self._calling.begin((task,))
             outcome = _run_one(self._calling.process, task)
             end = self._calling.end_of(task, outcome)
             self._running = None
+            if not self._waiting:
+                self._waits_next()
             yield end
 
     def failed(self, error: BaseException) -> Iterator[Ended]:
@@ -197,9 +218,16 @@ class BatchCall:
     exception is that job's failure. What it raises fails all of them.
     """
 
-    def __init__(self, calling: Calling, tasks: Sequence[Task]) -> None:
+    def __init__(
+        self,
+        calling: Calling,
+        tasks: Sequence[Task],
+        waits_next: Callable[[], object] = bool,
+    ) -> None:
+        """Take all of them; ``waits_next`` is called before the last end is yielded."""
         self._calling = calling
         self._tasks = tasks
+        self._waits_next = waits_next
         self._yielded = 0
 
     def run(self) -> Iterator[Ended]:
@@ -219,6 +247,8 @@ class BatchCall:
         ):
             end = self._calling.end_of(task, outcome)
             self._yielded += 1
+            if self._yielded == len(self._tasks):
+                self._waits_next()
             yield end
 
     def failed(self, error: BaseException) -> Iterator[Ended]:
@@ -302,12 +332,15 @@ class ThreadRunner:
         """Run jobs; each thread takes the next one when it is free."""
         self._waiting.extend(tasks)
         for _ in range(min(len(tasks), self._threads)):
-            calls = JobCalls(self.calling, self._waiting)
+            calls = JobCalls(
+                *(self.calling, self._waiting),
+                *(self._worker.speak, self._worker.waits_next),
+            )
             self._worker.call(calls.run, calls.failed)
 
     def begin_batch(self, tasks: Sequence[Task]) -> None:
         """Run jobs in one call."""
-        batch = BatchCall(self.calling, tasks)
+        batch = BatchCall(self.calling, tasks, self._worker.waits_next)
         self._worker.call(batch.run, batch.failed)
 
     def take(self) -> list[Ended | IsSetUp]:

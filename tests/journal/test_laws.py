@@ -38,6 +38,7 @@ from tests.support.stores import (
 )
 
 if TYPE_CHECKING:
+    from actors.demand.job import JobId
     from actors.journal.journal import Journal
 
 __all__ = ["database", "pool", "pooled", "server", "store"]
@@ -133,7 +134,7 @@ def test_ids_are_known_by_type_until_the_window_is_over(store: Store) -> None:
 
 BIG = 1 << 63
 #: Around nothing, around where SQLite's integers end, beyond them, and texts.
-MANY_IDS = [
+MANY_IDS: list[JobId] = [
     *(-5, -1, 0, 1, 2, 7, 8, 40, 41, "7", "abc", "41", "", -BIG, -BIG - 9),
     *(BIG - 2, BIG - 1, BIG, BIG + 1, 10**60, 10**60 + 1, "9" * 40),
 ]
