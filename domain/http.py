@@ -27,7 +27,7 @@ from .errors import (
     SourceError,
     TooLargeError,
 )
-from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened
+from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened, while_waiting
 from .exchange_failures import FAILURES, causes_of, classified
 from .http_transport import CarefulAdapter, prepared, thread_session
 from .retry_after import parse_retry_after
@@ -36,7 +36,17 @@ from .urls import shown
 if TYPE_CHECKING:
     from requests.auth import AuthBase
 
-__all__ = ["DIRECT", "NOT_MODIFIED", "Answer", "Request", "Via", "get", "hurry", "send"]
+__all__ = [
+    "DIRECT",
+    "NOT_MODIFIED",
+    "Answer",
+    "Request",
+    "Via",
+    "get",
+    "hurry",
+    "send",
+    "while_waiting",
+]
 
 #: Bytes decoded at a time: bounds what a compression bomb can take at once.
 CHUNK_BYTES = 16 * 1024
@@ -166,7 +176,8 @@ def send(
     name = f"{request.method} {shown(request.url)}"
     own = session is None and request.auth is None
     session = session or thread_session()
-    limits = limits.longer(request.wait_s)
+    if request.wait_s:
+        limits = limits.longer(request.wait_s)
     with _exchange(name, limits) as exchange, ExitStack() as open_:
         if request.wait_s:
             open_.enter_context(HELD.holding(exchange))

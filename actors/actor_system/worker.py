@@ -68,8 +68,10 @@ class WakingQueue:
     Attributes:
         turn: Has the stage take what is here, in the thread that calls it; returns
             whether it did. None where only the mailbox's own thread may.
+        is_handing_over: Whether this is such a turn, and the thread goes on at once.
     """
 
+    is_handing_over = False
     turn: Callable[[int], bool] | None = None
     _unsaid = False
 
@@ -105,8 +107,19 @@ class WakingQueue:
         """
         if self.turn is None or not self._yielded:
             return
-        self._unsaid = not self.turn(self.fd) or bool(self._yielded)
+        self.is_handing_over = self._unsaid
+        try:
+            self._unsaid = not self.turn(self.fd) or bool(self._yielded)
+        finally:
+            self.is_handing_over = False
         self.speak()
+
+    def call_back(self) -> None:
+        """Have the stage look though nothing is here: in this thread, or woken."""
+        if forks.in_fork():
+            return  # it is its parent's to do
+        if self.turn is None or not self.turn(self.fd):
+            self._wake_up()
 
     def speak(self) -> None:
         """Wake the stage, if there is a value that it was not woken for."""
@@ -201,6 +214,13 @@ class Worker(WakingQueue):
         self._calls = SimpleQueue()
         self._start()
 
+    def _say(self, value: Any) -> None:
+        if self._waits_next:
+            self._waits_next, self._unsaid = False, True
+            self._yielded.append(value)
+        else:
+            self.put(value)
+
     def _run(self, calls: SimpleQueue[tuple[Run, Failed] | None]) -> None:
         while (call := calls.get()) is not None:
             run, failed = call
@@ -210,11 +230,7 @@ class Worker(WakingQueue):
                         forks.end_fork()
                         if calls is not self._calls:
                             return
-                        if self._waits_next:
-                            self._waits_next, self._unsaid = False, True
-                            self._yielded.append(each)
-                        else:
-                            self.put(each)
+                        self._say(each)
                     break
                 except BaseException as error:  # noqa: BLE001 - the last guard
                     # Itself a run, for the same may happen to it.

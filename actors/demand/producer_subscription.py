@@ -311,6 +311,10 @@ class Coalescing:
                 if each in subscriptions
             }
 
+    def forget(self, subscription: SubscriptionId) -> None:
+        """Drop what waits for one of them."""
+        self._lines.pop(subscription, None)
+
     def _line(self, subscription: SubscriptionId) -> _Line:
         return self._lines.setdefault(subscription, _Line())
 
@@ -352,6 +356,12 @@ class ProducerSender(Generic[A]):
     def next_tick(self) -> float | None:
         """When ``tick`` has something to do, in monotonic seconds."""
         return self._coalescing.next_tick()
+
+    def forget(self, subscriptions: Iterable[SubscriptionId]) -> None:
+        """Send nothing more to these: their process is gone, and its name with it."""
+        for each in subscriptions:
+            self._addresses.pop(each, None)
+            self._coalescing.forget(each)
 
     def keep(self, subscriptions: Collection[SubscriptionId]) -> None:
         """Forget all subscriptions but these, and those to be confirmed yet."""

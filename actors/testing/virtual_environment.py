@@ -293,6 +293,12 @@ class VirtualWorker(Worker):
         """Permits for this worker's calls."""
         return VirtualPermits(self)
 
+    def waits_next(self) -> None:
+        """Nothing: there is one thread."""
+
+    def speak(self) -> None:
+        """Nothing: all is heard that is yielded."""
+
     def finish(self, run: Run, failed: Failed, within_s: float) -> None:  # noqa: ARG002
         """Run a last call."""
         self._around.calling = self._node
@@ -397,6 +403,12 @@ class VirtualThreads(Worker):
         """Leave a value where ``take`` finds it."""
         self._here.append(value)
         self._node.signal(self.fd)
+
+    def waits_next(self) -> None:
+        """Nothing: there is one thread."""
+
+    def speak(self) -> None:
+        """Nothing: all is heard that is yielded."""
 
     def finish(self, run: Run, failed: Failed, within_s: float) -> None:
         """Run a last call."""

@@ -203,6 +203,22 @@ def test_a_subscription_that_is_over_hears_of_its_last_end() -> None:
     assert sent == [("a's address", jobs(0, 1)), ("a's address", confirm)]
 
 
+def test_nothing_is_sent_to_whom_is_gone() -> None:
+    """Somebody else may have the name of a process that is gone."""
+    sent: list[tuple[str, ToConsumer]] = []
+    sender: ProducerSender[str] = ProducerSender(lambda *each: sent.append(each))
+    sender.received(Demand(subscription="a", total=1, received=0), "a's address")
+    sender.put([jobs(0, 1)], 10.0)
+    confirm = Confirm(subscription="a", outcomes=((0, 1),))
+    sender.put([confirm], 10.0)
+
+    sender.forget(["a", "b"])
+    sender.tick(10.0 + CONFIRM_S)
+    sender.put([confirm], 20.0)
+
+    assert sent == [("a's address", jobs(0, 1))]
+
+
 def test_two_confirmations_go_as_one() -> None:
     confirms = [Confirm(subscription="a", outcomes=((n, 1),)) for n in (1, 2)]
 
