@@ -141,6 +141,11 @@ class Producer:
         """The ids of those that are open."""
         return self._subscriptions.keys()
 
+    def ids_of(self, *processes: Process) -> list[SubscriptionId]:
+        """The ids of those that are open and these processes'."""
+        runs = {each.run for each in processes}
+        return [each.id for each in self.subscriptions if each.process.run in runs]
+
     @property
     def demand(self) -> int:
         """Jobs that were asked for, not yet sent, and could be sent."""

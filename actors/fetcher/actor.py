@@ -504,10 +504,8 @@ class FetcherActor(Stage):
             self.commit_queue.failed(error, now)
 
     def _gone(self, message: ProcessGone, now: float) -> Decision:
-        runs = {message.process.run, *(each.run for each in message.others)}
-        self._delivery.sender.forget(
-            each.id for each in self.producer.subscriptions if each.process.run in runs
-        )
+        gone = self.producer.ids_of(message.process, *message.others)
+        self._delivery.sender.forget(gone)
         return self.producer.gone(
             message.process,
             message.reason,

@@ -109,7 +109,9 @@ class StepOutput:
 
     def gone(self, message: ProcessGone, now: float) -> tuple[list[Send], Decision]:
         """A processor behind this one is no more."""
-        decision = self.step.producer.gone(
+        producer = self.step.producer
+        self._sender.forget(producer.ids_of(message.process, *message.others))
+        decision = producer.gone(
             message.process,
             message.reason,
             now,
