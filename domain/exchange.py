@@ -4,7 +4,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
@@ -18,8 +18,6 @@ __all__ = [
     "Limits",
     "current",
     "opened",
-    "waiting",
-    "while_waiting",
 ]
 
 #: Wire bytes allowed for each byte of body: one-byte chunks take six.
@@ -177,31 +175,6 @@ class Held:
 
 #: Those of this process.
 HELD = Held()
-
-
-class _Meanwhile(threading.local):
-    work: Callable[[], object] | None = None
-
-
-_meanwhile = _Meanwhile()
-
-
-def while_waiting(work: Callable[[], object]) -> None:
-    """Have this thread do ``work``, once, while it waits for the other side.
-
-    That is when its next request is on its way, or it connects. The server, and the
-    network, are busy then, and this process is not. What has not come to it by the
-    end of the exchanges at hand is for the caller to do.
-    """
-    _meanwhile.work = work
-
-
-def waiting() -> None:
-    """Do what `while_waiting` was given: this thread is about to wait."""
-    if (work := _meanwhile.work) is not None:
-        _meanwhile.work = None
-        work()
-
 
 # urllib3 has no way to hand a deadline to a socket.
 _current: ContextVar[Exchange] = ContextVar("_current")

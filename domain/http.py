@@ -27,7 +27,7 @@ from .errors import (
     SourceError,
     TooLargeError,
 )
-from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened, while_waiting
+from .exchange import DEFAULT_LIMITS, HELD, Exchange, Limits, opened
 from .exchange_failures import FAILURES, causes_of, classified
 from .http_transport import CarefulAdapter, prepared, thread_session
 from .retry_after import parse_retry_after
@@ -36,17 +36,7 @@ from .urls import shown
 if TYPE_CHECKING:
     from requests.auth import AuthBase
 
-__all__ = [
-    "DIRECT",
-    "NOT_MODIFIED",
-    "Answer",
-    "Request",
-    "Via",
-    "get",
-    "hurry",
-    "send",
-    "while_waiting",
-]
+__all__ = ["DIRECT", "NOT_MODIFIED", "Answer", "Request", "Via", "get", "hurry", "send"]
 
 #: Bytes decoded at a time: bounds what a compression bomb can take at once.
 CHUNK_BYTES = 16 * 1024

@@ -34,7 +34,7 @@ from urllib3.exceptions import (
 )
 from urllib3.util.ssl_ import create_urllib3_context
 
-from .exchange import current, waiting
+from .exchange import current
 
 __all__ = ["CarefulAdapter", "new_session", "prepared", "thread_session"]
 
@@ -56,7 +56,6 @@ class _Socket(socket.socket):
         super().sendall(*args)
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        waiting()
         exchange = current()
         self.settimeout(exchange.left(exchange.limits.read_s))
         count = super().recv_into(*args, **kwargs)
@@ -283,7 +282,6 @@ def prepared(
 
 
 def _connect(host: str, port: int) -> socket.socket:
-    waiting()
     failure = OSError("the name has no address")
     for family, kind, protocol, _, address in socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM

@@ -5,10 +5,10 @@ from typing import Any
 
 from . import http, urls
 from .errors import BadStatusError
-from .http import hurry, while_waiting
+from .http import hurry
 from .number_api import answered
 
-__all__ = ["fetch", "hurry", "settle", "while_waiting"]
+__all__ = ["fetch", "hurry", "settle"]
 
 
 def fetch(url: str, wait_s: float = 0.0) -> dict[str, Any] | None:

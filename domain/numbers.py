@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Any
 from .errors import BadNumberError, short, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import requests
 
-__all__ = ["fetch", "hurry", "process", "while_waiting"]
+__all__ = ["fetch", "hurry", "process"]
 
 
 def fetch(
@@ -42,13 +40,6 @@ def hurry() -> None:
     from . import http  # noqa: PLC0415 - as above
 
     http.hurry()
-
-
-def while_waiting(work: "Callable[[], object]") -> None:
-    """Have `work` done once a request is out; see `domain.exchange.while_waiting`."""
-    from . import http  # noqa: PLC0415 - as above
-
-    http.while_waiting(work)
 
 
 def process(job: Any) -> float:

@@ -68,10 +68,8 @@ class WakingQueue:
     Attributes:
         turn: Has the stage take what is here, in the thread that calls it; returns
             whether it did. None where only the mailbox's own thread may.
-        is_handing_over: Whether this is such a turn, and the thread goes on at once.
     """
 
-    is_handing_over = False
     turn: Callable[[int], bool] | None = None
     _unsaid = False
 
@@ -107,19 +105,8 @@ class WakingQueue:
         """
         if self.turn is None or not self._yielded:
             return
-        self.is_handing_over = self._unsaid
-        try:
-            self._unsaid = not self.turn(self.fd) or bool(self._yielded)
-        finally:
-            self.is_handing_over = False
+        self._unsaid = not self.turn(self.fd) or bool(self._yielded)
         self.speak()
-
-    def call_back(self) -> None:
-        """Have the stage look though nothing is here: in this thread, or woken."""
-        if forks.in_fork():
-            return  # it is its parent's to do
-        if self.turn is None or not self.turn(self.fd):
-            self._wake_up()
 
     def speak(self) -> None:
         """Wake the stage, if there is a value that it was not woken for."""

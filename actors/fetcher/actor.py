@@ -43,7 +43,7 @@ from actors.fetcher.commit_queue import (
 )
 from actors.fetcher.intake import Intake
 from actors.fetcher.orders import Orders
-from actors.fetcher.poll_worker import Beside, PollWorker
+from actors.fetcher.poll_worker import PollWorker
 from actors.fetcher.replay import Backlog
 from actors.fetcher.route_finder import RouteFinder
 from actors.fetcher.status import FetcherStatus, look_at_size
@@ -232,7 +232,7 @@ class FetcherActor(Stage):
         times.append(self.status.next_tick)
         if self.status.quota is not None:
             times.append(self.status.quota.next_tick)
-        times += [self._delivery.sender.next_tick(), self._delivery.next_tick]
+        times.append(self._delivery.sender.next_tick())
         poller = self.source.poller
         waits = poller.state is not PollState.FETCHING and not poller.paused
         if waits and self.status.may_take:
@@ -246,7 +246,6 @@ class FetcherActor(Stage):
     def exiting(self) -> None:
         """Let go of the journal."""
         if self._root is not None:
-            self._delivery.finish(self.now())
             self._journal.close()
 
     def _start_if_free(self, message: StartFetcher, root: Address) -> None:
@@ -343,26 +342,17 @@ class FetcherActor(Stage):
         settle: Callable[..., Any] | None,
         states: SourceState | None,
     ) -> None:
-        beside = Beside(
-            self._beside(config, "hurry"),
-            self._beside(config, "while_waiting", "work"),
-        )
+        hurry = self.environment.beside(config.fetch, "hurry")
+        if hurry is not None:
+            check_call(hurry, name_beside(config.fetch, "hurry"))
         self.source = PollWorker(
-            config, fetch, self.environment, self.log, self._tally, beside, states
+            config, fetch, self.environment, self.log, self._tally, hurry, states
         )
         if settle is not None:
             worker = self.environment.worker(f"settle-{config.name}")
             self.acknowledger = Acknowledger(
                 settle, config.options, worker, self.log, states
             )
-
-    def _beside(
-        self, config: FetcherConfig, name: str, *given: str
-    ) -> Callable[..., Any] | None:
-        function = self.environment.beside(config.fetch, name)
-        if function is not None:
-            check_call(function, name_beside(config.fetch, name), *given)
-        return function
 
     def _settle_of(self, config: FetcherConfig) -> Callable[..., Any] | None:
         settle = self.environment.beside(config.fetch, "settle")
@@ -517,10 +507,7 @@ class FetcherActor(Stage):
     def _source_spoke(self) -> None:
         now = self.now()
         self._intake.hear(now)
-        if self._intake:
-            self._take_in(now)
-            if self._delivery.has_left:
-                return  # the fetch's thread comes back for the rest
+        self._take_in(now)
         self._go_on(now)
 
     def _take_in(self, now: float) -> None:

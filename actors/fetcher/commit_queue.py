@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from actors.demand.job_events import (
     JobDone,
@@ -207,17 +207,6 @@ def _can_wait(event: JobEvent) -> bool:
     return type(event) in _CAN_WAIT
 
 
-#: How long what is kept may be left, in seconds, where the thread that it is left to
-#: does not come back: it asks its source, and comes back while it waits.
-LEFT_S = 0.02
-
-
-class _Kept(NamedTuple):
-    released: list[Decision]
-    synced: list[Decision]
-    events: list[JobEvent]
-
-
 @dataclass(slots=True, eq=False)
 class Delivery:
     """Gives everybody what concerns them of what the commit queue lets go.
@@ -235,81 +224,57 @@ class Delivery:
     sender: ProducerSender[Address]
     _hooks: EventQueue | None = None
     _told_error: str | None = None
-    _left: _Kept | None = None
-    _left_at: float = 0.0
-
-    @property
-    def has_left(self) -> bool:
-        """Whether something is kept that is not told and sent."""
-        return self._left is not None
-
-    @property
-    def next_tick(self) -> float | None:
-        """When what is left is to be told and sent at the latest."""
-        return None if self._left is None else self._left_at + LEFT_S
 
     def release(self, now: float) -> None:
-        """Have the journal keep what waits, then tell and send it.
-
-        Where the fetch's thread does this, and has its source to wait for next, all is
-        left to be told and sent meanwhile: whatever is released next goes behind it.
-        """
-        self.finish(now)
+        """Have the journal keep what waits, then tell and send it."""
         released = self._commit_queue.release(now)
         synced = self._commit_queue.take_synced()
         if released or synced:
             events = [event for decision in released for event in decision.events]
-            kept = _Kept(released, synced, events)
-            if self._source.has_time and any(each.fetched for each in released):
-                self._left, self._left_at = kept, now
-                self._pass_on(kept, now)
-                self._source.leave()
-                return
             try:
-                self._send(kept, now)
+                self._send(released, synced, now)
             finally:
                 # Even where there is no memory to send: what is not sent is asked for
                 # again, and a fetch that does not hear of this waits for ever.
-                self._pass_on(kept, now)
+                self._pass_on(released, events, synced, now)
             if events:
                 self._tell(events, now)
         self._forget_closed()
         self._tell_journal()
 
-    def finish(self, now: float) -> None:
-        """Send and tell what was left."""
-        if (kept := self._left) is not None:
-            self._left = None
-            try:
-                self._send(kept, now)
-            finally:
-                self._tell(kept.events, now)
-
-    def _send(self, kept: _Kept, now: float) -> None:
+    def _send(
+        self, released: list[Decision], synced: list[Decision], now: float
+    ) -> None:
         # A confirmation goes along with jobs, where there are.
         sends: list[ToConsumer] = [
             each
-            for decision in kept.synced
+            for decision in synced
             for each in decision.sends
             if type(each) is Confirm
         ]
         sends += [
             each
-            for decision in kept.released
+            for decision in released
             for each in decision.sends
             if type(each) is not Confirm
         ]
         self.sender.put(sends, now)
 
-    def _pass_on(self, kept: _Kept, now: float) -> None:
-        for decision in kept.released:
+    def _pass_on(
+        self,
+        released: list[Decision],
+        events: list[JobEvent],
+        synced: list[Decision],
+        now: float,
+    ) -> None:
+        for decision in released:
             self._source.kept(decision.fetched, decision.useful)
             self._source.pages_kept(decision, now)
             for process in decision.lost:
                 self._stage.send(self._root, ProcessLost(process=process))
         if self._acknowledger is not None:
-            self._acknowledger.copies.made(kept.events)
-            for decision in kept.synced:
+            self._acknowledger.copies.made(events)
+            for decision in synced:
                 self._acknowledger.ended(decision.events, now)
 
     def _tell(self, events: list[JobEvent], now: float) -> None:

@@ -253,10 +253,6 @@ class Signals:
         kept: Released once for each job that is in the journal.
         waits_next: Called before a step behind which nothing comes but the wait for
             ``kept``.
-        while_waiting: The function beside ``fetch`` that has something done while the
-            source is waited for, if there is one.
-        finish: Does what the fetcher has left to be done then.
-        has_left: Whether it has left something.
         stop: Begin no further call.
         full: There is no room any more, though there was when the run began.
         last: The ids that the answer before had: the run's own note.
@@ -270,9 +266,6 @@ class Signals:
 
     kept: Permits = field(default_factory=Permits)
     waits_next: Callable[[], object] = bool
-    while_waiting: Callable[[Callable[[], None]], object] | None = None
-    finish: Callable[[], object] = bool
-    has_left: bool = False
     stop: bool = False
     full: bool = False
     last: set[JobId] = field(default_factory=set)
@@ -282,24 +275,6 @@ class Signals:
     under_way: int = 0
     last_list: list[Any] | None = None
     lengths: Lengths = field(default_factory=Lengths)
-
-    def call(self, function: Callable[[], Any]) -> Any:
-        """Call into the user's code, and do what the fetcher has left meanwhile."""
-        if not self.has_left:
-            return function()
-        try:
-            if self.while_waiting is not None:
-                self.while_waiting(self.finish_left)
-            return function()
-        finally:
-            # Where nobody was waited for.
-            self.finish_left()
-
-    def finish_left(self) -> None:
-        """Do what the fetcher has left to be done while the source is waited for."""
-        if self.has_left:
-            self.has_left = False
-            self.finish()
 
 
 def fetch_run(
@@ -321,7 +296,7 @@ def fetch_run(
             yield RunEnded("stopped")
             return
         began = time.monotonic()
-        answer = _called(fetch, options, signals)
+        answer = _called(fetch, options)
         shown = type(answer) is list and _is_shown_again(answer, signals)
         several = is_iterator(answer)
         count, end = yield from _take(answer, signals, several=several)
@@ -342,11 +317,9 @@ class _Raised(Exception):  # noqa: N818 - not raised: it stands for what was
     """What ``fetch`` raised instead of an answer."""
 
 
-def _called(
-    fetch: Callable[..., Any], options: dict[str, Any], signals: Signals
-) -> Any:
+def _called(fetch: Callable[..., Any], options: dict[str, Any]) -> Any:
     try:
-        return signals.call(partial(fetch, **own_options(options)))
+        return fetch(**own_options(options))
     except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
         return _Raised(error)
 

@@ -6,7 +6,6 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from actors.demand.job import Failure, pending
@@ -78,8 +77,9 @@ class _Run:
             return end
         self.asked_at = time.monotonic()
         try:
-            options, state = own_options(self.options), json.loads(self.state)
-            answer = self.signals.call(partial(self.fetch, **options, state=state))
+            answer = self.fetch(
+                **own_options(self.options), state=json.loads(self.state)
+            )
         except BaseException as error:  # noqa: BLE001 - sys.exit() would end the thread
             return (yield from self._failed(error))
         if is_iterator(answer):
@@ -101,7 +101,7 @@ class _Run:
         last: set[Any] = set()
         while True:
             try:
-                answer = self.signals.call(pages.__next__)
+                answer = next(pages)
             except StopIteration:
                 return self._none()
             except BaseException as error:  # noqa: BLE001 - the user's function

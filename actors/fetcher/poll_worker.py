@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from actors.demand.job_events import StateMoved
 from actors.demand.polling import Poller, PollPolicy, PollState
@@ -75,13 +75,6 @@ def pacing(fetch: Callable[..., Any], signals: Signals) -> Callable[..., Any]:
     return call
 
 
-class Beside(NamedTuple):
-    """What a source's module may have beside its ``fetch``."""
-
-    hurry: Callable[[], Any] | None = None
-    while_waiting: Callable[[Callable[[], None]], Any] | None = None
-
-
 class PollWorker:
     """Runs the user's ``fetch`` in a thread, one run at a time."""
 
@@ -92,20 +85,17 @@ class PollWorker:
         environment: Environment,
         log: FilteringBoundLogger,
         tally: Tally,
-        beside: Beside | None = None,
+        hurry: Callable[[], Any] | None = None,
         states: SourceState | None = None,
     ) -> None:
         self.poller = Poller(_policy(config))
         self.states = states
         self._options = config.options
         self._worker = environment.worker(f"fetch-{config.name}")
-        self._beside = beside or Beside()
-        self._signals = Signals(
-            *(self._worker.permits(), self._worker.waits_next),
-            *(self._beside.while_waiting, self._worker.call_back),
-        )
+        self._signals = Signals(self._worker.permits(), self._worker.waits_next)
         paced = "next_poll" in given_to(fetch)
         self._fetch = pacing(fetch, self._signals) if paced else fetch
+        self._hurry = hurry
         self._log = log
         self._count = 0
         self._demand = 0
@@ -131,16 +121,6 @@ class PollWorker:
         self._worker.turn = turn
 
     @property
-    def has_time(self) -> bool:
-        """Whether the fetch's thread has the turn, and waits for its source next."""
-        waits = self._signals.while_waiting is not None
-        return waits and self._worker.is_handing_over and not self._signals.stop
-
-    def leave(self) -> None:
-        """Have the fetch's thread come back while it waits."""
-        self._signals.has_left = True
-
-    @property
     def stopped(self) -> bool:
         """Whether it is told to stop and no fetch runs any more."""
         return self.poller.state is PollState.STOPPED
@@ -154,9 +134,9 @@ class PollWorker:
         """Begin no further call; one that runs may end, and is told to hurry."""
         self._signals.stop = True
         self.poller.stop()
-        if (function := self._beside.hurry) is not None:
+        if self._hurry is not None:
             # Not in the mailbox's thread: it is the user's function.
-            hurry = partial(_hurry_up, function, self._log)
+            hurry = partial(_hurry_up, self._hurry, self._log)
             native.start(hurry, "hurry")
 
     def leave_alone(self, until: float, reason: str) -> None:

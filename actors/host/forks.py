@@ -194,11 +194,6 @@ def guarded_async(
     return call
 
 
-def in_fork() -> bool:
-    """Whether this process is a fork that the user's code has made."""
-    return _state.is_fork
-
-
 def end_fork() -> None:
     """End this process if it is a fork that came back into our code."""
     if _state.is_fork:

@@ -13,7 +13,6 @@ from urllib.parse import quote, urlsplit
 
 from .. import http
 from ..errors import BadOptionError, SourceError
-from ..exchange import while_waiting
 from ..urls import shown
 from .bookmark import Bookmark
 from .filling import Problem, Trail, fill_environment
@@ -23,7 +22,7 @@ from .rate_headers import budget_of
 from .session import HURRIED, Session
 from .source_settings import Ack, read_settings
 
-__all__ = ["check_options", "fetch", "hurry", "preview", "settle", "while_waiting"]
+__all__ = ["check_options", "fetch", "hurry", "preview", "settle"]
 
 #: For who calls `fetch` without a state: what each source had last, by method and
 #: URL.

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from domain import api, http, numbers
-from domain.errors import CutOffError, TimedOutError, UnreachableError
+from domain import http, numbers
+from domain.errors import CutOffError, TimedOutError
 from domain.exchange import Held, Limits
 
 if TYPE_CHECKING:
@@ -175,57 +175,3 @@ def test_no_number_is_lost_between_the_hurry_and_the_answer(
 
     ids = [each["id"] for each in got if each is not None]
     assert ids == list(range(4, 34))
-
-
-def test_what_is_left_is_done_once_the_request_is_out(serve: Serve) -> None:
-    """Not before it, nor after the answer: the server waits for it."""
-    asked, done = threading.Event(), threading.Event()
-    seen: list[bool] = []
-
-    def answer(connection: socket.socket, _: threading.Event) -> None:
-        connection.sendall(WHOLE)  # the first comes with the connection
-        connection.recv(4096)
-        asked.set()
-        seen.append(done.wait(30))
-        connection.sendall(WHOLE)
-
-    def work() -> None:
-        seen.append(asked.wait(30))
-        done.set()
-
-    url = serve(answer).url
-    assert numbers.fetch(url) == {"id": 1, "number": 4}
-    numbers.while_waiting(work)
-
-    assert numbers.fetch(url) == {"id": 1, "number": 4}
-    assert seen == [True, True]
-
-
-def test_what_is_left_is_done_once(serve: Serve) -> None:
-    count: list[int] = []
-
-    def answer(connection: socket.socket, _: threading.Event) -> None:
-        connection.sendall(WHOLE)
-        connection.recv(4096)
-        connection.sendall(WHOLE)
-
-    url = serve(answer).url
-    api.while_waiting(lambda: count.append(1))
-
-    for _ in range(2):
-        assert http.get(url).body == JOB
-
-    assert count == [1]
-
-
-def test_what_is_left_does_not_wait_for_a_server_that_takes_no_connection() -> None:
-    done: list[int] = []
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
-        numbers.while_waiting(lambda: done.append(1))
-
-        with pytest.raises(UnreachableError):
-            numbers.fetch(url)
-
-    assert done == [1]
