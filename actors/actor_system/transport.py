@@ -102,6 +102,7 @@ class Transport:
         self._handler: Any = None
         self._result: Any = True
         self._turn = native.allocate_lock()
+        self._is_wanted = False
         self._context = contextvars.copy_context()
         self._waits_until = math.inf
         self._look_at = 0.0
@@ -186,9 +187,14 @@ class Transport:
         is to do. Whatever thread it is, one at a time has the mailbox.
 
         Returns:
-            Whether it was done: not while the mailbox handles something else.
+            Whether it was done: not while the mailbox handles something else, or is
+            about to.
         """
-        if self._handler is None or not self._turn.acquire(blocking=False):
+        # A lock is not fair: who takes turn after turn would keep the mailbox's own
+        # thread from what has arrived.
+        if self._handler is None or self._is_wanted:
+            return False
+        if not self._turn.acquire(blocking=False):
             return False
         try:
             if self._handler is None or self._inbox or self._aborting:
@@ -217,7 +223,9 @@ class Transport:
         try:
             events = self._poll_until(until)
         finally:
+            self._is_wanted = True
             self._turn.acquire()
+            self._is_wanted = False
         self._note(events)
 
     def _send_all(self, until: float) -> bool:

@@ -103,7 +103,9 @@ class WakingQueue:
 
         Else it is woken, where it was not.
         """
-        if self.turn is None or not self._yielded:
+        # Who was woken already has it soon; and to take in a page would keep the
+        # mailbox from all others for long.
+        if self.turn is None or not self._unsaid:
             return
         self._unsaid = not self.turn(self.fd) or bool(self._yielded)
         self.speak()
@@ -225,5 +227,4 @@ class Worker(WakingQueue):
             forks.end_fork()
             if calls is not self._calls:
                 return
-            if self._unsaid:
-                self.hand_over()
+            self.hand_over()

@@ -171,6 +171,28 @@ def test_one_at_a_time_has_the_mailbox(
     assert not overlaps
 
 
+def test_what_has_arrived_is_handled_before_the_next_turn(
+    mailbox: Callable[..., Mailbox], directory: Directory
+) -> None:
+    """A worker that takes turn after turn does not keep others waiting."""
+
+    def handle(message: Any) -> bool:
+        if is_watch(message) and len(one.handled) == 1:
+            assert other.send("one", say("arrived"))
+            transport = one.transport
+            wait_until(lambda: transport._is_wanted, "it is seen")  # noqa: SLF001
+        return True
+
+    other = Transport(Endpoint(directory, "other", "admin"))
+    one: Mailbox = mailbox(handle)
+
+    one.take_turn()
+    one.take_turn()
+
+    other.close()
+    assert [is_watch(each) for each in one.messages()] == [True, False, True]
+
+
 def test_what_a_turn_tells_its_own_mailbox_is_handled_after_it(
     mailbox: Callable[..., Mailbox],
 ) -> None:
