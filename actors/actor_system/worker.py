@@ -220,11 +220,11 @@ class Worker(WakingQueue):
                         if calls is not self._calls:
                             return
                         self._say(each)
+                    forks.end_fork()
+                    if calls is not self._calls:
+                        return
+                    self.hand_over()
                     break
                 except BaseException as error:  # noqa: BLE001 - the last guard
                     # Itself a run, for the same may happen to it.
                     run = partial(failed, error)
-            forks.end_fork()
-            if calls is not self._calls:
-                return
-            self.hand_over()

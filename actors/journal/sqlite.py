@@ -377,7 +377,8 @@ class SqliteJournal:
 
     def _highest_id(self) -> float:
         [highest] = self._db.execute(
-            "SELECT max(CAST(id AS INTEGER)) FROM job WHERE fetcher = ? AND own_id = 1",
+            "SELECT max(CAST(id AS INTEGER)) FROM single "
+            "WHERE fetcher = ? AND own_id = 1",
             (self._fetcher,),
         ).fetchone()
         return -math.inf if highest is None else int(highest)

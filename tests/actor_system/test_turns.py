@@ -453,6 +453,28 @@ def test_a_turn_that_takes_nothing_wakes_the_stage() -> None:
     stage.worker.stop()
 
 
+def test_a_turn_that_raises_does_not_end_the_thread() -> None:
+    """A library of the user's may raise in this thread from another, late."""
+    stage = Stage()
+
+    def fails(_: int) -> bool:
+        stage.worker.turn = stage.turn
+        raise KeyboardInterrupt
+
+    def run() -> Iterator[Any]:
+        stage.worker.waits_next()
+        yield "word"
+
+    stage.worker.turn = fails
+    stage.call(run)
+    wait_until(lambda: "word" in stage.heard or stage.woken(0), "it is told")
+    stage.take()
+    stage.call(run)
+
+    wait_until(lambda: stage.heard.count("word") == 2, "the next is run")
+    stage.worker.stop()
+
+
 def test_several_threads_wake_the_stage_as_ever() -> None:
     worker = Worker("several", threads=2)
     worker.turn = lambda _: pytest.fail("it took a turn")
