@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from actors.hooks.event_queue import EventQueue
+    from actors.host.logs import Event
     from actors.journal.journal import Keep
     from actors.journal.memory import MemoryJournal
     from actors.journal.sqlite import SqliteJournal
@@ -80,6 +81,10 @@ class Environment:
     def log(self, level: str, **bound: Any) -> FilteringBoundLogger:
         """This process's log, with ``bound`` on each line."""
         return logs.configure(level, **bound)
+
+    def last_lines(self) -> list[Event]:
+        """The last lines of this process's log, oldest first."""
+        return logs.recent()
 
     def worker(self, name: str, threads: int = 1) -> Worker:
         """Threads of its own for what blocks."""

@@ -47,7 +47,7 @@ from actors.fetcher.poll_worker import PollWorker
 from actors.fetcher.replay import Backlog
 from actors.fetcher.route_finder import RouteFinder
 from actors.fetcher.status import FetcherStatus, look_at_size
-from actors.host import forks, logs
+from actors.host import forks
 from actors.host.frames import MAX_MESSAGE
 from actors.journal.journal import (
     JournalAwayError,
@@ -612,7 +612,7 @@ class FetcherActor(Stage):
             number=request.number,
             name=self.config.name,
             fetcher=self.status.status(now, self.environment.process_id()),
-            events=logs.recent(),
+            events=self.environment.last_lines(),
             accounting=self.producer.store.accounting(),
         )
         self.send(sender, answer)

@@ -32,7 +32,7 @@ from actors.demand.messages import (
 )
 from actors.demand.producer import Decision
 from actors.demand.windows import LATE_S, AutoWindow, Batching
-from actors.host import forks, logs
+from actors.host import forks
 from actors.host.frames import MAX_MESSAGE
 from actors.processor.executor_runner import Broken, ExecutorRunner
 from actors.processor.grants import Grants, manual_demand_of
@@ -623,6 +623,6 @@ class ProcessorActor(Stage):
             number=request.number,
             name=self._name,
             processor=status,
-            events=logs.recent(),
+            events=self.environment.last_lines(),
         )
         self.send(sender, answer)

@@ -9,7 +9,6 @@ from actors.cluster.gateway import GateActor
 from actors.cluster.leader import Leader
 from actors.cluster.messages import GATE, FromMachine, LineEnded, StartGate
 from actors.fetcher.actor import FetcherActor
-from actors.host import logs
 from actors.processor.actor import ProcessorActor
 from actors.status import commands
 from actors.supervision.actor import SupervisorActor
@@ -252,7 +251,7 @@ class RootActor(SupervisorActor):
                 state=self._state,
                 drain_left_s=self.shutdown.left_s,
                 elsewhere=self.leader.describe(answers),
-                events=logs.recent(),
+                events=self.environment.last_lines(),
             )
             request.answer(status)
 

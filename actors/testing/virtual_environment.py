@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from actors.actor_system.event_loop import Make
     from actors.actor_system.worker import Failed, Run
     from actors.demand.job_events import JobEvent
+    from actors.host.logs import Event
     from actors.host.reports import Report
     from actors.host.tcp import Connection, Endpoint, Listener
     from actors.journal.journal import Keep
@@ -128,6 +129,10 @@ class VirtualEnvironment(Environment):
         if bound:
             self._node.name = next(iter(bound.values()))
         return VirtualLog(self._node, bound)
+
+    def last_lines(self) -> list[Event]:
+        """None: the log of the process that runs the test is not this node's."""
+        return []
 
     def worker(self, name: str, threads: int = 1) -> Worker:
         """Calls one after another, or several at a time, without a thread."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actors.host import logs
 from actors.testing.chaos import Profile
 from tests.simulation.lines import MACHINES, Lines, run_lines
 from tests.support.repetitions import times
@@ -94,6 +95,22 @@ def test_a_slow_line_carries_most_of_what_it_can(
     assert sum(by_machine.values()) <= 1.1 * slow.carried
     # From the first job to the last the busier line is busy.
     assert account.virtual_s <= busiest / bytes_s / 0.8 + 20.0
+
+
+def test_what_the_tests_process_has_logged_changes_no_schedule() -> None:
+    sizes = {"jobs": 12, "job": 10, "result": 100 << 10}
+    first = _Slow(0, bytes_s=8e3, **sizes)
+    first.run()
+    lines = [{"event": "another test", "text": "x" * 1_000}] * logs.RECENT
+    logs._recent.extend(lines)  # noqa: SLF001 - what another test may have logged
+
+    second = _Slow(0, bytes_s=8e3, **sizes)
+    second.run()
+
+    # The time that a call took is the test's own, and has a few digits more or less.
+    assert second.world.network.carried == pytest.approx(
+        first.world.network.carried, abs=100
+    )
 
 
 def test_a_job_that_takes_longer_than_its_lease_to_cross_is_run_once() -> None:
