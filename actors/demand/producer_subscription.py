@@ -245,7 +245,8 @@ class Coalescing:
             line = self._line(message.subscription)
             line.received = max(line.received, message.received)
             if line.received >= line.sent:
-                line.wait_s = line.least_s
+                # It may have nothing to do: what is held goes now.
+                line.wait_s, line.open_at = line.least_s, 0.0
 
     def put(self, messages: Iterable[ToConsumer], now: float) -> list[ToConsumer]:
         """Take messages to send; returns those that go now, in order.
@@ -405,7 +406,8 @@ def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
 
 
 def _going(line: _Line, message: Jobs, now: float) -> None:
-    if message.first > line.received:
+    # What is full has not waited: only a wait that is over tells of a slow way.
+    if message.first > line.received and now >= line.open_at:
         line.wait_s = min(2 * line.wait_s, LONGEST_S)
     line.sent = max(line.sent, message.upto)
     line.open_at = now + line.wait_s

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from actors.demand.job import Process
 from actors.demand.messages import (
+    MESSAGE_BYTES,
     Assignment,
     Cancel,
     Confirm,
@@ -66,6 +67,27 @@ def test_where_nothing_arrives_each_message_waits_twice_as_long() -> None:
     assert coalescing.put([jobs(1000, 1001)], 100.0) == [jobs(1000, 1001)]
     assert coalescing.put([jobs(1001, 1002)], 100.0) == []
     assert coalescing.next_tick() == 100.0 + COALESCE_S
+
+
+def test_what_is_left_of_full_messages_waits_no_longer_for_them() -> None:
+    coalescing = Coalescing()
+    full = [replace(jobs(n, n + 1), size=MESSAGE_BYTES) for n in range(7)]
+
+    assert coalescing.put([*full, jobs(7, 8)], 10.0) == full
+    assert coalescing.next_tick() == 10.0 + COALESCE_S
+
+
+def test_what_waits_goes_once_all_before_it_has_arrived() -> None:
+    coalescing = Coalescing()
+    coalescing.put([jobs(0, 1)], 10.0)
+    coalescing.put([jobs(1, 2)], 10.0)
+
+    coalescing.received(demand(0))
+    early = coalescing.due(10.001)
+    coalescing.received(demand(1))
+
+    assert early == []
+    assert coalescing.due(10.002) == [jobs(1, 2)]
 
 
 def test_with_a_window_of_one_nothing_ever_waits() -> None:
