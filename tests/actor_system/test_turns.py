@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import math
 import select
 import threading
 import time
@@ -19,6 +20,7 @@ from thespian.system.transport import (
     TransmitOnly,
 )
 
+from actors.actor_system import transport
 from actors.actor_system.transport import Endpoint, Transport
 from actors.actor_system.worker import Permits, Worker
 from actors.demand.messages import Confirm
@@ -191,6 +193,35 @@ def test_what_has_arrived_is_handled_before_the_next_turn(
 
     other.close()
     assert [is_watch(each) for each in one.messages()] == [True, False, True]
+
+
+def test_after_many_turns_in_a_row_the_mailboxs_own_thread_has_one(
+    mailbox: Callable[..., Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the interpreter may keep it from what has arrived: its lock is not fair."""
+    monkeypatch.setattr(transport, "IN_A_ROW_S", math.inf)
+    one = mailbox()
+    for _ in range(transport.IN_A_ROW):
+        one.take_turn()
+
+    taken = [one.turn(), one.turn()]
+    one.transport.interrupt_wait()
+
+    assert taken == [False, False]
+    one.take_turn()
+
+
+def test_slow_turns_may_be_as_many_as_there_are(
+    mailbox: Callable[..., Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "IN_A_ROW_S", 0.0)
+    one = mailbox()
+
+    one.take_turn()
+
+    assert [one.turn() for _ in range(3 * transport.IN_A_ROW)] == [
+        True
+    ] * 3 * transport.IN_A_ROW
 
 
 def test_what_a_turn_tells_its_own_mailbox_is_handled_after_it(
