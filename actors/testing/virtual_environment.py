@@ -18,6 +18,7 @@ from actors.journal.file import SCHEMA
 from actors.journal.journal import JournalError
 from actors.journal.memory import MemoryJournal
 from actors.journal.sqlite import Clock, SqliteJournal
+from actors.processor.process_call import Ended
 from actors.testing.instructions import Killed
 
 if TYPE_CHECKING:
@@ -351,6 +352,8 @@ class VirtualWorker(Worker):
             self._blocked = True
         else:
             delay_s = faults.duration_s(self._name)
+            if type(value) is Ended:
+                value = _lasted(value, delay_s)
             running = self.running
             self._node.later(delay_s, lambda: self._arrived(value, running))
 
@@ -372,6 +375,11 @@ class VirtualWorker(Worker):
         # reference is what the user's next lines made of it.
         self._step_later()
         self.put(value)
+
+
+def _lasted(end: Ended, took_s: float) -> Ended:
+    # What was measured is the time of the process that runs the test.
+    return end._replace(outcome=end.outcome._replace(duration_s=took_s))
 
 
 class VirtualThreads(Worker):
@@ -470,15 +478,26 @@ class VirtualLoopWorker(LoopWorker):
     def put(self, value: Any) -> None:
         """Leave a value where ``take`` finds it, when the call's time is over."""
         delay_s = self._node.base.faults.duration_s(self._name)
+        if type(value) is Ended:
+            value = _lasted(value, value.outcome.duration_s + delay_s)
         self._node.later(delay_s, lambda: self._arrived(value))
 
     def spawn(self, key: int, make: Make, failed: TaskFailed) -> None:
         """Run a coroutine beside the others."""
         spawn = super().spawn
 
+        async def timed() -> Iterable[Any]:
+            began = self._loop.time()
+            ends = [*await make()]
+            took_s = self._loop.time() - began
+            return [
+                _lasted(each, took_s / len(ends)) if type(each) is Ended else each
+                for each in ends
+            ]
+
         def begin() -> None:
             self._node.base.faults.reach("call.began", self._node)
-            spawn(key, make, failed)
+            spawn(key, timed, failed)
 
         self._node.later(0.0, begin)
 

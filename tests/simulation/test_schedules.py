@@ -76,10 +76,11 @@ def test_a_seed_that_once_failed_holds_every_invariant(seed: int) -> None:
     assert account.seed == seed
 
 
-def test_the_same_seed_gives_the_same_schedule() -> None:
-    first = Pipeline(4711).run()
+@pytest.mark.parametrize("max_demand", [None, "auto"])
+def test_the_same_seed_gives_the_same_schedule(max_demand: str | None) -> None:
+    first = Pipeline(4711, max_demand=max_demand).run()
 
-    again = Pipeline(4711).run()
+    again = Pipeline(4711, max_demand=max_demand).run()
 
     assert again == first
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import tomllib
 from collections import Counter
@@ -289,15 +290,18 @@ def test_a_detached_processor_finishes_what_it_has(pipeline: Make) -> None:
 def test_a_processor_that_leaves_is_at_rest_while_its_last_jobs_run(
     pipeline: Make,
 ) -> None:
-    # By the measure of a job that takes no time two are worth a message; then each
-    # takes a second, so the other waits behind it.
-    leaving = pipeline(processors=1, max_demand="auto", process_s=1.0)
+    # By the measure of jobs that take no time several are worth a message; then each
+    # takes a second, so the others wait behind it.
+    leaving = pipeline(processors=1, max_demand="auto")
     agenda = leaving._world.agenda  # noqa: SLF001 - a moment's work is looked at
     leaving.push(jobs(20))
+    leaving.run_until_idle()
+    leaving._faults.call_s["process"] = 1.0  # noqa: SLF001
+    leaving.push(jobs(20, first=21))
     processor = leaving._world.base.named("processor-1").stage  # noqa: SLF001
     while processor.consumer.held < 2 or processor.consumer.running is None:
         assert agenda.step(agenda.now + 60.0)
-        assert len(leaving.done) < 20
+        assert len(leaving.done) < 40
     expected = len(leaving.done) + processor.consumer.held
 
     leaving._world.command(  # noqa: SLF001 - the answer comes when it has left
@@ -310,6 +314,48 @@ def test_a_processor_that_leaves_is_at_rest_while_its_last_jobs_run(
         assert steps < 200, "it wakes up all the time"
 
     assert len(leaving.done) == expected
+
+
+def as_it_is(job: Any) -> Any:
+    return job
+
+
+async def a_little_later(job: Any) -> Any:
+    await asyncio.sleep(0.25)
+    return job
+
+
+@pytest.mark.parametrize(
+    ("process", "waits_s"), [(as_it_is, 0), (a_little_later, 0.25)]
+)
+def test_a_job_lasts_as_long_as_was_said(
+    pipeline: Make, process: Callable[..., Any], waits_s: float
+) -> None:
+    lasting = pipeline(process=process, process_s=1.5)
+    lasting.push(jobs(2))
+
+    lasting.run_until_idle()
+
+    told = [each for each in lasting.events if each["event"] == "job.done"]
+    assert [each["duration_s"] for each in told] == [1.5 + waits_s] * 2
+
+
+def test_auto_asks_for_one_once_jobs_take_long(pipeline: Make) -> None:
+    auto = pipeline(max_demand="auto")
+    auto.push(jobs(60))
+    auto.run_until_idle()
+    short = sizes(auto)
+    auto._faults.call_s["process"] = 0.2  # noqa: SLF001
+    auto.push(jobs(60, first=61))
+    auto.run_until_idle()
+
+    assert max(short) > 2
+    assert max(sizes(auto)[-20:]) == 1
+
+
+def sizes(pipeline: Any) -> list[int]:
+    sent = [each.content for each in pipeline.messages]
+    return [len(each.jobs) for each in sent if isinstance(each, Jobs)]
 
 
 def test_what_never_ends_is_said_to(pipeline: Make) -> None:
