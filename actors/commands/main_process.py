@@ -419,8 +419,8 @@ class Main:
                 self.log.error("system.failed", error=error)
                 self.accounting = accounting
                 self.exit_code = Exit.RESTARTS_EXCEEDED
-            case Stopped(accounting=accounting, left=left):
-                self._stopped(accounting, left)
+            case Stopped(accounting=accounting, left=left, unanswered=unanswered):
+                self._stopped(accounting, left, unanswered)
             case _:  # a change
                 return
 
@@ -435,11 +435,16 @@ class Main:
             raise StartError(error)
         self.log.warning("system.unreachable", error=error)
 
-    def _stopped(self, accounting: Mapping[str, object], left: int) -> None:
+    def _stopped(
+        self, accounting: Mapping[str, object], left: int, unanswered: tuple[str, ...]
+    ) -> None:
         self.accounting = accounting
         # A fetcher that hangs has not said what it has; the journal does.
         left = left or self._left_in_journal()
-        self.exit_code = Exit.JOBS_LEFT if left else Exit.NOTHING_LEFT
+        if left:
+            self.exit_code = Exit.JOBS_LEFT
+        else:
+            self.exit_code = Exit.FAILURE if unanswered else Exit.NOTHING_LEFT
 
     def _left_in_journal(self) -> int:
         names = (each.name for each in self.config.fetchers)

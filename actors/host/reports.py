@@ -114,10 +114,17 @@ class Draining:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The drain is over, with ``left`` jobs not come to their end."""
+    """The drain is over.
+
+    Attributes:
+        left: Jobs that have not come to their end.
+        unanswered: Fetchers whose source failed, or refused, when it was asked last,
+            where the system ended because there was nothing left to do.
+    """
 
     accounting: Mapping[str, object]
     left: int
+    unanswered: tuple[str, ...] = ()
 
 
 Report: TypeAlias = (
@@ -202,9 +209,14 @@ class Reporter:
         """Tell that the drain begins."""
         self.tell(Draining())
 
-    def stopped(self, accounting: Mapping[str, object], left: int) -> None:
+    def stopped(
+        self,
+        accounting: Mapping[str, object],
+        left: int,
+        unanswered: tuple[str, ...] = (),
+    ) -> None:
         """Tell how the drain ended."""
-        self.tell(Stopped(accounting, left))
+        self.tell(Stopped(accounting, left, unanswered))
 
     @contextmanager
     def beginning(self) -> Iterator[None]:

@@ -60,6 +60,7 @@ class Shutdown:
         self._look_at: float | None = None
         self._idle_since: float | None = None
         self._fetched = -1
+        self._unanswered: tuple[str, ...] = ()
         self._over = False
         self.ending = False
         self._end_by = 0.0
@@ -187,7 +188,18 @@ class Shutdown:
         if any(each["fetching"] for each in said):
             wait = max(wait, _FETCH_S)
         if self._idle_since is not None and now - self._idle_since >= wait:
+            self._note_unanswered(answers)
             self.stop(now, then=lambda _: None)
+
+    def _note_unanswered(self, answers: Answers) -> None:
+        # That nothing is left is only known of a source that has answered. To wait for
+        # one that is down would have a run that ends by itself run for ever.
+        for name, answer in answers.items():
+            if (said := answer.fetcher) is None:
+                continue
+            if error := said["last_error"] or said["throttled_by"]:
+                self._unanswered += (name,)
+                self._means.log.warning("drain.unanswered", fetcher=name, error=error)
 
     def _finish(self, *, at_once: bool = False) -> None:
         if self._over:
@@ -221,4 +233,6 @@ class Shutdown:
         accounting = self._supervisor.accounting()
         for then in self._then:
             then(accounting.as_dict())
-        self._means.reporter.stopped(accounting.as_dict(), accounting.left)
+        self._means.reporter.stopped(
+            accounting.as_dict(), accounting.left, self._unanswered
+        )

@@ -200,6 +200,15 @@ def fetch_then_gone(url: str) -> Any:
     return job
 
 
+def fetch_after_an_error() -> Any:
+    """Fail, then return the number 4, then nothing more."""
+    with _lock:
+        call = next(_numbers)
+    if call == 1:
+        raise OSError("not yet")
+    return {"id": 1, "number": 4} if call == 2 else None
+
+
 def raising_fetch(url: str) -> Any:
     """Fetch, and fail with the number in hand the first time."""
     job = domain.numbers.fetch(url)

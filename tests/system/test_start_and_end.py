@@ -86,6 +86,34 @@ def test_a_system_that_ends_when_it_is_idle_waits_for_a_slow_answer(
     assert {each["job_id"] for each in system.all_of("job.done")} == {1, 2}
 
 
+def test_a_system_that_ends_while_its_source_fails_says_so(
+    start_system: Start,
+) -> None:
+    """Whoever runs it from a timer is to hear that the API was down."""
+    url = f"http://127.0.0.1:{free_port()}"
+
+    system = start_system("--url", url, "--until-idle", "0.3")
+
+    assert system.wait() == 1
+    [told] = system.all_of("drain.unanswered")
+    assert (told["level"], told["fetcher"]) == ("warning", "numbers")
+    assert "refused" in told["error"]
+    assert system.all_of("system.stopped")[0]["exit_code"] == 1
+
+
+def test_a_source_that_failed_before_it_answered_is_no_failure(
+    start_system: Start,
+) -> None:
+    system = start_system(
+        *("--fetch", "jobs:fetch_after_an_error", "--process", "jobs:root"),
+        *("--every", "0.1", "--until-idle", "2"),
+    )
+
+    assert system.wait() == 0
+    assert [each["result"] for each in system.all_of("job.done")] == [2.0]
+    assert not system.all_of("drain.unanswered")
+
+
 def test_sigterm_drains_as_well_and_jobs_over_time_are_left(
     start_numbers: Start, start_system: Start
 ) -> None:
