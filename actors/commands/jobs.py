@@ -275,10 +275,25 @@ def _found(view: JournalView, job_id: str, fetcher: str | None) -> list[dict[str
     return found
 
 
-def _view(arguments: Namespace) -> contextlib.closing[JournalView]:
+@contextlib.contextmanager
+def _view(arguments: Namespace) -> Iterator[JournalView]:
     from actors.journal.stores import look_into  # noqa: PLC0415
 
-    return contextlib.closing(look_into(journal_of(arguments)))
+    with contextlib.closing(look_into(journal_of(arguments))) as view:
+        if arguments.fetcher is not None:
+            check_fetcher(arguments.fetcher, view.states())
+        yield view
+
+
+def check_fetcher(name: str, known: Iterable[str]) -> None:
+    """Check that a journal has a fetcher of this name.
+
+    Raises:
+        JobsError: It has not; the text says which there are.
+    """
+    if name not in known:
+        names = ", ".join(known) or "none"
+        raise JobsError(f"the journal has no fetcher {name!r}, only: {names}")
 
 
 def journal_of(arguments: Namespace) -> str:

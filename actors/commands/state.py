@@ -9,7 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from actors.commands.exit_codes import Exit
-from actors.commands.jobs import ANSWER_WITHIN_S, JobsError, journal_of, socket_of
+from actors.commands.jobs import (
+    ANSWER_WITHIN_S,
+    JobsError,
+    check_fetcher,
+    journal_of,
+    socket_of,
+)
 from actors.commands.options import add_journal, add_verb
 from actors.commands.terminal import complain, note, say, say_json
 from actors.demand.source_state import NO_STATE, StateError, state_text
@@ -123,9 +129,7 @@ def _of_journal(path: str, name: str) -> SourceStateIs:
 
     with contextlib.closing(look_into(path)) as view:
         states = view.states()
-    if name not in states:
-        known = ", ".join(states) or "none"
-        raise JobsError(f"the journal {path} has no fetcher {name!r}, only: {known}")
+    check_fetcher(name, states)
     text, at = states[name]
     age_s = None if at is None else round(max(0.0, time.time() - at), 3)
     return {"state": masked(json.loads(text)), "age_s": age_s}

@@ -80,3 +80,16 @@ def test_of_a_broadcast_all_that_are_set_aside_are_meant(
         2,
         "lowtide: job 17 is ready, not quarantined\n",
     )
+
+
+@pytest.mark.parametrize("action", ["list", "show", "export", "discard"])
+def test_a_fetcher_that_the_journal_does_not_have_is_named(
+    action: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_aside(path, Job(1, 17, {"id": 17}, 0.0))
+    words = ["17"] if action in {"show", "discard"} else []
+
+    code, said = run(path, capsys, action, *words, "--fetcher", "number")
+
+    told = "lowtide: the journal has no fetcher 'number', only: numbers\n"
+    assert (code, said) == (2, told)
