@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from actors.host import forks
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
     Run: TypeAlias = Callable[[], Iterator[Any]]
     Failed: TypeAlias = Callable[[BaseException], Iterator[Any]]
+    Call: TypeAlias = tuple[Run, Failed]
 
 
 class NoThreadError(ValueError):
@@ -134,7 +137,7 @@ class Worker(WakingQueue):
 
     def __init__(self, name: str, threads: int = 1) -> None:
         super().__init__()
-        self._calls: SimpleQueue[tuple[Run, Failed] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._name = name
         self._threads = threads
         self._start()
@@ -210,21 +213,44 @@ class Worker(WakingQueue):
         else:
             self.put(value)
 
-    def _run(self, calls: SimpleQueue[tuple[Run, Failed] | None]) -> None:
-        while (call := calls.get()) is not None:
+    def _run(self, calls: SimpleQueue[Call | None]) -> None:
+        # A library of the user's may raise in this thread from another at any moment,
+        # also when the call that it means has ended: that is nobody's, and the thread
+        # goes on. A call that was taken stands here until it is done.
+        taken: list[Call | None] = []
+        done = False
+        while not done:
+            with contextlib.suppress(BaseException):
+                self._run_calls(calls, taken)
+                done = True
+
+    def _run_calls(
+        self, calls: SimpleQueue[Call | None], taken: list[Call | None]
+    ) -> None:
+        while True:
+            if not taken:
+                # In one step of the interpreter: between two of them, what is raised
+                # would have the call neither in the queue nor here.
+                taken.extend(islice(iter(calls.get, calls), 1))
+            if (call := taken[0]) is None:
+                return
             run, failed = call
-            while True:
-                try:
-                    for each in run():
-                        forks.end_fork()
-                        if calls is not self._calls:
-                            return
-                        self._say(each)
-                    forks.end_fork()
-                    if calls is not self._calls:
-                        return
-                    self.hand_over()
-                    break
-                except BaseException as error:  # noqa: BLE001 - the last guard
-                    # Itself a run, for the same may happen to it.
-                    run = partial(failed, error)
+            try:
+                if not self._say_all(calls, run):
+                    return
+                self.hand_over()
+            except BaseException as error:  # noqa: BLE001 - the last guard
+                # Itself a run, for the same may happen to it.
+                taken[0] = partial(failed, error), failed
+            else:
+                taken.clear()
+
+    def _say_all(self, calls: SimpleQueue[Call | None], run: Run) -> bool:
+        """Say what a call yields; returns False where others go on without it."""
+        for each in run():
+            forks.end_fork()
+            if calls is not self._calls:
+                return False
+            self._say(each)
+        forks.end_fork()
+        return calls is self._calls

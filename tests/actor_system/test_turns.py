@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import ctypes
 import math
 import select
 import threading
@@ -504,6 +505,33 @@ def test_a_turn_that_raises_does_not_end_the_thread() -> None:
 
     wait_until(lambda: stage.heard.count("word") == 2, "the next is run")
     stage.worker.stop()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_raised_in_a_thread_that_waits_costs_neither_it_nor_a_call(
+    threads: int,
+) -> None:
+    """A timeout of a user's library that comes when its job has ended."""
+    worker = Worker("struck", threads=threads)
+    ran: list[int] = []
+
+    def run() -> Iterator[Any]:
+        ran.append(threading.get_ident())
+        yield "word"
+
+    for count in range(1, 9):
+        worker.call(run, lambda error: iter([error]))
+        wait_until(lambda: len(ran) == count, "it is run")  # noqa: B023 - at once
+        assert select.select([worker.fd], [], [], 30)[0]
+        worker.take()
+        strike(ran[-1])
+    worker.stop()
+
+
+def strike(thread: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(TimeoutError)
+    )
 
 
 def test_several_threads_wake_the_stage_as_ever() -> None:
