@@ -436,7 +436,7 @@ class Main:
         self.log.warning("system.unreachable", error=error)
 
     def _stopped(
-        self, accounting: Mapping[str, object], left: int, unanswered: tuple[str, ...]
+        self, accounting: Mapping[str, object], left: int, unanswered: list[str]
     ) -> None:
         self.accounting = accounting
         # A fetcher that hangs has not said what it has; the journal does.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class Stopped:
 
     accounting: Mapping[str, object]
     left: int
-    unanswered: tuple[str, ...] = ()
+    unanswered: list[str] = field(default_factory=list)
 
 
 Report: TypeAlias = (
@@ -216,7 +216,7 @@ class Reporter:
         unanswered: tuple[str, ...] = (),
     ) -> None:
         """Tell how the drain ended."""
-        self.tell(Stopped(accounting, left, unanswered))
+        self.tell(Stopped(accounting, left, [*unanswered]))
 
     @contextmanager
     def beginning(self) -> Iterator[None]:

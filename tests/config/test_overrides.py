@@ -93,7 +93,8 @@ def test_a_report_is_one_line_of_json_key_for_key() -> None:
     assert line_of(Alive(17)) == b'{"report": "alive", "pid": 17}\n'
     stopped = Stopped({"done": 1}, left=2)
     assert line_of(stopped) == (
-        b'{"report": "stopped", "accounting": {"done": 1}, "left": 2}\n'
+        b'{"report": "stopped", "accounting": {"done": 1}, "left": 2, '
+        b'"unanswered": []}\n'
     )
     assert report_of(line_of(stopped)) == stopped
 
