@@ -85,6 +85,14 @@ class JournalView:
 
     def left(self) -> dict[str, int]:
         """How many jobs have not come to their end, by fetcher's name."""
+        with self._one_moment():
+            rows = self._counts()
+        left: Counter[str] = Counter()
+        for row in rows:
+            left[row["name"]] += row["count"]
+        return dict(left)
+
+    def _counts(self) -> list[Mapping[str, Any]]:
         rows = [
             *self._query(
                 "SELECT name, count(*) AS count "  # noqa: S608 - our own words only
@@ -99,10 +107,7 @@ class JournalView:
                 "JOIN fetcher ON number = first >> 40 GROUP BY name",
                 (),
             )
-        left: Counter[str] = Counter()
-        for row in rows:
-            left[row["name"]] += row["count"]
-        return dict(left)
+        return rows
 
     def jobs(
         self, state: str | None, limit: int, fetcher: str | None = None
@@ -124,8 +129,10 @@ class JournalView:
             if fetcher is not None:
                 whose = " AND fetcher.name = ?"
                 values += (fetcher,)
-            found = [job for _, job in self._jobs(self.by_id + whose, values, 100)]
-            found += self._stretched_of(meant, fetcher)
+            with self._one_moment():
+                jobs = self._jobs(self.by_id + whose, values, 100)
+                found = [job for _, job in jobs]
+                found += self._stretched_of(meant, fetcher)
             kept = self._ended("ended.id = ?" + whose, values, 100)
             # One whose id is known has a row in both, as long as it is kept.
             known = {(each["fetcher"], each["key"]) for each in kept}
@@ -250,10 +257,11 @@ class JournalView:
             values += (fetcher,)
         more = condition, values
         condition += " AND (job.fetcher, job.key) > (?, ?)"
-        found = self._jobs(condition, (*values, *after), limit)
-        if not self._has_stretches():
-            return found
-        found += self._stretched(*more, after, limit)
+        with self._one_moment():
+            found = self._jobs(condition, (*values, *after), limit)
+            if not self._has_stretches():
+                return found
+            found += self._stretched(*more, after, limit)
         # Each of these is in order.
         found.sort(key=itemgetter(0))
         return found[:limit] if limit >= 0 else found
@@ -304,6 +312,19 @@ class JournalView:
 
     def _has_stretches(self) -> bool:
         return self._has("stretch")
+
+    @contextlib.contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """Have all that is asked seen as it is at one moment.
+
+        A job that leaves its stretch meanwhile would be found in neither table.
+        """
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
 
     def _ended(
         self, condition: str, values: tuple[Any, ...], limit: int, order: str = "ASC"

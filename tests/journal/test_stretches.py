@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -412,6 +413,40 @@ def test_a_view_has_all_of_them_in_order(path: Path) -> None:
     assert [each["error"] for each in of_single] == ["E: no"]
     assert missing == [[]] * 5
     assert list(of_single[0]) == list(found)
+
+
+class Meddled(JournalView):
+    """A view after whose n-th query something happens."""
+
+    def __init__(self, path: Path, number: int, happens: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._left = number
+        self._happens = happens
+
+    def _query(
+        self, query: str, values: tuple[Any, ...]
+    ) -> Sequence[Mapping[str, Any]]:
+        rows = super()._query(query, values)
+        self._left -= 1
+        if self._left == 0:
+            self._happens()
+        return rows
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_a_job_is_found_while_it_gets_a_row_of_its_own(path: Path, number: int) -> None:
+    jobs = alike(1, 4)
+    commit(path, *map(JobFetched, jobs), *leased(jobs))
+    asked: list[tuple[Callable[[JournalView], Any], Any]] = [
+        (lambda view: view.left(), {"numbers": 4}),
+        (lambda view: [each["key"] for each in view.jobs(None, -1)], [1, 2, 3, 4]),
+        (lambda view: [each["key"] for each in view.find("#4")], [4]),
+    ]
+    with opened(path) as journal:
+        for job, (ask, expected) in zip(jobs[1:], asked, strict=True):
+            fails = functools.partial(journal.commit, [failed(job)])
+            with contextlib.closing(Meddled(path, number, fails)) as view:
+                assert ask(view) == expected
 
 
 class Failing:
