@@ -598,15 +598,17 @@ class Console:
     """Makes a line for a person of a line of the log; no value reaches the terminal.
 
     What is no sign of its own is spelt out: a job must not move the cursor, name the
-    window, or look like a line of the log. It is ours since what structlog's renderer
-    lets through differs from version to version.
+    window, or look like a line of the log. So a traceback, which is to be read, stands
+    below its line behind a mark. It is ours since what structlog's renderer lets
+    through differs from version to version.
     """
 
     colours: bool
 
     def line(self, fields: Mapping[str, Any]) -> str:
-        """One line, without its end."""
+        """One line, and below it the traceback if it has one, without its end."""
         rest = dict(fields)
+        trace = rest.pop("trace", None)
         at = plain(text_of(rest.pop("timestamp", "")))
         level = plain(text_of(rest.pop("level", "")))
         event = plain(text_of(rest.pop("event", "")))
@@ -619,7 +621,13 @@ class Console:
             f"{self._in(_CYAN, plain(name))}={self._in(_MAGENTA, _spelt(value))}"
             for name, value in rest.items()
         ]
-        return " ".join(word for word in words if word)
+        below = text_of(trace).rstrip().splitlines() if trace else []
+        return "\n".join(
+            [
+                " ".join(word for word in words if word),
+                *(self._in(_DIM, f"    | {plain(each)}") for each in below),
+            ]
+        )
 
     def _in(self, colour: str, text: str) -> str:
         return f"{colour}{text}{_RESET}" if self.colours and colour and text else text

@@ -334,6 +334,19 @@ def test_a_line_for_people_has_colours_of_ours_only() -> None:
     assert "\x1b[36mjob\x1b[0m=\x1b[35m'\\x1b[31m'\x1b[0m" in coloured
 
 
+def test_a_traceback_for_people_stands_below_its_line() -> None:
+    trace = "Traceback:\n  File x\nBad: \x1b[2J\r10:00:00.123 [info    ] job.done\n"
+    fields = {"level": "warning", "event": "job.failed", "trace": trace, "n": 1}
+
+    assert logs.Console(colours=False).line(fields).split("\n") == [
+        "[warning ] job.failed           n=1",
+        "    | Traceback:",
+        "    |   File x",
+        "    | Bad: \\x1b[2J",
+        "    | 10:00:00.123 [info    ] job.done",
+    ]
+
+
 def test_secrets_in_a_logged_job_are_masked_by_their_names(pipe: logs.LogPipe) -> None:
     log = logs.configure("info")
 
