@@ -99,8 +99,10 @@ class Harness:
         route_s: How long ``partition_by`` or the selectors take for a job.
         seed: Of the chance in delays after failures.
         config: A whole configuration, in place of one fetcher and its processors: a
-            mapping with what stands in a file, or the file's path. ``functions`` may
-            then replace its functions by name.
+            mapping with what stands in a file, or the file's path. Its ``fetch`` is not
+            called: ``push`` says what there is, or ``fetch`` does.
+        functions: By the names that the configuration has, as ``"billing:process"``;
+            called in place of what Python finds there.
         settings: As in a configuration file: ``max_demand=2``, ``retries=3``,
             ``every_s=0.5``, ``journal="none"`` ..., and each key of a ``[[fetcher]]``:
             ``options={...}``, ``settle=my_function`` ...
@@ -134,7 +136,7 @@ class Harness:
             "process": process_s,
             "route": route_s,
         }
-        known = dict(functions or {})
+        known = _checked(functions or {})
         if config is None:
             read = _configure(processors, _named(settings, known))
             known[read.processors[0].process] = process or _itself
@@ -401,6 +403,10 @@ class _Recorder(Observer):
             kinds[event].append(ended)
 
 
+#: What the harness takes itself.
+_WORDS = frozenset(("fetch_s", "process_s", "route_s", "seed", "config", "functions"))
+
+
 def _configure(processors: int, settings: dict[str, Any]) -> SystemConfig:
     known = SETTINGS.keys()
     own = FETCHER_OPTIONS.keys() - known
@@ -408,13 +414,23 @@ def _configure(processors: int, settings: dict[str, Any]) -> SystemConfig:
         if name not in known | own:
             raise ConfigError(
                 f"Harness: there is no setting {name!r}, only "
-                f"{', '.join(sorted(known | own))}{near(name, known | own)}"
+                f"{', '.join(sorted(known | own))}{near(name, known | own | _WORDS)}"
             )
     flags = {name: str(each) for name, each in settings.items() if name in known}
     flags |= {"processors": str(processors), "fetch": "source:fetch"}
     table = {name: each for name, each in settings.items() if name in own}
     file = ConfigFile(Path("Harness"), {"fetcher": [{"name": "source"} | table]}, "")
     return build(resolve(flags, {}, file), file)
+
+
+def _checked(functions: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
+    for name in functions:
+        if ":" not in name:
+            raise ConfigError(
+                "Harness: functions are named as the configuration names them, "
+                f"MODULE:FUNCTION, got {name!r}"
+            )
+    return dict(functions)
 
 
 def _read(

@@ -520,6 +520,8 @@ def test_a_whole_configuration_is_a_mapping_or_a_file(
     ("options", "complaint"),
     [
         ({"bufer": 5}, r"there is no setting 'bufer', .*; did you mean buffer\?"),
+        ({"proces_s": 5}, "there is no setting 'proces_s', .*; did you mean process_s"),
+        ({"config": {}, "functions": {"fetch": len}}, "MODULE:FUNCTION, got 'fetch'"),
         ({"config": 7}, "config must be a mapping .*, or a file's path, got 7"),
         ({"config": {}, "retries": 3}, "goes with none beside it, got retries"),
         ({"config": {"fetcher": [{"nam": "a"}]}}, "unknown key 'nam' in .* mean name"),
