@@ -213,6 +213,20 @@ CONFIRM_S = 0.02
 
 @dataclass(slots=True)
 class _Line:
+    """What waits for one subscription, and how long.
+
+    Attributes:
+        received: Jobs that it said it has.
+        sent: The number behind the last job that went.
+        least_s: What a wait begins with.
+        wait_s: How long jobs wait now, from when some went.
+        open_at: When jobs need not wait any more.
+        held: Jobs that wait.
+        busy_until: Until when a confirmation waits for jobs to go along with.
+        confirm: It, if one waits.
+        confirm_at: When it goes alone.
+    """
+
     received: int = 0
     sent: int = 0
     least_s: float = COALESCE_S
@@ -231,7 +245,13 @@ class _Line:
 
 
 class Coalescing:
-    """Stands between a producer's decisions and the network."""
+    """Joins messages to the same consumer that come one soon after the other.
+
+    What comes first goes at once. While it has not arrived, jobs that follow wait a
+    little for one another, and longer each time that it still has not; a confirmation
+    goes along with jobs. What is held here is sent already, as far as the producer's
+    account is concerned, and what gets lost with it is repeated.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[SubscriptionId, _Line] = {}
@@ -259,7 +279,7 @@ class Coalescing:
         for message in messages:
             line = self._line(message.subscription)
             if isinstance(message, Jobs):
-                out += _confirming(line, _put_jobs(line, message, now))
+                out += _with_confirm(line, _put_jobs(line, message, now))
             elif isinstance(message, Confirm):
                 if line.confirm is None:
                     line.confirm_at = now + CONFIRM_S
@@ -280,8 +300,8 @@ class Coalescing:
         for line in self._lines.values():
             if line.held is not None and now >= line.open_at:
                 held, line.held = line.held, None
-                _going(line, held, now)
-                out += _confirming(line, [held])
+                _note_going(line, held, now)
+                out += _with_confirm(line, [held])
             if line.confirm is not None and now >= line.confirm_at:
                 out.append(line.confirm)
                 line.confirm = None
@@ -374,7 +394,7 @@ class ProducerSender(Generic[A]):
             self._coalescing.keep(still)
 
 
-def _confirming(line: _Line, going: list[Jobs]) -> list[Jobs]:
+def _with_confirm(line: _Line, going: list[Jobs]) -> list[Jobs]:
     if (confirm := line.confirm) is None or not going:
         return going
     line.confirm = None
@@ -401,11 +421,11 @@ def _put_jobs(line: _Line, message: Jobs, now: float) -> list[Jobs]:
     if early and held is None and message.size < MESSAGE_BYTES // 2:
         line.held = message
         return []
-    _going(line, message, now)
+    _note_going(line, message, now)
     return [message] if held is None else [held, message]
 
 
-def _going(line: _Line, message: Jobs, now: float) -> None:
+def _note_going(line: _Line, message: Jobs, now: float) -> None:
     # What is full has not waited: only a wait that is over tells of a slow way.
     if message.first > line.received and now >= line.open_at:
         line.wait_s = min(2 * line.wait_s, LONGEST_S)

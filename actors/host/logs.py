@@ -85,7 +85,7 @@ class Event(TypedDict):
 
     Attributes:
         at: ISO time, UTC.
-        level: ``info``, ``warning`` or ``error``.
+        level: ``info``, ``warning``, ``error`` or ``critical``.
         event: Its name, as ``job.failed``.
         text: The rest of it, in short.
     """
@@ -205,7 +205,9 @@ class LogPipe:
         return ended.wait(deadline_s)
 
 
-_PROBLEMS = (b'"level": "warning"', b'"level": "error"')
+_PROBLEMS = tuple(
+    f'"level": "{level}"'.encode() for level in ("warning", "error", "critical")
+)
 _pipe: LogPipe | None = None
 #: Fields, or a line that is read again when it is asked for.
 _recent: deque[MutableMapping[str, Any] | str] = deque(maxlen=RECENT)
@@ -266,9 +268,9 @@ def _class_of(threshold: int) -> type[structlog.typing.BindableLogger]:
 
 
 def current() -> structlog.typing.FilteringBoundLogger:
-    """This process's log, whoever configured it; Thespian's own did not.
+    """This process's log, configured first where nobody has, as in Thespian's admin.
 
-    Their standard library's log is Thespian's to keep.
+    What the standard library logs there stays with Thespian.
     """
     if not structlog.is_configured():
         _configure(logging.INFO)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from functools import cache, partial
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from actors.demand.job import Job, JobState, json_text
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from actors.journal.stretches import Coming, Run
 
 
-#: What a job has that comes; the last but one where it is leased at once.
+#: Keeps a job that comes. Its state, attempt and processor are those of its lease,
+#: where it is leased at once.
 _FETCHED = (
     "INSERT INTO {} (fetcher, key, id, own_id, route, fetched_at, state, attempt, "
     "processor) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -70,7 +71,7 @@ def insert_rows(
     /,
     conflict: str = "",
 ) -> None:
-    """Insert rows, many at once where they are small: that is half the work.
+    """Insert rows, many by one statement where they are small: that is half the work.
 
     Args:
         db: Where.
@@ -273,7 +274,7 @@ class KeptJobs:
         else:
             if rows and not gone and self._is_old(rows[-1][0], before, oldest, now):
                 gone = rows
-        first = self._fetcher << 40
+        first = self._fetcher << KEY_BITS
         self._db.executemany(
             "DELETE FROM payload WHERE place BETWEEN ? AND ?",
             runs_of(first + key for _, key, _, _ in gone),
@@ -300,8 +301,8 @@ class JobEventWriter:
     Attributes:
         single: Where the rows of single jobs are.
         stretches: Those that have none of their own.
-        insert_rows: How many rows are inserted.
-        comes_again: What is added where an id may have come before.
+        insert_rows: Inserts rows.
+        comes_again: What an insert says of an id that may have come before.
         behind_s: By how much an earlier run's clock was ahead of this one's.
     """
 
@@ -334,8 +335,8 @@ class JobEventWriter:
         groups = [
             (event_type, list(alike)) for event_type, alike in groupby(events, type)
         ]
-        for number, (event_type, alike) in enumerate(groups):
-            following, others = (*groups, (type(None), []))[number + 1]
+        end: tuple[type, list[Any]] = type(None), []
+        for (event_type, alike), (following, others) in pairwise([*groups, end]):
             if event_type is JobFetched and following is JobLeased:
                 # Those that are wanted already are written once, not twice.
                 leases = {lease.job.key: lease for lease in others}
@@ -366,7 +367,7 @@ class JobEventWriter:
         self._insert(events, {})
 
     def _insert(self, events: list[JobFetched], leases: dict[int, JobLeased]) -> None:
-        # The leases of these jobs are taken from the others.
+        # What is a lease of one of these jobs is taken out of the leases.
         now, number = self._wall(), self._fetcher
         named: list[Coming] = []
         others: list[Coming] = []
@@ -407,7 +408,8 @@ class JobEventWriter:
 
     def _leased(self, events: list[JobLeased]) -> None:
         number = self._fetcher
-        # By whether it has a row of its own in any case, and what it comes to.
+        # By what they come to, and by whether they have an id of the source's: such a
+        # job has a row of its own in any case.
         alike: dict[tuple[bool, int, str], list[int]] = {}
         for job, process in events:
             kind = job.own_id, job.attempt, process.name
@@ -512,7 +514,9 @@ class JobEventWriter:
 
     def _end(self, ends: list[End], state: str) -> None:
         number, now = self._fetcher, self._wall()
-        other = now + self.behind_s if self.behind_s else None
+        # By the earlier run's clock, if that was ahead: an id is remembered from the
+        # later of the two.
+        by_that_clock = now + self.behind_s if self.behind_s else None
         jobs = [each.job for each in ends]
         if self._ended.are_kept:
             self._ended.add(ends, now)
@@ -531,7 +535,7 @@ class JobEventWriter:
             "SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
             "WHERE fetcher = ? AND key BETWEEN ? AND ?",
             [
-                (state, attempt, now, other, number, *run)
+                (state, attempt, now, by_that_clock, number, *run)
                 for attempt, keys in named.items()
                 for run in runs_of(keys)
             ],
@@ -545,7 +549,7 @@ class JobEventWriter:
         self._counts[state] += len(jobs)
 
     def _place(self, job: Job) -> int:
-        return (self._fetcher << 40) + job.key
+        return (self._fetcher << KEY_BITS) + job.key
 
     def _tell(
         self, job: Job, event: str, processor: str | None, error: str, trace: str = ""

@@ -30,7 +30,8 @@ READY: Beginning = ("ready", 0, None)
 #: A job that comes, and what it begins with.
 Coming: TypeAlias = tuple["Job", Beginning]
 
-#: The number of a job's fetcher stands above so many bits of its key.
+#: A job's place: the number of its fetcher, above so many bits of its key. It is the
+#: file's, so the statements have the number itself.
 KEY_BITS = 40
 
 
@@ -53,8 +54,9 @@ class Stretch(NamedTuple):
 
 _NAMES = ", ".join(Stretch._fields)
 
-#: Those that have a place between two in them. The one that begins before the first
-#: of these, or at it, is found by itself: none after that one begins before.
+#: The stretches that have one of the places from a first to a last. One of them may
+#: begin before that first place: at most one, as they do not overlap, and it is the
+#: last that does.
 _BETWEEN = (
     f"SELECT {_NAMES} FROM stretch WHERE first BETWEEN coalesce("  # noqa: S608
     "(SELECT max(first) FROM stretch WHERE first <= ?), 0) AND ? AND last >= ? "

@@ -571,8 +571,9 @@ def test_the_last_problem_of_many_lines_is_kept(pipe: logs.LogPipe) -> None:
     assert pipe.problem == line % ("warning", 3)
     pipe.note_problem(b'{"level": "info"}\n')
     assert pipe.problem == line % ("warning", 3)
-    pipe.note_problem((line % ("error", 9)).encode())
-    assert pipe.problem == line % ("error", 9)
+    for level in ("error", "critical"):
+        pipe.note_problem((line % (level, 9)).encode())
+        assert pipe.problem == line % (level, 9)
 
 
 def test_where_nobody_can_read_the_log_it_is_json() -> None:
