@@ -24,6 +24,7 @@ from actors.demand.job_events import (
     JobsSent,
     StateMoved,
 )
+from actors.journal.journal import JournalOtherError
 from actors.journal.stretches import (
     KEY_BITS,
     READY,
@@ -346,9 +347,8 @@ class JobEventWriter:
                 keep(self, alike)
         self._count()
 
-    def _many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            self._db.executemany(statement, rows)
+    def _many(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
+        return self._db.executemany(statement, rows).rowcount if rows else 0
 
     def _count(self) -> None:
         # One statement for all that the events have changed of it.
@@ -530,10 +530,10 @@ class JobEventWriter:
         for job in jobs:
             if job.own_id:
                 named.setdefault(job.attempt, []).append(job.key)
-        self._many(
+        count = self._many(
             f"UPDATE {self.single} "  # noqa: S608
             "SET state = ?, attempt = ?, ended_at = ?, not_before = ? "
-            "WHERE fetcher = ? AND key BETWEEN ? AND ?",
+            "WHERE fetcher = ? AND key BETWEEN ? AND ? AND ended_at IS NULL",
             [
                 (state, attempt, now, by_that_clock, number, *run)
                 for attempt, keys in named.items()
@@ -541,12 +541,23 @@ class JobEventWriter:
             ],
         )
         if gone := [job.key for job in jobs if not job.own_id]:
-            self._many(
+            stretched, runs = self._stretches.end(runs_of(gone))
+            count += stretched + self._many(
                 f"DELETE FROM {self.single} "  # noqa: S608
                 "WHERE fetcher = ? AND key BETWEEN ? AND ?",
-                [(number, *run) for run in self._stretches.end(runs_of(gone))],
+                [(number, *run) for run in runs],
             )
+        self._check_ended(count, len(jobs))
         self._counts[state] += len(jobs)
+
+    def _check_ended(self, count: int, of: int) -> None:
+        # They had all begun. Where some have ended there already, an error of
+        # another kind (no memory) came right after that was kept.
+        if count != of:
+            raise JournalOtherError(
+                f"it has kept more than was known: expected {of} jobs to end, "
+                f"found {count}"
+            )
 
     def _place(self, job: Job) -> int:
         return (self._fetcher << KEY_BITS) + job.key

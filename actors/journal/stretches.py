@@ -107,6 +107,11 @@ def outside(of: Run, runs: Iterable[Run]) -> Iterator[Run]:
         yield first, last
 
 
+def count_of(runs: Iterable[Run]) -> int:
+    """How many numbers there are in runs."""
+    return sum(last - first + 1 for first, last in runs)
+
+
 class NoStretches:
     """A store in which each job has a row of its own."""
 
@@ -121,9 +126,9 @@ class NoStretches:
         """Hand jobs to a processor; returns those that are elsewhere: all of them."""
         return runs
 
-    def end(self, runs: list[Run]) -> list[Run]:
-        """Forget jobs; returns those that are elsewhere: all of them."""
-        return runs
+    def end(self, runs: list[Run]) -> tuple[int, list[Run]]:
+        """Forget jobs; returns how many, and those that are elsewhere: all of them."""
+        return 0, runs
 
     def single_out(self, _runs: list[Run]) -> None:
         """See to it that jobs have rows of their own: they have."""
@@ -191,11 +196,16 @@ class Stretches:
         )
         return others
 
-    def end(self, runs: list[Run]) -> list[Run]:
-        """Forget jobs; returns those that have rows of their own."""
-        whole = [(self._base + first, self._base + last) for first, last in runs]
-        gone = self._db.executemany(_DELETE_WHOLE, whole).rowcount
-        return [] if gone == len(runs) else self._take(runs)[1]
+    def end(self, runs: list[Run]) -> tuple[int, list[Run]]:
+        """Forget jobs; returns how many, and those that have rows of their own."""
+        base, execute = self._base, self._db.execute
+        left = [
+            (first, last)
+            for first, last in runs
+            if not execute(_DELETE_WHOLE, (base + first, base + last)).rowcount
+        ]
+        others = self._take(left)[1]
+        return count_of(runs) - count_of(others), others
 
     def single_out(self, runs: list[Run]) -> None:
         """See to it that jobs have rows of their own."""

@@ -537,6 +537,39 @@ def test_a_commit_that_breaks_at_any_statement_is_as_if_it_had_not_begun(
     journal.close()
 
 
+@pytest.mark.parametrize("end", ["done", "dropped"])
+@pytest.mark.parametrize("own_id", [False, True])
+@pytest.mark.parametrize("again", [[3], [1, 2, 3, 4], [3, 4, 7, 8]])
+def test_a_job_that_has_ended_ends_no_second_time(
+    path: Path, end: str, again: list[int], *, own_id: bool
+) -> None:
+    def ends(keys: list[int]) -> list[JobEvent]:
+        of = [jobs[key - 1] for key in keys]
+        return done(of) if end == "done" else [JobDropped(job, "no") for job in of]
+
+    jobs = alike(1, 9)
+    jobs[3].id, jobs[3].own_id = "id4", True
+    if own_id:
+        for job in jobs:
+            job.id, job.own_id = job.key, True
+    with opened(path, keep=WEEK) as journal:
+        journal.commit([*map(JobFetched, jobs), *leased(jobs), failed(jobs[6])])
+        journal.commit(ends([2, 3, 4, 7]))
+        before = seen(path)
+        # As where an error came right after that was kept, and all is tried again.
+        with pytest.raises(JournalOtherError, match="kept more than was known"):
+            journal.commit(ends(again))
+        assert seen(path) == before
+        journal.commit(ends([1, 5, 6, 8, 9]))
+
+    with opened(path) as journal:
+        accounting = journal.take_up().accounting
+        assert accounting == Accounting(fetched=9, **{end: 9})
+    with contextlib.closing(JournalView(path)) as view:
+        ended = [each["key"] for each in view.ended(None, None)]
+    assert sorted(ended) == list(range(1, 10))
+
+
 def test_a_disk_that_is_full_in_the_middle_changes_nothing(path: Path) -> None:
     jobs = alike(1, 50)
     commit(path, *map(JobFetched, jobs), *leased(jobs))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actors.demand.consumer import Consumer
+from actors.demand.job_events import JobDone, JobEvent, JobFetched
 from actors.demand.messages import Jobs
 from actors.demand.producer_subscription import ProducerSender
 from actors.fetcher.commit_queue import CommitQueue, Delivery
@@ -382,16 +383,20 @@ def test_a_job_whose_end_an_error_took_is_run_again_by_another_process(
 
 
 @pytest.mark.file
+@pytest.mark.parametrize("strikes", [JobFetched, JobDone])
 def test_what_was_kept_is_taken_up_where_an_error_came_right_after(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, strikes: type
 ) -> None:
     commit = SqliteJournal.commit
     with Harness(process=lambda job: job["id"], every_s=1.0) as pipeline:
 
-        def keeps_and_fails(self: SqliteJournal, *arguments: Any, **more: Any) -> None:
-            commit(self, *arguments, **more)
-            monkeypatch.undo()
-            raise MemoryError
+        def keeps_and_fails(
+            self: SqliteJournal, given: list[JobEvent], **more: Any
+        ) -> None:
+            commit(self, given, **more)
+            if type(given[0]) is strikes:
+                monkeypatch.undo()
+                raise MemoryError
 
         monkeypatch.setattr(SqliteJournal, "commit", keeps_and_fails)
         pipeline.push([{"id": 1}, {"id": 2}])
@@ -399,6 +404,9 @@ def test_what_was_kept_is_taken_up_where_an_error_came_right_after(
         pipeline.push([{"id": 3}])
         pipeline.run_until_idle()
 
-        assert sorted(each.job["id"] for each in pipeline.done) == [1, 2, 3]
+        rows = pipeline.journal.execute("SELECT id, state FROM ended ORDER BY id")
+        assert rows.fetchall() == [("1", "done"), ("2", "done"), ("3", "done")]
         [other] = events(pipeline, "journal.went_back")
         assert "kept more than was known" in other["error"]
+        pipeline.restart()
+        assert (pipeline.accounting["done"], pipeline.accounting["buffered"]) == (3, 0)
