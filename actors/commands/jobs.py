@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from actors.commands.exit_codes import Exit
 from actors.commands.job_selection import add_arguments, selection_of
 from actors.commands.options import add_journal, add_verb
-from actors.commands.terminal import complain, say, say_json, say_text, table
+from actors.commands.terminal import (
+    complain,
+    say,
+    say_json,
+    say_text,
+    short_time,
+    table,
+)
 from actors.demand.job import JobState, word_of
 from actors.host.control_socket import ControlError, NotRunningError
 from actors.host.redaction import masked, redact
@@ -321,6 +328,7 @@ def _short(row: dict[str, Any]) -> dict[str, Any]:
         "payload": _cut(_in_json(row["payload"])),
         "error": _cut(row["error"]),
         "result": _cut(_in_json(row.get("result"))),
+        "duration_s": short_time(row.get("duration_s")),
     }
 
 

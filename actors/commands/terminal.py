@@ -65,6 +65,15 @@ def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...]) -> str:
     )
 
 
+def short_time(seconds: float | None) -> str | None:
+    """A time that may be far below a second, as that of most jobs."""
+    if seconds is None:
+        return None
+    if seconds >= 1:
+        return f"{seconds:.1f}"
+    return f"{seconds:.6f}".rstrip("0").ljust(len("0.0"), "0")
+
+
 def progress_in_words(processor: Mapping[str, Any]) -> str | None:
     """How far a processor's jobs are: the first that says so, and how many more do."""
     told: Sequence[JobProgress] = processor.get("progress") or ()

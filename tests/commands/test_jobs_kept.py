@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from actors.commands import jobs
+from actors.commands.terminal import short_time
 from actors.demand.job import Failure, Job, Process
 from actors.demand.job_events import JobDone, JobDropped, JobFetched, JobQuarantined
 from actors.journal.file import JournalFile
@@ -36,7 +37,10 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         with contextlib.closing(SqliteJournal(path, fetcher, keep=keep)) as journal:
             journal.commit([JobFetched(job) for job in made])
             journal.commit(
-                [JobDone(job, 1, HERE, job.key * 2, 0.1) for job in made[:2]]
+                [
+                    JobDone(job, 1, HERE, job.key * 2, took)
+                    for job, took in zip(made[:2], (0.1, 0.000044), strict=True)
+                ]
             )
             journal.commit([JobDropped(made[2], "no room")])
             failure = Failure("=no\n=more")
@@ -74,6 +78,17 @@ def test_what_was_done_is_listed_with_its_result(run: Any) -> None:
         ["south", "s2", "done", "1", "sqrt-1"],
     ]
     assert lines[0].endswith('0.1         2       {"amount": 1, "who": "Zoë"}')
+    assert lines[1].split()[6:8] == ["0.000044", "4"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [(None, None), (0.0, "0.0"), (0.02, "0.02"), (0.9999999, "1.0"), (75.04, "75.0")],
+)
+def test_a_short_time_is_told_to_the_microsecond(
+    seconds: float | None, told: str | None
+) -> None:
+    assert short_time(seconds) == told
 
 
 def test_a_list_of_ends_has_the_latest(run: Any) -> None:

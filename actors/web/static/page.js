@@ -23,6 +23,8 @@ const seconds = (value) => {
   if (value < 100) return `${value.toFixed(1)} s`;
   return value < 6000 ? `${Math.round(value / 60)} min` : `${(value / 3600).toFixed(1)} h`;
 };
+const took = (value) =>
+  typeof value === "number" && value < 0.1 ? `${Number((value * 1000).toPrecision(2))} ms` : seconds(value);
 
 // A column is [heading, function of the row, class]. The function may give a node.
 function fill(table, columns, rows, none) {
@@ -78,7 +80,7 @@ const QUARANTINED = [
 const ENDED = [
   ["job", (row) => element("a", { href: jobLink(row), textContent: idShown(row.id) })],
   ["fetcher", (row) => row.fetcher], ["state", (row) => row.state], ["ended at", (row) => row.ended_at],
-  ["attempts", (row) => row.attempt, "number"], ["took", (row) => seconds(row.duration_s), "number"],
+  ["attempts", (row) => row.attempt, "number"], ["took", (row) => took(row.duration_s), "number"],
   ["result", (row) => row.result || row.error, "half"], ["payload", (row) => row.payload, "half"],
 ];
 const EVENTS = [
