@@ -253,8 +253,8 @@ class Producer:
         A job whose end is not to come, or that is not in memory, is passed over.
         """
         decision = Decision()
-        jobs = [job for key in keys if (job := self.store.live(key)) is not None]
-        for job in jobs:
+        found = map(self.store.live, dict.fromkeys(keys))
+        for job in filter(None, found):
             holder = None
             for each in self.subscriptions:
                 lease = each.leases.get(job.key)

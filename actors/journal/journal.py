@@ -113,7 +113,7 @@ class Journal(Protocol):
         """
 
     def quarantined(self, keys: Iterable[int]) -> list[Job]:
-        """The quarantined jobs among these keys."""
+        """The quarantined jobs among these keys, each once."""
 
     def known(self, ids: Iterable[JobId]) -> set[JobId]:
         """Which of the source's own ids came before."""

@@ -320,7 +320,7 @@ class SqliteJournal:
             yield heapq.merge(single, stretched, key=operator.itemgetter(0))
 
     def quarantined(self, keys: Iterable[int]) -> list[Job]:
-        """The quarantined jobs among these keys.
+        """The quarantined jobs among these keys, each once.
 
         Raises:
             JournalError: The file cannot be read.
@@ -333,7 +333,7 @@ class SqliteJournal:
                     "WHERE fetcher = ? AND key = ? AND state = ?",
                     (self._fetcher, key, state.value),
                 ).fetchone()
-                for key in keys
+                for key in dict.fromkeys(keys)
             ]
         return self._jobs(filter(None, rows), state)
 

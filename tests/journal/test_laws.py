@@ -215,8 +215,9 @@ def test_people_decide_while_no_system_has_it(store: Store) -> None:
     keep(store, *(JobQuarantined(job, HERE, Failure("bad")) for job in jobs))
     store.close()
 
-    assert decide(store.name, "retry", {"numbers": [1]}) == 1
-    assert decide(store.name, "discard", {"numbers": [1, 2]}) == 1
+    # A job that is named twice is meant once.
+    assert decide(store.name, "retry", {"numbers": [1, 1]}) == 1
+    assert decide(store.name, "discard", {"numbers": [1, 2, 2]}) == 1
     set_state(store.name, "numbers", '{"at":9}')
 
     after = Store(store.name)

@@ -148,6 +148,36 @@ def test_a_job_is_kept_that_comes_while_the_journal_cannot_be_read() -> None:
         assert events(pipeline, "stage.error") == []
 
 
+@pytest.mark.parametrize("action", ["retry", "discard", "cancel"])
+def test_a_job_that_is_named_twice_is_decided_about_once(action: str) -> None:
+    ran: list[int] = []
+
+    def process(job: dict[str, int]) -> None:
+        ran.append(job["n"])
+        if len(ran) == 1:
+            refuse(job)
+
+    with Harness(process=process, retries=1, processors=1, process_s=5.0) as pipeline:
+        pipeline.push([{"n": 1}, {"n": 2}])
+        pipeline.advance(7.0)  # the first is set aside, the second runs
+
+        key = 2 if action == "cancel" else 1
+        keys = {pipeline.status()["fetchers"][0]["name"]: [key, key]}
+        answer = pipeline.command({"verb": "jobs", "action": action, "keys": keys})
+        pipeline.run_until_idle()
+
+        assert answer["count"] == 1
+        before = pipeline.accounting
+        pipeline.restart()
+        assert pipeline.accounting == before
+        counts = before["done"], before["dropped"], before["quarantined"]
+        assert (ran, counts) == {
+            "retry": ([1, 2, 1], (2, 0, 0)),
+            "discard": ([1, 2], (1, 1, 0)),
+            "cancel": ([1, 2], (0, 0, 2)),
+        }[action]
+
+
 @pytest.mark.file
 def test_a_fetcher_that_starts_while_nothing_can_be_written_loses_no_lease() -> None:
     with Harness(process_s=5.0, processors=1) as pipeline:
