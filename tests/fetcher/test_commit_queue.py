@@ -22,6 +22,8 @@ from actors.journal.sqlite import SqliteJournal
 HERE = Process(name="sqrt-1", run="r1", pid=7, host="here")
 CONFIRM = Confirm(subscription="a", outcomes=((1, 1),))
 PING = Ping(subscription="a", sent=1)
+#: Behind this key are jobs that are there already.
+OUT = 100
 
 
 class FailingJournal(SqliteJournal):
@@ -55,6 +57,7 @@ def journal(tmp_path: Path) -> Iterator[FailingJournal]:
     path = tmp_path / "lowtide.db"
     JournalFile(path).prepare()
     journal = FailingJournal(path, "numbers")
+    SqliteJournal.commit(journal, [JobFetched(job(OUT + each)) for each in range(1, 9)])
     yield journal
     journal.close()
 
@@ -72,7 +75,7 @@ def leased() -> Decision:
 
 
 def done(key: int = 1) -> Decision:
-    event = JobDone(job(key), 1, HERE, 42, 0.5)
+    event = JobDone(job(OUT + key), 1, HERE, 42, 0.5)
     return Decision(events=[event], sends=[CONFIRM, PING])
 
 
@@ -196,7 +199,8 @@ def test_a_lock_that_was_met_in_passing_is_forgotten(journal: FailingJournal) ->
 
 
 def ended(key: int = 1) -> Decision:
-    return Decision(events=[JobDone(job(key), 1, HERE, 42, 0.5)], sends=[CONFIRM])
+    event = JobDone(job(OUT + key), 1, HERE, 42, 0.5)
+    return Decision(events=[event], sends=[CONFIRM])
 
 
 def test_ends_that_nobody_waits_for_share_a_transaction(
