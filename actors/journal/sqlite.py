@@ -142,7 +142,7 @@ class SqliteJournal:
         self._clock = clock or Clock(time.time, time.monotonic, since_boot)
         self.path = path
         self._remember_s = remember_s
-        self._syncs = True
+        self._syncs: bool | None = True
         self._follows_copies = False
         self._wall_ahead = self._clock.ahead()
         #: No number that is a source's own id is above it; None: not looked at yet.
@@ -638,21 +638,34 @@ class SqliteJournal:
 
     def _set_sync(self, *, sync: bool) -> None:
         if sync is not self._syncs:
+            self._syncs = None
             self._db.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
             self._syncs = sync
 
     @contextlib.contextmanager
     def _transaction(self, kept: Callable[[], None] | None = None) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
+        # What a library of the user's raises in this thread from another, for a call
+        # that took too long, comes late: when it has begun, or when it is kept.
+        is_whole = False
         try:
+            self._db.execute("BEGIN IMMEDIATE")
             yield
+            is_whole = True
             self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+        except sqlite3.Error:
+            self._roll_back()
             raise
+        except BaseException:
+            if self._roll_back() or not is_whole:
+                raise
         if kept is not None:
             kept()
+
+    def _roll_back(self) -> bool:
+        is_open: bool = self._db.in_transaction
+        if is_open:
+            self._db.execute("ROLLBACK")
+        return is_open
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,46 @@ def test_what_was_fetched_is_given_back_in_order(path: Path) -> None:
         (3, "id3", {"n": 3}),
     ]
     journal.close()
+
+
+class Interrupted:
+    """A connection that raises once, when it has carried out a statement."""
+
+    def __init__(self, db: Any, sql: str) -> None:
+        self._db = db
+        self._sql: str | None = sql
+
+    def execute(self, sql: str, *values: Any) -> Any:
+        done = self._db.execute(sql, *values)
+        if sql == self._sql:
+            self._sql = None
+            raise SystemExit
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)
+
+
+@pytest.mark.parametrize(
+    ("sql", "is_kept"), [("BEGIN IMMEDIATE", False), ("COMMIT", True)]
+)
+def test_an_exception_out_of_nowhere_leaves_a_commit_kept_or_not_begun(
+    path: Path, sql: str, *, is_kept: bool
+) -> None:
+    journal = reopened(path)
+    journal.take_up()
+    db = Interrupted(journal._db, sql)  # noqa: SLF001 - nothing else comes between
+    journal._db = db  # noqa: SLF001
+    first = [JobFetched(new_job(1))]
+
+    with contextlib.nullcontext() if is_kept else pytest.raises(SystemExit):
+        journal.commit(first, sync=True)
+    journal.commit([JobFetched(new_job(2))] if is_kept else first, sync=True)
+
+    journal.close()
+    again = reopened(path)
+    assert keys(again.load(JobState.READY, 0, 10)) == ([1, 2] if is_kept else [1])
+    again.close()
 
 
 def test_pages_follow_one_another(path: Path) -> None:
