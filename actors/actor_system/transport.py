@@ -13,6 +13,7 @@ import math
 import os
 import pickle
 import select
+import sys
 import time
 import weakref
 from collections import deque
@@ -201,27 +202,48 @@ class Transport:
         # thread from what has arrived.
         if self._handler is None or self._is_wanted or self._hurries():
             return False
-        if not self._turn.acquire(blocking=False):
-            return False
-        self._turns += 1
+        # An exception out of nowhere (a library of the user's raises it in this thread
+        # from another) comes between two steps of Python's: in one of C, the turn is
+        # taken and this is noted.
+        taken: list[bool] = []
         try:
-            if self._handler is None or self._inbox or self._aborting:
-                return False
-            changes = self._connections.changes + self._changes
-            envelope = ReceiveEnvelope(self.myAddress, WatchMessage([fd]))
-            # What the caller has bound to its context is none of the mailbox's.
-            result = self._context.run(self._handler, envelope)
-            self._result = result and self._result
-            if (
-                not self._result
-                or self._inbox
-                or self._connections.changes + self._changes != changes
-                or (self._timers and self._timers[0][0] < self._waits_until)
-            ):
-                self.interrupt_wait()
-            return True
+            taken.extend(map(self._turn.acquire, (False,)))
+            return taken[0] and self._handle_now(fd)
         finally:
-            self._turn.release()
+            if True in taken:
+                self._turn.release()
+
+    def _handle_now(self, fd: int) -> bool:
+        self._turns += 1
+        if self._handler is None or self._inbox or self._aborting:
+            return False
+        changes = self._connections.changes + self._changes
+        self._result = self._handled(fd) and self._result
+        if (
+            not self._result
+            or self._inbox
+            or self._connections.changes + self._changes != changes
+            or (self._timers and self._timers[0][0] < self._waits_until)
+        ):
+            self.interrupt_wait()
+        return True
+
+    def _handled(self, fd: int) -> Any:
+        envelope = ReceiveEnvelope(self.myAddress, WatchMessage([fd]))
+        # What the caller has bound to its context is none of the mailbox's, nor what
+        # traces it, which may raise anything.
+        if (trace := sys.gettrace()) is not None:
+            sys.settrace(None)
+        try:
+            return self._context.run(self._handler, envelope)
+        except BaseException:
+            # Whatever it kept from being done, the mailbox's own thread looks again.
+            self._tell(envelope.message)
+            self.interrupt_wait()
+            raise
+        finally:
+            if trace is not None:
+                sys.settrace(trace)
 
     def _hurries(self) -> bool:
         # Nor is the interpreter's: a thread that lets go of it often, and never waits,

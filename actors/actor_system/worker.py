@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections import deque
 from functools import partial
-from itertools import islice
+from itertools import islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
 from actors.host import forks
@@ -47,11 +47,11 @@ class Permits:
 
     def passed(self, count: int = 1) -> Iterator[Any]:
         """Wait for ``count`` passes; an iterator, so that a wait can be a yield."""
+        # Also where there are enough: whoever goes on may be long.
+        self._hand_over()
         # What is counted is never lost, where an exception out of nowhere ends a wait.
-        if not self._pass(count):
-            self._hand_over()
-            while not self._pass(count):
-                self._more.wait()
+        while not self._pass(count):
+            self._more.wait()
         yield from ()
 
     def _pass(self, count: int) -> bool:
@@ -91,8 +91,9 @@ class WakingQueue:
             if self._woken:
                 self._woken = False
                 os.read(self.fd, 1)
+        # In one step of C: an exception out of nowhere loses none of them.
         yielded = self._yielded
-        return [yielded.popleft() for _ in range(len(yielded))]
+        return [*starmap(yielded.popleft, repeat((), len(yielded)))]
 
     def put(self, value: Any) -> None:
         """Leave a value where ``take`` finds it; from any thread."""
@@ -143,7 +144,7 @@ class Worker(WakingQueue):
         self._start()
 
     def _start(self) -> None:
-        run = partial(self._run, self._calls)
+        run = partial(self._run, self._calls, self._yielded)
         for number in range(self._threads):
             name = f"{self._name}.{number}" if number else self._name
             try:
@@ -203,17 +204,16 @@ class Worker(WakingQueue):
             NoThreadError: There is no thread to go on with.
         """
         self.stop()
-        self._calls = SimpleQueue()
+        self._calls, self._yielded = SimpleQueue(), deque(self._yielded)
         self._start()
 
-    def _say(self, value: Any) -> None:
+    def _tell(self) -> None:
         if self._waits_next:
             self._waits_next, self._unsaid = False, True
-            self._yielded.append(value)
-        else:
-            self.put(value)
+        elif not self._woken:
+            self._wake_up()
 
-    def _run(self, calls: SimpleQueue[Call | None]) -> None:
+    def _run(self, calls: SimpleQueue[Call | None], yielded: deque[Any]) -> None:
         # A library of the user's may raise in this thread from another at any moment,
         # also when the call that it means has ended: that is nobody's, and the thread
         # goes on. A call that was taken stands here until it is done.
@@ -221,14 +221,18 @@ class Worker(WakingQueue):
         done = False
         while not done:
             with contextlib.suppress(BaseException):
-                self._run_calls(calls, taken)
+                self._run_calls(calls, yielded, taken)
                 done = True
 
     def _run_calls(
-        self, calls: SimpleQueue[Call | None], taken: list[Call | None]
+        self,
+        calls: SimpleQueue[Call | None],
+        yielded: deque[Any],
+        taken: list[Call | None],
     ) -> None:
         while True:
             if not taken:
+                self.speak()
                 # In one step of the interpreter: between two of them, what is raised
                 # would have the call neither in the queue nor here.
                 taken.extend(islice(iter(calls.get, calls), 1))
@@ -236,21 +240,28 @@ class Worker(WakingQueue):
                 return
             run, failed = call
             try:
-                if not self._say_all(calls, run):
+                if not self._say_all(calls, yielded, run):
                     return
+                taken.clear()
                 self.hand_over()
             except BaseException as error:  # noqa: BLE001 - the last guard
-                # Itself a run, for the same may happen to it.
-                taken[0] = partial(failed, error), failed
-            else:
-                taken.clear()
+                # It may have come before the stage was woken for what was said.
+                self._unsaid = True
+                if taken:
+                    # Itself a run, for the same may happen to it.
+                    taken[0] = partial(failed, error), failed
 
-    def _say_all(self, calls: SimpleQueue[Call | None], run: Run) -> bool:
+    def _say_all(
+        self, calls: SimpleQueue[Call | None], yielded: deque[Any], run: Run
+    ) -> bool:
         """Say what a call yields; returns False where others go on without it."""
         for each in run():
+            # First of all, for the same reason; of a call that others go on without,
+            # nobody looks here.
+            yielded.append(each)
             forks.end_fork()
             if calls is not self._calls:
                 return False
-            self._say(each)
+            self._tell()
         forks.end_fork()
         return calls is self._calls

@@ -386,8 +386,8 @@ def _take(
         step, end = _next(jobs)
         if step is None:
             break
-        signals.under_way += 1
         before_step()
+        signals.under_way += 1
         yield step
         if isinstance(step, Unusable):
             unusable = unusable or step.failure

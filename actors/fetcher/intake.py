@@ -120,12 +120,13 @@ class Intake:
             JournalError: The journal cannot be read; all of it is held still.
         """
         seen = self._journal.known(_ids_of(self._steps))
-        steps, self._steps = self._steps, []
+        steps = self._steps
         left = deque(steps)
         fetched = [step for step in steps if type(step) is Fetched]
         others = [s for s in steps if type(s) is Page or type(s) is Unusable]
         ends = [step for step in steps if type(step) is RunEnded]
         try:
+            self._steps = []
             decisions = []
             if new := self._new_ones(fetched, seen, now):
                 decisions = [self._fetched(new, now)]

@@ -141,8 +141,8 @@ class _Run:
             return RunEnded("error", describe(error))
 
     def _keep(self, page: Page) -> Generator[FetchStep, None, RunEnded | None]:
-        self.signals.under_way += len(page.jobs) + 1
         self.signals.waits_next()
+        self.signals.under_way += len(page.jobs) + 1
         yield page
         yield from all_kept(self.signals)
         if self.signals.moved:

@@ -10,6 +10,7 @@ import contextlib
 import time
 from collections import deque
 from contextvars import ContextVar
+from itertools import starmap
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from actors.demand.job import as_json, pending
@@ -185,30 +186,37 @@ class JobCalls:
         self._waiting = waiting
         self._speak = speak
         self._waits_next = waits_next
-        self._running: Task | None = None
+        self._running: list[Task] = []
 
     def run(self) -> Iterator[Ended]:
         """Yield what each came to, one after another."""
         while True:
             try:
-                task = self._running = self._waiting.popleft()
+                # In one step of C, and let go of right before its end is yielded:
+                # an exception out of nowhere comes between two steps of Python's.
+                self._running = [*starmap(self._waiting.popleft, _ONCE)]
             except IndexError:
                 return
+            [task] = self._running
             self._speak()
             self._calling.begin((task,))
             outcome = _run_one(self._calling.process, task)
             end = self._calling.end_of(task, outcome)
-            self._running = None
             if not self._waiting:
                 self._waits_next()
+            self._running = []
             yield end
 
     def failed(self, error: BaseException) -> Iterator[Ended]:
         """Fail the job whose call ended in none of the ways it should; go on."""
-        if (task := self._running) is not None:
-            self._running = None
-            yield self._calling.failed(task, describe(error))
+        for task in self._running:
+            end = self._calling.failed(task, describe(error))
+            self._running = []
+            yield end
         yield from self.run()
+
+
+_ONCE = ((),)
 
 
 class BatchCall:
@@ -246,17 +254,18 @@ class BatchCall:
             self._tasks, outcomes_of(self._tasks, results, began), strict=True
         ):
             end = self._calling.end_of(task, outcome)
-            self._yielded += 1
-            if self._yielded == len(self._tasks):
+            if task is self._tasks[-1]:
                 self._waits_next()
+            self._yielded += 1
             yield end
 
     def failed(self, error: BaseException) -> Iterator[Ended]:
         """Fail the jobs that have no outcome yet."""
         failure = describe(error)
         for task in self._tasks[self._yielded :]:
+            end = self._calling.failed(task, failure)
             self._yielded += 1
-            yield self._calling.failed(task, failure)
+            yield end
 
 
 class Runner(Protocol):

@@ -6,6 +6,7 @@ import contextvars
 import ctypes
 import math
 import select
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -335,11 +336,11 @@ def test_a_turn_that_ends_the_mailbox_ends_its_run(
     assert not one.turn()
 
 
-def test_an_error_in_a_turn_is_its_takers_and_the_mailbox_goes_on(
+def test_an_error_in_a_turn_is_its_takers_and_the_mailbox_looks_itself(
     mailbox: Callable[..., Mailbox],
 ) -> None:
     def handle(message: Any) -> bool:
-        if is_watch(message):
+        if is_watch(message) and len(one.handled) == 1:
             raise MemoryError
         return True
 
@@ -352,10 +353,37 @@ def test_an_error_in_a_turn_is_its_takers_and_the_mailbox_goes_on(
             return True
 
     wait_until(fails, "the turn is taken")
-    one.transport.addWakeup(timedelta(0), "after")
-    one.transport.interrupt_wait()
 
-    wait_until(lambda: len(one.handled) == 2, "the next is handled")
+    wait_until(lambda: len(one.handled) == 2, "it is handled again")
+    [(_, in_turn), (message, own)] = one.handled
+    assert message.ready == [FD]
+    assert (in_turn, own) == (False, True)
+
+
+def test_what_traces_the_caller_does_not_see_the_mailbox(
+    mailbox: Callable[..., Mailbox],
+) -> None:
+    """A thread that somebody ends by a trace function raises where that is called."""
+    found: list[Any] = []
+
+    def handle(_: Any) -> bool:
+        found.append(sys.gettrace())
+        return True
+
+    def trace(*_: Any) -> None:
+        """Trace nothing."""
+
+    one = mailbox(handle)
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        one.take_turn()
+        after = sys.gettrace()
+    finally:
+        sys.settrace(before)
+
+    assert found == [None]
+    assert after is trace
 
 
 def test_there_is_no_turn_where_nothing_runs(directory: Directory) -> None:
@@ -532,6 +560,24 @@ def strike(thread: int) -> None:
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), ctypes.py_object(TimeoutError)
     )
+
+
+def test_what_is_raised_before_the_stage_is_woken_wakes_it() -> None:
+    stage = Stage()
+
+    def run() -> Iterator[Any]:
+        stage.worker.waits_next()
+        yield "word"
+        stage.worker._unsaid = False  # noqa: SLF001 - so far `speak` has come
+        raise SystemExit
+
+    stage.worker.turn = None
+    stage.worker.call(run, lambda _: iter(()))
+
+    assert stage.woken()
+    stage.take()
+    stage.worker.stop()
+    assert stage.heard == ["word"]
 
 
 def test_several_threads_wake_the_stage_as_ever() -> None:

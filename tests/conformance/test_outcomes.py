@@ -44,6 +44,27 @@ def called_together(process: Callable[[Any], Any], *payloads: Any) -> list[Outco
     return [each.outcome for each in BatchCall(calling, tasks(*payloads)).run()]
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_an_exception_out_of_nowhere_behind_a_call_loses_no_outcome(
+    *, together: bool
+) -> None:
+    """As of a library that ends what takes long, when it has just ended."""
+
+    def late() -> None:
+        raise SystemExit(3)
+
+    calling = Calling(lambda _: [0], None, lambda: 0.0)
+    call: JobCalls | BatchCall = JobCalls(calling, deque(tasks(5)), waits_next=late)
+    if together:
+        call = BatchCall(calling, tasks(5), waits_next=late)
+    with pytest.raises(SystemExit) as raised:
+        next(call.run())
+
+    assert errors([each.outcome for each in call.failed(raised.value)]) == [
+        "SystemExit: 3"
+    ]
+
+
 def errors(outcomes: list[Outcome]) -> list[str | None]:
     return [each.failure.error if each.failure else None for each in outcomes]
 
