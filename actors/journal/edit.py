@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from typing import TYPE_CHECKING
 
 from actors.demand.job import Job, JobState
 from actors.demand.job_events import JobDropped, JobEvent, JobReleased, StateMoved
 from actors.demand.seen_ids import WINDOW_S
+from actors.journal.journal import Keep
 from actors.journal.sqlite import Clock, since_boot
 from actors.journal.stores import claimed, open_journal
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 #: What a job that somebody discarded is said to have been dropped for.
 BY_HAND = "discarded by hand"
+
+#: What ends here stays: how long, and how much, is for the next run to say.
+_KEEP = Keep(math.inf, 1 << 62)
 
 
 def decide(path: str | Path, action: str, keys: dict[str, list[int]]) -> int:
@@ -57,7 +62,7 @@ def set_state(path: str | Path, fetcher: str, text: str) -> None:
 
 def _opened(journal: str, fetcher: str) -> Journal:
     clock = Clock(time.time, time.monotonic, since_boot)
-    return open_journal(journal, fetcher, clock, WINDOW_S)
+    return open_journal(journal, fetcher, clock, WINDOW_S, _KEEP)
 
 
 def _fact(job: Job, action: str) -> JobEvent:

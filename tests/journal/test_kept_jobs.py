@@ -17,6 +17,7 @@ from actors.demand.job_events import (
     JobFetched,
     JobQuarantined,
 )
+from actors.journal.edit import decide
 from actors.journal.journal import JournalError, Keep
 from actors.journal.sqlite import Clock
 from actors.journal.stores import look_into
@@ -282,6 +283,31 @@ def test_a_quarantined_job_is_kept_whatever_is_kept(store: Store, times: Times) 
         [found] = view.held("quarantined", None)
 
     assert (found["payload"], found["error"], found["result"]) == ({"n": 1}, "no", None)
+
+
+@over_stores
+@pytest.mark.parametrize("keep", [None, Keep(1e10, 1 << 20)])
+def test_one_that_is_discarded_while_nothing_runs_is_kept_for_the_next_run(
+    store: Store, times: Times, keep: Keep | None
+) -> None:
+    job = new_job(1, own_id=False, attempt=2)
+    aside = JobQuarantined(job, None, Failure("no"))
+    commit(store, times, WEEK, *done(2), JobFetched(job), aside)
+    store.close()
+
+    assert decide(store.name, "discard", {"numbers": [1]}) == 1
+
+    [kept] = ended(store, state="dropped")
+    assert (kept["payload"], kept["error"], kept["attempt"]) == (
+        *({"n": 1}, "discarded by hand", 2),
+    )
+    assert left(store) == ([2, 1], 2)
+    after = Store(store.name)
+    with contextlib.closing(after.open(keep=keep)) as journal:
+        while journal.purge():
+            pass
+    assert left(after) == (([2, 1], 2) if keep else ([], 0))
+    after.close()
 
 
 def test_all_fetchers_leave_half_of_the_journal_to_what_has_not_ended() -> None:
