@@ -222,7 +222,14 @@ def spec_of(top: str) -> ModuleSpec | None:
     """Where the sources of a top module are, as `import_named` would import it."""
     if top == BUNDLED and users_bundle() is not None:
         return _bundled_spec(_STAND_IN)
-    return importlib.util.find_spec(top)
+    # Who asks is a library, to the guard: it would look elsewhere only.
+    known = top in sys.modules or top in _installed
+    if not known and (spec := found_here(top)) is not None:
+        return spec
+    try:
+        return importlib.util.find_spec(top)
+    except ModuleNotFoundError:
+        return None
 
 
 def _bundled_spec(name: str) -> ModuleSpec | None:

@@ -41,3 +41,29 @@ def test_what_is_bundled_is_imported_for_all_and_nothing_of_a_users(
     )
 
     assert set(done.stdout.split()) == imported
+
+
+def test_the_version_of_a_module_in_the_working_directory_is_told_before_its_import(
+    tmp_path: Path,
+) -> None:
+    """A leader compares it with a machine's that joins, and runs none of it itself."""
+    (tmp_path / "jobs.py").write_text("def process(job):\n    return job\n")
+    program = """
+from actors.user_code import functions
+from actors.user_code.versions import version_of
+functions.find_last()
+print(version_of("jobs"))
+print(version_of("nowhere"))
+"""
+
+    told = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+
+    assert told[0].startswith("no version (")
+    assert "not there" not in told[0]
+    assert told[1] == "no version (not there)"
