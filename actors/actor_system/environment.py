@@ -36,7 +36,14 @@ if TYPE_CHECKING:
 
 
 class Environment:
-    """The world as it is."""
+    """The world as it is.
+
+    Attributes:
+        errors: What a handler may raise, and its stage goes on: in a turn a library of
+            the user's may raise anything in it, from another thread.
+    """
+
+    errors: type[BaseException] = BaseException
 
     def begin_process(self) -> None:
         """Make this process one that a user's code may run in."""

@@ -162,7 +162,7 @@ class Stage(Actor):  # type: ignore[misc]
             while self._not_made:
                 self.not_made(self._not_made.pop())
             self._arm(self.next_tick())
-        except BaseException:  # noqa: BLE001 - of a library's, in a turn
+        except self.environment.errors:
             self.log.error(  # noqa: TRY400 - the trace is cut to what is ours
                 "stage.error",
                 message=type(message).__name__,

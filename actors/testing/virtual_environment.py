@@ -95,6 +95,9 @@ class Surroundings:
 class VirtualEnvironment(Environment):
     """What one node sees of its world."""
 
+    #: Not a kill, nor a Ctrl-C in a test.
+    errors = Exception
+
     def __init__(self, node: Node, around: Surroundings) -> None:
         self._node = node
         self._around = around
