@@ -53,7 +53,7 @@ def main() -> int:
         _table(("processors", "jobs", "max_demand", "jobs/s", "CPU us/job"))
         for size in filter(FED.__ge__, sizes):
             _feed(bench, size)
-        _table(("on one machine", "jobs", "max_demand", "jobs/s", "CPU us/job"))
+        _table(("joined", "jobs", "max_demand", "jobs/s", "CPU us/job"))
         for size in sizes[:2]:
             _feed_elsewhere(bench, size)
     return 0
