@@ -155,7 +155,11 @@ class Transport:
     # What Thespian's managers call.
 
     def run(self, handler: Any, maximumDuration: timedelta | None = None) -> Any:
-        """Hand what arrives to ``handler``; None returns it, TransmitOnly sends."""
+        """Hand what arrives to ``handler``, until that or a time ends it.
+
+        Where it is None the first message is returned, and where it is TransmitOnly
+        what waits to be sent is sent.
+        """
         until = math.inf
         if maximumDuration is not None:
             until = time.monotonic() + maximumDuration.total_seconds()
@@ -246,8 +250,9 @@ class Transport:
                 sys.settrace(trace)
 
     def _hurries(self) -> bool:
-        # Nor is the interpreter's: a thread that lets go of it often, and never waits,
-        # has it again before another one is awake, which may see nothing for 100 ms.
+        # The interpreter's lock is not fair either. A thread that lets go of it often,
+        # and never waits, has it again before another one is awake: that one may come
+        # to nothing for 100 ms.
         now = time.monotonic()
         if self._turns == 0:
             self._turns_since = now

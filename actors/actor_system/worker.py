@@ -29,7 +29,7 @@ class Permits:
     """Holds a worker's call until its stage lets it go on."""
 
     def __init__(self, hand_over: Callable[[], object] = bool) -> None:
-        """None yet.
+        """Begin without any pass.
 
         Args:
             hand_over: Called before a wait: what was said before it may end it.

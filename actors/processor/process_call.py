@@ -216,6 +216,7 @@ class JobCalls:
         yield from self.run()
 
 
+#: Has `starmap` call once, with nothing.
 _ONCE = ((),)
 
 

@@ -174,6 +174,8 @@ class Shutdown:
             )
 
     def _look(self, answers: Answers) -> None:
+        if self.draining:
+            return  # by an answer before this one, or by somebody
         now = self._means.now()
         accounting = self._supervisor.accounting()
         said = [each.fetcher for each in answers.values() if each.fetcher is not None]

@@ -15,7 +15,9 @@ import pytest
 from actors.config.errors import ConfigError
 from actors.demand.messages import Demand, Done, Jobs
 from actors.status.readiness import problems
+from actors.supervision.messages import StatusAnswer
 from actors.testing import CommandRefusedError, NotIdleError, SystemEndedError
+from actors.testing.base import Calm
 
 Make = Callable[..., Any]
 
@@ -578,3 +580,29 @@ def test_a_source_that_holds_a_request_open_is_healthy_and_one_that_hangs_is_not
     assert problems(late) == [
         "source has been fetching for 25 s, expected 16 s at most"
     ]
+
+
+class _SlowToAnswer(Calm):
+    """Has what stages say of themselves arrive behind the next question."""
+
+    def route(self, sender: Any, receiver: Any, message: Any) -> Any:
+        if type(message) is StatusAnswer:
+            return ((0.4, True),)
+        return super().route(sender, receiver, message)
+
+
+def test_a_source_that_fails_is_told_of_once_as_an_idle_system_ends(
+    pipeline: Make,
+) -> None:
+    def down() -> None:
+        raise OSError("refused")
+
+    failing = pipeline(down, until_idle_s=1.0)
+    slow = _SlowToAnswer()
+    slow.call_s = failing._faults.call_s  # noqa: SLF001 - a world's faults stay its own
+    failing._world.base.faults = slow  # noqa: SLF001
+    failing.advance(20)
+
+    told = [e for e in failing.events if e["event"] == "drain.unanswered"]
+    assert [(e["fetcher"], "refused" in e["error"]) for e in told] == [("source", True)]
+    assert failing._world.ended.unanswered == ["source"]  # noqa: SLF001
